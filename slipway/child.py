@@ -1,0 +1,236 @@
+"""One function call in a process of its own: killable, bounded, measured.
+
+Native code holds the interpreter's lock, models-from-code use a process-wide variable, and a
+builder may take all memory: so heavy or hostile work runs here, and the caller gets a typed result
+or a typed error. Arguments and results are values, and travel as JSON.
+"""
+
+import contextlib
+import ctypes
+import importlib
+import json
+import os
+import resource
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import psutil
+from pydantic import BaseModel, TypeAdapter
+
+from slipway import errors
+from slipway.errors import SlipwayError, StepCrashed, StepOutOfMemory, StepTimedOut
+from slipway.settings import secrets
+
+Request = TypeVar("Request", bound=BaseModel)
+Result = TypeVar("Result")
+
+_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a child may use.
+
+    Attributes:
+        timeout_seconds: Longest run.
+        memory_bytes: Most memory at once; None leaves it to the system.
+        logs: Folder for what the child says.
+    """
+
+    timeout_seconds: float
+    memory_bytes: int | None
+    logs: Path
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Result]):
+    """What a child returned, and what it cost.
+
+    Attributes:
+        value: The function's result.
+        seconds: Time from start to end of the process.
+        peak_memory_bytes: Most that the process held at once.
+    """
+
+    value: Result
+    seconds: float
+    peak_memory_bytes: int
+
+
+def call(
+    function: Callable[[Request], Result],
+    request: Request,
+    limits: Limits,
+    *,
+    step: str,
+    on_line: Callable[[str], None] = lambda _line: None,
+) -> Outcome[Result]:
+    """Return ``function(request)``, computed in a child process.
+
+    Args:
+        function: Of a module's top level, with annotations; imports what is heavy itself.
+        request: Its only argument.
+        limits: What the child may use.
+        step: Name for errors and for the log.
+        on_line: Told every line that the child prints.
+
+    Raises:
+        SlipwayError: The one that the function raised.
+        StepCrashed: If it raised anything else, or the process ended without a result.
+        StepTimedOut: If it was still running at its time limit.
+        StepOutOfMemory: If it was ended for memory.
+    """
+    limits.logs.mkdir(parents=True, exist_ok=True)
+    log = limits.logs / f"{step.replace(' ', '-')}-{time.strftime('%Y%m%d-%H%M%S')}.log"
+    room = Path(tempfile.mkdtemp(prefix="slipway-"))
+    try:
+        (room / "request.json").write_text(request.model_dump_json(), encoding="utf-8")
+        address = f"{function.__module__}:{function.__qualname__}"
+        command = [sys.executable, "-m", "slipway.child", address, str(room)]
+        started = time.monotonic()
+        status, peak = _watch(command, limits, step, log, on_line)
+        return _outcome(function, room, status, time.monotonic() - started, (step, peak, log))
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
+
+
+def _watch(
+    command: list[str], limits: Limits, step: str, log: Path, on_line: Callable[[str], None]
+) -> tuple[int, int]:
+    environment = {name: text for name, text in os.environ.items() if name not in secrets()}
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        env=environment | {"PYTHONUNBUFFERED": "1", "HF_HUB_OFFLINE": "1"},
+    )
+    deadline = time.monotonic() + limits.timeout_seconds
+    peak = 0
+    try:
+        with log.open("w", encoding="utf-8") as file:
+            for line in _lines(process):
+                peak = max(peak, _held_bytes(process.pid))
+                if line:
+                    file.write(line + "\n")
+                    on_line(line)
+                if limits.memory_bytes is not None and peak > limits.memory_bytes:
+                    raise StepOutOfMemory(step, peak, str(log))
+                if time.monotonic() > deadline:
+                    raise StepTimedOut(step, limits.timeout_seconds, str(log))
+        return process.wait(), peak
+    finally:
+        _end(process)
+
+
+def _lines(process: subprocess.Popen[bytes]) -> typing.Iterator[str]:
+    """Yield what the process prints, and an empty text whenever it was silent for a moment."""
+    assert process.stdout is not None  # noqa: S101 - asked for with PIPE
+    rest = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while True:
+            if not selector.select(_POLL_SECONDS):
+                yield ""
+                continue
+            block = os.read(process.stdout.fileno(), 1 << 16)
+            *lines, rest = (rest + block.replace(b"\r", b"\n")).split(b"\n")
+            yield from (line.decode(errors="replace").strip() for line in lines)
+            if not block:
+                yield rest.decode(errors="replace").strip()
+                return
+
+
+def _held_bytes(pid: int) -> int:
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+        return sum(int(member.memory_info().rss) for member in family)
+    except psutil.Error:
+        return 0
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    if process.stdout:
+        process.stdout.close()
+
+
+def _outcome(
+    function: Callable[[Any], Result],
+    room: Path,
+    status: int,
+    seconds: float,
+    seen: tuple[str, int, Path],
+) -> Outcome[Result]:
+    step, peak, log = seen
+    answer = room / "result.json"
+    if not answer.is_file():
+        if status == -signal.SIGKILL:
+            raise StepOutOfMemory(step, peak, str(log))
+        raise StepCrashed(step, _last_words(status, log), str(log))
+    document = json.loads(answer.read_text(encoding="utf-8"))
+    if error := document.get("error"):
+        kind = getattr(errors, error["kind"], None)
+        raise kind(*error["fields"]) if kind else StepCrashed(step, error["fields"][0], str(log))
+    result = TypeAdapter(typing.get_type_hints(function)["return"])
+    value = result.validate_python(document["value"], strict=False)
+    return Outcome(value, seconds, max(peak, document["peak_memory_bytes"]))
+
+
+def _last_words(status: int, log: Path) -> str:
+    if status < 0:
+        return f"killed by {signal.Signals(-status).name}"
+    lines = [line for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return lines[-1][:300] if lines else f"exit status {status} without a word"
+
+
+def main(address: str, room: Path) -> int:
+    """Run the child's side: read the request, call the function, write its result."""
+    _die_with_parent()
+    module, name = address.split(":")
+    function = getattr(importlib.import_module(module), name)
+    hints = typing.get_type_hints(function)
+    kind = next(hint for argument, hint in hints.items() if argument != "return")
+    document: dict[str, Any]
+    try:
+        request = kind.model_validate_json((room / "request.json").read_bytes())
+        value = TypeAdapter(hints["return"]).dump_python(function(request), mode="json")
+        usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        document = {"value": value, "peak_memory_bytes": usage}
+    except SlipwayError as error:
+        _, fields = error.__reduce__()
+        document = {"error": {"kind": type(error).__name__, "fields": fields}}
+    except Exception as error:  # noqa: BLE001 - told to the parent, whatever it is
+        traceback.print_exc()
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        document = {"error": {"kind": "", "fields": [reason]}}
+    (room / "result.part").write_text(json.dumps(document), encoding="utf-8")
+    (room / "result.part").rename(room / "result.json")
+    return 1 if "error" in document else 0
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to end this process when its parent dies, so that no builder is left behind."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, see prctl(2)
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1], Path(sys.argv[2]))
+    sys.stdout.flush()
+    os._exit(code)  # native libraries have been seen to crash while they are unloaded

@@ -1,0 +1,249 @@
+"""Everything that can go wrong on the line, as one tree.
+
+::
+
+    SlipwayError                      exit  retry   raised when
+    ├── BadInput                       2     stop
+    │   ├── UnknownModel                             the catalogue has no such entry
+    │   ├── CatalogueInvalid                         the catalogue breaks its schema
+    │   ├── SourceMissing                            a package, folder, repository, revision
+    │   ├── SourceRefused                            a file of the source breaks a rule
+    │   ├── ArchitectureUnsupported                  the builder cannot convert it
+    │   ├── LicenceNotAllowed                        the entry does not list the source's licence
+    │   └── NoVariant                                nothing, or too much, fits what was asked for
+    ├── MachineTooSmall                1     stop    not enough disk or memory, known beforehand
+    ├── StepFailed                     1
+    │   ├── StepCrashed                      stop    a child process ended with an error
+    │   ├── StepTimedOut                     retry   a child process was ended at its time limit
+    │   └── StepOutOfMemory                  stop    … at its memory limit, or by the system
+    ├── StoreDamaged                   1     retry   stored bytes differ from their manifest
+    ├── Unreachable                    1     retry   a server does not answer
+    └── RegistryConflict               1     retry   the registry changed under a promotion
+
+Every error is made of its fields, from which its text is computed; so it pickles.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+
+@dataclass(eq=False)
+class SlipwayError(Exception):
+    """Base of the tree.
+
+    Attributes:
+        retryable: Whether the same step may succeed when it is tried again.
+        exit_code: What the command line returns.
+    """
+
+    retryable: ClassVar[bool] = False
+    exit_code: ClassVar[int] = 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the fields, however they were passed."""
+        return type(self), tuple(getattr(self, field.name) for field in fields(self))
+
+
+class BadInput(SlipwayError):
+    """Something that a person wrote or pointed to has to change first."""
+
+    exit_code = 2
+
+
+@dataclass(eq=False)
+class UnknownModel(BadInput):
+    """The catalogue has no entry of that name."""
+
+    model: str
+    known: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"unknown model {self.model!r}; the catalogue has {', '.join(self.known)}"
+
+
+@dataclass(eq=False)
+class CatalogueInvalid(BadInput):
+    """The catalogue breaks its schema."""
+
+    path: str
+    faults: tuple[str, ...]
+
+    def __str__(self) -> str:
+        count = f"{len(self.faults)} fault{'s' if len(self.faults) > 1 else ''}"
+        return "\n".join((f"{self.path} has {count}; nothing was started", *self.faults))
+
+
+@dataclass(eq=False)
+class SourceMissing(BadInput):
+    """The source, or a part of it, is not there."""
+
+    what: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f"{self.what} is not there: {self.advice}"
+
+
+@dataclass(eq=False)
+class SourceRefused(BadInput):
+    """A file of the source breaks a rule; nothing of the source is used."""
+
+    file: str
+    rule: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.rule}; {self.advice}"
+
+
+@dataclass(eq=False)
+class ArchitectureUnsupported(BadInput):
+    """The builder cannot convert this architecture."""
+
+    architecture: str
+    supported: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"config.json: architecture {self.architecture} cannot be quantized here; select a "
+            f"published ONNX artifact, or use one of {', '.join(self.supported)}"
+        )
+
+
+@dataclass(eq=False)
+class LicenceNotAllowed(BadInput):
+    """The source's licence is not on the entry's list."""
+
+    model: str
+    found: str | None
+    allowed: tuple[str, ...]
+
+    def __str__(self) -> str:
+        found = self.found or "not declared"
+        return (
+            f"models.{self.model}.licences: the source's licence is {found} (allowed: "
+            f"{', '.join(self.allowed)}); read it, and add it to the list if you may use it"
+        )
+
+
+@dataclass(eq=False)
+class NoVariant(BadInput):
+    """No published artifact, or more than one, fits what was asked for."""
+
+    repo: str
+    wanted: str
+    found: tuple[str, ...]
+
+    def __str__(self) -> str:
+        found = ", ".join(self.found) or "no folder with a genai_config.json"
+        return f"{self.repo}: no single variant for {self.wanted}; it has {found}"
+
+
+@dataclass(eq=False)
+class MachineTooSmall(SlipwayError):
+    """A step would not fit, so it was not started."""
+
+    step: str
+    resource: str
+    needed_bytes: int
+    free_bytes: int
+
+    def __str__(self) -> str:
+        way_out = "free some, or set SLIPWAY_HOME to a larger disk"
+        if self.resource == "memory":
+            way_out = "close something, or list a candidate that needs less"
+        return (
+            f"{self.step} needs {self.needed_bytes / 1e9:.1f} GB of {self.resource}, and "
+            f"{self.free_bytes / 1e9:.1f} GB are free; {way_out}"
+        )
+
+
+class StepFailed(SlipwayError):
+    """A step's child process did not return a result."""
+
+
+@dataclass(eq=False)
+class StepCrashed(StepFailed):
+    """A child process ended with an error of its own."""
+
+    step: str
+    reason: str
+    log: str
+
+    def __str__(self) -> str:
+        return f"{self.step} crashed: {self.reason}; all that it said is in {self.log}"
+
+
+@dataclass(eq=False)
+class StepTimedOut(StepFailed):
+    """A child process was ended at its time limit."""
+
+    retryable = True
+
+    step: str
+    limit_seconds: float
+    log: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.step} did not end within {self.limit_seconds:.0f} s and was stopped; raise "
+            f"SLIPWAY_STEP_TIMEOUT_SECONDS if it was still at work: {self.log}"
+        )
+
+
+@dataclass(eq=False)
+class StepOutOfMemory(StepFailed):
+    """A child process was ended at its memory limit, or by the system."""
+
+    step: str
+    peak_bytes: int
+    log: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.step} was ended for memory at {self.peak_bytes / 1e9:.1f} GB; use a larger "
+            f"machine, raise SLIPWAY_STEP_MEMORY_GB, or list a smaller candidate: {self.log}"
+        )
+
+
+@dataclass(eq=False)
+class StoreDamaged(SlipwayError):
+    """Stored bytes differ from their manifest."""
+
+    retryable = True
+
+    key: str
+    file: str
+
+    def __str__(self) -> str:
+        return f"store entry {self.key}: {self.file} is missing or changed; it is made again"
+
+
+@dataclass(eq=False)
+class Unreachable(SlipwayError):
+    """A server does not answer."""
+
+    retryable = True
+
+    server: str
+    address: str
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.server} at {self.address} does not answer ({self.reason}); "
+            "start it, or correct its address"
+        )
+
+
+@dataclass(eq=False)
+class RegistryConflict(SlipwayError):
+    """The registry changed under a promotion; its aliases were put back."""
+
+    retryable = True
+
+    model: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"promotion of {self.model} was undone: {self.reason}; run the release again"

@@ -1,0 +1,47 @@
+"""A folder on this machine as the source of a model."""
+
+import re
+import shutil
+from pathlib import Path
+
+from slipway import intake, keys
+from slipway.errors import SourceMissing
+from slipway.store import manifest
+from slipway.values import FolderSource, Revision
+
+
+def resolve(source: FolderSource) -> Revision:
+    """Return the folder's content as a revision that cannot move.
+
+    Raises:
+        SourceMissing: If there is no such folder.
+        SourceRefused: If a file in it breaks a rule.
+    """
+    if not source.path.is_dir():
+        raise SourceMissing(f"folder {source.path}", "correct the entry's source.path")
+    intake.inspect(source.path)
+    files = manifest(source.path)
+    digest = keys.manifest_digest(files)
+    return Revision(
+        source=source,
+        commit=digest[:40],
+        digest=digest,
+        paths=tuple(file.path for file in files),
+        size_bytes=sum(file.size_bytes for file in files),
+        licence=licence(source.path),
+    )
+
+
+def fetch(source: FolderSource, into: Path) -> None:
+    """Copy the folder's files into ``into``."""
+    shutil.copytree(source.path, into, dirs_exist_ok=True)
+
+
+def licence(folder: Path) -> str | None:
+    """Return the licence that the model card's header declares, in lower case."""
+    card = folder / "README.md"
+    if not card.is_file():
+        return None
+    header = re.match(r"---\n(.*?)\n---", card.read_text(encoding="utf-8"), re.DOTALL)
+    found = re.search(r"^license:\s*(\S+)", header[1], re.MULTILINE) if header else None
+    return found[1].lower() if found else None

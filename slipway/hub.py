@@ -1,0 +1,175 @@
+"""The adapter of huggingface_hub: a ref becomes a commit, a commit becomes verified files."""
+
+import fnmatch
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from slipway import choose
+from slipway.errors import SourceMissing, SourceRefused, StoreDamaged, Unreachable
+from slipway.intake import SUPPORTED
+from slipway.progress import Progress
+from slipway.values import HubSource, Published, Revision, SelectRecipe
+
+
+def resolve(source: HubSource) -> Revision:
+    """Return the commit that ``source.ref`` names now, as the Hub itself says it.
+
+    Raises:
+        SourceMissing: If there is no such repository or ref, or it is not open to us.
+        Unreachable: If the Hub does not answer.
+    """
+    info = _info(source.repo, source.ref)
+    files = {file.rfilename: file for file in info.siblings}
+    paths = choose.checkpoint_files(files)
+    if not paths:
+        raise SourceMissing(f"a checkpoint in {source.repo}", "name a repository with safetensors")
+    card = info.card_data
+    return Revision(
+        source=source,
+        commit=info.sha,
+        digest=_digest(files[path] for path in paths),
+        paths=paths,
+        size_bytes=sum(files[path].size or 0 for path in paths),
+        licence=str(card.license).lower() if card and card.license else None,
+    )
+
+
+def resolve_published(revision: Revision, recipe: SelectRecipe) -> Revision:
+    """Return ``revision`` with the published variant that ``recipe`` asks for pinned in it.
+
+    Raises:
+        NoVariant: If no variant fits, or several do.
+        SourceMissing: If there is no such repository or ref, or it is not open to us.
+        Unreachable: If the Hub does not answer.
+    """
+    info = _info(recipe.repo, recipe.ref)
+    files = {file.rfilename: file for file in info.siblings}
+    paths = choose.variant_files(recipe.repo, files, recipe)
+    published = Published(
+        repo=recipe.repo,
+        commit=info.sha,
+        folder=paths[0].rpartition("/")[0],
+        paths=paths,
+        size_bytes=sum(files[path].size or 0 for path in paths),
+    )
+    both = revision.digest + _digest(files[path] for path in paths)
+    digest = hashlib.sha256(both.encode()).hexdigest()
+    return revision.model_copy(update={"published": published, "digest": digest})
+
+
+def fetch(revision: Revision, into: Path, progress: Progress) -> None:
+    """Write the checkpoint of ``revision`` into ``into``, every file checked against the Hub.
+
+    Raises:
+        StoreDamaged: If what arrived is not what the Hub lists.
+        Unreachable: If the Hub does not answer.
+    """
+    _download(revision.source.repo, revision.commit, revision.paths, into, progress)
+    _drop_auto_map(into / "config.json")
+
+
+def fetch_published(published: Published, into: Path, progress: Progress) -> None:
+    """Write the files of a published variant into ``into``, without its folder's path.
+
+    Raises:
+        StoreDamaged: If what arrived is not what the Hub lists.
+        Unreachable: If the Hub does not answer.
+    """
+    _download(published.repo, published.commit, published.paths, into, progress)
+    if not published.folder:
+        return
+    for path in published.paths:
+        (into / path).rename(into / path.rpartition("/")[2])
+    shutil.rmtree(into / published.folder.split("/")[0])
+
+
+def _info(repo: str, ref: str) -> Any:
+    from huggingface_hub import HfApi
+
+    with _translated(repo, ref):
+        return HfApi().model_info(repo, revision=ref, files_metadata=True)
+
+
+def _download(
+    repo: str, commit: str, paths: tuple[str, ...], into: Path, progress: Progress
+) -> None:
+    from huggingface_hub import HfApi, snapshot_download
+
+    progress(None, f"fetching {len(paths)} files of {repo}@{commit[:8]}")
+    with _translated(repo, commit):
+        patterns = [_literal(path) for path in paths]
+        snapshot_download(repo, revision=commit, local_dir=into, allow_patterns=patterns)
+        progress(None, f"checking {len(paths)} files against the Hub's digests")
+        seen = HfApi().verify_repo_checksums(repo, revision=commit, local_dir=into)
+    shutil.rmtree(into / ".cache", ignore_errors=True)
+    lost = sorted(set(seen.missing_paths) & set(paths))
+    for path in [mismatch["path"] for mismatch in seen.mismatches] + lost:
+        raise StoreDamaged(f"{repo}@{commit[:8]}", path)
+
+
+def _literal(path: str) -> str:
+    """Write ``path`` as a pattern that matches only itself."""
+    literal = "".join(f"[{letter}]" if letter in "*?[" else letter for letter in path)
+    assert fnmatch.fnmatch(path, literal)  # noqa: S101 - a law of fnmatch
+    return literal
+
+
+def _digest(files: Iterable[Any]) -> str:
+    """Return one digest over names and contents, from what the Hub lists before a download."""
+    listing = sorted(
+        (file.rfilename, file.lfs["sha256"] if file.lfs else file.blob_id) for file in files
+    )
+    return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
+
+
+def _drop_auto_map(path: Path) -> None:
+    """Remove the pointer to remote code from a model whose code transformers itself has.
+
+    Phi-3's own repository has one, beside weights that transformers loads without it.
+    """
+    if not path.is_file():
+        return
+    config = json.loads(path.read_bytes())
+    if "auto_map" in config and set(config.get("architectures", [])) <= set(SUPPORTED):
+        del config["auto_map"]
+        path.write_text(json.dumps(config, indent=2), encoding="utf-8")
+
+
+@contextmanager
+def _translated(repo: str, ref: str) -> Iterator[None]:
+    """Turn the client's errors into ours."""
+    from huggingface_hub import errors
+    from huggingface_hub.utils import httpx
+
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        advice = "accept its terms on the Hub, and set HF_TOKEN to a token that may read it"
+        raise SourceMissing(f"access to {repo}", advice) from error
+    except errors.RepositoryNotFoundError as error:
+        advice = "check the name; set HF_TOKEN if it is private"
+        raise SourceMissing(f"repository {repo}", advice) from error
+    except errors.RevisionNotFoundError as error:
+        advice = "name a branch, tag or commit of it as ref"
+        raise SourceMissing(f"{ref!r} in {repo}", advice) from error
+    except errors.EntryNotFoundError as error:
+        raise SourceRefused(repo, f"a listed file is gone at {ref}", "resolve it again") from error
+    except (errors.OfflineModeIsEnabled, errors.HfHubHTTPError, httpx.HTTPError, OSError) as error:
+        address = errors_address()
+        raise Unreachable("the Hugging Face Hub", address, _one_line(error)) from error
+
+
+def errors_address() -> str:
+    """Return the Hub's address as the client has it."""
+    from huggingface_hub import constants
+
+    return str(constants.ENDPOINT)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

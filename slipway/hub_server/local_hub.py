@@ -1,0 +1,49 @@
+"""A Hub of one's own: push to it, serve it, order what goes wrong."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from slipway.hub_server.server import RunningHub, serve
+from slipway.hub_server.store import Store, files_of
+
+PAGE_SIZE = 1000  # entries; the real Hub's
+
+
+class LocalHub(Store):
+    """Repositories that can be pushed to from Python and read over HTTP."""
+
+    def serve(
+        self, port: int = 0, *, page_size: int = PAGE_SIZE
+    ) -> AbstractContextManager[RunningHub]:
+        """Serve on loopback for as long as the context lasts; pushes show at once.
+
+        Args:
+            port: Where; 0 takes a free port.
+            page_size: Entries on one page of a tree or a history; a small one makes a small
+                repository take several.
+
+        Returns:
+            A context that gives the running Hub: its ``endpoint``, its log ``requests`` and its
+            ``faults``.
+        """
+        return serve(self, port, page_size)
+
+
+@contextmanager
+def serve_folder(folder: Path, port: int = 0) -> Iterator[RunningHub]:
+    """Serve every folder ``ORGANISATION/NAME`` below ``folder`` as a repository of one commit.
+
+    The files are hashed once, at the start, and served from where they lie: they must stay as they
+    are. The same files give the same commit each time.
+
+    Args:
+        folder: Holds a folder for each organisation.
+        port: Where, on loopback; 0 takes a free port.
+    """
+    hub = LocalHub(folder)
+    for repository in sorted(folder.glob("[!.]*/[!.]*")):
+        if repository.is_dir() and files_of(repository):
+            hub.adopt(repository.relative_to(folder).as_posix(), repository)
+    with hub.serve(port) as running:
+        yield running

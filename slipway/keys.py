@@ -1,0 +1,79 @@
+"""What identifies things: two with the same key are the same thing. Pure."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from slipway.values import Entry, FileEntry, Quantization, Revision
+
+#: Raised when a step changes what it writes: stored results of older steps are then not used.
+RECIPES = {"weights": 1, "artifact": 1, "release": 1}
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256, 64 hex digits, over ``value`` as canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def manifest_digest(files: Iterable[FileEntry]) -> str:
+    """Return one digest over the names and contents of ``files``, in whatever order they come."""
+    return digest(sorted((file.path, file.sha256) for file in files))
+
+
+def weights_key(revision: Revision, tools: Mapping[str, str]) -> str:
+    """Return the store's name for the checkpoint of ``revision``.
+
+    Only a source that is converted here depends on the tools.
+    """
+    converted = dict(tools) if revision.source.kind == "package" else {}
+    identity = [RECIPES["weights"], revision.source.repo, revision.digest, converted]
+    return f"weights-{_slug(revision.source.repo)}-{digest(identity)[:16]}"
+
+
+def artifact_key(
+    weights: str, revision: Revision, candidate: Quantization | None, tools: Mapping[str, str]
+) -> str:
+    """Return the store's name for an artifact.
+
+    Args:
+        weights: The store's name for the checkpoint.
+        revision: Where it comes from.
+        candidate: How it is built; None for a published one.
+        tools: Versions of the tools that shape its bytes.
+    """
+    how = (
+        [weights, candidate.model_dump(mode="json"), dict(tools)]
+        if candidate
+        else [revision.published.model_dump(mode="json") if revision.published else None]
+    )
+    return f"artifact-{_slug(revision.source.repo)}-{digest([RECIPES['artifact'], *how])[:16]}"
+
+
+def release_key(
+    entry: Entry, revision: Revision, tools: Mapping[str, str], shipped: Mapping[str, str]
+) -> str:
+    """Return what identifies a release: nothing with the same key is built or promoted twice.
+
+    The commit itself is left out: one that changes none of the used files is no new release.
+
+    Args:
+        entry: The catalogue's entry; its title and schedule do not matter.
+        revision: The repository, and the digest of the files that are used of it.
+        tools: Versions of the tools that shape the bytes.
+        shipped: Digests of what is shipped or asked: wrapper, smoke prompts, suites.
+    """
+    identity = {
+        "recipe_number": RECIPES["release"],
+        "entry": entry.model_dump(mode="json", exclude={"title", "schedule", "source"}),
+        "repo": revision.source.repo,
+        "digest": revision.digest,
+        "tools": dict(tools),
+        "shipped": dict(shipped),
+    }
+    return digest(identity)
+
+
+def _slug(repo: str) -> str:
+    return repo.replace("/", "--").lower()

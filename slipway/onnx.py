@@ -1,0 +1,93 @@
+"""The adapter of onnxruntime-genai's builder: a checkpoint becomes an ONNX artifact."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from slipway.progress import Progress
+from slipway.values import Quantization, Value
+
+#: Tokens that an artifact's own search may use when its caller sets no limit. Without one the
+#: builder writes the whole context length, for which a runtime allocates memory at once.
+_MAX_LENGTH = 2048
+
+
+class Request(Value):
+    """What to build.
+
+    Attributes:
+        weights: A checkpoint in transformers' layout.
+        into: An empty folder for the artifact.
+        quantization: How.
+    """
+
+    weights: Path
+    into: Path
+    quantization: Quantization
+
+
+def build(request: Request) -> None:
+    """Build the artifact, with the builder's structured configuration only.
+
+    Its older ``key=value`` options are taken without a check, and several are ignored in silence;
+    the structured one refuses what it does not know. See
+    https://onnxruntime.ai/docs/genai/howto/build-model.html.
+    """
+    from onnxruntime_genai.models.builder import create_model, parse_extra_options
+
+    scratch = request.into.parent / "builder-cache"
+    precision = request.quantization.precision
+    place = (None, str(request.weights), str(request.into), precision, "cpu", str(scratch))
+    options = parse_extra_options(
+        *place,
+        ["hf_token=false"],
+        builder_config_version=2,
+        target_options=_target(request.quantization),
+        drafter_options=None,
+        speculative_options=None,
+        runtime_config={"search": {"max_length": _max_length(request.weights)}},
+        search=None,
+    )
+    create_model(*place, **options)
+
+
+def layers(weights: Path) -> int:
+    """Return how many layers a checkpoint has; 1 if it does not say."""
+    return _configured(weights, "num_hidden_layers", 1)
+
+
+def reader(progress: Progress, layers: int) -> Callable[[str], None]:
+    """Return what turns the builder's lines into progress."""
+
+    def read(line: str) -> None:
+        if found := re.match(r"Reading (?:decoder )?layer (\d+)", line):
+            progress(
+                0.1 + 0.6 * (int(found[1]) + 1) / layers, f"layer {int(found[1]) + 1}/{layers}"
+            )
+        elif line.startswith("Saving ONNX model"):
+            progress(0.8, "quantizing and saving the graph")
+
+    return read
+
+
+def _target(quantization: Quantization) -> dict[str, object] | None:
+    if quantization.precision == "fp32":
+        return None
+    weights: dict[str, object] = {
+        "type": quantization.precision,
+        "block_size": quantization.block_size,
+        "method": quantization.method,
+        "symmetric": quantization.symmetric,
+    }
+    if quantization.accuracy_level is not None:
+        weights["accuracy_level"] = quantization.accuracy_level
+    return {"quant_config": {"weights": weights}}
+
+
+def _max_length(weights: Path) -> int:
+    return min(_MAX_LENGTH, _configured(weights, "max_position_embeddings", _MAX_LENGTH))
+
+
+def _configured(weights: Path, field: str, default: int) -> int:
+    return int(json.loads((weights / "config.json").read_bytes()).get(field) or default)

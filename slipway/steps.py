@@ -1,0 +1,167 @@
+"""The first three steps of the line, from a catalogue entry to an artifact in the store."""
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from slipway import child, choose, folder, hub, intake, keys, onnx, package
+from slipway.errors import LicenceNotAllowed
+from slipway.progress import Progress, silent
+from slipway.store import Store
+from slipway.values import (
+    Artifact,
+    Entry,
+    FolderSource,
+    HubSource,
+    PackageSource,
+    Quantization,
+    Recipe,
+    Revision,
+    SelectRecipe,
+    Weights,
+)
+
+#: Bytes of a checkpoint in float32, as a multiple of the GGUF file that it is unpacked from.
+_UNPACKED = 7
+_HEADROOM = 1.2
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where and with what the steps work.
+
+    Attributes:
+        store: Takes the verified folders.
+        limits: What a child process may use.
+        tools: Versions of the tools that shape the bytes.
+        progress: Listens.
+    """
+
+    store: Store
+    limits: child.Limits
+    tools: dict[str, str]
+    progress: Progress = silent
+
+
+def resolve(entry: Entry) -> Revision:
+    """Return the revision that the entry's source names now, with a licence that is allowed.
+
+    Raises:
+        LicenceNotAllowed: If the entry does not list the source's licence.
+        SourceMissing: If the source is not there.
+        Unreachable: If the Hub does not answer.
+    """
+    revision = _resolve(entry)
+    if revision.licence not in entry.licences:
+        raise LicenceNotAllowed(entry.name, revision.licence, entry.licences)
+    if isinstance(entry.recipe, SelectRecipe):
+        return hub.resolve_published(revision, entry.recipe)
+    return revision
+
+
+def download(revision: Revision, workshop: Workshop) -> Weights:
+    """Return the checkpoint of ``revision``, fetched unless the store has it.
+
+    Raises:
+        SourceRefused: If a file breaks a rule.
+        MachineTooSmall: If the disk has no room for it.
+    """
+
+    def fill(into: Path) -> None:
+        match revision.source:
+            case PackageSource():
+                package.fetch(revision.source, into, workshop.limits, workshop.progress)
+            case FolderSource():
+                folder.fetch(revision.source, into)
+            case HubSource():
+                hub.fetch(revision, into, workshop.progress)
+        workshop.progress(0.95, "checking every file")
+        intake.inspect(into)
+
+    key = keys.weights_key(revision, workshop.tools)
+    stored = workshop.store.make(key, fill, size_bytes=unpacked_bytes(revision))
+    facts = intake.inspect(stored.folder)
+    return Weights(
+        revision=revision,
+        stored=stored,
+        architecture=facts.architecture,
+        parameters=facts.parameters,
+    )
+
+
+def prepare(weights: Weights, recipe: Recipe, workshop: Workshop) -> Artifact:
+    """Return the artifact that ``recipe`` makes of ``weights``, built unless the store has it.
+
+    Raises:
+        ArchitectureUnsupported: If the builder cannot convert the weights.
+        MachineTooSmall: If disk or memory are too small for it.
+        StepFailed: If the builder crashed, hung or was ended for memory.
+    """
+    if isinstance(recipe, SelectRecipe):
+        return _select(weights, workshop)
+    intake.require_supported(weights.architecture)
+    free_bytes = workshop.limits.memory_bytes or psutil.virtual_memory().available
+    choice = choose.candidate(recipe.candidates, weights.parameters, free_bytes)
+    return _build(weights, choice, workshop)
+
+
+def unpacked_bytes(revision: Revision) -> int:
+    """Return the disk space that the checkpoint of ``revision`` needs."""
+    factor = _UNPACKED if isinstance(revision.source, PackageSource) else _HEADROOM
+    return int(revision.size_bytes * factor)
+
+
+def _resolve(entry: Entry) -> Revision:
+    match entry.source:
+        case PackageSource():
+            return package.resolve(entry.source)
+        case FolderSource():
+            return folder.resolve(entry.source)
+        case HubSource():
+            return hub.resolve(entry.source)
+
+
+def _build(weights: Weights, choice: Quantization, workshop: Workshop) -> Artifact:
+    cost: list[tuple[float, int]] = []
+
+    def fill(into: Path) -> None:
+        request = onnx.Request(weights=weights.stored.folder, into=into, quantization=choice)
+        listen = onnx.reader(workshop.progress, onnx.layers(weights.stored.folder))
+        outcome = child.call(onnx.build, request, workshop.limits, step="prepare", on_line=listen)
+        cost.append((outcome.seconds, outcome.peak_memory_bytes))
+        for path in weights.stored.folder.iterdir():
+            if path.name.startswith(intake.PREFIXES):
+                shutil.copy(path, into)
+
+    key = keys.artifact_key(weights.stored.key, weights.revision, choice, workshop.tools)
+    stored = workshop.store.make(key, fill, size_bytes=weights.stored.size_bytes)
+    seconds, peak = cost[0] if cost else (0.0, None)
+    return Artifact(
+        variant=choice.variant,
+        origin=None,
+        stored=stored,
+        build_seconds=seconds,
+        peak_memory_bytes=peak,
+    )
+
+
+def _select(weights: Weights, workshop: Workshop) -> Artifact:
+    published = weights.revision.published
+    assert published is not None  # noqa: S101 - resolve pins one for every select recipe
+    started = time.monotonic()
+    key = keys.artifact_key(weights.stored.key, weights.revision, None, workshop.tools)
+    stored = workshop.store.make(
+        key,
+        lambda into: hub.fetch_published(published, into, workshop.progress),
+        size_bytes=int(published.size_bytes * _HEADROOM),
+    )
+    return Artifact(
+        variant=published.folder.rpartition("/")[2] or "published",
+        origin=f"{published.repo}@{published.commit}",
+        stored=stored,
+        build_seconds=time.monotonic() - started,
+        peak_memory_bytes=None,
+    )

@@ -1,0 +1,84 @@
+"""The frozen values that travel along the line, one per arrow.
+
+``Source → Revision → Weights → Artifact → Candidate → SmokeReport → Verdict → Promotion``
+
+Each holds what the next step needs and its own identity; none refers back. They are pydantic
+models because nearly all of them cross a JSON border: a flow's parameter, a stored result, a child
+process.
+"""
+
+from slipway.values.answers import (
+    Answers,
+    Check,
+    Message,
+    Prediction,
+    Prompt,
+    Severity,
+    SmokeReport,
+    WrapperReport,
+)
+from slipway.values.artifacts import (
+    Artifact,
+    Precision,
+    Quantization,
+    QuantizeRecipe,
+    Recipe,
+    SelectRecipe,
+)
+from slipway.values.base import Value
+from slipway.values.candidates import Candidate, Contract, LoggedWrapper, WrapperKind
+from slipway.values.decisions import Gates, Inconclusive, Keep, Promote, Promotion, Release, Verdict
+from slipway.values.dossier import Dossier
+from slipway.values.entries import Entry, Wrappers
+from slipway.values.sources import (
+    FileEntry,
+    FolderSource,
+    HubSource,
+    PackageSource,
+    Published,
+    Revision,
+    Source,
+    Stored,
+    Weights,
+)
+
+__all__ = [
+    "Answers",
+    "Artifact",
+    "Candidate",
+    "Check",
+    "Contract",
+    "Dossier",
+    "Entry",
+    "FileEntry",
+    "FolderSource",
+    "Gates",
+    "HubSource",
+    "Inconclusive",
+    "Keep",
+    "LoggedWrapper",
+    "Message",
+    "PackageSource",
+    "Precision",
+    "Prediction",
+    "Promote",
+    "Promotion",
+    "Prompt",
+    "Published",
+    "Quantization",
+    "QuantizeRecipe",
+    "Recipe",
+    "Release",
+    "Revision",
+    "SelectRecipe",
+    "Severity",
+    "SmokeReport",
+    "Source",
+    "Stored",
+    "Value",
+    "Verdict",
+    "Weights",
+    "WrapperKind",
+    "WrapperReport",
+    "Wrappers",
+]

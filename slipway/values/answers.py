@@ -1,0 +1,130 @@
+"""What a candidate is asked, and what it answers."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from slipway.values.base import Value
+from slipway.values.candidates import Contract, LoggedWrapper, WrapperKind
+
+Severity = Literal["critical", "warning"]
+
+
+class Message(Value):
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Prompt(Value):
+    """One question of a smoke suite.
+
+    Attributes:
+        id: Short name that reports use.
+        purpose: What it is there to find out.
+        messages: The conversation, as pairs of role and content.
+        max_tokens: New tokens that may be spent.
+        stop: Texts at which the answer must end.
+        group: Prompts of one group are asked together, as one batch.
+        repeat: Asked twice; greedy decoding must give the same answer.
+    """
+
+    id: str = Field(pattern=r"^[a-z0-9-]+$")
+    purpose: str
+    messages: tuple[Message, ...] = Field(min_length=1)
+    max_tokens: int = Field(default=32, gt=0)
+    stop: tuple[str, ...] = ()
+    group: str | None = None
+    repeat: bool = False
+
+
+class Prediction(Value):
+    """What one wrapper answered to one prompt.
+
+    Attributes:
+        prompt_id: Which prompt.
+        response: The answer as it came, as JSON text; None when there was none.
+        repeated: The answer to the same question asked again; None when it was asked once.
+        latency_ms: Time of the call, shared equally by the rows of a batch.
+        error: One line, when the wrapper raised.
+    """
+
+    prompt_id: str
+    response: str | None
+    repeated: str | None = None
+    latency_ms: float = Field(ge=0)
+    error: str | None = None
+
+
+class Answers(Value):
+    """Everything that one wrapper answered, and what that cost.
+
+    Attributes:
+        kind: Which wrapper.
+        contract: Its contract.
+        predictions: In the suite's order.
+        load_seconds: Time from the registry's address to a model that answers.
+        peak_memory_bytes: Most that its process held at once.
+        tokens_per_second: New tokens over all answers, by their total time.
+    """
+
+    kind: WrapperKind
+    contract: Contract
+    predictions: tuple[Prediction, ...]
+    load_seconds: float
+    peak_memory_bytes: int
+    tokens_per_second: float | None
+
+
+class Check(Value):
+    """One expectation about the answers, and whether it held.
+
+    Attributes:
+        name: What is expected, in words.
+        severity: A failed ``critical`` check blocks, a ``warning`` is shown.
+        passed: None when it could not be decided.
+        failing: Ids of the prompts at fault.
+        observed: What was seen instead, in one line.
+    """
+
+    name: str
+    severity: Severity
+    passed: bool | None
+    failing: tuple[str, ...] = ()
+    observed: str = ""
+
+
+class WrapperReport(Value):
+    """The smoke test of one wrapper.
+
+    Attributes:
+        wrapper: Which version was asked.
+        answers: What it answered; None when it could not be asked at all.
+        checks: The expectations, in the suite's order.
+        error: One line, when the wrapper could not be asked at all.
+    """
+
+    wrapper: LoggedWrapper
+    answers: Answers | None
+    checks: tuple[Check, ...]
+    error: str | None = None
+
+
+class SmokeReport(Value):
+    """What the smoke test of a candidate saw.
+
+    Attributes:
+        onnx: The wrapper that serves.
+        transformers: The reference.
+        size_ratio: Bytes of the ONNX artifact over bytes of the source weights.
+    """
+
+    onnx: WrapperReport
+    transformers: WrapperReport
+    size_ratio: float
+
+    @property
+    def wrappers(self) -> tuple[WrapperReport, WrapperReport]:
+        """Both, the serving one first."""
+        return self.onnx, self.transformers

@@ -1,0 +1,87 @@
+"""How a model is made small."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from slipway.values.base import Value
+from slipway.values.sources import Stored
+
+Precision = Literal["fp32", "int8", "int4"]
+
+
+class Quantization(Value):
+    """One way to build an ONNX artifact from weights.
+
+    Attributes:
+        precision: Type of the weights in the graph.
+        block_size: Numbers that share one scale.
+        method: ``rtn`` (round to nearest) or ``k_quant`` (slower to build, closer to the source).
+        accuracy_level: 4 computes int4 products in int8 (fast), 1 in fp32; None leaves the
+            builder's choice for the precision.
+        symmetric: Whether zero maps to zero without an offset.
+    """
+
+    precision: Precision
+    block_size: Literal[16, 32, 64, 128, 256] = 32
+    method: Literal["rtn", "k_quant"] = "rtn"
+    accuracy_level: Literal[0, 1, 2, 3, 4] | None = None
+    symmetric: bool = True
+
+    @property
+    def variant(self) -> str:
+        """Name for people, such as ``cpu-int4-rtn-block-32``."""
+        if self.precision == "fp32":
+            return "cpu-fp32"
+        name = f"cpu-{self.precision}-{self.method}-block-{self.block_size}"
+        level = "" if self.accuracy_level is None else f"-acc-level-{self.accuracy_level}"
+        return name + level + ("" if self.symmetric else "-asymmetric")
+
+
+class QuantizeRecipe(Value):
+    """Build the artifact from the source's own weights.
+
+    Attributes:
+        candidates: In order of preference; the first that this machine can build is built.
+    """
+
+    kind: Literal["quantize"] = "quantize"
+    candidates: tuple[Quantization, ...] = Field(min_length=1)
+
+
+class SelectRecipe(Value):
+    """Take an artifact that somebody published, such as the model's own makers.
+
+    Attributes:
+        repo: Repository that holds one or more folders with a ``genai_config.json``.
+        ref: Branch, tag or commit of it.
+        target: Execution provider that the artifact was made for.
+        precision: Type of its weights.
+    """
+
+    kind: Literal["select"] = "select"
+    repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
+    ref: str = "main"
+    target: Literal["cpu"] = "cpu"
+    precision: Precision
+
+
+Recipe = Annotated[QuantizeRecipe | SelectRecipe, Field(discriminator="kind")]
+
+
+class Artifact(Value):
+    """A folder that onnxruntime-genai loads: graph, weights, ``genai_config.json``, tokenizer.
+
+    Attributes:
+        variant: Name for people, such as ``cpu-int8-rtn-block-32``.
+        origin: The repository and commit it was selected from, or None when it was built here.
+        stored: The verified files.
+        build_seconds: How long the build or the download took.
+        peak_memory_bytes: Most that the build held at once; None for a selected one.
+    """
+
+    variant: str
+    origin: str | None
+    stored: Stored
+    build_seconds: float = Field(ge=0)
+    peak_memory_bytes: int | None

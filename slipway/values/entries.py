@@ -1,0 +1,53 @@
+"""One model of the catalogue: everything that a release of it needs to know."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from slipway.values.artifacts import Recipe
+from slipway.values.base import Value
+from slipway.values.candidates import Contract
+from slipway.values.decisions import Gates
+from slipway.values.sources import Source
+
+
+class Wrappers(Value):
+    """Which contract each wrapper speaks.
+
+    Attributes:
+        onnx: ``prompt`` is the scenario's ``{'prompt': string} → string``; ``chat`` is
+            ``llm/v1/chat``.
+        transformers: MLflow's own flavor speaks ``chat``.
+    """
+
+    onnx: Contract = "prompt"
+    transformers: Literal["chat"] = "chat"
+
+
+class Entry(Value):
+    """One model that we release.
+
+    Attributes:
+        name: Its name here and in the registry; the reference is ``<name>-transformers``.
+        title: Its name for people.
+        source: Where its weights come from.
+        recipe: How its artifact is made.
+        wrappers: The contracts.
+        suite: Name of the smoke prompts, a file of ``expectations/prompts``.
+        gates: Limits that a candidate must keep.
+        aliases: How far a candidate that passes may go: ``champion`` serves; ``candidate`` waits
+            for a person to move the alias.
+        licences: Licence identifiers that may be released.
+        schedule: Cron expression (UTC) at which it is released again; None for never.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
+    title: str
+    source: Source
+    recipe: Recipe
+    wrappers: Wrappers = Wrappers()
+    suite: str = Field(default="general", pattern=r"^[a-z0-9-]+$")
+    gates: Gates = Gates()
+    aliases: Literal["champion", "candidate"] = "champion"
+    licences: tuple[str, ...] = Field(min_length=1)
+    schedule: str | None = Field(default=None, pattern=r"^\S+( \S+){4}$")
