@@ -147,9 +147,9 @@ def _lines(process: subprocess.Popen[bytes]) -> typing.Iterator[str]:
                 continue
             block = os.read(process.stdout.fileno(), 1 << 16)
             *lines, rest = (rest + block.replace(b"\r", b"\n")).split(b"\n")
-            yield from (line.decode(errors="replace").strip() for line in lines)
+            yield from (line.decode(errors="replace").rstrip() for line in lines)
             if not block:
-                yield rest.decode(errors="replace").strip()
+                yield rest.decode(errors="replace").rstrip()
                 return
 
 

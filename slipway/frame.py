@@ -5,6 +5,7 @@ compared with its prompt, is worked out here, once, and None says that a fact do
 """
 
 import json
+import math
 import re
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -107,12 +108,12 @@ def _row(
         **answer._asdict(),
         "output_length": None if answer.output is None else len(answer.output),
         "usage_adds_up": _adds_up(answer),
-        "finish_reason_truthful": _truthful(answer, prompt.max_tokens, stop) if prompt else None,
+        "finish_reason_truthful": _truthful(answer, prompt.max_tokens) if prompt else None,
         "stop_respected": _respects(stop, answer.output),
         "longest_repeat_ratio": None if answer.output is None else repetition(answer.output),
         "echoes_prompt": _echoes(prompt, answer.output) if prompt else None,
         "deterministic": _same(response, prediction.repeated) if prediction else None,
-        "latency_ms": prediction.latency_ms if prediction else None,
+        "latency_ms": _duration(prediction.latency_ms) if prediction else None,
         "error": _error(prediction),
     }
 
@@ -166,6 +167,11 @@ def _count(value: Any) -> int | None:
     return int(value) if value == value // 1 else None
 
 
+def _duration(latency_ms: float) -> float | None:
+    """Return a time that can have passed; NaN, infinity and negative ones were not measured."""
+    return latency_ms if math.isfinite(latency_ms) and latency_ms >= 0 else None
+
+
 def _adds_up(answer: _Answer) -> bool | None:
     """Whether the total is the sum of its parts."""
     if answer.prompt_tokens is None or answer.completion_tokens is None:
@@ -175,12 +181,16 @@ def _adds_up(answer: _Answer) -> bool | None:
     return answer.prompt_tokens + answer.completion_tokens == answer.total_tokens
 
 
-def _truthful(answer: _Answer, max_tokens: int, stop: tuple[str, ...]) -> bool | None:
-    """Whether ``length`` is said when the budget is spent, and ``stop`` when it is not."""
+def _truthful(answer: _Answer, max_tokens: int) -> bool | None:
+    """Whether ``length`` is said when the budget was spent, and ``stop`` when it was not.
+
+    ``stop`` on the last token of the budget is in doubt: that token may have been the end of the
+    text, or of a stop string.
+    """
     if answer.completion_tokens is None or answer.finish_reason not in {"length", "stop"}:
         return None
-    if stop and answer.completion_tokens == max_tokens:
-        return None  # its last token may have ended a stop string: both reasons are true then
+    if answer.completion_tokens == max_tokens and answer.finish_reason == "stop":
+        return None
     spent = answer.completion_tokens >= max_tokens
     return answer.finish_reason == ("length" if spent else "stop")
 

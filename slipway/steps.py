@@ -84,6 +84,7 @@ def download(revision: Revision, workshop: Workshop) -> Weights:
     key = keys.weights_key(revision, workshop.tools)
     stored = workshop.store.make(key, fill, size_bytes=unpacked_bytes(revision))
     facts = intake.inspect(stored.folder)
+    workshop.progress(1.0, f"{len(stored.files)} files, {stored.size_bytes / 1e6:.0f} MB, verified")
     return Weights(
         revision=revision,
         stored=stored,
@@ -138,6 +139,7 @@ def _build(weights: Weights, choice: Quantization, workshop: Workshop) -> Artifa
 
     key = keys.artifact_key(weights.stored.key, weights.revision, choice, workshop.tools)
     stored = workshop.store.make(key, fill, size_bytes=weights.stored.size_bytes)
+    workshop.progress(1.0, f"{choice.variant}, {stored.size_bytes / 1e6:.0f} MB")
     seconds, peak = cost[0] if cost else (0.0, None)
     return Artifact(
         variant=choice.variant,

@@ -59,16 +59,16 @@ class Store:
             staging = self.root / f"{key}.staging"
             shutil.rmtree(staging, ignore_errors=True)
             try:
-                (staging / "files").mkdir(parents=True)
-                fill(staging / "files")
+                (staging / "model").mkdir(parents=True)
+                fill(staging / "model")
                 return self._publish(key, staging)
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
 
     def _publish(self, key: str, staging: Path) -> Stored:
         final = self.root / key
-        entry = Stored(key=key, folder=final / "files", files=manifest(staging / "files"))
-        for file in (staging / "files").rglob("*"):
+        entry = Stored(key=key, folder=final / "model", files=manifest(staging / "model"))
+        for file in (staging / "model").rglob("*"):
             _flush(file)
         (staging / "manifest.json").write_text(entry.model_dump_json(indent=1), encoding="utf-8")
         _flush(staging / "manifest.json")

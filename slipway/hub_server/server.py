@@ -158,7 +158,7 @@ class HubHandler(BaseHTTPRequestHandler):
             case Head():
                 self._send_head(part)
             case Pause():
-                self.server.stopping.wait(part.seconds)
+                self._pause(part)
             case HangUp():
                 self.close_connection = True
             case Reset():
@@ -184,6 +184,10 @@ class HubHandler(BaseHTTPRequestHandler):
         if sent < len(part):
             # The file shrank after its size was promised: only hanging up can tell the client.
             self.close_connection = True
+
+    def _pause(self, part: Pause) -> None:
+        if self.server.stopping.wait(part.seconds):
+            raise ConnectionAbortedError  # a Hub that stops sends no more, least of all sooner
 
     def _reset(self) -> None:
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, DROP_AT_CLOSE)

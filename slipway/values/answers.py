@@ -53,7 +53,7 @@ class Prediction(Value):
     prompt_id: str
     response: str | None
     repeated: str | None = None
-    latency_ms: float = Field(ge=0)
+    latency_ms: float
     error: str | None = None
 
 

@@ -7,7 +7,6 @@ from pydantic import Field
 
 from slipway.values.base import Value
 from slipway.values.candidates import Candidate
-from slipway.values.sources import Revision
 
 
 class Gates(Value):
@@ -56,7 +55,7 @@ class Promotion(Value):
     Attributes:
         run_id: The MLflow run that records it.
         at: When, in UTC.
-        aliases: Names of the aliases that now point to the candidate.
+        aliases: Names of the aliases that point to the candidate since.
         previous: Version of the ONNX wrapper that was champion before; None for the first.
     """
 
@@ -71,7 +70,8 @@ class Release(Value):
 
     Attributes:
         candidate: What was released.
-        revision: The commit that it was made from.
+        repo: Public name of the source.
+        commit: What it was made from.
         variant: Name of the ONNX artifact.
         verdict: What was decided, with reasons.
         promotion: What moved; None unless the verdict is Promote.
@@ -79,7 +79,8 @@ class Release(Value):
     """
 
     candidate: Candidate
-    revision: Revision
+    repo: str
+    commit: str
     variant: str
     verdict: Verdict
     promotion: Promotion | None

@@ -1,0 +1,47 @@
+"""The command line: one function a command, imported when it is asked for."""
+
+import sys
+
+from cyclopts import App, CycloptsError
+
+from commands import console
+from slipway.errors import SlipwayError
+
+app = App(
+    name="slipway",
+    help="The release line for small language models: from a source to a promoted version.",
+    version_flags=[],
+    help_epilogue=(
+        "Exit codes: 0 promoted or already so, 2 bad input, 3 kept by a gate, 4 inconclusive, "
+        "1 anything unexpected. State lives in .slipway, or in SLIPWAY_HOME."
+    ),
+    result_action="return_value",
+)
+# The short texts stand here, since a command's own would be imported for them.
+_COMMANDS = {
+    "release": ("commands.release:release", "Release a model end to end: the main job."),
+    "plan": ("commands.models:plan_command", "Say what a release would do; writes nothing."),
+    "models": ("commands.models:models", "List the models of the catalogue."),
+    "status": ("commands.status:status", "Show what is released, and which version serves."),
+    "predict": ("commands.status:predict", "Ask the version that serves."),
+    "ui": ("commands.ui:ui", "Open the Prefect and MLflow UIs on loopback."),
+}
+for _name, (_address, _help) in _COMMANDS.items():
+    app.command(_address, name=_name, help=_help)
+
+
+def run(arguments: list[str]) -> int:
+    """Return the exit code of one call of the command line."""
+    try:
+        return int(app(arguments, exit_on_error=False, print_error=False) or 0)
+    except CycloptsError as error:
+        print(f"slipway: {error}", file=sys.stderr)
+        return 2
+    except SlipwayError as error:
+        console.error_line(error, json="--json" in arguments)
+        return error.exit_code
+
+
+def main() -> None:
+    """Run the command line."""
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,58 @@
+"""``slipway release``: the main job."""
+
+import time
+
+from commands import console
+from slipway import catalogue
+from slipway.settings import Settings
+from slipway.values import Inconclusive, Keep, Release
+
+
+def release(model: str, *, json: bool = False) -> int:
+    """Release a model end to end: download, quantize or select, log, smoke-test, promote.
+
+    Args:
+        model: Name of an entry in catalogue.toml; `slipway models` lists them.
+        json: Print the result as JSON, and nothing else.
+    """
+    settings = Settings()
+    catalogue.find(settings.catalogue, model)  # a misspelling is told before anything starts
+    console.prepare_prefect(settings, quiet=json)
+    started = time.monotonic()
+
+    from flows.release_model import release_model
+
+    console.shorten_errors()
+    outcome = release_model(model)
+    if json:
+        console.show(outcome.model_dump(mode="json"))
+    else:
+        _summary(outcome, time.monotonic() - started, settings)
+    return exit_code(outcome)
+
+
+def exit_code(outcome: Release) -> int:
+    """Return 0 for promoted, 3 for kept by a gate, 4 for inconclusive."""
+    if isinstance(outcome.verdict, Keep):
+        return 3
+    return 4 if isinstance(outcome.verdict, Inconclusive) else 0
+
+
+def _summary(outcome: Release, seconds: float, settings: Settings) -> None:
+    candidate = outcome.candidate
+    words = {"promote": "promoted", "keep": "kept", "inconclusive": "inconclusive"}
+    word = "already released" if outcome.existed else words[outcome.verdict.kind]
+    pairs = {"verdict": "; ".join(outcome.verdict.reasons)}
+    for wrapper in candidate.wrappers:
+        size = console.megabytes(wrapper.size_bytes)
+        pairs[wrapper.kind] = f"{wrapper.uri}  ({wrapper.contract}, {size})"
+    pairs["source"] = f"{outcome.repo}@{outcome.commit[:8]}, {outcome.variant}"
+    if outcome.promotion:
+        before = outcome.promotion.previous
+        moved = ", ".join(outcome.promotion.aliases)
+        pairs["aliases"] = f"{moved}; champion before: {f'v{before}' if before else 'none'}"
+        pairs["ask it"] = f'slipway predict {candidate.model} "What is the capital of Spain?"'
+    pairs["report"] = f"report.md of MLflow run {candidate.run_id}"
+    pairs["look"] = f"slipway ui  ({settings.prefect_url}, {settings.mlflow_url})"
+    print()
+    console.facts(f"{candidate.model}: {word} in {seconds:.0f} s", pairs)

@@ -1,0 +1,82 @@
+"""``slipway status`` and ``slipway predict``: what serves, and what it answers."""
+
+import os
+from typing import Any
+
+from commands import console
+from slipway import catalogue
+from slipway.errors import SourceMissing
+from slipway.settings import Settings
+
+
+def status(model: str | None = None, *, json: bool = False) -> int:
+    """Show what is released: model, commit, both versions, champion.
+
+    Args:
+        model: Only this one; all of the catalogue if it is not named.
+        json: Print it as JSON.
+    """
+    settings = Settings()
+    entries = catalogue.load(settings.catalogue)
+    names = [catalogue.find(settings.catalogue, model).name] if model else list(entries)
+    found = [_state(name, settings) for name in names]
+    if json:
+        console.show(found)
+        return 0
+    rows = [
+        [str(state[field] if state[field] is not None else "-") for field in _COLUMNS]
+        for state in found
+    ]
+    console.table("Released", _COLUMNS, rows)
+    return 0
+
+
+_COLUMNS = ("model", "commit", "variant", "champion", "reference", "previous", "candidate")
+
+
+def _state(name: str, settings: Settings) -> dict[str, Any]:
+    empty: dict[str, Any] = dict.fromkeys(_COLUMNS)
+    if settings.registry.startswith("sqlite") and not (settings.mlflow / "mlflow.db").is_file():
+        return empty | {"model": name}
+    from tasks.edge import registry
+
+    models = registry()
+    aliases = models.aliases(name)
+    reference = models.aliases(f"{name}-transformers").get("champion")
+    tags = models.tags(name, aliases["champion"]) if "champion" in aliases else {}
+    return {
+        "model": name,
+        "commit": tags.get("slipway.commit"),
+        "variant": tags.get("slipway.variant"),
+        "champion": aliases.get("champion"),
+        "reference": reference,
+        "previous": aliases.get("previous"),
+        "candidate": aliases.get("candidate"),
+    }
+
+
+def predict(model: str, text: str, *, json: bool = False) -> int:
+    """Ask the model that serves, as its users would.
+
+    Args:
+        model: Name of a released model.
+        text: What to ask.
+        json: Print the whole response as JSON.
+    """
+    settings = Settings()
+    entry = catalogue.find(settings.catalogue, model)
+    os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
+    from tasks.edge import registry
+
+    if registry().champion(model) is None:
+        raise SourceMissing(f"a champion of {model}", f"release it first: slipway release {model}")
+    import mlflow
+
+    loaded = mlflow.pyfunc.load_model(f"models:/{model}@champion")
+    if entry.wrappers.onnx == "prompt":
+        answer = loaded.predict({"prompt": text})[0]
+        console.show({"text": answer}) if json else print(answer)
+        return 0
+    response = loaded.predict({"messages": [{"role": "user", "content": text}]})[0]
+    console.show(response) if json else print(response["choices"][0]["message"]["content"])
+    return 0

@@ -1,0 +1,70 @@
+"""What a reader can do about a verdict."""
+
+from collections.abc import Iterator
+
+from slipway.report.prose import bullets, plain
+from slipway.values import Dossier, WrapperReport
+
+QUESTION = "What is the capital of Spain?"
+
+
+def next_steps(dossier: Dossier) -> str:
+    """Return Markdown that says how to go on from here."""
+    if dossier.verdict.kind == "promote":
+        return _use(dossier)
+    again = f"Then release it again: `slipway release {dossier.entry.name}`."
+    return bullets((*_unasked(dossier), *_checks(dossier), *_limits(dossier), again))
+
+
+def _use(dossier: Dossier) -> str:
+    name, version = dossier.entry.name, dossier.candidate.onnx.version
+    ask = f'```sh\nslipway predict {name} "{QUESTION}"\n```'
+    if dossier.entry.aliases == "champion":
+        return f"Ask it:\n\n{ask}"
+    move = (
+        f"Read the answers above, then move the alias `champion` of `{name}` to version {version}"
+    )
+    return f"{move} in MLflow's registry. From then on, ask it:\n\n{ask}"
+
+
+def _unasked(dossier: Dossier) -> Iterator[str]:
+    for report in dossier.report.wrappers:
+        if report.answers is None:
+            reason = plain(report.error or "it gave no reason")
+            yield f"Find out why `models:/{report.wrapper.model_id}` could not be asked: {reason}."
+
+
+def _checks(dossier: Dossier) -> Iterator[str]:
+    """Point at the checks that block, and at a quantization that alone breaks one."""
+    onnx, reference = (_blocking(report, passed=False) for report in dossier.report.wrappers)
+    if onnx or reference:
+        yield (
+            "Read the answers at fault: the checks marked ❌ name their prompts, and "
+            "`predictions.json` among the MLflow run's artifacts holds every answer in full."
+        )
+    if onnx - reference and dossier.entry.recipe.kind == "quantize":
+        yield (
+            "The reference does well where ONNX fails, so the quantization may be too coarse: put "
+            f"a finer candidate first in the recipe of `{dossier.entry.name}` in catalogue.toml."
+        )
+    if any(_blocking(report, passed=None) for report in dossier.report.wrappers):
+        yield "See what the checks marked ❔ say: they raised an error, or had nothing to look at."
+
+
+def _blocking(report: WrapperReport, *, passed: bool | None) -> set[str]:
+    """Return the names of the critical checks that ended that way."""
+    return {
+        check.name
+        for check in report.checks
+        if check.passed is passed and check.severity == "critical"
+    }
+
+
+def _limits(dossier: Dossier) -> Iterator[str]:
+    """Point at the limits that the reasons name."""
+    for name, limit in dossier.entry.gates:
+        if any(name in reason for reason in dossier.verdict.reasons):
+            yield (
+                f"Compare the figure with its limit, `{name} = {limit:g}` in the `gates` of "
+                f"`{dossier.entry.name}` in catalogue.toml."
+            )

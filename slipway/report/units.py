@@ -1,0 +1,66 @@
+"""Figures as people read them: three digits, a unit, and no number where none was measured."""
+
+import math
+
+NOT_MEASURED = "not measured"
+
+_BYTES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+_COUNTS = ((1e9, "billion"), (1e6, "million"), (1e3, "thousand"))
+
+
+def measured(value: float | None) -> float | None:
+    """Return ``value``, or None where it is no finite number."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def number(value: float, unit: str = "") -> str:
+    """Write ``value`` with three digits, as ``21.4 tokens/s``."""
+    return f"{float(f'{value:.3g}'):,g} {unit}".rstrip()
+
+
+def size(size_bytes: float | None) -> str:
+    """Write bytes in decimal units, as ``269 MB``."""
+    return _scaled(size_bytes, _BYTES, "B")
+
+
+def count(value: float) -> str:
+    """Write a large count, as ``135 million``."""
+    return _scaled(value, _COUNTS, "")
+
+
+def duration(seconds: float | None) -> str:
+    """Write a time, as ``410 ms``, ``12.3 s`` or ``3 min 20 s``."""
+    seconds = measured(seconds)
+    if seconds is None:
+        return NOT_MEASURED
+    if seconds < 1:
+        return number(seconds * 1000, "ms")
+    if seconds < 120:  # noqa: PLR2004 - two minutes
+        return number(seconds, "s")
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes:,} min {rest} s"
+
+
+def latency(latency_ms: float | None) -> str:
+    """Write a time that is given in milliseconds."""
+    return duration(None if latency_ms is None else latency_ms / 1000)
+
+
+def speed(tokens_per_second: float | None) -> str:
+    """Write a speed of generation, as ``21.4 tokens/s``."""
+    tokens_per_second = measured(tokens_per_second)
+    return NOT_MEASURED if tokens_per_second is None else number(tokens_per_second, "tokens/s")
+
+
+def percent(ratio: float | None) -> str:
+    """Write a share, as ``51 %``."""
+    ratio = measured(ratio)
+    return NOT_MEASURED if ratio is None else number(ratio * 100, "%")
+
+
+def _scaled(value: float | None, scales: tuple[tuple[float, str], ...], unit: str) -> str:
+    value = measured(value)
+    if value is None:
+        return NOT_MEASURED
+    factor, unit = next((scale for scale in scales if value >= scale[0]), (1, unit))
+    return number(value / factor, unit)

@@ -1,0 +1,25 @@
+"""Revision → Weights."""
+
+from prefect import task
+
+from slipway import steps
+from slipway.values import Revision, Weights
+from tasks.edge import workshop
+from tasks.policies import DELAYS_SECONDS, Reporter, by_revision, verified, worth_retrying
+
+
+@verified
+@task(
+    task_run_name="download {revision.name}",
+    description="Fetch the checkpoint and check every file. Cached by content.",
+    cache_key_fn=by_revision,
+    persist_result=True,
+    retries=3,
+    retry_delay_seconds=DELAYS_SECONDS,
+    retry_condition_fn=worth_retrying,
+    timeout_seconds=6 * 3600,
+)
+def download(revision: Revision) -> Weights:
+    """Return the checkpoint of ``revision``, fetched unless the store has it."""
+    progress = Reporter("download", revision.source.repo)
+    return steps.download(revision, workshop(progress))

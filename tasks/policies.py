@@ -1,0 +1,99 @@
+"""How tasks behave: when they try again, what they may reuse, how they tell how far they are."""
+
+import functools
+import re
+import time
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar, cast
+from uuid import UUID
+
+from prefect import Task, get_run_logger
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TaskRunContext
+
+from slipway import store
+from slipway.errors import SlipwayError, StoreDamaged
+from slipway.keys import artifact_key, digest, weights_key
+from slipway.settings import toolchain
+from slipway.values import Artifact, Revision, Weights
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result", Weights, Artifact)
+
+#: Waits between attempts; the libraries below us have already tried a few times by then.
+DELAYS_SECONDS = [2.0, 10.0, 30.0]
+
+_UPDATE_SECONDS = 2.0
+
+
+def worth_retrying(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Tell whether the same step may succeed when it is tried again: the error itself says so."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, SlipwayError) and error.retryable
+
+
+def by_revision(_context: TaskRunContext, inputs: dict[str, Any]) -> str:
+    """Name a download by what is fetched and, where it is converted, by the tools."""
+    revision: Revision = inputs["revision"]
+    return weights_key(revision, toolchain())
+
+
+def by_recipe(_context: TaskRunContext, inputs: dict[str, Any]) -> str:
+    """Name an artifact by the weights, the recipe and the tools."""
+    weights: Weights = inputs["weights"]
+    base = artifact_key(weights.stored.key, weights.revision, None, toolchain())
+    return f"{base}-{digest(inputs['recipe'].model_dump(mode='json'))[:16]}"
+
+
+def verified(task: Task[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Return ``task`` so that what it hands on is on the disk, byte for byte.
+
+    A cached result says where files lay when it was made. If they are gone or changed since, the
+    task runs again and its new result replaces the cached one.
+    """
+
+    @functools.wraps(task.fn)
+    def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        result = task(*args, **kwargs)
+        try:
+            store.verify(result.stored)
+        except StoreDamaged as error:
+            get_run_logger().warning(str(error))
+            return task.with_options(refresh_cache=True)(*args, **kwargs)
+        return result
+
+    return run
+
+
+class Reporter:
+    """Shows a step's progress in the terminal and in the Prefect UI.
+
+    Args:
+        step: Name of the step; with ``about`` it names the artifact.
+        about: What it works on.
+    """
+
+    def __init__(self, step: str, about: str) -> None:
+        self._logger = get_run_logger()
+        self._told: tuple[str, int] | None = None
+        self._updated_at = 0.0
+        slug = re.sub(r"[^a-z0-9]+", "-", f"{step}-{about}".lower())
+        made = create_progress_artifact(0.0, key=slug, description=f"{step} {about}")
+        self._artifact = cast("UUID", made)
+
+    def __call__(self, share: float | None, text: str) -> None:
+        """Log what is new: another kind of work, or the next tenth of it."""
+        news = (text.split(maxsplit=1)[0], -1 if share is None else int(share * 10))
+        if news != self._told:
+            self._logger.info(text if share is None else f"{share:4.0%}  {text}")
+            self._told = news
+        if share is not None and (share == 1 or self._is_due()):
+            update_progress_artifact(self._artifact, progress=share * 100)
+
+    def _is_due(self) -> bool:
+        """Tell whether the last update is long enough ago: each one is a request."""
+        due = time.monotonic() - self._updated_at > _UPDATE_SECONDS
+        if due:
+            self._updated_at = time.monotonic()
+        return due

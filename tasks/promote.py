@@ -1,0 +1,38 @@
+"""Verdict → Release: aliases move, or the candidate leaves the registry."""
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+
+from slipway import report
+from slipway.values import Dossier, Promote, Release
+from tasks.edge import registry
+from tasks.policies import DELAYS_SECONDS, worth_retrying
+
+
+@task(
+    task_run_name="promote {dossier.candidate.model} v{dossier.candidate.onnx.version}",
+    description="Move both models' aliases together; or withdraw a candidate that may not serve.",
+    cache_policy=NO_CACHE,
+    retries=3,
+    retry_delay_seconds=DELAYS_SECONDS,
+    retry_condition_fn=worth_retrying,
+    timeout_seconds=900,
+)
+def promote(dossier: Dossier) -> Release:
+    """Carry out the verdict, and return how the release ended."""
+    candidate, revision = dossier.candidate, dossier.weights.revision
+    release = Release(
+        candidate=candidate,
+        repo=revision.source.repo,
+        commit=revision.commit,
+        variant=dossier.artifact.variant,
+        verdict=dossier.verdict,
+        promotion=None,
+    )
+    if not isinstance(dossier.verdict, Promote):
+        registry().withdraw(candidate, dossier.verdict)
+        get_run_logger().warning(f"{dossier.verdict.kind}: {'; '.join(dossier.verdict.reasons)}")
+        return release
+    return registry().promote(
+        candidate, release, dossier.entry.aliases, report.description(dossier)
+    )

@@ -1,0 +1,22 @@
+"""Entry → Revision."""
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from slipway import steps
+from slipway.values import Entry, Revision
+from tasks.policies import DELAYS_SECONDS, worth_retrying
+
+
+@task(
+    task_run_name="resolve {entry.source.repo}",
+    description="Pin what the source's ref names now. Never cached: a branch moves.",
+    cache_policy=NO_CACHE,
+    retries=3,
+    retry_delay_seconds=DELAYS_SECONDS,
+    retry_condition_fn=worth_retrying,
+    timeout_seconds=600,
+)
+def resolve(entry: Entry) -> Revision:
+    """Return the revision that the entry's source names now, with a licence that is allowed."""
+    return steps.resolve(entry)

@@ -1,0 +1,52 @@
+"""Answers as a healthy wrapper gives them, for tests to break one at a time."""
+
+import json
+from typing import Any
+
+from slipway.values import Answers, Contract, Message, Prediction, Prompt, WrapperKind
+
+TEXT = "The ferry leaves at nine."
+
+
+def prompt(name: str, **fields: Any) -> Prompt:
+    """Ask something short."""
+    question = Message(role="user", content="When does the next ferry leave?")
+    return Prompt(**{"id": name, "purpose": "a test", "messages": (question,), **fields})
+
+
+def completion(output: str = TEXT, *, tokens: int = 7, reason: str = "stop") -> dict[str, Any]:
+    """Make a chat completion of ``tokens`` new tokens."""
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1_790_000_000,
+        "model": "example/tiny-phi3",
+        "choices": [
+            {
+                "index": 0,
+                "finish_reason": reason,
+                "message": {"role": "assistant", "content": output},
+            }
+        ],
+        "usage": {"prompt_tokens": 12, "completion_tokens": tokens, "total_tokens": 12 + tokens},
+    }
+
+
+def predicted(name: str, answer: Any, **fields: Any) -> Prediction:
+    """Predict ``answer`` for the prompt of that name."""
+    response = json.dumps(answer, ensure_ascii=False)
+    return Prediction(**{"prompt_id": name, "response": response, "latency_ms": 80.0, **fields})
+
+
+def answers(
+    *predictions: Prediction, kind: WrapperKind = "onnx", contract: Contract = "chat"
+) -> Answers:
+    """Put predictions together, as if one wrapper had made them."""
+    return Answers(
+        kind=kind,
+        contract=contract,
+        predictions=predictions,
+        load_seconds=1.5,
+        peak_memory_bytes=300_000_000,
+        tokens_per_second=40.0,
+    )

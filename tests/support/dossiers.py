@@ -1,0 +1,270 @@
+"""Dossiers of releases that ended in every way, as a report gets them.
+
+Their figures and answers resemble those of a small instruction-tuned model, so that a report made
+from one looks like a real one.
+"""
+
+import json
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from slipway.values import (
+    Answers,
+    Artifact,
+    Candidate,
+    Check,
+    Contract,
+    Dossier,
+    Entry,
+    FileEntry,
+    Gates,
+    HubSource,
+    LoggedWrapper,
+    Prediction,
+    Quantization,
+    QuantizeRecipe,
+    Revision,
+    SmokeReport,
+    Stored,
+    Weights,
+    WrapperKind,
+    WrapperReport,
+)
+from slipway.verdict import judge
+
+NAME = "smollm2-135m"
+COMMIT = "12fd25f77366fa6b3b4b768ec3050bf629380bac"
+ANSWERS = {
+    "capital": "The capital of Spain is Madrid.",
+    "arithmetic": "7 plus 5 is 12.",
+    "definition": "A harbour is a place where ships rest from the sea.",
+    "list-of-three": "Red\nGreen\nBlue",
+    "json-object": '{"name": "Ada", "age": 36}',
+    "emoji": "A ship 🚢, an anchor ⚓ and the sea 🌊.",
+    "batch-sea": "Rivers carry salt from the rocks into the sea.",
+    "batch-wind": "Warm air rises, and cooler air flows in below it.",
+}
+LOOP = "The sea is salty because the sea is salty because the sea is salty because the sea is salty"
+LOOP_CHECK = Check(
+    name="no answer is a loop",
+    severity="critical",
+    passed=False,
+    failing=("batch-sea", "batch-wind"),
+    observed=f"longest_repeat_ratio=0.97, output='{LOOP[:32]}…",
+)
+SLOW_CHECK = Check(
+    name="every answer takes at most 10 seconds",
+    severity="warning",
+    passed=False,
+    failing=("definition",),
+    observed="11874.2",
+)
+UNDECIDED_CHECK = Check(
+    name="asked again, the answer is the same",
+    severity="critical",
+    passed=None,
+    observed="nothing to look at",
+)
+ENDED = "it was ended for memory at 6.0 GB"
+
+
+def promoted(**changes: Any) -> Dossier:
+    """Return a release that keeps every limit; version 2 was the champion."""
+    return dossier().model_copy(update=changes)
+
+
+def kept() -> Dossier:
+    """Return a release whose ONNX wrapper loops and is too large, and whose reference is slow."""
+    drifting = ANSWERS | {"batch-sea": LOOP, "batch-wind": LOOP}
+    onnx = asked("onnx", drifting, checks=(*passed("onnx"), LOOP_CHECK))
+    reference = asked("transformers", checks=(*passed("transformers"), SLOW_CHECK))
+    return dossier(onnx, reference, size_ratio=1.27)
+
+
+def inconclusive() -> Dossier:
+    """Return a first release with a check that found nothing to look at, and no speed."""
+    onnx = asked("onnx", checks=(*passed("onnx"), UNDECIDED_CHECK), tokens_per_second=None)
+    return dossier(onnx, champion=None)
+
+
+def unasked() -> Dossier:
+    """Return a release whose ONNX wrapper could not be asked at all."""
+    onnx = WrapperReport(wrapper=logged("onnx"), answers=None, checks=(), error=ENDED)
+    return dossier(onnx)
+
+
+def answering(text: str) -> Dossier:
+    """Return a release whose ONNX wrapper answered ``text`` to its only prompt."""
+    return dossier(asked("onnx", {"capital": text}))
+
+
+def dossier(
+    onnx: WrapperReport | None = None,
+    transformers: WrapperReport | None = None,
+    *,
+    champion: int | None = 2,
+    size_ratio: float = 0.509,
+) -> Dossier:
+    """Return a release of version 3 with these reports, judged as every release is.
+
+    Args:
+        onnx: The smoke test of the ONNX wrapper; it does well by default.
+        transformers: The smoke test of the reference; it does well by default.
+        champion: Version that served before.
+        size_ratio: Bytes of the artifact over bytes of the weights.
+    """
+    report = SmokeReport(
+        onnx=onnx or asked("onnx"),
+        transformers=transformers or asked("transformers"),
+        size_ratio=size_ratio,
+    )
+    return Dossier(
+        entry=entry(),
+        weights=weights(),
+        artifact=artifact(),
+        candidate=candidate(),
+        report=report,
+        verdict=judge(report, entry().gates),
+        champion=champion,
+        flow_run_url="http://127.0.0.1:4200/runs/flow-run/5b1f",
+        mlflow_url="http://127.0.0.1:5000/#/experiments/1/runs/9c2e",
+    )
+
+
+def entry(**changes: Any) -> Entry:
+    """Return a catalogue entry that quantizes a model of the Hub."""
+    fields = {
+        "name": NAME,
+        "title": "SmolLM2 135M Instruct",
+        "source": HubSource(repo="HuggingFaceTB/SmolLM2-135M-Instruct"),
+        "recipe": QuantizeRecipe(candidates=(Quantization(precision="int8"),)),
+        "licences": ("apache-2.0",),
+        "gates": Gates(min_prompts=len(ANSWERS)),
+    }
+    return Entry(**fields | changes)
+
+
+def weights(**changes: Any) -> Weights:
+    """Return 269 MB of weights."""
+    revision = {
+        "source": entry().source,
+        "commit": COMMIT,
+        "digest": "ab" * 32,
+        "paths": ("model.safetensors",),
+        "size_bytes": 269_060_552,
+        "licence": "apache-2.0",
+    }
+    return Weights(
+        revision=Revision(**revision | changes),
+        stored=stored("model.safetensors", 269_060_552),
+        architecture="LlamaForCausalLM",
+        parameters=134_515_008,
+    )
+
+
+def artifact(**changes: Any) -> Artifact:
+    """Return a 137 MB artifact that was built here."""
+    fields = {
+        "variant": "cpu-int8-rtn-block-32",
+        "origin": None,
+        "stored": stored("model.onnx.data", 136_951_821),
+        "build_seconds": 54.2,
+        "peak_memory_bytes": 2_104_000_000,
+    }
+    return Artifact(**fields | changes)
+
+
+def candidate() -> Candidate:
+    """Return version 3 of both wrappers."""
+    return Candidate(
+        model=NAME,
+        key="cd" * 32,
+        run_id="9c2e",
+        onnx=logged("onnx"),
+        transformers=logged("transformers"),
+    )
+
+
+def logged(kind: WrapperKind) -> LoggedWrapper:
+    """Return version 3 of one wrapper."""
+    return LoggedWrapper(
+        kind=kind,
+        contract=contract(kind),
+        model_id=f"m-{kind}",
+        name=NAME if kind == "onnx" else f"{NAME}-transformers",
+        version=3,
+        size_bytes=140_000_000,
+    )
+
+
+def asked(
+    kind: WrapperKind,
+    texts: dict[str, str] | None = None,
+    *,
+    checks: tuple[Check, ...] | None = None,
+    **changes: Any,
+) -> WrapperReport:
+    """Return the smoke test of a wrapper that gave these answers.
+
+    Args:
+        kind: Which wrapper.
+        texts: Answers by prompt.
+        checks: What was expected; six that passed by default.
+        **changes: Other fields of its answers.
+    """
+    latencies_ms = count(410 if kind == "onnx" else 688)
+    fields = {
+        "kind": kind,
+        "contract": contract(kind),
+        "predictions": tuple(
+            Prediction(prompt_id=prompt_id, response=response(kind, text), latency_ms=latency_ms)
+            for (prompt_id, text), latency_ms in zip(
+                (texts or ANSWERS).items(), latencies_ms, strict=False
+            )
+        ),
+        "load_seconds": 2.14 if kind == "onnx" else 3.87,
+        "peak_memory_bytes": 612_000_000 if kind == "onnx" else 1_180_000_000,
+        "tokens_per_second": 31.4 if kind == "onnx" else 19.8,
+    }
+    answers = Answers(**fields | changes)
+    return WrapperReport(
+        wrapper=logged(kind),
+        answers=answers,
+        checks=passed(kind) if checks is None else checks,
+    )
+
+
+def passed(kind: WrapperKind) -> tuple[Check, ...]:
+    """Return six checks that passed."""
+    form = "text" if contract(kind) == "prompt" else "chat completion"
+    names = {
+        "there is one answer to every prompt, and no other": "critical",
+        "every prompt is answered without an error": "critical",
+        "every answer is JSON": "critical",
+        f"every answer is a {form}": "critical",
+        "every answer says something": "critical",
+        "no answer holds a replacement character": "warning",
+    }
+    return tuple(Check(name=name, severity=how, passed=True) for name, how in names.items())
+
+
+def contract(kind: WrapperKind) -> Contract:
+    """Return the contract that a wrapper speaks by default."""
+    return "prompt" if kind == "onnx" else "chat"
+
+
+def response(kind: WrapperKind, text: str) -> str:
+    """Return ``text`` as the JSON that a wrapper answers."""
+    if contract(kind) == "prompt":
+        return json.dumps(text)
+    message = {"role": "assistant", "content": text}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 31, "completion_tokens": 9, "total_tokens": 40}
+    return json.dumps({"object": "chat.completion", "choices": [choice], "usage": usage})
+
+
+def stored(path: str, size_bytes: int) -> Stored:
+    """Return a folder of the store with one file."""
+    file = FileEntry(path=path, size_bytes=size_bytes, sha256="ef" * 32)
+    return Stored(key="weights-1", folder=Path("store"), files=(file,))

@@ -1,0 +1,294 @@
+"""What ``generate`` and ``stream`` promise, against a model that runs."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnxruntime_genai as og
+import psutil
+import pytest
+import torch
+from tiny_phi3 import BEGIN, CONTEXT_LENGTH, CONVERSATIONS, build_onnx
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+JOKE, HELLO, CAPITAL = (
+    "Tell me a joke.",
+    "Say hello in three languages.",
+    "What is the capital of Spain?",
+)
+UNTAUGHT = "Where does the harbour end?"
+LONG = "a b " * 60  # more tokens than one slice of the prompt holds
+
+
+def asked(prompt: str) -> list[dict[str, str]]:
+    """Return ``prompt`` as a conversation."""
+    return [{"role": "user", "content": prompt}]
+
+
+def reference_ids(checkpoint: Path, prompt_ids: list[int], count: int) -> list[int]:
+    """Return the greedy tokens of transformers."""
+    model = AutoModelForCausalLM.from_pretrained(checkpoint)
+    output = model.generate(torch.tensor([prompt_ids]), max_new_tokens=count, do_sample=False)
+    return [int(token_id) for token_id in output[0][len(prompt_ids) :]]
+
+
+def onnx_ids(model: Any, prompt_ids: list[int], count: int) -> list[int]:
+    """Return the greedy tokens of the runtime, without the wrapper's own loop."""
+    params = og.GeneratorParams(model._model)
+    params.set_search_options(max_length=len(prompt_ids) + count, do_sample=False)
+    generator = og.Generator(model._model, params)
+    generator.append_tokens(prompt_ids)
+    token_ids = []
+    while not generator.is_done():
+        generator.generate_next_token()
+        token_ids.append(int(generator.get_next_tokens()[0]))
+    return token_ids
+
+
+def shown(model: Any, token_ids: list[int]) -> str:
+    """Return the text of ``token_ids`` as the runtime streams it: bytes outside UTF-8 are lost."""
+    decoder = model._tokenizer.create_stream()
+    return "".join(decoder.decode(token_id) for token_id in token_ids)
+
+
+def changed_copy(folder: Path, target: Path, name: str, change: Callable[[Any], None]) -> Path:
+    """Return a copy of ``folder`` in which ``change`` edited the JSON file ``name``."""
+    shutil.copytree(folder, target)
+    content = json.loads((target / name).read_text(encoding="utf-8"))
+    change(content)
+    (target / name).write_text(json.dumps(content), encoding="utf-8")
+    return target
+
+
+@pytest.mark.parametrize("prompt", [*CONVERSATIONS, UNTAUGHT, LONG])
+def test_greedy_tokens_equal_those_of_transformers(
+    model: Any, checkpoint: Path, prompt: str
+) -> None:
+    """The fp32 build and the original choose the same tokens, also after a prompt in slices."""
+    prompt_ids = model.encode(model.render(asked(prompt))).tolist()
+    expected = reference_ids(checkpoint, prompt_ids, 40)
+    answer = model.generate(prompt, max_tokens=40)
+
+    assert expected == onnx_ids(model, prompt_ids, 40)
+    assert len(expected) == answer.completion_tokens
+    assert shown(model, expected) == answer.text
+
+
+@pytest.mark.parametrize("prompt", CONVERSATIONS)
+def test_a_prompt_without_markup_is_asked_as_one_user_message(model: Any, prompt: str) -> None:
+    """A plain text, the same text in markup, and the same conversation get the same answer."""
+    answer = model.generate(prompt)
+
+    assert CONVERSATIONS[prompt] == answer.text
+    assert answer == model.generate(f"<|user|>\n{prompt}<|end|>\n<|assistant|>\n")
+    assert answer == model.generate(asked(prompt))
+
+
+def test_an_empty_prompt_is_answered_too(model: Any) -> None:
+    """The markup around nothing still is a prompt."""
+    answer = model.generate("", max_tokens=4)
+
+    assert len(model.encode(model.render(asked("")))) == answer.prompt_tokens
+    assert 1 <= answer.completion_tokens <= 4
+
+
+def test_the_end_of_text_token_ends_an_answer_with_stop(model: Any) -> None:
+    """The last of the 15 tokens is the end-of-turn token: counted, but not shown."""
+    answer = model.generate(CAPITAL)
+
+    assert answer.finish_reason == "stop"
+    assert len(model.encode(CONVERSATIONS[CAPITAL])) + 1 == answer.completion_tokens
+    assert len(model.encode(model.render(asked(CAPITAL)))) == answer.prompt_tokens
+
+
+def test_max_tokens_ends_an_answer_with_length(model: Any) -> None:
+    """One token less than the answer needs is a cut, exactly as many are not."""
+    whole = model.generate(CAPITAL)
+    cut = model.generate(CAPITAL, max_tokens=whole.completion_tokens - 1)
+    exact = model.generate(CAPITAL, max_tokens=whole.completion_tokens)
+
+    assert ("length", whole.completion_tokens - 1) == (cut.finish_reason, cut.completion_tokens)
+    assert exact == whole
+
+
+def test_the_context_ends_an_answer_with_length(model: Any) -> None:
+    """A prompt that leaves six tokens of the context gets six, whatever was asked for."""
+    answer = model.generate("a " * 250, max_tokens=100)
+
+    assert answer.finish_reason == "length"
+    assert answer.prompt_tokens + answer.completion_tokens == CONTEXT_LENGTH
+    assert answer.completion_tokens == 6
+
+
+def test_a_prompt_that_fills_the_context_is_refused_with_both_sizes(model: Any) -> None:
+    """The refusal comes at once, before the first piece, and names what does not fit into what."""
+    with pytest.raises(ValueError, match=r"^1206 prompt tokens don't fit a context of 512$"):
+        model.stream("a " * 600)
+
+
+def test_model_configuration_gives_the_defaults(load: Any, onnx_folder: Path) -> None:
+    """What a request does not name comes from the model configuration; what it names wins."""
+    model = load(onnx_folder, max_tokens=3)
+
+    assert model.generate(JOKE).completion_tokens == 3
+    assert model.generate(JOKE, max_tokens=None).completion_tokens == 3
+    assert model.generate(JOKE, max_tokens=5).completion_tokens == 5
+
+
+def test_pieces_add_up_to_the_answer(model: Any) -> None:
+    """Only the last piece has a finish reason, and its counts are those of the whole."""
+    *first, last = model.stream(JOKE)
+    whole = model.generate(JOKE)
+
+    assert whole.text == "".join(piece.text for piece in [*first, last])
+    assert {piece.finish_reason for piece in first} == {None}
+    assert [whole.finish_reason, whole.completion_tokens] == [
+        last.finish_reason,
+        last.completion_tokens,
+    ]
+    assert len(first) > 10
+
+
+def test_characters_of_several_tokens_are_never_shown_in_part(model: Any) -> None:
+    """An emoji of four tokens and a Chinese character of three come as one piece each."""
+    pieces = [piece.text for piece in model.stream(HELLO)]
+
+    assert "".join(pieces) == CONVERSATIONS[HELLO]
+    assert {"ü", "你", "好", "🌍"} <= set(pieces)
+    assert not any("\ufffd" in piece for piece in pieces)
+
+
+def test_a_cut_within_a_character_leaves_no_broken_character(model: Any) -> None:
+    """However many tokens there may be, what is shown is a beginning of the whole answer."""
+    for max_tokens in range(1, 30):
+        shown = model.generate(HELLO, max_tokens=max_tokens).text
+        assert CONVERSATIONS[HELLO].startswith(shown)
+
+
+def test_temperature_zero_repeats_itself(model: Any) -> None:
+    """Greedy answers do not depend on the seed."""
+    answers = {model.generate(UNTAUGHT, temperature=0, seed=seed).text for seed in (1, 2, 3)}
+
+    assert len(answers) == 1
+
+
+def test_a_seed_makes_drawn_answers_repeatable(model: Any) -> None:
+    """The same seed draws the same answer, other seeds and no seed draw others."""
+    drawn = {"temperature": 2.0, "top_k": 0, "max_tokens": 12}
+    once, again = (model.generate(UNTAUGHT, seed=7, **drawn) for _ in range(2))
+    others = {model.generate(UNTAUGHT, seed=seed, **drawn).text for seed in (None, None, 8, 9)}
+
+    assert once == again
+    assert len(others | {once.text}) > 2
+
+
+@pytest.mark.parametrize("narrow", [{"top_k": 1}, {"top_p": 0}, {"top_p": 1e-6, "top_k": 0}])
+def test_narrow_sampling_is_greedy(model: Any, narrow: dict[str, float]) -> None:
+    """With only the likeliest token to draw from, temperature changes nothing."""
+    drawn = model.generate(UNTAUGHT, temperature=2, max_tokens=12, **narrow)
+
+    assert model.generate(UNTAUGHT, max_tokens=12) == drawn
+
+
+def test_more_choices_than_the_vocabulary_holds_are_all_of_it(model: Any) -> None:
+    """A generous ``top_k`` is not an error, unlike in the runtime."""
+    drawn = {"temperature": 2, "seed": 1, "max_tokens": 12}
+
+    assert model.generate(UNTAUGHT, top_k=320, **drawn) == model.generate(
+        UNTAUGHT, top_k=10_000, **drawn
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("max_tokens", 0),
+        ("max_tokens", 2.5),
+        ("temperature", -0.1),
+        ("temperature", 2.1),
+        ("temperature", float("nan")),
+        ("top_p", 1.1),
+        ("top_k", -1),
+        ("seed", -1),
+        ("seed", 2**31),
+        ("stop", ""),
+        ("stop", ["a", ""]),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_name(model: Any, field: str, value: Any) -> None:
+    """The message starts with the field, so that a caller knows what to change."""
+    with pytest.raises(ValueError, match=rf"^{field} is "):
+        model.stream("Hi", **{field: value})
+
+
+def test_text_that_the_runtime_would_cut_is_refused(model: Any) -> None:
+    """A NUL would end the prompt silently; a lone surrogate has no bytes at all."""
+    with pytest.raises(ValueError, match="NUL"):
+        model.stream("<|user|>\nHi\0there<|end|>")
+    with pytest.raises(ValueError, match="surrogates not allowed"):
+        model.stream("Hi \ud83d")
+
+
+def test_the_cache_has_the_size_of_the_request(
+    load: Any, onnx_folder: Path, tmp_path: Path
+) -> None:
+    """A context of 300 000 tokens needs 300 MB of cache here; a short answer must not take it."""
+
+    def widen(config: dict[str, Any]) -> None:
+        config["model"]["context_length"] = config["search"]["max_length"] = 300_000
+
+    folder = changed_copy(onnx_folder, tmp_path / "wide", "genai_config.json", widen)
+    model = load(folder)
+    before_bytes = psutil.Process().memory_info().rss
+    pieces = model.stream(CAPITAL)
+    next(pieces)
+    grown_bytes = psutil.Process().memory_info().rss - before_bytes
+
+    assert grown_bytes < 60_000_000
+
+
+def test_a_sliding_window_model_answers_short_and_long(
+    load: Any, checkpoint: Path, tmp_path: Path
+) -> None:
+    """Its cache may not be smaller than its window, so the answer's end is counted instead."""
+
+    def slide(config: dict[str, Any]) -> None:
+        config |= {"sliding_window": 128, "layer_types": ["sliding_attention"] * 2}
+
+    source = changed_copy(checkpoint, tmp_path / "source", "config.json", slide)
+    model = load(build_onnx(source, tmp_path / "onnx"))
+    prompt_ids = model.encode(model.render(asked(LONG))).tolist()
+    expected = reference_ids(source, prompt_ids, 20)
+    short, long = model.generate(CAPITAL, max_tokens=3), model.generate(LONG, max_tokens=20)
+
+    assert (short.finish_reason, short.completion_tokens) == ("length", 3)
+    assert len(expected) == long.completion_tokens
+    assert shown(model, expected) == long.text
+
+
+def test_a_template_that_writes_bos_does_not_double_it(
+    load: Any, checkpoint: Path, onnx_folder: Path, tmp_path: Path
+) -> None:
+    """The tokenizer adds BOS by itself here, and the template writes it: one remains."""
+    bos = {"SpecialToken": {"id": "<s>", "type_id": 0}}
+
+    def add_bos(tokenizer: dict[str, Any]) -> None:
+        post_processor = tokenizer["post_processor"]
+        post_processor["single"].insert(0, bos)
+        post_processor["special_tokens"]["<s>"] = {"id": "<s>", "ids": [BEGIN], "tokens": ["<s>"]}
+
+    folder = changed_copy(onnx_folder, tmp_path / "bos", "tokenizer.json", add_bos)
+    template = (folder / "chat_template.jinja").read_text(encoding="utf-8")
+    (folder / "chat_template.jinja").write_text("{{ bos_token }}" + template, encoding="utf-8")
+    model = load(folder)
+    reference = AutoTokenizer.from_pretrained(folder)
+    expected = reference.apply_chat_template(
+        asked(CAPITAL), add_generation_prompt=True, return_dict=False
+    )
+    token_ids = model.encode(model.render(asked(CAPITAL))).tolist()
+
+    assert reference.encode("Hi")[0] == BEGIN
+    assert expected == token_ids
+    assert token_ids.count(BEGIN) == 1
