@@ -3,7 +3,7 @@
 import time
 
 from commands import console
-from slipway import catalogue
+from slipway import catalogue, tracking
 from slipway.settings import Settings
 from slipway.values import Inconclusive, Keep, Release
 
@@ -16,7 +16,9 @@ def release(model: str, *, json: bool = False) -> int:
         json: Print the result as JSON, and nothing else.
     """
     settings = Settings()
-    catalogue.find(settings.catalogue, model)  # a misspelling is told before anything starts
+    catalogue.find(settings.catalogue, model)  # what can be told before anything starts, is
+    if settings.registry.startswith("http"):
+        tracking.require_listener(settings.registry)
     console.prepare_prefect(settings, quiet=json)
     started = time.monotonic()
 
@@ -45,7 +47,10 @@ def _summary(outcome: Release, seconds: float, settings: Settings) -> None:
     pairs = {"verdict": "; ".join(outcome.verdict.reasons)}
     for wrapper in candidate.wrappers:
         size = console.megabytes(wrapper.size_bytes)
-        pairs[wrapper.kind] = f"{wrapper.uri}  ({wrapper.contract}, {size})"
+        address = (
+            wrapper.uri if outcome.promotion else f"models:/{wrapper.model_id}, not registered"
+        )
+        pairs[wrapper.kind] = f"{address}  ({wrapper.contract}, {size})"
     pairs["source"] = f"{outcome.repo}@{outcome.commit[:8]}, {outcome.variant}"
     if outcome.promotion:
         before = outcome.promotion.previous

@@ -30,13 +30,8 @@ def ui() -> int:
     try:
         for url, process in processes.items():
             _wait_for(url, process)
-        console.facts(
-            "Ctrl-C stops both",
-            {
-                "Prefect (runs, reports)": settings.prefect_url,
-                "MLflow (models)": settings.mlflow_url,
-            },
-        )
+        what = ("Prefect: runs and reports", "MLflow: models and figures")
+        console.facts("Ctrl-C stops both", dict(zip(what, servers, strict=True)))
         while all(process.poll() is None for process in processes.values()):
             time.sleep(0.5)
     except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from pydantic_core import ErrorDetails
 from slipway.errors import CatalogueInvalid, UnknownModel
 from slipway.values import Entry, FolderSource
 
-#: Segments that pydantic adds to a fault's path for the branch of a union that it took.
-_BRANCHES = {"hub", "package", "folder", "quantize", "select"}
+#: Fields of several kinds; pydantic names the kind in a fault's path, right behind the field.
+_UNIONS = {"source", "recipe"}
 
 
 def load(path: Path) -> Mapping[str, Entry]:
@@ -84,13 +85,17 @@ def _echo(detail: ErrorDetails) -> bool:
 
 
 def _fault(name: str, detail: ErrorDetails) -> str:
+    return f"{_where(name, detail)}: got {_got(detail)} (expected {_expected(detail)})"
+
+
+def _where(name: str, detail: ErrorDetails) -> str:
     where = f"models.{name}"
-    for segment in detail["loc"]:
+    for before, segment in pairwise(("", *detail["loc"])):
         if isinstance(segment, int):
             where += f"[{segment}]"
-        elif segment not in _BRANCHES and segment != "name":
+        elif before not in _UNIONS and (before, segment) != ("", "name"):
             where += f".{segment}"
-    return f"{where}: got {_got(detail)} (expected {_expected(detail)})"
+    return where
 
 
 def _got(detail: ErrorDetails) -> str:

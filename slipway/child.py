@@ -92,8 +92,9 @@ def call(
         StepOutOfMemory: If it was ended for memory.
     """
     limits.logs.mkdir(parents=True, exist_ok=True)
-    log = limits.logs / f"{step.replace(' ', '-')}-{time.strftime('%Y%m%d-%H%M%S')}.log"
     room = Path(tempfile.mkdtemp(prefix="slipway-"))
+    unique = f"{time.strftime('%Y%m%d-%H%M%S')}-{room.name.removeprefix('slipway-')}"
+    log = limits.logs / f"{step.replace(' ', '-')}-{unique}.log"
     try:
         (room / "request.json").write_text(request.model_dump_json(), encoding="utf-8")
         address = f"{function.__module__}:{function.__qualname__}"
@@ -136,21 +137,36 @@ def _watch(
 
 
 def _lines(process: subprocess.Popen[bytes]) -> typing.Iterator[str]:
-    """Yield what the process prints, and an empty text whenever it was silent for a moment."""
+    """Yield what the process prints until it ends, and an empty text at moments of silence.
+
+    Its output may end before it does, and may be kept open after it by a process that it started.
+    """
     assert process.stdout is not None  # noqa: S101 - asked for with PIPE
     rest = b""
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         while True:
-            if not selector.select(_POLL_SECONDS):
+            ended = process.poll() is not None
+            if not selector.select(0 if ended else _POLL_SECONDS):
+                if ended:
+                    break
                 yield ""
                 continue
             block = os.read(process.stdout.fileno(), 1 << 16)
             *lines, rest = (rest + block.replace(b"\r", b"\n")).split(b"\n")
             yield from (line.decode(errors="replace").rstrip() for line in lines)
             if not block:
-                yield rest.decode(errors="replace").rstrip()
-                return
+                break
+    yield rest.decode(errors="replace").rstrip()
+    while _runs_on(process):
+        yield ""
+
+
+def _runs_on(process: subprocess.Popen[bytes]) -> bool:
+    """Wait a moment, and tell whether the process is still running."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_POLL_SECONDS)
+    return process.returncode is None
 
 
 def _held_bytes(pid: int) -> int:
@@ -186,7 +202,8 @@ def _outcome(
     document = json.loads(answer.read_text(encoding="utf-8"))
     if error := document.get("error"):
         kind = getattr(errors, error["kind"], None)
-        raise kind(*error["fields"]) if kind else StepCrashed(step, error["fields"][0], str(log))
+        values = (tuple(field) if isinstance(field, list) else field for field in error["fields"])
+        raise kind(*values) if kind else StepCrashed(step, error["fields"][0], str(log))
     result = TypeAdapter(typing.get_type_hints(function)["return"])
     value = result.validate_python(document["value"], strict=False)
     return Outcome(value, seconds, max(peak, document["peak_memory_bytes"]))

@@ -14,7 +14,7 @@
     ├── MachineTooSmall                1     stop    not enough disk or memory, known beforehand
     ├── StepFailed                     1
     │   ├── StepCrashed                      stop    a child process ended with an error
-    │   ├── StepTimedOut                     retry   a child process was ended at its time limit
+    │   ├── StepTimedOut                     stop    a child process was ended at its time limit
     │   └── StepOutOfMemory                  stop    … at its memory limit, or by the system
     ├── StoreDamaged                   1     retry   stored bytes differ from their manifest
     ├── Unreachable                    1     retry   a server does not answer
@@ -63,7 +63,7 @@ class UnknownModel(BadInput):
 
 @dataclass(eq=False)
 class CatalogueInvalid(BadInput):
-    """The catalogue breaks its schema."""
+    """The catalogue, or a file of the expectations, breaks its schema."""
 
     path: str
     faults: tuple[str, ...]
@@ -177,8 +177,6 @@ class StepCrashed(StepFailed):
 @dataclass(eq=False)
 class StepTimedOut(StepFailed):
     """A child process was ended at its time limit."""
-
-    retryable = True
 
     step: str
     limit_seconds: float

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from slipway import choose
 from slipway.errors import SourceMissing, SourceRefused, StoreDamaged, Unreachable
@@ -23,7 +23,7 @@ def resolve(source: HubSource) -> Revision:
         SourceMissing: If there is no such repository or ref, or it is not open to us.
         Unreachable: If the Hub does not answer.
     """
-    info = _info(source.repo, source.ref)
+    info = _info(source.repo, source.ref, source.endpoint)
     files = {file.rfilename: file for file in info.siblings}
     paths = choose.checkpoint_files(files)
     if not paths:
@@ -47,12 +47,13 @@ def resolve_published(revision: Revision, recipe: SelectRecipe) -> Revision:
         SourceMissing: If there is no such repository or ref, or it is not open to us.
         Unreachable: If the Hub does not answer.
     """
-    info = _info(recipe.repo, recipe.ref)
+    info = _info(recipe.repo, recipe.ref, recipe.endpoint)
     files = {file.rfilename: file for file in info.siblings}
     paths = choose.variant_files(recipe.repo, files, recipe)
     published = Published(
         repo=recipe.repo,
         commit=info.sha,
+        endpoint=recipe.endpoint,
         folder=paths[0].rpartition("/")[0],
         paths=paths,
         size_bytes=sum(files[path].size or 0 for path in paths),
@@ -62,14 +63,15 @@ def resolve_published(revision: Revision, recipe: SelectRecipe) -> Revision:
     return revision.model_copy(update={"published": published, "digest": digest})
 
 
-def fetch(revision: Revision, into: Path, progress: Progress) -> None:
+def fetch(source: HubSource, revision: Revision, into: Path, progress: Progress) -> None:
     """Write the checkpoint of ``revision`` into ``into``, every file checked against the Hub.
 
     Raises:
         StoreDamaged: If what arrived is not what the Hub lists.
         Unreachable: If the Hub does not answer.
     """
-    _download(revision.source.repo, revision.commit, revision.paths, into, progress)
+    place = _Place(source.repo, revision.commit, source.endpoint)
+    _download(place, revision.paths, into, progress)
     _drop_auto_map(into / "config.json")
 
 
@@ -80,7 +82,8 @@ def fetch_published(published: Published, into: Path, progress: Progress) -> Non
         StoreDamaged: If what arrived is not what the Hub lists.
         Unreachable: If the Hub does not answer.
     """
-    _download(published.repo, published.commit, published.paths, into, progress)
+    place = _Place(published.repo, published.commit, published.endpoint)
+    _download(place, published.paths, into, progress)
     if not published.folder:
         return
     for path in published.paths:
@@ -88,28 +91,38 @@ def fetch_published(published: Published, into: Path, progress: Progress) -> Non
     shutil.rmtree(into / published.folder.split("/")[0])
 
 
-def _info(repo: str, ref: str) -> Any:
+class _Place(NamedTuple):
+    repo: str
+    commit: str
+    endpoint: str | None
+
+    def __str__(self) -> str:
+        return f"{self.repo}@{self.commit[:8]}"
+
+
+def _info(repo: str, ref: str, endpoint: str | None) -> Any:
     from huggingface_hub import HfApi
 
-    with _translated(repo, ref):
-        return HfApi().model_info(repo, revision=ref, files_metadata=True)
+    with _translated(repo, ref, endpoint):
+        return HfApi(endpoint=endpoint).model_info(repo, revision=ref, files_metadata=True)
 
 
-def _download(
-    repo: str, commit: str, paths: tuple[str, ...], into: Path, progress: Progress
-) -> None:
-    from huggingface_hub import HfApi, snapshot_download
+def _download(place: _Place, paths: tuple[str, ...], into: Path, progress: Progress) -> None:
+    from huggingface_hub import HfApi
 
-    progress(None, f"fetching {len(paths)} files of {repo}@{commit[:8]}")
-    with _translated(repo, commit):
-        patterns = [_literal(path) for path in paths]
-        snapshot_download(repo, revision=commit, local_dir=into, allow_patterns=patterns)
+    api = HfApi(endpoint=place.endpoint)
+    progress(None, f"fetching {len(paths)} files of {place}")
+    with _translated(place.repo, place.commit, place.endpoint):
+        pinned: dict[str, Any] = {"revision": place.commit, "local_dir": into}
+        api.snapshot_download(
+            place.repo, allow_patterns=[_literal(path) for path in paths], **pinned
+        )
         progress(None, f"checking {len(paths)} files against the Hub's digests")
-        seen = HfApi().verify_repo_checksums(repo, revision=commit, local_dir=into)
+        seen = api.verify_repo_checksums(place.repo, **pinned)
     shutil.rmtree(into / ".cache", ignore_errors=True)
     lost = sorted(set(seen.missing_paths) & set(paths))
     for path in [mismatch["path"] for mismatch in seen.mismatches] + lost:
-        raise StoreDamaged(f"{repo}@{commit[:8]}", path)
+        raise StoreDamaged(str(place), path)
 
 
 def _literal(path: str) -> str:
@@ -141,9 +154,9 @@ def _drop_auto_map(path: Path) -> None:
 
 
 @contextmanager
-def _translated(repo: str, ref: str) -> Iterator[None]:
+def _translated(repo: str, ref: str, endpoint: str | None) -> Iterator[None]:
     """Turn the client's errors into ours."""
-    from huggingface_hub import errors
+    from huggingface_hub import constants, errors
     from huggingface_hub.utils import httpx
 
     try:
@@ -160,15 +173,8 @@ def _translated(repo: str, ref: str) -> Iterator[None]:
     except errors.EntryNotFoundError as error:
         raise SourceRefused(repo, f"a listed file is gone at {ref}", "resolve it again") from error
     except (errors.OfflineModeIsEnabled, errors.HfHubHTTPError, httpx.HTTPError, OSError) as error:
-        address = errors_address()
+        address = endpoint or constants.ENDPOINT
         raise Unreachable("the Hugging Face Hub", address, _one_line(error)) from error
-
-
-def errors_address() -> str:
-    """Return the Hub's address as the client has it."""
-    from huggingface_hub import constants
-
-    return str(constants.ENDPOINT)
 
 
 def _one_line(error: Exception) -> str:

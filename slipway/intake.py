@@ -33,6 +33,9 @@ _BYTES = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "I16": 2, "U1
 _BYTES |= {"BF16": 2, "I32": 4, "U32": 4, "F32": 4, "F64": 8, "I64": 8, "U64": 8}
 _LARGEST_HEADER_BYTES = 100_000_000  # the limit of the safetensors library itself
 
+#: What reading JSON of another shape than expected raises, be it nested without end.
+_MALFORMED = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -101,12 +104,12 @@ def parameters(path: Path) -> int:
         try:
             tensors: dict[str, Any] = json.loads(file.read(length))
             tensors.pop("__metadata__", None)
-            spans = sorted((*tensor["data_offsets"], _count(tensor)) for tensor in tensors.values())
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            spans = sorted(_span(tensor) for tensor in tensors.values())
+        except _MALFORMED as error:
             raise _refused(path, "the header is not a list of tensors") from error
     end = 0
-    for start, stop, count_bytes in ((start, stop, count) for start, stop, count in spans):
-        if start != end or stop - start != count_bytes:
+    for start, stop, needed_bytes in spans:
+        if start != end or stop - start != needed_bytes:
             raise _refused(path, "its tensors overlap or leave gaps")
         end = stop
     if 8 + length + end != size_bytes:
@@ -121,8 +124,10 @@ def _elements(tensor: dict[str, Any]) -> int:
     return count
 
 
-def _count(tensor: dict[str, Any]) -> int:
-    return _elements(tensor) * _BYTES[tensor["dtype"]]
+def _span(tensor: dict[str, Any]) -> tuple[int, int, int]:
+    """Return where a tensor begins and ends, and how many bytes its shape and type need."""
+    start, stop = tensor["data_offsets"]
+    return int(start), int(stop), _elements(tensor) * _BYTES[tensor["dtype"]]
 
 
 def _refused(path: Path, rule: str) -> SourceRefused:
@@ -144,7 +149,7 @@ def _config(folder: Path) -> dict[str, Any]:
         config: Any = json.loads((folder / "config.json").read_bytes())
     except FileNotFoundError as error:
         raise SourceRefused("config.json", "it is missing", "add the file") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SourceRefused("config.json", f"not JSON: {error}", "fetch it again") from error
     if not isinstance(config, dict):
         raise SourceRefused("config.json", "not a JSON object", "fetch it again")

@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock
 
 from slipway.errors import RegistryConflict
-from slipway.tracking import KEY, Logged, Place, connect, experiment_id
+from slipway.tracking import KEY, Place, connect, experiment_id
 from slipway.values import (
     Candidate,
     Entry,
@@ -25,6 +25,7 @@ from slipway.values import (
     Verdict,
     WrapperKind,
 )
+from slipway.wrapping import Logged
 
 STATUS, DETAILS = "slipway.status", "slipway.release"
 

@@ -4,7 +4,7 @@ import json
 import resource
 import time
 from collections.abc import Iterator
-from itertools import groupby
+from itertools import groupby, zip_longest
 from typing import Any
 
 from slipway.tracking import Place, connect
@@ -68,35 +68,35 @@ def _predictions(model: Any, request: AskRequest) -> Iterator[Prediction]:
 def _ask_together(
     model: Any, wrapper: LoggedWrapper, prompts: tuple[Prompt, ...]
 ) -> Iterator[Prediction]:
-    started = time.monotonic()
-    try:
-        responses = _responses(model, wrapper, prompts)
-        error = None
-    except Exception as raised:  # noqa: BLE001 - a wrapper may raise anything; the report names it
-        responses = []
-        error = " ".join(f"{type(raised).__name__}: {raised}".split())[:300]
-    latency_ms = (time.monotonic() - started) * 1000 / len(prompts)
-    for index, prompt in enumerate(prompts):
-        response = responses[index] if index < len(responses) else None
-        again = None
+    responses, latency_ms, error = _responses(model, wrapper, prompts)
+    for prompt, response in zip_longest(prompts, responses[: len(prompts)]):
+        again, error_again = None, None
         if prompt.repeat and response is not None:
-            again = _responses(model, wrapper, (prompt,))[0]
+            (again, *_), _, error_again = _responses(model, wrapper, (prompt,))
         yield Prediction(
             prompt_id=prompt.id,
             response=response,
             repeated=again,
-            latency_ms=latency_ms,
-            error=error,
+            latency_ms=latency_ms / len(prompts),
+            error=error or error_again,
         )
 
 
-def _responses(model: Any, wrapper: LoggedWrapper, prompts: tuple[Prompt, ...]) -> list[str]:
-    """Return one answer a prompt, each as JSON text."""
+def _responses(
+    model: Any, wrapper: LoggedWrapper, prompts: tuple[Prompt, ...]
+) -> tuple[list[str | None], float, str | None]:
+    """Return the answers as JSON texts, the time that they took in ms, and what was raised."""
     import pandas as pd
 
-    rows = [_row(model, wrapper, prompt) for prompt in prompts]
-    answers = model.predict(pd.DataFrame(rows))
-    return [json.dumps(answer, ensure_ascii=False) for answer in answers]
+    started = time.monotonic()
+    answers: list[str | None] = [None]
+    error = None
+    try:
+        rows = pd.DataFrame([_row(model, wrapper, prompt) for prompt in prompts])
+        answers = [json.dumps(answer, ensure_ascii=False) for answer in model.predict(rows)]
+    except Exception as raised:  # noqa: BLE001 - a wrapper may raise anything; the report names it
+        error = " ".join(f"{type(raised).__name__}: {raised}".split())[:300]
+    return answers, (time.monotonic() - started) * 1000, error
 
 
 def _row(model: Any, wrapper: LoggedWrapper, prompt: Prompt) -> dict[str, Any]:

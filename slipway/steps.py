@@ -77,7 +77,7 @@ def download(revision: Revision, workshop: Workshop) -> Weights:
             case FolderSource():
                 folder.fetch(revision.source, into)
             case HubSource():
-                hub.fetch(revision, into, workshop.progress)
+                hub.fetch(revision.source, revision, into, workshop.progress)
         workshop.progress(0.95, "checking every file")
         intake.inspect(into)
 

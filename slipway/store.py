@@ -33,8 +33,10 @@ class Store:
 
     def find(self, key: str) -> Stored | None:
         """Return the entry ``key``, or None if there is none or its bytes are damaged."""
+        folder = self.root / key
         try:
-            entry = Stored.model_validate_json((self.root / key / "manifest.json").read_bytes())
+            stored = Stored.model_validate_json((folder / "manifest.json").read_bytes())
+            entry = stored.model_copy(update={"folder": folder / "model"})  # wherever it was made
             verify(entry)
         except (OSError, ValueError, StoreDamaged):
             return None
@@ -81,14 +83,13 @@ class Store:
 
 def manifest(folder: Path) -> tuple[FileEntry, ...]:
     """Return every file below ``folder``, in order of path."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
     return tuple(
         FileEntry(
             path=path.relative_to(folder).as_posix(),
             size_bytes=path.stat().st_size,
             sha256=sha256(path),
         )
-        for path in files
+        for path in _files(folder)
     )
 
 
@@ -96,13 +97,16 @@ def verify(entry: Stored) -> None:
     """Read every byte of ``entry`` again.
 
     Raises:
-        StoreDamaged: Naming the first file that is missing or changed.
+        StoreDamaged: Naming the first file that is missing, changed, or not in the manifest.
     """
+    found = {path.relative_to(entry.folder).as_posix() for path in _files(entry.folder)}
+    for path in sorted(found - {file.path for file in entry.files}):
+        raise StoreDamaged(entry.key, path)
     for file in entry.files:
-        path = entry.folder / file.path
-        if not path.is_file() or path.stat().st_size != file.size_bytes:
+        place = entry.folder / file.path
+        if not place.is_file() or place.stat().st_size != file.size_bytes:
             raise StoreDamaged(entry.key, file.path)
-        if sha256(path) != file.sha256:
+        if sha256(place) != file.sha256:
             raise StoreDamaged(entry.key, file.path)
 
 
@@ -127,6 +131,10 @@ def require_disk(step: str, needed_bytes: int, folder: Path) -> None:
     free_bytes = psutil.disk_usage(str(folder)).free
     if needed_bytes > free_bytes:
         raise MachineTooSmall(step, "disk", needed_bytes, free_bytes)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def _flush(path: Path) -> None:

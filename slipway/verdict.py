@@ -39,21 +39,22 @@ def judge(report: SmokeReport, gates: Gates) -> Verdict:
 
 def latencies_ms(answers: Answers) -> tuple[float, ...]:
     """Return the latency of every prompt that was answered."""
-    return tuple(each.latency_ms for each in answers.predictions if each.error is None)
+    answered = (each for each in answers.predictions if each.response and not each.error)
+    return tuple(each.latency_ms for each in answered)
 
 
 def _failed(report: SmokeReport) -> Iterator[str]:
     for wrapper in report.wrappers:
         for check in wrapper.checks:
             if check.passed is False and check.severity == "critical":
-                yield _said(wrapper, f"{check.name}: {check.observed}", check.failing)
+                yield _said(wrapper, f"failed: {check.name}: {check.observed}", check.failing)
 
 
 def _warnings(report: SmokeReport) -> Iterator[str]:
     for wrapper in report.wrappers:
         for check in wrapper.checks:
             if check.passed is not True and check.severity == "warning":
-                yield "warning: " + _said(wrapper, check.name, check.failing)
+                yield _said(wrapper, f"warning: {check.name}", check.failing)
 
 
 def _undecided(report: SmokeReport) -> Iterator[str]:
@@ -105,4 +106,4 @@ def _real(*figures: float) -> bool:
 
 def _said(wrapper: WrapperReport, text: str, prompts: tuple[str, ...] = ()) -> str:
     where = f" ({', '.join(prompts)})" if prompts else ""
-    return f"{wrapper.wrapper.kind}: {text.rstrip(': ')}{where}"
+    return f"{wrapper.wrapper.kind} {text.rstrip(': ')}{where}"

@@ -3,7 +3,7 @@
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from slipway import child, tracking
+from slipway import child, wrapping
 from slipway.settings import Settings, toolchain
 from slipway.values import Artifact, Candidate, Entry, Weights
 from tasks.edge import flow_run_url, limits, place, registry
@@ -30,7 +30,7 @@ def log(entry: Entry, key: str, weights: Weights, artifact: Artifact) -> Candida
         "slipway.licence": weights.revision.licence or "",
         "slipway.flow_run": flow_run_url() or "",
     }
-    request = tracking.LogRequest(
+    request = wrapping.LogRequest(
         place=place(settings),
         key=key,
         entry=entry,
@@ -41,7 +41,7 @@ def log(entry: Entry, key: str, weights: Weights, artifact: Artifact) -> Candida
         tags=tags,
     )
     logged = child.call(
-        tracking.log,
+        wrapping.log,
         request,
         limits(settings),
         step="log",

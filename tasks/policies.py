@@ -22,7 +22,7 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result", Weights, Artifact)
 
 #: Waits between attempts; the libraries below us have already tried a few times by then.
-DELAYS_SECONDS = [2.0, 10.0, 30.0]
+DELAYS_SECONDS = [2.0, 5.0, 15.0]
 
 _UPDATE_SECONDS = 2.0
 

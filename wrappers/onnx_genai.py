@@ -7,8 +7,6 @@ The file travels inside the logged model, so it imports nothing of the project t
   OpenAI chat request in, one ``chat.completion`` a row out; see ``mlflow.types.llm``);
 - ``model_name``: what responses call the model;
 - ``max_tokens`` and ``temperature``: used where a request names none.
-
-A server may call the methods of the loaded object (``unwrap_python_model``) in either contract.
 """
 
 import json
@@ -97,7 +95,7 @@ class Generation(Piece):
 
 
 class OnnxGenaiModel(PythonModel):  # type: ignore[misc]
-    """The folder that the builder of onnxruntime-genai wrote, behind one of two contracts."""
+    """A folder that the builder of onnxruntime-genai wrote; a server may call all methods."""
 
     def load_context(self, context: Any) -> None:
         """Load the artifact ``model``, a folder; the top of this file lists the configuration.
@@ -130,8 +128,10 @@ class OnnxGenaiModel(PythonModel):  # type: ignore[misc]
         Raises:
             ValueError: A field is missing, unknown, not supported or out of its range.
         """
-        rows = model_input.convert_dtypes()  # a column of whole numbers and None holds floats
-        given = json.loads(rows.to_json(orient="records"), object_hook=_without_nulls)
+        if self.contract == "prompt":  # MLflow leaves the texts of {"prompt": [...]} in one cell
+            model_input = model_input.explode("prompt")
+        rows = model_input.convert_dtypes().to_json(orient="records")  # 5 beside None is 5.0 before
+        given = json.loads(rows, object_hook=_without_nulls)
         return [self._answer((params or {}) | row) for row in given]
 
     def chat(self, messages: Messages, n: int = 1, **sampling: Any) -> dict[str, Any]:
@@ -204,7 +204,7 @@ class OnnxGenaiModel(PythonModel):  # type: ignore[misc]
             self._model = og.Model(folder)
             self._tokenizer = og.Tokenizer(self._model)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
-            fault = str(error).replace(folder, "model")  # a host's paths are nobody's business
+            fault = repr(error).replace(folder, "model")  # a host's paths are nobody's business
             raise RuntimeError(f"the model's folder cannot be loaded: {fault}") from None
         # Chat templates write BOS themselves; a tokenizer that adds its own would double it.
         self._tokenizer.update_options(add_special_tokens="false")

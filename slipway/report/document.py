@@ -13,7 +13,7 @@ from slipway.report.tables import (
 )
 from slipway.values import Dossier, LoggedWrapper, Source, Verdict
 
-REASON_CHARACTERS = 240
+REASONS, REASON_CHARACTERS = 4, 200  # the registry keeps 5,000 characters
 PICTURE_TEXT = "Size of source and ONNX artifact, and speed of both wrappers"
 CONTRACTS = {"prompt": "a text in, a text out", "chat": "messages in, a chat completion out"}
 HEADLINES = {"promote": "✅ Promoted", "keep": "⛔ Kept", "inconclusive": "❔ Inconclusive"}
@@ -65,8 +65,11 @@ def description(dossier: Dossier) -> str:
 
 def _sentence(dossier: Dossier) -> str:
     """Say what becomes of the version, and why."""
-    reasons = "; ".join(plain(reason, REASON_CHARACTERS) for reason in dossier.verdict.reasons)
-    return f"{_outcome(dossier)}: {reasons}."
+    reasons = dossier.verdict.reasons
+    said = [plain(reason, REASON_CHARACTERS) for reason in reasons[:REASONS]]
+    if len(reasons) > REASONS:
+        said.append(f"and {len(reasons) - REASONS} more")
+    return f"{_outcome(dossier)}: {'; '.join(said)}."
 
 
 def _outcome(dossier: Dossier) -> str:
@@ -129,9 +132,11 @@ def _licence(dossier: Dossier) -> str:
 
 
 def _artifact(dossier: Dossier) -> str:
-    origin = dossier.artifact.origin
-    made = "quantized here" if origin is None else f"published as {plain(origin)}"
-    return f"{plain(dossier.artifact.variant)}, {made}"
+    variant, origin = plain(dossier.artifact.variant), dossier.artifact.origin
+    if origin is None:
+        return f"{variant}, quantized here"
+    repo, _, commit = origin.rpartition("@")
+    return f"{variant}, published in {plain(repo)} at {plain(commit)}"
 
 
 def _wrapper(wrapper: LoggedWrapper, verdict: Verdict) -> str:

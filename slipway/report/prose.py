@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 CELL_CHARACTERS = 160
 
-_MARKUP = re.compile(r"([\\`*_~\[\]|])")
+_MARKUP = re.compile(r"([\\`*_~\[|])")
 # Bare addresses and @names become links; a character of no width inside them prevents that.
-_LINK = re.compile(r"(?<=:)(?=//)|(?<=www)(?=\.)|(?=@)", re.IGNORECASE)
+_LINK = re.compile(r"(?<=:)(?=//)|(?<=www)(?=\.)|(?<=@)", re.IGNORECASE)
 _WORD_JOINER = "\u2060"
 # Control characters, and those that reverse the direction of the text after them.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -30,7 +30,7 @@ def plain(text: str, limit: int = CELL_CHARACTERS) -> str:
     Returns:
         Markdown for a table's cell, or for the middle of a line.
     """
-    line = _UNSEEN.sub("", " ".join(text.split()))
+    line = " ".join(_UNSEEN.sub(" ", text).split())
     shown = line if len(line) <= limit else line[: limit - 1] + "…"
     escaped = _MARKUP.sub(r"\\\1", html.escape(shown, quote=False))
     return _LINK.sub(_WORD_JOINER, escaped)

@@ -57,6 +57,7 @@ class SelectRecipe(Value):
         ref: Branch, tag or commit of it.
         target: Execution provider that the artifact was made for.
         precision: Type of its weights.
+        endpoint: Address of the server; None for ``HF_ENDPOINT``, or the public Hub.
     """
 
     kind: Literal["select"] = "select"
@@ -64,6 +65,7 @@ class SelectRecipe(Value):
     ref: str = "main"
     target: Literal["cpu"] = "cpu"
     precision: Precision
+    endpoint: str | None = Field(default=None, pattern=r"^https?://")
 
 
 Recipe = Annotated[QuantizeRecipe | SelectRecipe, Field(discriminator="kind")]

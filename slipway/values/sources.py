@@ -14,11 +14,13 @@ class HubSource(Value):
     Attributes:
         repo: ``organisation/name``.
         ref: Branch, tag or commit to follow.
+        endpoint: Address of the server; None for ``HF_ENDPOINT``, or the public Hub.
     """
 
     kind: Literal["hub"] = "hub"
     repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
     ref: str = "main"
+    endpoint: str | None = Field(default=None, pattern=r"^https?://")
 
 
 class PackageSource(Value):
@@ -72,6 +74,7 @@ class Published(Value):
     Attributes:
         repo: ``organisation/name``.
         commit: The Hub's commit, 40 hex digits.
+        endpoint: Address of the server; None for ``HF_ENDPOINT``, or the public Hub.
         folder: Path of the folder inside the repository; empty for its root.
         paths: The files that are taken, relative to the repository.
         size_bytes: What a download of those files brings.
@@ -79,6 +82,7 @@ class Published(Value):
 
     repo: str
     commit: str = Field(pattern=r"^[0-9a-f]{40}$")
+    endpoint: str | None
     folder: str
     paths: tuple[str, ...] = Field(min_length=1)
     size_bytes: int = Field(gt=0)

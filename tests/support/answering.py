@@ -50,3 +50,27 @@ def answers(
         peak_memory_bytes=300_000_000,
         tokens_per_second=40.0,
     )
+
+
+PROMPTS = (
+    prompt("ferry", max_tokens=20),
+    prompt("stops", stop=("ten",)),
+    prompt("twice", repeat=True),
+    *(prompt(f"filler-{number}") for number in range(4)),
+)
+
+
+def healthy(*planted: Prediction, kind: WrapperKind = "onnx") -> Answers:
+    """Answer every prompt of the chat contract well, apart from the ``planted`` ones."""
+    good = {each.id: predicted(each.id, completion()) for each in PROMPTS}
+    again = completion() | {"id": "chatcmpl-2"}
+    good["twice"] = predicted("twice", completion(), repeated=json.dumps(again))
+    return answers(*(good | {each.prompt_id: each for each in planted}).values(), kind=kind)
+
+
+def texts(*planted: Prediction) -> Answers:
+    """Answer every prompt of the prompt contract well, apart from the ``planted`` ones."""
+    good = {each.id: predicted(each.id, TEXT) for each in PROMPTS}
+    good["twice"] = predicted("twice", TEXT, repeated=json.dumps(TEXT))
+    by_id = {each.prompt_id: each for each in planted}
+    return answers(*(good | by_id).values(), contract="prompt")

@@ -146,17 +146,25 @@ def _trained_model(tokenizer: Any, seed: int) -> Any:
     import torch
     from transformers import Phi3ForCausalLM
 
-    token_ids, labels = _lessons(tokenizer)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Phi3ForCausalLM(_config())
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # so small a model only waits for a second one
+    _train(model, *_lessons(tokenizer))
+    torch.set_num_threads(threads)
+    model.generation_config.eos_token_id = [END_OF_TEXT, END_OF_TURN]
+    return model
+
+
+def _train(model: Any, token_ids: Any, labels: Any) -> None:
+    import torch
+
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     for _ in range(TRAINING_STEPS):
         optimizer.zero_grad()
         model(input_ids=token_ids, labels=labels).loss.backward()
         optimizer.step()
-    model.generation_config.eos_token_id = [END_OF_TEXT, END_OF_TURN]
-    return model
 
 
 def _lessons(tokenizer: Any) -> tuple[Any, Any]:

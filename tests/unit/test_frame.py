@@ -14,9 +14,9 @@ from slipway.values import Contract, Message, Prediction, WrapperKind
 STOP = prompt("ferry", stop=("nine",), max_tokens=20)
 
 
-def row(response: Any, **fields: Any) -> Row:
+def row(answer: Any, **fields: Any) -> Row:
     """Lay out one chat answer of the ONNX wrapper to the prompt with a stop text."""
-    return rows(answers(predicted("ferry", response, **fields)), (STOP,))[0]
+    return rows(answers(predicted("ferry", answer, **fields)), (STOP,))[0]
 
 
 def test_a_chat_completion_is_spread_over_the_columns() -> None:
@@ -146,6 +146,7 @@ def test_another_call_may_have_another_id_and_time() -> None:
 
     assert actual == [True, False]
     assert row(completion())["deterministic"] is None
+    assert row(None, response="Madrid", repeated="Madrid")["deterministic"] is True
 
 
 @pytest.mark.parametrize(

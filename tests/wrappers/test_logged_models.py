@@ -83,28 +83,169 @@ def ask(place: Path, environment: dict[str, str], uris: dict[str, str]) -> Itera
             return json.loads(child.stdout.readline())
 
         yield send
+        child.communicate()
+
+    assert child.returncode == 0
 
 
 def user(text: str) -> list[dict[str, str]]:
     """Return ``text`` as a conversation."""
     return [{"role": "user", "content": text}]
 
-def test_x(ask):
-    for name, kw in [
-        ("prompt", {"input": {"prompt": CAPITAL}}),
-        ("prompt", {"rows": [{"prompt": CAPITAL}, {"prompt": JOKE},{"prompt":""}]}),
-        ("prompt", {"rows": [{"prompt": CAPITAL}, {"prompt": None}]}),
-        ("prompt", {"input": {"prompt": [CAPITAL,JOKE]}}),
-        ("chat", {"input": {"messages": user(CAPITAL)}}),
-        ("chat", {"input": {"messages": user(CAPITAL), "n":2, "temperature":0, "stream":False,"max_tokens":3,"stop":["x"], "tools":[]}}),
-        ("chat", {"rows": [{"messages": user(CAPITAL)}, {"messages": user(JOKE),"max_tokens":3,"temperature":0.0,"stop":["did"],"stream":False}]}),
-        ("chat", {"input": {"messages": user(CAPITAL), "stream":True}}),
-        ("chat", {"input": {"messages": user(CAPITAL), "frequency_penalty":0.5}}),
-        ("chat", {"input": {"messages": user(CAPITAL), "frequency_penalty":0.0, "custom_inputs":{"a":1}}}),
-        ("chat", {"input": {"messages": user(CAPITAL), "tools":[{"type":"function","function":{"name":"f"}}]}}),
-        ("chat", {"input": {"messages": []}}),
-        ("chat", {"input": {"messages": [{"role":"user"}]}}),
-        ("chat", {"input": {"messages": user(CAPITAL), "foo":3}}),
-        ("broken", {"input": {"prompt": CAPITAL}}),
-    ]:
-        print(name, str(kw)[:150], "\n   ->", str(ask(name, **kw))[:600])
+
+def content(completion: dict[str, Any], index: int = 0) -> str:
+    """Return the text of one choice."""
+    return str(completion["choices"][index]["message"]["content"])
+
+
+def test_the_prompt_contract_answers_every_row(ask: Ask) -> None:
+    """A batch gets one text a row, in order; an empty prompt is a prompt too."""
+    reply = ask("prompt", rows=[{"prompt": CAPITAL}, {"prompt": ""}, {"prompt": JOKE}])
+    first, middle, last = reply["answer"]
+
+    assert [CONVERSATIONS[CAPITAL], CONVERSATIONS[JOKE]] == [first, last]
+    assert isinstance(middle, str)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"prompt": CAPITAL}, [CONVERSATIONS[CAPITAL]]),
+        ({"prompt": [CAPITAL, JOKE]}, [CONVERSATIONS[CAPITAL], CONVERSATIONS[JOKE]]),
+        ([{"prompt": JOKE}], [CONVERSATIONS[JOKE]]),
+        ({"prompt": f"<|user|>\n{JOKE}<|end|>\n<|assistant|>\n"}, [CONVERSATIONS[JOKE]]),
+    ],
+)
+def test_every_form_of_a_prompt_gets_its_texts(ask: Ask, given: Any, expected: list[str]) -> None:
+    """One prompt, a list in one column, a list of rows, and markup written by the caller."""
+    reply = ask("prompt", input=given)
+
+    assert expected == reply["answer"]
+
+
+def test_a_row_without_a_prompt_is_refused(ask: Ask) -> None:
+    """Answering None with something would hide a fault of the caller."""
+    reply = ask("prompt", rows=[{"prompt": CAPITAL}, {"prompt": None}])
+
+    assert "prompt is missing" in reply["error"]
+
+
+def test_a_chat_gets_a_chat_completion(ask: Ask) -> None:
+    """The answer has all that the contract names, and truthful counts."""
+    (completion,) = ask("chat", input={"messages": user(CAPITAL)})["answer"]
+    identifier = completion.pop("id")
+    created = completion.pop("created")
+
+    assert identifier.startswith("chatcmpl-")
+    assert isinstance(created, int)
+    assert completion == {
+        "object": "chat.completion",
+        "model": "tiny-chat",
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": CONVERSATIONS[CAPITAL]},
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": {"prompt_tokens": 15, "completion_tokens": 15, "total_tokens": 30},
+    }
+
+
+def test_the_chat_contract_answers_every_row_by_its_own_fields(ask: Ask) -> None:
+    """A field that one row lacks is NaN or None there, and then has its default."""
+    rows = [
+        {"messages": user(CAPITAL), "temperature": 0.0, "stop": ["Madrid"]},
+        {"messages": user(JOKE), "temperature": None, "stop": None, "top_p": 0.0},
+    ]
+    first, second = ask("chat", rows=rows)["answer"]
+
+    assert content(first) == "The capital of Spain is "
+    assert content(second) == CONVERSATIONS[JOKE]
+    assert first["id"] != second["id"]
+
+
+def test_every_supported_field_of_a_chat_request_works(ask: Ask) -> None:
+    """Fields that say no are as good as absent."""
+    request = {
+        "messages": [{"role": "system", "content": "Be brief."}, *user(CAPITAL)],
+        "n": 2,
+        "max_tokens": 3,
+        "temperature": 1.5,
+        "top_p": 0.9,
+        "top_k": 10,
+        "stop": ["nothing of the sort"],
+        "stream": False,
+        "frequency_penalty": 0.0,
+        "presence_penalty": 0.0,
+        "tools": [],
+    }
+    (completion,) = ask("chat", input=request)["answer"]
+
+    assert [choice["index"] for choice in completion["choices"]] == [0, 1]
+    assert completion["usage"]["completion_tokens"] <= 6
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("stream", True),
+        ("frequency_penalty", 0.5),
+        ("presence_penalty", -0.5),
+        ("custom_inputs", {"user": "ada"}),
+        (
+            "tools",
+            [
+                {
+                    "type": "function",
+                    "function": {
+                        "name": "f",
+                        "parameters": {"properties": {"x": {"type": "string"}}},
+                    },
+                }
+            ],
+        ),
+    ],
+)
+def test_an_unsupported_field_is_refused_by_name(ask: Ask, field: str, value: Any) -> None:
+    """Ignoring it would give an answer to another question."""
+    reply = ask("chat", input={"messages": user(CAPITAL), field: value})
+
+    assert f"ValueError: {field} is not supported" in reply["error"]
+
+
+@pytest.mark.parametrize(
+    ("messages", "fault"),
+    [
+        ([], "messages is empty"),
+        ([{"role": "user"}], "messages[0].content is None"),
+        ([*user("Hi"), {"role": "robot", "content": "Hi"}], "messages[1].role is 'robot'"),
+        ([{"role": "user", "content": "a", "tool_call_id": "1"}], "messages[0].tool_call_id"),
+    ],
+)
+def test_messages_that_cannot_be_used_are_refused_by_place(
+    ask: Ask, messages: Any, fault: str
+) -> None:
+    """The error says which message and which field."""
+    reply = ask("chat", input={"messages": messages})
+
+    assert fault in reply["error"]
+
+
+def test_nothing_is_loaded_when_a_model_is_logged(ask: Ask, place: Path) -> None:
+    """A folder that cannot be loaded was logged all the same; loading it names no path."""
+    error = ask("broken", input={"prompt": CAPITAL})["error"]
+
+    assert "the model's folder cannot be loaded" in error
+    assert str(place) not in error
+
+
+def test_no_reply_holds_a_path_of_this_machine(ask: Ask, place: Path) -> None:
+    """Neither an answer nor a refusal tells a caller where the model lies."""
+    answered = ask("chat", input={"messages": user(CAPITAL)})
+    refused = ask("chat", input={"messages": user("a " * 600)})
+
+    assert "1206 prompt tokens" in refused["error"]
+    assert not any(
+        str(folder) in json.dumps([answered, refused]) for folder in (place, HERE.parents[1])
+    )

@@ -1,0 +1,91 @@
+"""The README's commands run as they stand, and its links lead somewhere."""
+
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+from line import PROJECT
+
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if line
+]
+#: Run by tests/end_to_end/test_embedded_model.py, from nothing; they take minutes.
+LONG = {
+    "slipway release smollm2-135m",
+    'slipway predict smollm2-135m "What is the capital of Spain?"',
+}
+#: Runs until it is stopped.
+ENDLESS = {"slipway ui"}
+
+
+def run(command: str, home: Path) -> subprocess.CompletedProcess[str]:
+    """Run one command of the README in the project's folder."""
+    path = f"{PROJECT / '.venv' / 'bin'}:{os.environ['PATH']}"
+    return subprocess.run(
+        shlex.split(command),
+        cwd=PROJECT,
+        env=os.environ | {"PATH": path, "SLIPWAY_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("command", [each for each in COMMANDS if each not in LONG | ENDLESS])
+def test_a_command_of_the_readme_runs(command: str, tmp_path: Path) -> None:
+    """Short commands run for real; of a make target, what it would do is asked."""
+    dry = command.replace("make ", "make --dry-run ") if command.startswith("make") else command
+
+    done = run(dry, tmp_path)
+
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", sorted(LONG | ENDLESS))
+def test_a_command_that_is_not_run_here_is_in_the_readme_and_exists(
+    command: str, tmp_path: Path
+) -> None:
+    """Its help opens, so that it is at least spelled as it is."""
+    assert command in COMMANDS
+
+    done = run(" ".join([*shlex.split(command)[:2], "--help"]), tmp_path)
+
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/architecture.md"])
+def test_links_to_files_lead_somewhere(document: str) -> None:
+    """A moved file would leave a dead link behind."""
+    text = (PROJECT / document).read_text(encoding="utf-8")
+    targets = [
+        target for target in re.findall(r"\]\(([^)#]+)\)", text) if not target.startswith("http")
+    ]
+
+    assert [
+        target for target in targets if not (PROJECT / document).parent.joinpath(target).exists()
+    ] == []
+
+
+def test_every_command_is_in_the_readme() -> None:
+    """A command that nobody can read about does not exist for a newcomer."""
+    from commands.main import _COMMANDS
+
+    assert [name for name in _COMMANDS if f"`slipway {name}" not in README] == []
+
+
+def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
+    """Nothing heavy is imported for it, which is what would take the time."""
+    code = "import sys; from commands.main import run; run(['--help']); print(*sys.modules)"
+
+    done = run(f'python -c "{code}"', tmp_path)
+
+    heavy = {"prefect", "mlflow", "torch", "transformers", "great_expectations", "huggingface_hub"}
+    assert done.returncode == 0, done.stderr
+    assert heavy & set(done.stdout.split()) == set()

@@ -1,0 +1,231 @@
+"""Bad input: each is one clear line, the right exit code, and nothing left behind."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from line import PROJECT, Yard
+
+from commands.main import run
+
+pytestmark = pytest.mark.usefixtures("results")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(yard: Yard) -> Iterator[None]:
+    """After every test here: nothing registered, no alias, no half-written folder."""
+    yield
+    assert yard.versions() == []
+    store = yard.home / "store"
+    assert list(store.glob("*.staging")) == []
+    assert [folder for folder in store.glob("*/") if not (folder / "manifest.json").exists()] == []
+
+
+def complaint(capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what the command line said on stderr in its own name, and that it was one line."""
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("slipway: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_an_unknown_model_names_those_there_are(
+    yard: Yard, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A misspelt name is told at once, with what could have been meant."""
+    assert run(["release", "tinny"]) == 2
+
+    assert complaint(capsys) == "slipway: unknown model 'tinny'; the catalogue has tiny"
+
+
+def test_a_catalogue_with_five_faults_lists_all_five(
+    yard: Yard, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every fault has its path, what is there and what should be."""
+    yard.catalogue.write_text(
+        "[models.tiny]\n"
+        "titel = 'Tiny'\n"
+        "source = { kind = 'hub', repo = 'no-slash' }\n"
+        "recipe = { kind = 'quantize', candidates = [{ precision = 'int3' }] }\n"
+        "licences = 'mit'\n",
+        encoding="utf-8",
+    )
+
+    assert run(["release", "tiny"]) == 2
+
+    _first, *faults = capsys.readouterr().err.splitlines()
+    assert len(faults) == 5
+    assert "models.tiny.recipe.candidates[0].precision: got 'int3'" in "\n".join(faults)
+
+
+def edit_wrapper(yard: Yard, monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
+    """Release with a changed copy of the ONNX wrapper."""
+    text = (PROJECT / "wrappers" / "onnx_genai.py").read_text(encoding="utf-8")
+    assert old in text
+    (yard.folder / "wrappers").mkdir()
+    changed = text.replace(old, new)
+    (yard.folder / "wrappers" / "onnx_genai.py").write_text(changed, encoding="utf-8")
+    monkeypatch.setenv("SLIPWAY_WRAPPERS", str(yard.folder / "wrappers"))
+
+
+def pickle_beside_the_weights(checkpoint: Path) -> None:
+    """Weights in a format that can run code."""
+    (checkpoint / "pytorch_model.bin").write_bytes(b"\x80\x04.")
+
+
+def code_and_auto_map(checkpoint: Path) -> None:
+    """A model that brings its own code."""
+    (checkpoint / "modeling_tiny.py").write_text("print('hello')\n", encoding="utf-8")
+    config = json.loads((checkpoint / "config.json").read_bytes())
+    config["auto_map"] = {"AutoModelForCausalLM": "modeling_tiny.Tiny"}
+    (checkpoint / "config.json").write_text(json.dumps(config), encoding="utf-8")
+
+
+def truncated_weights(checkpoint: Path) -> None:
+    """A download that broke off."""
+    weights = checkpoint / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+
+
+def no_tokenizer(checkpoint: Path) -> None:
+    """Weights that nobody can talk to."""
+    (checkpoint / "tokenizer.json").unlink()
+
+
+def unsupported_architecture(checkpoint: Path) -> None:
+    """A model that the builder cannot convert."""
+    text = (checkpoint / "config.json").read_text(encoding="utf-8")
+    changed = text.replace("Phi3ForCausalLM", "GPT2LMHeadModel")
+    (checkpoint / "config.json").write_text(changed, encoding="utf-8")
+
+
+def another_licence(checkpoint: Path) -> None:
+    """A licence that the entry does not list."""
+    card = (checkpoint / "README.md").read_text(encoding="utf-8")
+    changed = card.replace("license: mit", "license: cc-by-nc-4.0")
+    (checkpoint / "README.md").write_text(changed, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (pickle_beside_the_weights, "slipway: pytorch_model.bin: only .safetensors"),
+        (code_and_auto_map, "slipway: modeling_tiny.py: code is never run"),
+        (truncated_weights, "slipway: model.safetensors: not a whole safetensors file"),
+        (no_tokenizer, "slipway: tokenizer.json: a checkpoint needs it, and it is missing"),
+        (unsupported_architecture, "architecture GPT2LMHeadModel cannot be quantized"),
+        (another_licence, "the source's licence is cc-by-nc-4.0 (allowed: mit)"),
+        (shutil.rmtree, "correct the entry's source.path"),
+    ],
+)
+def test_a_source_that_breaks_a_rule_is_refused(
+    yard: Yard, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], None], said: str
+) -> None:
+    """The line names the file or field, the rule, and what to do; the exit code is 2."""
+    damage(yard.checkpoint)
+
+    assert run(["release", "tiny"]) == 2
+
+    assert said in complaint(capsys)
+
+
+@pytest.fixture
+def small_disk(yard: Yard) -> Iterator[None]:
+    """Put the store on a file system of 200 kB."""
+    store = yard.home / "store"
+    store.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(store)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no small file system can be made here: {done.stderr.strip()}")
+    yield
+    subprocess.run(["umount", str(store)], check=True)  # noqa: S607 - where it lies differs
+
+
+@pytest.mark.usefixtures("small_disk")
+def test_too_little_disk_is_told_before_anything_is_written(
+    yard: Yard, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The line says how much is needed and how much there is."""
+    assert run(["release", "tiny"]) == 1
+
+    assert "GB of disk, and 0.0 GB are free; free some, or set SLIPWAY_HOME" in complaint(capsys)
+
+
+def test_a_builder_that_crashes_is_told_with_its_reason(
+    yard: Yard, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The line ends with where all that the builder said is kept."""
+    config = json.loads((yard.checkpoint / "config.json").read_bytes())
+    config["hidden_act"] = "nonsense"
+    (yard.checkpoint / "config.json").write_text(json.dumps(config), encoding="utf-8")
+
+    assert run(["release", "tiny"]) == 1
+
+    said = complaint(capsys)
+    assert said.startswith("slipway: prepare crashed: ")
+    assert Path(said.rsplit(" ", 1)[1]).is_file()
+
+
+def test_a_builder_that_hangs_is_stopped_at_its_limit(
+    yard: Yard, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second is less than the builder's own imports take."""
+    monkeypatch.setenv("SLIPWAY_STEP_TIMEOUT_SECONDS", "1")
+
+    assert run(["release", "tiny"]) == 1
+
+    assert "prepare did not end within 1 s" in complaint(capsys)
+
+
+def test_a_builder_that_takes_too_much_memory_is_stopped(
+    yard: Yard, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit is below what the builder's libraries alone need."""
+    monkeypatch.setenv("SLIPWAY_STEP_MEMORY_GB", "0.1")
+
+    assert run(["release", "tiny"]) == 1
+
+    assert "prepare was ended for memory" in complaint(capsys)
+
+
+def test_an_mlflow_address_where_nobody_listens_is_told_at_once(
+    yard: Yard, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow's own client would try for minutes."""
+    with monkeypatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+
+        assert run(["release", "tiny"]) == 1
+
+    assert "MLflow at http://127.0.0.1:9 does not answer" in complaint(capsys)
+
+
+def test_a_wrapper_that_answers_the_wrong_shape_is_kept_by_a_gate(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The smoke test sees numbers where texts were promised; the exit code is 3."""
+    answer = "[self._answer((params or {}) | row) for row in given]"
+    edit_wrapper(yard, monkeypatch, answer, "[7 for _ in given]")
+
+    assert run(["release", "tiny"]) == 3
+
+
+def test_a_wrapper_that_cannot_be_loaded_is_inconclusive(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing can be said of it, so it does not serve; the exit code is 4."""
+    edit_wrapper(yard, monkeypatch, "settings = context.model_config or {}", "raise MemoryError")
+
+    assert run(["release", "tiny"]) == 4
+
+
+def test_scripts_get_the_error_as_json(yard: Yard, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --json the whole answer is one document, an error too."""
+    assert run(["release", "tinny", "--json"]) == 2
+
+    document = json.loads(capsys.readouterr().out)
+    assert document["error"] == "UnknownModel"
+    assert document["exit_code"] == 2

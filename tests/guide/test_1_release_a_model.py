@@ -1,0 +1,68 @@
+"""Chapter 1: release a model, ask it, and find everything again.
+
+Read these tests from top to bottom; each shows one thing. The model is a tiny one that knows four
+conversations by heart, in a folder on this machine; everything else is as in real life.
+"""
+
+import pytest
+from line import Yard
+
+from flows.release_model import release_model
+
+pytestmark = pytest.mark.usefixtures("results")
+
+
+def test_a_release_is_one_call(yard: Yard) -> None:
+    """You name an entry of catalogue.toml; the line does the rest and tells you the verdict."""
+    release = release_model("tiny")
+
+    assert release.verdict.kind == "promote"
+    assert release.promotion is not None
+    assert release.promotion.aliases == ("candidate", "champion")
+
+
+def test_what_was_released_answers_through_mlflow(yard: Yard) -> None:
+    """The champion is an ordinary MLflow model: a prompt in, a text out."""
+    release_model("tiny")
+
+    import mlflow
+
+    model = mlflow.pyfunc.load_model("models:/tiny@champion")
+    assert model.predict({"prompt": "What is the capital of Spain?"}) == [
+        "The capital of Spain is Madrid."
+    ]
+
+
+def test_the_reference_answers_the_same_question_as_a_chat(yard: Yard) -> None:
+    """Beside it stands the unquantized model, as an MLflow transformers model with llm/v1/chat."""
+    release_model("tiny")
+
+    import mlflow
+
+    model = mlflow.pyfunc.load_model("models:/tiny-transformers@champion")
+    question = {"role": "user", "content": "What is the capital of Spain?"}
+    response = model.predict({"messages": [question], "max_tokens": 20})[0]
+    assert response["choices"][0]["message"]["content"] == "The capital of Spain is Madrid."
+    assert response["choices"][0]["finish_reason"] == "stop"
+
+
+def test_releasing_it_again_does_nothing(yard: Yard) -> None:
+    """The same source, recipe, tools and tests make the same release, which is already there."""
+    first = release_model("tiny")
+
+    second = release_model("tiny")
+
+    assert second.existed
+    assert second.candidate == first.candidate
+
+
+def test_a_gate_that_fails_keeps_the_champion(yard: Yard) -> None:
+    """Not promoted is a verdict with reasons, and no exception; the champion serves on."""
+    release_model("tiny")
+    yard.edit('suite = "brief"', 'suite = "brief"\ngates = { max_median_latency_ms = 0.001 }')
+
+    release = release_model("tiny")
+
+    assert release.verdict.kind == "keep"
+    assert "max_median_latency_ms" in release.verdict.reasons[0]
+    assert yard.registry().aliases("tiny")["champion"] == 1

@@ -1,0 +1,130 @@
+"""What tests have done in a child process: functions that return, raise, hang, or are killed."""
+
+import faulthandler
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from slipway.errors import MachineTooSmall, UnknownModel
+from slipway.store import Store
+from slipway.values import Value
+
+MEGABYTE = 1_000_000
+
+
+class Errand(Value):
+    """What to do; each function reads the fields that it needs.
+
+    Attributes:
+        text: Something to say.
+        number: A count, a size in megabytes, or a signal.
+        path: Where to leave a trace.
+    """
+
+    text: str = ""
+    number: int = 0
+    path: Path = Path()
+
+
+class Sum(Value):
+    """A result that is a value.
+
+    Attributes:
+        path: What was asked.
+        numbers: What was counted.
+    """
+
+    path: Path
+    numbers: tuple[int, ...]
+
+
+def count(errand: Errand) -> Sum:
+    """Count to ``number``, aloud."""
+    for number in range(errand.number):
+        print(f"{errand.text} {number}")
+    return Sum(path=errand.path, numbers=tuple(range(errand.number)))
+
+
+def hold(errand: Errand) -> int:
+    """Hold ``number`` megabytes for a moment; return the process's id."""
+    held = bytearray(errand.number * MEGABYTE)
+    held[::4096] = b"x" * len(held[::4096])
+    time.sleep(0.5)
+    return os.getpid()
+
+
+def say(errand: Errand) -> None:
+    """Write ``text`` as it is, without a line's end."""
+    sys.stdout.write(errand.text)
+
+
+def refuse(errand: Errand) -> None:
+    """Raise an error of our tree."""
+    raise UnknownModel(errand.text, ("tiny", "other"))
+
+
+def too_small(errand: Errand) -> None:
+    """Raise another error of our tree, made of numbers."""
+    raise MachineTooSmall("prepare", "disk", needed_bytes=errand.number, free_bytes=1)
+
+
+def fail(errand: Errand) -> None:
+    """Raise an error of somebody else's, with ``text``."""
+    raise ValueError(errand.text)
+
+
+def leave(errand: Errand) -> None:
+    """End the process with the status ``number`` and without a result."""
+    sys.stdout.write(errand.text)
+    sys.stdout.flush()
+    os._exit(errand.number)
+
+
+def die(errand: Errand) -> None:
+    """Kill the process with the signal ``number``."""
+    faulthandler.disable()
+    os.kill(os.getpid(), signal.Signals(errand.number))
+
+
+def hang(errand: Errand) -> None:
+    """Start a process that outlives a killed parent, tell both ids, and never return."""
+    helper = _helper()
+    print(f"{os.getpid()} {helper.pid}", flush=True)
+    time.sleep(600)
+
+
+def leave_helper(errand: Errand) -> int:
+    """Return the id of a process that still holds this one's output open."""
+    return _helper().pid
+
+
+def fall_silent(errand: Errand) -> None:
+    """Close the output, and go on forever."""
+    for descriptor in (1, 2):
+        os.close(descriptor)
+    time.sleep(600)
+
+
+def environment(errand: Errand) -> dict[str, str]:
+    """Return what this process finds in its environment."""
+    return dict(os.environ)
+
+
+def fill_slowly(errand: Errand) -> None:
+    """Make an entry of the store at ``path``, ``number`` tenths of a second long, and note it."""
+
+    def fill(folder: Path) -> None:
+        (folder / "config.json").write_text("{}")
+        with (errand.path.parent / "fills").open("a") as notes:
+            notes.write("filled\n")
+        print("filling", flush=True)
+        time.sleep(errand.number / 10)
+
+    Store(errand.path).make(errand.text, fill)
+
+
+def _helper() -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])

@@ -1,0 +1,150 @@
+"""Fixtures for tests that run the whole line on the tiny model, against real servers and stores.
+
+Nothing heavy is imported here: pure tests must not pay for Prefect.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+#: Switched off, since they write to the same database file while a test waits for it.
+_SERVICES = (
+    "EVENT_PERSISTER",
+    "TASK_RUN_RECORDER",
+    "TRIGGERS",
+    "SCHEDULER",
+    "LATE_RUNS",
+    "FOREMAN",
+    "CANCELLATION_CLEANUP",
+    "PAUSE_EXPIRATIONS",
+    "REPOSSESSOR",
+)
+
+CATALOGUE = """\
+[models.tiny]
+title = "Tiny Phi-3"
+source = {{ kind = "folder", path = "checkpoint", repo = "slipway/tiny-phi3" }}
+recipe = {{ kind = "quantize", candidates = [{{ precision = "fp32" }}] }}
+wrappers = {{ onnx = "{contract}" }}
+suite = "brief"
+licences = ["mit"]
+"""
+
+
+@dataclass(frozen=True)
+class Yard:
+    """A place of its own for one test: catalogue, checkpoint, expectations, home.
+
+    Attributes:
+        folder: Holds all of it.
+    """
+
+    folder: Path
+
+    @property
+    def home(self) -> Path:
+        """Where Slipway keeps its state."""
+        return self.folder / "home"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The source of the model ``tiny``."""
+        return self.folder / "checkpoint"
+
+    @property
+    def catalogue(self) -> Path:
+        """The catalogue; it has one model, ``tiny``."""
+        return self.folder / "catalogue.toml"
+
+    def edit(self, old: str, new: str) -> None:
+        """Change the catalogue."""
+        text = self.catalogue.read_text(encoding="utf-8")
+        assert old in text
+        self.catalogue.write_text(text.replace(old, new), encoding="utf-8")
+
+    def registry(self) -> Any:
+        """Return the registry of this yard."""
+        from tasks.edge import registry
+
+        return registry()
+
+    def versions(self) -> list[tuple[str, int, dict[str, int]]]:
+        """Return every registered version, with the aliases of its model."""
+        models = self.registry()
+        found = models.client.search_model_versions("")
+        return sorted((each.name, int(each.version), models.aliases(each.name)) for each in found)
+
+
+@pytest.fixture(scope="session")
+def prefect_backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Run a real Prefect server for the session, on a database of its own."""
+    os.environ["PREFECT_HOME"] = str(tmp_path_factory.mktemp("prefect"))
+    os.environ["PREFECT_RESULTS_DEFAULT_SERIALIZER"] = "json"
+    for name in (
+        "LOGGING_TO_API",
+        "SERVER_ANALYTICS",
+        *(f"SERVER_SERVICES_{s}" for s in _SERVICES),
+    ):
+        os.environ[f"PREFECT_{name}_ENABLED"] = "false"
+
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    with (
+        prefect_test_harness(server_startup_timeout=180),
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+    ):
+        yield
+
+
+@pytest.fixture
+def yard(tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Yard:
+    """Lay out a place with a catalogue of one tiny model, and point Slipway at it."""
+    place = Yard(tmp_path)
+    shutil.copytree(checkpoint, place.checkpoint)
+    place.catalogue.write_text(CATALOGUE.format(contract="prompt"), encoding="utf-8")
+    shutil.copytree(PROJECT / "expectations", tmp_path / "expectations")
+    brief = tmp_path / "expectations" / "prompts" / "brief.json"
+    brief.write_text(json.dumps(_brief_prompts()), encoding="utf-8")
+    monkeypatch.setenv("SLIPWAY_HOME", str(place.home))
+    monkeypatch.setenv("SLIPWAY_CATALOGUE", str(place.catalogue))
+    monkeypatch.setenv("SLIPWAY_EXPECTATIONS", str(tmp_path / "expectations"))
+    monkeypatch.setenv("SLIPWAY_STEP_TIMEOUT_SECONDS", "300")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return place
+
+
+@pytest.fixture
+def results(tmp_path: Path, prefect_backend: None) -> Iterator[None]:
+    """Give the test Prefect's server, and stored results that no other test sees."""
+    from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+
+    with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: str(tmp_path / "results")}):
+        yield
+
+
+def _brief_prompts() -> list[dict[str, Any]]:
+    """Return twelve questions that the tiny model's short context has room for."""
+    import tiny_phi3
+
+    known = list(tiny_phi3.CONVERSATIONS)
+    return [
+        {
+            "id": f"question-{index}",
+            "purpose": "something that the tiny model knows by heart",
+            "messages": [{"role": "user", "content": known[index % len(known)]}],
+            "max_tokens": 64,
+            "repeat": index == 0,
+            "stop": ["harbour"] if index == 1 else [],
+        }
+        for index in range(12)
+    ]

@@ -1,0 +1,116 @@
+"""An error's text says what happened and what to do, on one line."""
+
+import pytest
+
+from slipway import errors
+from slipway.errors import SlipwayError
+
+GB = 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (errors.UnknownModel("tyni", ("tiny",)), "unknown model 'tyni'; the catalogue has tiny"),
+        (
+            errors.SourceMissing("package tiny", "pip install --no-deps tiny"),
+            "package tiny is not there: pip install --no-deps tiny",
+        ),
+        (
+            errors.SourceRefused("a.py", "code is never run", "remove it"),
+            "a.py: code is never run; remove it",
+        ),
+        (
+            errors.ArchitectureUnsupported("GPT2LMHeadModel", ("Phi3ForCausalLM",)),
+            (
+                "config.json: architecture GPT2LMHeadModel cannot be quantized here; select a "
+                "published ONNX artifact, or use one of Phi3ForCausalLM"
+            ),
+        ),
+        (
+            errors.LicenceNotAllowed("tiny", None, ("mit", "apache-2.0")),
+            (
+                "models.tiny.licences: the source's licence is not declared (allowed: mit, "
+                "apache-2.0); read it, and add it to the list if you may use it"
+            ),
+        ),
+        (
+            errors.LicenceNotAllowed("tiny", "gpl-3.0", ("mit",)),
+            (
+                "models.tiny.licences: the source's licence is gpl-3.0 (allowed: mit); "
+                "read it, and add it to the list if you may use it"
+            ),
+        ),
+        (
+            errors.NoVariant("acme/tiny", "cpu int4", ()),
+            "acme/tiny: no single variant for cpu int4; it has no folder with a genai_config.json",
+        ),
+        (
+            errors.MachineTooSmall("download", "disk", 8 * GB, 3 * GB),
+            (
+                "download needs 8.0 GB of disk, and 3.0 GB are free; "
+                "free some, or set SLIPWAY_HOME to a larger disk"
+            ),
+        ),
+        (
+            errors.MachineTooSmall("prepare", "memory", 8 * GB, 3 * GB),
+            (
+                "prepare needs 8.0 GB of memory, and 3.0 GB are free; "
+                "close something, or list a candidate that needs less"
+            ),
+        ),
+        (
+            errors.StepCrashed("prepare", "ValueError: no", "logs/a.log"),
+            "prepare crashed: ValueError: no; all that it said is in logs/a.log",
+        ),
+        (
+            errors.StepTimedOut("prepare", 60, "logs/a.log"),
+            (
+                "prepare did not end within 60 s and was stopped; raise "
+                "SLIPWAY_STEP_TIMEOUT_SECONDS if it was still at work: logs/a.log"
+            ),
+        ),
+        (
+            errors.StepOutOfMemory("prepare", 6 * GB, "logs/a.log"),
+            (
+                "prepare was ended for memory at 6.0 GB; use a larger machine, raise "
+                "SLIPWAY_STEP_MEMORY_GB, or list a smaller candidate: logs/a.log"
+            ),
+        ),
+        (
+            errors.StoreDamaged("weights-1", "model.safetensors"),
+            "store entry weights-1: model.safetensors is missing or changed; it is made again",
+        ),
+        (
+            errors.Unreachable("MLflow", "http://127.0.0.1:5000", "refused"),
+            (
+                "MLflow at http://127.0.0.1:5000 does not answer (refused); "
+                "start it, or correct its address"
+            ),
+        ),
+        (
+            errors.RegistryConflict("tiny", "version 3 is gone"),
+            "promotion of tiny was undone: version 3 is gone; run the release again",
+        ),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, SlipwayError) else "",
+)
+def test_the_text_says_what_happened_and_what_to_do(error: SlipwayError, text: str) -> None:
+    """Word for word, since people act on it."""
+    assert str(error) == text
+
+
+def test_two_errors_with_the_same_fields_are_two_errors() -> None:
+    """An exception stays what it was raised as, also as the key of a set."""
+    one, two = (errors.StoreDamaged("weights-1", "a") for _ in range(2))
+
+    assert one != two
+    assert len({one, two}) == 2
+
+
+def test_a_whole_branch_of_the_tree_is_caught_at_once() -> None:
+    """A caller may ask for bad input, or for a failed step, without listing every kind."""
+    with pytest.raises(errors.BadInput):
+        raise errors.UnknownModel("tyni", ())
+    with pytest.raises(errors.StepFailed):
+        raise errors.StepTimedOut("prepare", 60, "a.log")

@@ -1,0 +1,207 @@
+"""Two things with the same key are the same thing, and everything that matters is in it."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dossiers
+import pytest
+
+from slipway import keys
+from slipway.values import (
+    Entry,
+    FileEntry,
+    FolderSource,
+    Gates,
+    PackageSource,
+    Published,
+    Quantization,
+    QuantizeRecipe,
+    Revision,
+    Wrappers,
+)
+
+TOOLS = {"onnxruntime-genai": "0.18.0", "torch": "2.13.0"}
+SHIPPED = {"wrapper": "aa" * 32, "suites": "bb" * 32}
+INT8 = Quantization(precision="int8")
+PACKAGE = PackageSource(package="tiny", file="tiny/model.gguf", repo="acme/tiny")
+FOLDER = FolderSource(path=Path("tiny"), repo="acme/tiny")
+
+
+def revision(**changes: Any) -> Revision:
+    """Return what the source of the entry names, with ``changes``."""
+    return dossiers.weights().revision.model_copy(update=changes)
+
+
+def published(**changes: Any) -> Published:
+    """Return a ready artifact of the Hub, with ``changes``."""
+    fields = {
+        "repo": "acme/tiny-onnx",
+        "commit": "12" * 20,
+        "endpoint": None,
+        "folder": "cpu-int4",
+        "paths": ("cpu-int4/model.onnx",),
+        "size_bytes": 1,
+    }
+    return Published(**fields | changes)
+
+
+def release_key(entry: Entry | None = None, **changes: Any) -> str:
+    """Return the key of a release, with ``changes`` to what it is made of."""
+    parts: dict[str, Any] = {"revision": revision(), "tools": TOOLS, "shipped": SHIPPED}
+    return keys.release_key(entry or dossiers.entry(), **parts | changes)
+
+
+def test_the_same_inputs_give_the_same_key() -> None:
+    """In whatever order tools and shipped files are listed."""
+    turned = dict(reversed(TOOLS.items())), dict(reversed(SHIPPED.items()))
+
+    assert release_key(tools=turned[0], shipped=turned[1]) == release_key()
+    assert len(release_key()) == 64
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"title": "Another name for people"}, id="title"),
+        pytest.param({"schedule": "0 3 * * 1"}, id="schedule"),
+        pytest.param(
+            {"source": dossiers.entry().source.model_copy(update={"ref": "v1"})}, id="ref"
+        ),
+    ],
+)
+def test_what_changes_no_byte_changes_no_key(changes: dict[str, Any]) -> None:
+    """A new title, another hour, another name for the same commit are no new release."""
+    assert release_key(dossiers.entry(**changes)) == release_key()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"name": "another"}, id="name"),
+        pytest.param(
+            {"recipe": QuantizeRecipe(candidates=(Quantization(precision="int4"),))}, id="recipe"
+        ),
+        pytest.param({"wrappers": Wrappers(onnx="chat")}, id="contract"),
+        pytest.param({"suite": "another"}, id="suite"),
+        pytest.param({"gates": Gates(min_prompts=1)}, id="gates"),
+        pytest.param({"aliases": "candidate"}, id="aliases"),
+        pytest.param({"licences": ("apache-2.0", "mit")}, id="licences"),
+    ],
+)
+def test_every_other_field_of_the_entry_is_part_of_the_key(changes: dict[str, Any]) -> None:
+    """Another recipe or another gate is another release, for the same weights."""
+    assert release_key(dossiers.entry(**changes)) != release_key()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"revision": revision(digest="cd" * 32)}, id="weights"),
+        pytest.param({"revision": revision(source=FOLDER)}, id="repository"),
+        pytest.param({"tools": TOOLS | {"torch": "2.14.0"}}, id="tool"),
+        pytest.param({"tools": {}}, id="no tools"),
+        pytest.param({"shipped": SHIPPED | {"wrapper": "cc" * 32}}, id="wrapper"),
+    ],
+)
+def test_what_shapes_the_bytes_is_part_of_the_key(changes: dict[str, Any]) -> None:
+    """Weights, tools, and what is shipped or asked."""
+    assert release_key(**changes) != release_key()
+
+
+def test_a_commit_that_only_changes_the_card_is_no_new_release() -> None:
+    """The files that are used have the same digest, so nothing has to be built or fetched."""
+    later = revision(commit="34" * 20)
+
+    assert release_key(revision=later) == release_key()
+    assert keys.weights_key(later, TOOLS) == keys.weights_key(revision(), TOOLS)
+
+
+def test_the_recipe_number_makes_older_results_unused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raised by a programmer, it changes each of the three keys."""
+
+    def all_keys() -> list[str]:
+        weights = keys.weights_key(revision(), TOOLS)
+        artifact = keys.artifact_key("weights-1", revision(), INT8, TOOLS)
+        return [weights, artifact, release_key()]
+
+    before = all_keys()
+    for name in keys.RECIPES:
+        monkeypatch.setitem(keys.RECIPES, name, 2)
+
+    assert not set(before) & set(all_keys())
+
+
+@pytest.mark.parametrize(
+    ("source", "same"),
+    [
+        pytest.param(dossiers.entry().source, True, id="hub"),
+        pytest.param(FOLDER, True, id="folder"),
+        pytest.param(PACKAGE, False, id="package"),
+    ],
+)
+def test_weights_depend_on_tools_only_where_tools_make_them(source: Any, same: bool) -> None:
+    """What is copied as it is stays; what is dequantized here may differ with another torch."""
+    asked = revision(source=source)
+
+    now, later = (keys.weights_key(asked, {"torch": version}) for version in ("2.13.0", "2.14.0"))
+
+    assert (now == later) is same
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param(lambda: keys.weights_key(revision(), TOOLS), id="weights"),
+        pytest.param(lambda: keys.artifact_key("weights-1", revision(), INT8, TOOLS), id="built"),
+    ],
+)
+def test_a_key_is_readable_and_fit_for_a_folders_name(key: Callable[[], str]) -> None:
+    """It begins with what it is and whose, and holds no slash."""
+    kind, _, rest = key().partition("-huggingfacetb--smollm2-135m-instruct-")
+
+    assert kind in {"weights", "artifact"}
+    assert len(rest) == 16
+    assert "/" not in key()
+
+
+def test_an_artifact_that_is_built_depends_on_weights_recipe_and_tools() -> None:
+    """Each of the three makes another folder in the store."""
+    built = [
+        keys.artifact_key("weights-1", revision(), INT8, TOOLS),
+        keys.artifact_key("weights-2", revision(), INT8, TOOLS),
+        keys.artifact_key("weights-1", revision(), Quantization(precision="int4"), TOOLS),
+        keys.artifact_key("weights-1", revision(), INT8, TOOLS | {"torch": "2.14.0"}),
+    ]
+
+    assert len(set(built)) == len(built)
+
+
+def test_an_artifact_that_is_fetched_depends_on_what_is_fetched_alone() -> None:
+    """Neither tools nor the reference's weights change what somebody else published."""
+
+    def key(weights: str = "weights-1", tools: dict[str, str] = TOOLS, **changes: Any) -> str:
+        pinned = revision(published=published(**changes))
+        return keys.artifact_key(weights, pinned, None, tools)
+
+    assert key() == key("weights-2", {})
+    assert len({key(), key(commit="56" * 20), key(folder="cpu-int8")}) == 3
+
+
+def test_a_manifest_has_one_digest_in_any_order() -> None:
+    """Names and contents matter; sizes follow from them."""
+    one = FileEntry(path="a", size_bytes=1, sha256="aa" * 32)
+    two = FileEntry(path="b", size_bytes=1, sha256="bb" * 32)
+    swapped = [one.model_copy(update={"path": "b"}), two.model_copy(update={"path": "a"})]
+
+    assert keys.manifest_digest([one, two]) == keys.manifest_digest([two, one])
+    assert keys.manifest_digest([one, two]) != keys.manifest_digest(swapped)
+
+
+def test_a_digest_is_canonical() -> None:
+    """The order of keys does not count, and the text that is hashed has one form."""
+    text = '{"a":"ü","b":[1,2]}'
+
+    assert keys.digest({"b": (1, 2), "a": "ü"}) == keys.digest({"a": "ü", "b": [1, 2]})
+    assert keys.digest({"b": (1, 2), "a": "ü"}) == hashlib.sha256(text.encode()).hexdigest()

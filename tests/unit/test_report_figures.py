@@ -1,0 +1,141 @@
+"""The figures, answers and the picture of a release."""
+
+import io
+import json
+import math
+
+import pytest
+from dossiers import (
+    ANSWERS,
+    asked,
+    dossier,
+    kept,
+    promoted,
+    unasked,
+)
+from PIL import Image
+
+from slipway.report import metrics, picture, predictions
+from slipway.report.units import count, duration, percent, size, speed
+from slipway.values import Dossier, Prediction
+
+
+def test_metrics_are_flat_and_carry_their_units() -> None:
+    """Every figure of the report can be compared between runs in MLflow."""
+    expected = {
+        "weights.size_bytes": 269_060_552,
+        "weights.parameters": 134_515_008,
+        "artifact.size_bytes": 136_951_821,
+        "size_ratio": pytest.approx(0.509, abs=1e-3),
+        "build.seconds": 54.2,
+        "build.peak_memory_bytes": 2_104_000_000,
+        "onnx.size_bytes": 140_000_000,
+        "onnx.checks_passed": 6,
+        "onnx.checks_failed": 1,
+        "onnx.checks_undecided": 0,
+        "onnx.load_seconds": 2.14,
+        "onnx.median_latency_ms": 413.5,
+        "onnx.tokens_per_second": 31.4,
+        "onnx.peak_memory_bytes": 612_000_000,
+        "onnx.prompts_answered": 8,
+    }
+
+    figures = metrics(dossier(asked("onnx", checks=kept().report.onnx.checks)))
+
+    assert {k: v for k, v in figures.items() if not k.startswith("transformers.")} == expected
+    assert len(figures) == 24
+
+
+@pytest.mark.parametrize("missing", [None, math.nan, math.inf])
+def test_metrics_leave_out_what_was_not_measured(missing: float | None) -> None:
+    """MLflow would keep a NaN as if it were a figure."""
+    figures = metrics(dossier(asked("onnx", tokens_per_second=missing)))
+
+    assert "onnx.tokens_per_second" not in figures
+    assert all(math.isfinite(value) for value in figures.values())
+    assert figures["transformers.tokens_per_second"] == 19.8
+
+
+def test_metrics_of_a_wrapper_that_could_not_be_asked_claim_no_answer() -> None:
+    """There is no latency of 0 ms."""
+    figures = [name for name in metrics(unasked()) if name.startswith("onnx.")]
+
+    assert figures == [
+        "onnx.size_bytes",
+        "onnx.checks_passed",
+        "onnx.checks_failed",
+        "onnx.checks_undecided",
+    ]
+
+
+def test_predictions_hold_every_answer_of_both_wrappers_in_full() -> None:
+    """MLflow shows columns; they are of one length and in the suite's order."""
+    columns = predictions(promoted())
+
+    assert columns["wrapper"] == ["onnx"] * 8 + ["transformers"] * 8
+    assert columns["prompt_id"] == [*ANSWERS] * 2
+    assert columns["answer"] == [*ANSWERS.values()] * 2
+    assert columns["finish_reason"] == [None] * 8 + ["stop"] * 8
+    assert columns["latency_ms"] == [*range(410, 418), *range(688, 696)]
+    assert columns["error"] == [None] * 16
+
+
+def test_predictions_show_a_response_that_holds_no_text_as_it_came() -> None:
+    """Somebody who looks for the fault has to see what came back."""
+    odd = Prediction(prompt_id="capital", response='{"oops": 1}', latency_ms=5)
+    failed = Prediction(prompt_id="emoji", response=None, latency_ms=1, error="ValueError: no")
+    columns = predictions(dossier(asked("onnx", predictions=(odd, failed))))
+
+    assert columns["answer"][:2] == ['{"oops": 1}', None]
+    assert columns["error"][:2] == [None, "ValueError: no"]
+    assert json.loads(json.dumps(columns)) == columns
+
+
+@pytest.mark.parametrize(
+    "release",
+    [
+        pytest.param(promoted(), id="promoted"),
+        pytest.param(unasked(), id="not asked"),
+        pytest.param(dossier(asked("onnx", tokens_per_second=math.nan)), id="NaN"),
+        pytest.param(dossier(asked("onnx", tokens_per_second=0.0)), id="zero"),
+    ],
+)
+def test_the_picture_is_a_small_png_on_white(release: Dossier) -> None:
+    """It fits into a page, into a data address, and shows on a dark page, whatever is missing."""
+    image = picture(release)
+
+    with Image.open(io.BytesIO(image)) as opened:
+        assert (opened.format, opened.width) == ("PNG", 900)
+        assert opened.convert("RGBA").getpixel((0, 0)) == (255, 255, 255, 255)
+    assert len(image) < 60_000
+
+
+def test_the_picture_shows_the_figures_it_was_given() -> None:
+    """The same release is drawn the same, another one differently."""
+    slower = dossier(asked("onnx", tokens_per_second=9.9))
+
+    assert picture(promoted()) == picture(promoted())
+    assert picture(promoted()) != picture(slower)
+    assert picture(slower) != picture(dossier(asked("onnx", tokens_per_second=None)))
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (size(269_060_552), "269 MB"),
+        (size(7_642_159_104), "7.64 GB"),
+        (size(999), "999 B"),
+        (size(None), "not measured"),
+        (duration(0.41), "410 ms"),
+        (duration(30), "30 s"),
+        (duration(200.4), "3 min 20 s"),
+        (duration(math.nan), "not measured"),
+        (count(3_821_079_552), "3.82 billion"),
+        (count(29_440), "29.4 thousand"),
+        (speed(math.inf), "not measured"),
+        (percent(1.1), "110 %"),
+    ],
+)
+def test_figures_have_three_digits_and_a_unit(shown: str, expected: str) -> None:
+    """People compare figures best when these are short."""
+    assert shown == expected

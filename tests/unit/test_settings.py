@@ -1,0 +1,114 @@
+"""What differs from machine to machine comes from the environment, and is told to Prefect."""
+
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from slipway.settings import PROJECT, Settings, environment, secrets, toolchain
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget what the machine that runs the tests has set."""
+    for name in ("HOME", "CATALOGUE", "STEP_MEMORY_GB", "STEP_TIMEOUT_SECONDS", "MLFLOW_URL"):
+        monkeypatch.delenv(f"SLIPWAY_{name}", raising=False)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def test_without_any_setting_all_state_lies_in_one_folder_of_the_project() -> None:
+    """A new clone works as it is; its registry is a file."""
+    settings = Settings()
+
+    assert settings.home == PROJECT / ".slipway"
+    assert settings.catalogue == PROJECT / "catalogue.toml"
+    assert settings.registry == f"sqlite:///{PROJECT / '.slipway' / 'mlflow' / 'mlflow.db'}"
+    assert settings.step_memory_gb is None
+
+
+def test_the_environment_moves_state_and_limits(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Every setting has a variable of its name."""
+    monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path))
+    monkeypatch.setenv("SLIPWAY_STEP_MEMORY_GB", "6.5")
+    monkeypatch.setenv("SLIPWAY_STEP_TIMEOUT_SECONDS", "60")
+
+    settings = Settings()
+
+    assert settings.mlflow == tmp_path / "mlflow"
+    assert (settings.step_memory_gb, settings.step_timeout_seconds) == (6.5, 60)
+
+
+def test_a_relative_home_is_absolute_for_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Prefect's and MLflow's processes may run in another folder."""
+    monkeypatch.chdir(tmp_path)
+
+    settings = Settings(home=Path("state"))
+
+    assert settings.mlflow == tmp_path / "state" / "mlflow"
+    assert environment(settings)["PREFECT_HOME"] == str(tmp_path / "state" / "prefect")
+
+
+def test_a_server_named_as_mlflow_names_it_is_the_registry(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """MLflow's own variable counts, so that our tools and its tools speak to the same server."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+
+    assert Settings().registry == "http://127.0.0.1:5000"
+
+
+@pytest.mark.parametrize("name", ["SLIPWAY_STEP_MEMORY_GB", "SLIPWAY_STEP_TIMEOUT_SECONDS"])
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "much"])
+def test_an_impossible_limit_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    """A limit that would stop everything, or nothing, is no limit."""
+    monkeypatch.setenv(name, text)
+
+    with pytest.raises(ValidationError, match=name.removeprefix("SLIPWAY_").lower()):
+        Settings()
+
+
+def test_prefect_keeps_its_state_below_our_home_and_sends_none_of_it(tmp_path: Path) -> None:
+    """Database, results and logs move with the home; nothing is reported to anybody."""
+    told = environment(Settings(home=tmp_path))
+
+    assert told["PREFECT_HOME"] == str(tmp_path / "prefect")
+    assert told["PREFECT_RESULTS_LOCAL_STORAGE_PATH"] == str(tmp_path / "prefect" / "results")
+    assert told["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        ("HF_TOKEN", True),
+        ("MLFLOW_TRACKING_PASSWORD", True),
+        ("PREFECT_API_AUTH_STRING", True),
+        ("PREFECT_API_KEY", True),
+        ("AWS_SECRET_ACCESS_KEY", True),
+        ("HF_HOME", False),
+        ("MLFLOW_TRACKING_URI", False),
+        ("PATH", False),
+    ],
+)
+def test_a_secret_is_known_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, secret: bool
+) -> None:
+    """Tokens, passwords and keys are; addresses and folders are not."""
+    monkeypatch.setenv(name, "x")
+
+    assert (name in secrets()) is secret
+
+
+def test_the_toolchain_is_the_installed_versions() -> None:
+    """A build's label, such as the CPU's, is no other version."""
+    tools = toolchain()
+
+    assert list(tools) == ["mlflow", "onnxruntime", "onnxruntime-genai", "torch", "transformers"]
+    assert tools["transformers"] == version("transformers")
+    assert tools["torch"] == version("torch").partition("+")[0]
