@@ -4,10 +4,12 @@ import json as json_library
 import logging
 import os
 import sys
+import time
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from slipway.errors import SlipwayError
+from slipway.errors import SlipwayError, StepCrashed
 from slipway.settings import Settings, environment
 
 
@@ -55,6 +57,15 @@ def error_line(error: SlipwayError, *, json: bool) -> None:
         show({"error": type(error).__name__, "message": str(error), "exit_code": error.exit_code})
     else:
         print(f"slipway: {error}", file=sys.stderr)
+
+
+def defect(error: Exception) -> SlipwayError:
+    """Return an error of ours for one that nobody foresaw, with its traceback kept in a file."""
+    logs = Settings().home / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    log = logs / f"defect-{time.strftime('%Y%m%d-%H%M%S')}.log"
+    log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    return StepCrashed("slipway", f"{type(error).__name__}: {error}"[:300], str(log))
 
 
 def prepare_prefect(settings: Settings, *, quiet: bool) -> None:

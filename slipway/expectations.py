@@ -7,6 +7,7 @@ schema is not repeated in the suite: it lies beside it, one per contract.
 
 import hashlib
 import json
+import logging
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -207,6 +208,7 @@ def _batch(table: list[frame.Row]) -> Any:
     import great_expectations
     import pandas as pd
 
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
     context = great_expectations.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     # As objects: otherwise whole numbers beside a None become floats, and the None a NaN

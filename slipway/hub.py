@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from slipway import choose
+from slipway import choose, keys
 from slipway.errors import SourceMissing, SourceRefused, StoreDamaged, Unreachable
 from slipway.intake import SUPPORTED
 from slipway.progress import Progress
@@ -135,7 +135,9 @@ def _literal(path: str) -> str:
 def _digest(files: Iterable[Any]) -> str:
     """Return one digest over names and contents, from what the Hub lists before a download."""
     listing = sorted(
-        (file.rfilename, file.lfs["sha256"] if file.lfs else file.blob_id) for file in files
+        (file.rfilename, file.lfs["sha256"] if file.lfs else file.blob_id)
+        for file in files
+        if keys.identifies(file.rfilename)
     )
     return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
 

@@ -17,9 +17,14 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def identifies(path: str) -> bool:
+    """Tell whether a file is part of what a model is; its card may change without it."""
+    return path.rpartition("/")[2] != "README.md"
+
+
 def manifest_digest(files: Iterable[FileEntry]) -> str:
-    """Return one digest over the names and contents of ``files``, in whatever order they come."""
-    return digest(sorted((file.path, file.sha256) for file in files))
+    """Return one digest over names and contents, in whatever order ``files`` come."""
+    return digest(sorted((file.path, file.sha256) for file in files if identifies(file.path)))
 
 
 def weights_key(revision: Revision, tools: Mapping[str, str]) -> str:

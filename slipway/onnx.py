@@ -37,8 +37,9 @@ def build(request: Request) -> None:
     from onnxruntime_genai.models.builder import create_model, parse_extra_options
 
     scratch = request.into.parent / "builder-cache"
+    weights = _with_layer_types(request.weights, request.into.parent / "builder-input")
     precision = request.quantization.precision
-    place = (None, str(request.weights), str(request.into), precision, "cpu", str(scratch))
+    place = (None, str(weights), str(request.into), precision, "cpu", str(scratch))
     options = parse_extra_options(
         *place,
         ["hf_token=false"],
@@ -46,7 +47,7 @@ def build(request: Request) -> None:
         target_options=_target(request.quantization),
         drafter_options=None,
         speculative_options=None,
-        runtime_config={"search": {"max_length": _max_length(request.weights)}},
+        runtime_config={"search": {"max_length": _max_length(weights)}},
         search=None,
     )
     create_model(*place, **options)
@@ -69,6 +70,26 @@ def reader(progress: Progress, layers: int) -> Callable[[str], None]:
             progress(0.8, "quantizing and saving the graph")
 
     return read
+
+
+def _with_layer_types(weights: Path, room: Path) -> Path:
+    """Return the checkpoint, with its sliding window spelled out layer by layer if it is a Phi-3.
+
+    The builder of onnxruntime-genai 0.18 reads which layers have a window from ``layer_types``,
+    which Phi-3's configuration lacks: it then builds full attention and still declares a window,
+    and every sequence longer than the window crashes at run time.
+    """
+    config = json.loads((weights / "config.json").read_bytes())
+    if config.get("model_type") != "phi3" or not config.get("sliding_window"):
+        return weights
+    room.mkdir()
+    for path in weights.iterdir():
+        (room / path.name).symlink_to(path.resolve())
+    (room / "config.json").unlink()
+    kinds = ["sliding_attention"] * config["num_hidden_layers"]
+    text = json.dumps({"layer_types": kinds} | config)
+    (room / "config.json").write_text(text, encoding="utf-8")
+    return room
 
 
 def _target(quantization: Quantization) -> dict[str, object] | None:

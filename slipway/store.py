@@ -6,7 +6,6 @@ that makes the same entry.
 """
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -114,12 +113,6 @@ def sha256(path: Path) -> str:
     """Return the SHA-256 of a file, 64 hex digits, without holding the file in memory."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def folder_digest(folder: Path) -> str:
-    """Return one digest over all files below ``folder``."""
-    listing = [(file.path, file.sha256) for file in manifest(folder)]
-    return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
 
 
 def require_disk(step: str, needed_bytes: int, folder: Path) -> None:

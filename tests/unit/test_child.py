@@ -1,11 +1,13 @@
-"""A call in a child process returns its result, or the reason why there is none, and leaves nothing."""
+"""A call in a child process returns its result, or why there is none, and leaves nothing behind."""
 
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,7 +81,7 @@ def test_lines_arrive_while_the_child_runs(limits: Limits) -> None:
     assert all(gone(int(pid)) for pid in heard[0].split())
 
 
-def _stop_at_first(heard: list[str]) -> child.Callable[[str], None]:
+def _stop_at_first(heard: list[str]) -> Callable[[str], None]:
     def listen(line: str) -> None:
         heard.append(line)
         raise KeyboardInterrupt
@@ -188,8 +190,8 @@ def test_a_child_that_hangs_is_ended_with_all_that_it_started(limits: Limits) ->
     heard: list[str] = []
     started = time.monotonic()
 
+    bounded = replace(limits, timeout_seconds=3)
     with pytest.raises(StepTimedOut) as caught:
-        bounded = replace(limits, timeout_seconds=3)
         child.call(errands.hang, Errand(), bounded, step="hang", on_line=heard.append)
 
     assert caught.value.limit_seconds == 3
@@ -226,13 +228,13 @@ def test_secrets_stay_with_the_parent(limits: Limits, monkeypatch: pytest.Monkey
 
 def test_no_child_is_left_when_the_parent_is_killed(limits: Limits) -> None:
     """A builder that nobody waits for would hold its memory for minutes."""
-    script = """
+    script = f"""
         from pathlib import Path
         import errands
         from slipway import child
-        limits = child.Limits(60, None, Path("{logs}"))
+        limits = child.Limits(60, None, Path("{limits.logs}"))
         child.call(errands.hang, errands.Errand(), limits, step="hang", on_line=print)
-    """.format(logs=limits.logs)
+    """
     parent = subprocess.Popen(
         [sys.executable, "-u", "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True
     )
@@ -250,7 +252,7 @@ def test_nothing_is_left_in_the_temporary_folder(
     limits: Limits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither after a result nor after an error."""
-    monkeypatch.setattr(child.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = set(tmp_path.iterdir())
 
     child.call(errands.say, Errand(text="hello"), limits, step="say")

@@ -199,6 +199,19 @@ def test_a_manifest_has_one_digest_in_any_order() -> None:
     assert keys.manifest_digest([one, two]) != keys.manifest_digest(swapped)
 
 
+def test_a_model_card_is_no_part_of_a_manifests_digest() -> None:
+    """Somebody may correct a README, wherever it lies, and no byte that serves has changed."""
+    weights = FileEntry(path="model.safetensors", size_bytes=1, sha256="aa" * 32)
+    cards = [
+        FileEntry(path=path, size_bytes=1, sha256="bb" * 32)
+        for path in ("README.md", "onnx/README.md")
+    ]
+    licence = FileEntry(path="LICENSE", size_bytes=1, sha256="bb" * 32)
+
+    assert keys.manifest_digest([weights, *cards]) == keys.manifest_digest([weights])
+    assert keys.manifest_digest([weights, licence]) != keys.manifest_digest([weights])
+
+
 def test_a_digest_is_canonical() -> None:
     """The order of keys does not count, and the text that is hashed has one form."""
     text = '{"a":"ü","b":[1,2]}'

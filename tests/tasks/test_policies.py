@@ -1,0 +1,112 @@
+"""How tasks behave: retries ask the error, cached results are looked at, progress is told."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from line import Yard
+from prefect.states import Failed
+
+from slipway.errors import LicenceNotAllowed, SlipwayError, Unreachable
+from tasks.policies import Reporter, by_recipe, by_revision, worth_retrying
+
+pytestmark = pytest.mark.usefixtures("results")
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [
+        (Unreachable("MLflow", "http://127.0.0.1:9", "refused"), True),
+        (LicenceNotAllowed("tiny", None, ("mit",)), False),
+        (ValueError("a defect of ours"), False),
+    ],
+)
+def test_a_retry_asks_the_error(error: Exception, again: bool) -> None:
+    """Only an error that says so itself is worth another attempt."""
+    state: Any = Failed(data=error)
+
+    assert worth_retrying(None, None, state) is again  # type: ignore[arg-type]
+
+
+def test_a_retryable_error_is_tried_again_and_another_is_not() -> None:
+    """The policy as Prefect carries it out, without its waits."""
+    from prefect import flow, task
+
+    tried: list[SlipwayError] = []
+
+    @task(retries=2, retry_delay_seconds=0, retry_condition_fn=worth_retrying)
+    def fail(error: SlipwayError) -> None:
+        tried.append(error)
+        raise error
+
+    @flow
+    def run(error: SlipwayError) -> None:
+        fail(error)
+
+    for error in (Unreachable("a", "b", "c"), LicenceNotAllowed("tiny", None, ("mit",))):
+        with pytest.raises(type(error)):
+            run(error)
+
+    assert [type(error).__name__ for error in tried] == ["Unreachable"] * 3 + ["LicenceNotAllowed"]
+
+
+def test_cache_keys_name_content_and_never_a_path(yard: Yard) -> None:
+    """The same files in another folder are the same download, and the same artifact."""
+    from slipway import catalogue, folder
+    from slipway.values import Stored, Weights
+
+    entry = catalogue.find(yard.catalogue, "tiny")
+    revision = folder.resolve(entry.source)  # type: ignore[arg-type]
+    moved = yard.checkpoint.rename(yard.folder / "elsewhere")
+    other = folder.resolve(entry.source.model_copy(update={"path": moved}))  # type: ignore[arg-type]
+
+    assert by_revision(None, {"revision": revision}) == by_revision(None, {"revision": other})  # type: ignore[arg-type]
+
+    def keyed(place: Path) -> str:
+        from slipway.store import manifest
+
+        stored = Stored(key="weights-1", folder=place, files=manifest(moved))
+        weights = Weights(revision=revision, stored=stored, architecture="x", parameters=1)
+        return by_recipe(None, {"weights": weights, "recipe": entry.recipe})  # type: ignore[arg-type]
+
+    assert keyed(Path("one")) == keyed(Path("another"))
+
+
+def test_progress_is_an_artifact_and_a_line_a_tenth(caplog: pytest.LogCaptureFixture) -> None:
+    """A hundred pieces of news make ten lines, and the artifact ends at 100 %."""
+    from prefect import flow
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+
+    @flow
+    def work() -> None:
+        report = Reporter("prepare", "slipway/tiny-phi3")
+        for percent in range(101):
+            report(percent / 100, f"layer {percent}")
+
+    with caplog.at_level("INFO"):
+        work()
+
+    lines = [record.getMessage() for record in caplog.records if "layer" in record.getMessage()]
+    assert len(lines) == 11
+    wanted = ArtifactFilter(key=ArtifactFilterKey(any_=["prepare-slipway-tiny-phi3"]))
+    with get_client(sync_client=True) as client:
+        (artifact,) = client.read_artifacts(artifact_filter=wanted, limit=1)
+    assert artifact.data == 100.0
+
+
+def test_a_failing_run_prints_no_traceback_of_an_error_that_explains_itself() -> None:
+    """A one-line error stays one line in the terminal; a defect keeps its traceback."""
+    import logging
+
+    from commands.console import OneLine
+
+    def record(error: Exception) -> logging.LogRecord:
+        return logging.LogRecord("x", 40, "", 0, "Encountered", (), (type(error), error, None))
+
+    ours, defect = record(Unreachable("a", "b", "c")), record(ValueError("x"))
+    OneLine().filter(ours)
+    OneLine().filter(defect)
+
+    assert (ours.exc_info, ours.getMessage()) == (None, str(Unreachable("a", "b", "c")))
+    assert defect.exc_info is not None
