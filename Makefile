@@ -29,8 +29,8 @@ plan: setup     ## say what releasing MODEL would do; writes nothing
 ui: setup       ## open the Prefect and MLflow UIs on loopback
 	@$(BIN)/slipway ui
 
-test: setup     ## run every test
-	@$(BIN)/python -m pytest
+test: setup     ## run every test, on two processes
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 guide: setup    ## run the tutorial alone
 	@$(BIN)/python -m pytest tests/guide

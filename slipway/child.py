@@ -170,10 +170,15 @@ def _runs_on(process: subprocess.Popen[bytes]) -> bool:
 
 
 def _held_bytes(pid: int) -> int:
+    """Return what a process and those that it started hold.
+
+    One that was forked a moment ago still shows the memory of its parent as its own.
+    """
     try:
         process = psutil.Process(pid)
-        family = [process, *process.children(recursive=True)]
-        return sum(int(member.memory_info().rss) for member in family)
+        old = time.time() - _POLL_SECONDS
+        grown = [each for each in process.children(recursive=True) if each.create_time() < old]
+        return sum(int(member.memory_info().rss) for member in (process, *grown))
     except psutil.Error:
         return 0
 

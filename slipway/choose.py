@@ -1,17 +1,14 @@
-"""Which files, which variant, which candidate. Pure."""
+"""Which files of a checkpoint, which candidate. Pure."""
 
-import re
 from collections.abc import Iterable, Sequence
 
-from slipway.errors import MachineTooSmall, NoVariant
+from slipway.errors import MachineTooSmall
 from slipway.intake import admitted
-from slipway.values import Quantization, SelectRecipe
+from slipway.values import Quantization
 
 #: Memory of a build as a multiple of the weights' bytes in bfloat16, measured with
 #: onnxruntime-genai 0.18 on a model of 494 million parameters.
 _BUILD_MEMORY = {"rtn": 6.0, "k_quant": 9.0}
-
-_CONFIG = "genai_config.json"
 
 
 def checkpoint_files(paths: Iterable[str]) -> tuple[str, ...]:
@@ -25,29 +22,6 @@ def checkpoint_files(paths: Iterable[str]) -> tuple[str, ...]:
             and not path.startswith("consolidated")
             and not path.endswith((".onnx", ".data"))
         )
-    )
-
-
-def variant_files(repo: str, paths: Iterable[str], recipe: SelectRecipe) -> tuple[str, ...]:
-    """Return the files of the published variant that ``recipe`` asks for.
-
-    A variant is a folder with a ``genai_config.json``; its path tells target, precision and the
-    rest. Where several fit, accuracy level 4 is preferred, since it is the fast one on a CPU.
-
-    Raises:
-        NoVariant: If none fits, or more than one equally well.
-    """
-    listing = tuple(paths)
-    folders = sorted(
-        path.rpartition("/")[0] for path in listing if path.rpartition("/")[2] == _CONFIG
-    )
-    fitting = [folder for folder in folders if {recipe.target, recipe.precision} <= _words(folder)]
-    best = [folder for folder in fitting if "acc-level-4" in folder] or fitting
-    if len(best) != 1:
-        wanted = f"{recipe.target} {recipe.precision}"
-        raise NoVariant(repo, wanted, tuple(folder or "(its root)" for folder in folders))
-    return tuple(
-        sorted(path for path in listing if path.rpartition("/")[0] == best[0] and admitted(path))
     )
 
 
@@ -74,7 +48,3 @@ def candidate(
 def build_memory_bytes(choice: Quantization, parameters: int) -> int:
     """Return about how much memory the builder takes at most."""
     return int(_BUILD_MEMORY[choice.method] * 2 * parameters)
-
-
-def _words(folder: str) -> set[str]:
-    return set(re.split(r"[/_-]", folder.lower()))

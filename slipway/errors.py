@@ -135,7 +135,10 @@ class NoVariant(BadInput):
     found: tuple[str, ...]
 
     def __str__(self) -> str:
-        found = ", ".join(self.found) or "no folder with a genai_config.json"
+        if not self.found:
+            found = "no folder with a genai_config.json; select from another repository"
+        else:
+            found = ", ".join(self.found) + "; correct the recipe, or name its folder or model"
         return f"{self.repo}: no single variant for {self.wanted}; it has {found}"
 
 

@@ -32,9 +32,16 @@ def resolve(source: FolderSource) -> Revision:
     )
 
 
-def fetch(source: FolderSource, into: Path) -> None:
-    """Copy the folder's files into ``into``."""
+def fetch(source: FolderSource, revision: Revision, into: Path) -> None:
+    """Copy the folder's files into ``into``.
+
+    Raises:
+        SourceMissing: If they are no longer those of ``revision``.
+    """
     shutil.copytree(source.path, into, dirs_exist_ok=True)
+    if keys.manifest_digest(manifest(into)) != revision.digest:
+        what = f"folder {source.path} as it was resolved"
+        raise SourceMissing(what, "its files changed meanwhile; run the release again")
 
 
 def licence(folder: Path) -> str | None:
@@ -42,6 +49,8 @@ def licence(folder: Path) -> str | None:
     card = folder / "README.md"
     if not card.is_file():
         return None
-    header = re.match(r"---\n(.*?)\n---", card.read_text(encoding="utf-8"), re.DOTALL)
-    found = re.search(r"^license:\s*(\S+)", header[1], re.MULTILINE) if header else None
+    text = card.read_text(encoding="utf-8", errors="replace")
+    header = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
+    pattern = r"""^license:[ \t]*["']?([\w.+-]+)"""
+    found = re.search(pattern, header[1], re.MULTILINE) if header else None
     return found[1].lower() if found else None

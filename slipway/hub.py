@@ -7,13 +7,14 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from slipway import choose, keys
+from slipway import choose, keys, variant_files, variants
 from slipway.errors import SourceMissing, SourceRefused, StoreDamaged, Unreachable
 from slipway.intake import SUPPORTED
-from slipway.progress import Progress
-from slipway.values import HubSource, Published, Revision, SelectRecipe
+from slipway.progress import Progress, silent
+from slipway.values import HubSource, Published, Revision, SelectRecipe, Variant
 
 
 def resolve(source: HubSource) -> Revision:
@@ -44,23 +45,37 @@ def resolve_published(revision: Revision, recipe: SelectRecipe) -> Revision:
 
     Raises:
         NoVariant: If no variant fits, or several do.
+        SourceRefused: If the variant that fits is not complete.
         SourceMissing: If there is no such repository or ref, or it is not open to us.
         Unreachable: If the Hub does not answer.
     """
     info = _info(recipe.repo, recipe.ref, recipe.endpoint)
-    files = {file.rfilename: file for file in info.siblings}
-    paths = choose.variant_files(recipe.repo, files, recipe)
+    found = _variants(_Place(recipe.repo, info.sha, recipe.endpoint), info)
+    chosen = variants.choose(recipe.repo, found, recipe)
     published = Published(
         repo=recipe.repo,
         commit=info.sha,
         endpoint=recipe.endpoint,
-        folder=paths[0].rpartition("/")[0],
-        paths=paths,
-        size_bytes=sum(files[path].size or 0 for path in paths),
+        folder=chosen.folder,
+        paths=chosen.paths,
+        size_bytes=chosen.size_bytes,
     )
-    both = revision.digest + _digest(files[path] for path in paths)
+    both = revision.digest + _digest(f for f in info.siblings if f.rfilename in chosen.paths)
     digest = hashlib.sha256(both.encode()).hexdigest()
     return revision.model_copy(update={"published": published, "digest": digest})
+
+
+def published_variants(
+    repo: str, ref: str, endpoint: str | None = None
+) -> tuple[str, tuple[Variant, ...]]:
+    """Return the commit that ``ref`` names now, 40 hex digits, and the variants in it.
+
+    Raises:
+        SourceMissing: If there is no such repository or ref, or it is not open to us.
+        Unreachable: If the Hub does not answer.
+    """
+    info = _info(repo, ref, endpoint)
+    return info.sha, _variants(_Place(repo, info.sha, endpoint), info)
 
 
 def fetch(source: HubSource, revision: Revision, into: Path, progress: Progress) -> None:
@@ -86,9 +101,12 @@ def fetch_published(published: Published, into: Path, progress: Progress) -> Non
     _download(place, published.paths, into, progress)
     if not published.folder:
         return
-    for path in published.paths:
-        (into / path).rename(into / path.rpartition("/")[2])
-    shutil.rmtree(into / published.folder.split("/")[0])
+    lifted = into / ".lifted"
+    (into / published.folder).rename(lifted)
+    shutil.rmtree(into / published.folder.split("/")[0], ignore_errors=True)
+    for path in lifted.iterdir():
+        path.rename(into / path.name)
+    lifted.rmdir()
 
 
 class _Place(NamedTuple):
@@ -105,6 +123,17 @@ def _info(repo: str, ref: str, endpoint: str | None) -> Any:
 
     with _translated(repo, ref, endpoint):
         return HfApi(endpoint=endpoint).model_info(repo, revision=ref, files_metadata=True)
+
+
+def _variants(place: _Place, info: Any) -> tuple[Variant, ...]:
+    """Read the small configurations of what a repository publishes, and nothing else of it."""
+    sizes = {file.rfilename: file.size or 0 for file in info.siblings}
+    paths = variant_files.config_paths(sizes)
+    with TemporaryDirectory() as room:
+        if paths:
+            _download(place, paths, Path(room), silent)
+        configs = {path: (Path(room) / path).read_bytes() for path in paths}
+    return variants.parse(sizes, configs)
 
 
 def _download(place: _Place, paths: tuple[str, ...], into: Path, progress: Progress) -> None:
@@ -166,13 +195,13 @@ def _translated(repo: str, ref: str, endpoint: str | None) -> Iterator[None]:
     except errors.GatedRepoError as error:
         advice = "accept its terms on the Hub, and set HF_TOKEN to a token that may read it"
         raise SourceMissing(f"access to {repo}", advice) from error
-    except errors.RepositoryNotFoundError as error:
+    except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
         advice = "check the name; set HF_TOKEN if it is private"
         raise SourceMissing(f"repository {repo}", advice) from error
     except errors.RevisionNotFoundError as error:
         advice = "name a branch, tag or commit of it as ref"
         raise SourceMissing(f"{ref!r} in {repo}", advice) from error
-    except errors.EntryNotFoundError as error:
+    except errors.RemoteEntryNotFoundError as error:
         raise SourceRefused(repo, f"a listed file is gone at {ref}", "resolve it again") from error
     except (errors.OfflineModeIsEnabled, errors.HfHubHTTPError, httpx.HTTPError, OSError) as error:
         address = endpoint or constants.ENDPOINT

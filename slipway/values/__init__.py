@@ -41,6 +41,7 @@ from slipway.values.sources import (
     Stored,
     Weights,
 )
+from slipway.values.variants import Target, Variant, VariantPrecision
 
 __all__ = [
     "Answers",
@@ -75,7 +76,10 @@ __all__ = [
     "SmokeReport",
     "Source",
     "Stored",
+    "Target",
     "Value",
+    "Variant",
+    "VariantPrecision",
     "Verdict",
     "Weights",
     "WrapperKind",

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from slipway.values.base import Value
 from slipway.values.sources import Stored
+from slipway.values.variants import Target, VariantPrecision
 
 Precision = Literal["fp32", "int8", "int4"]
 
@@ -57,14 +58,20 @@ class SelectRecipe(Value):
         ref: Branch, tag or commit of it.
         target: Execution provider that the artifact was made for.
         precision: Type of its weights.
+        folder: The artifact's path, a dot for the repository's root; None lets the names decide.
+        model: The model's name in the path, where the repository holds several.
+        prefer: ``speed`` takes accuracy level 4 on a CPU, ``accuracy`` another, if there are both.
         endpoint: Address of the server; None for ``HF_ENDPOINT``, or the public Hub.
     """
 
     kind: Literal["select"] = "select"
     repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
     ref: str = "main"
-    target: Literal["cpu"] = "cpu"
-    precision: Precision
+    target: Target = "cpu"
+    precision: VariantPrecision
+    folder: str | None = Field(default=None, min_length=1)
+    model: str | None = Field(default=None, min_length=1)
+    prefer: Literal["speed", "accuracy"] = "speed"
     endpoint: str | None = Field(default=None, pattern=r"^https?://")
 
 

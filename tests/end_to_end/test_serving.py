@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,6 @@ from line import Yard
 
 from flows.release_model import release_model
 from slipway.values import Release
-
-pytestmark = pytest.mark.usefixtures("results")
 
 QUESTION = "What is the capital of Spain?"
 ANSWER = "The capital of Spain is Madrid."
@@ -32,7 +30,9 @@ def served(uri: str, tracking_uri: str) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = ["-m", "mlflow", "models", "serve", "-m", uri, "-h", "127.0.0.1", "-p", str(port)]
+    programs = Path(sys.executable).parent  # MLflow looks for uvicorn as a shell would
     environment = os.environ | {
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
         "MLFLOW_TRACKING_URI": tracking_uri,
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     }
@@ -47,7 +47,8 @@ def served(uri: str, tracking_uri: str) -> Iterator[str]:
         _wait_for(f"http://127.0.0.1:{port}/ping", process)
         yield f"http://127.0.0.1:{port}/invocations"
     finally:
-        os.killpg(process.pid, 15)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, 15)
         process.wait(timeout=30)
 
 

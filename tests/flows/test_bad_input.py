@@ -11,8 +11,6 @@ from line import PROJECT, Yard
 
 from commands.main import run
 
-pytestmark = pytest.mark.usefixtures("results")
-
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left(yard: Yard) -> Iterator[None]:

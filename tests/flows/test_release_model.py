@@ -2,14 +2,10 @@
 
 import json
 import shutil
-from pathlib import Path
 
-import pytest
 from line import Yard
 
 from slipway.values import Release
-
-pytestmark = pytest.mark.usefixtures("results")
 
 
 def release(model: str = "tiny") -> Release:
@@ -19,9 +15,9 @@ def release(model: str = "tiny") -> Release:
     return release_model(model)
 
 
-def test_a_release_promotes_both_wrappers_together(yard: Yard) -> None:
+def test_a_release_promotes_both_wrappers_together(released: tuple[Yard, Release]) -> None:
     """The first release registers two versions, and all their aliases agree."""
-    outcome = release()
+    yard, outcome = released
 
     assert outcome.verdict.kind == "promote"
     assert yard.versions() == [
@@ -30,9 +26,11 @@ def test_a_release_promotes_both_wrappers_together(yard: Yard) -> None:
     ]
 
 
-def test_the_same_release_is_found_again_and_nothing_is_done(yard: Yard) -> None:
+def test_the_same_release_is_found_again_and_nothing_is_done(
+    released: tuple[Yard, Release],
+) -> None:
     """A second run logs nothing, registers nothing and moves nothing."""
-    first = release()
+    yard, first = released
     before = yard.versions()
 
     second = release()
@@ -40,6 +38,38 @@ def test_the_same_release_is_found_again_and_nothing_is_done(yard: Yard) -> None
     assert second == first.model_copy(update={"existed": True})
     assert yard.versions() == before
     assert len(yard.registry().client.search_logged_models(["1"])) == 2
+
+
+def test_the_reports_are_where_people_look(released: tuple[Yard, Release]) -> None:
+    """The MLflow run has report, picture, answers and figures; the version has a description."""
+    yard, outcome = released
+
+    client = yard.registry().client
+    run = client.get_run(outcome.candidate.run_id)
+    files = {file.path for file in client.list_artifacts(outcome.candidate.run_id)}
+    assert {"report.md", "picture.png", "predictions.json"} <= files
+    assert run.data.metrics["onnx.tokens_per_second"] > 0
+    assert "tiny-phi3" in client.get_model_version("tiny", "1").description
+
+
+def test_nothing_logged_names_a_path_of_this_machine(released: tuple[Yard, Release]) -> None:
+    """Neither MLmodel nor any other text of a logged model, nor a tag, says where it was built."""
+    yard, outcome = released
+
+    logged = [path for path in (yard.home / "mlflow" / "artifacts").rglob("*") if path.is_file()]
+    texts = {path: path.read_bytes() for path in logged if path.suffix not in {".data", ".png"}}
+    tags = yard.registry().tags("tiny", outcome.candidate.onnx.version)
+    assert len(texts) > 10
+    assert [path for path, text in texts.items() if str(yard.folder).encode() in text] == []
+    assert str(yard.folder) not in json.dumps(tags)
+
+
+def test_state_is_written_nowhere_but_below_home(released: tuple[Yard, Release]) -> None:
+    """No ./mlruns, no file beside the catalogue."""
+    yard, _ = released
+    known = set(json.loads((yard.folder / "known.json").read_bytes()))
+
+    assert {path.name for path in yard.folder.iterdir()} - known == {"home", "known.json"}
 
 
 def test_new_weights_become_the_champion_and_the_old_one_is_remembered(yard: Yard) -> None:
@@ -92,30 +122,6 @@ def test_files_that_vanished_from_the_store_are_made_again(yard: Yard) -> None:
     assert len(list((yard.home / "store").glob("*/manifest.json"))) == 2
 
 
-def test_the_reports_are_where_people_look(yard: Yard) -> None:
-    """The MLflow run has report, picture, answers and figures; the version has a description."""
-    outcome = release()
-
-    client = yard.registry().client
-    run = client.get_run(outcome.candidate.run_id)
-    files = {file.path for file in client.list_artifacts(outcome.candidate.run_id)}
-    assert {"report.md", "picture.png", "predictions.json"} <= files
-    assert run.data.metrics["onnx.tokens_per_second"] > 0
-    assert "tiny-phi3" in client.get_model_version("tiny", "1").description
-
-
-def test_nothing_logged_names_a_path_of_this_machine(yard: Yard) -> None:
-    """Neither MLmodel nor any other text of a logged model, nor a tag, says where it was built."""
-    outcome = release()
-
-    logged = [path for path in (yard.home / "mlflow" / "artifacts").rglob("*") if path.is_file()]
-    texts = {path: path.read_bytes() for path in logged if path.suffix not in {".data", ".png"}}
-    tags = yard.registry().tags("tiny", outcome.candidate.onnx.version)
-    assert len(texts) > 10
-    assert [path for path, text in texts.items() if str(yard.folder).encode() in text] == []
-    assert str(yard.folder) not in json.dumps(tags)
-
-
 def test_a_chat_contract_is_released_the_same_way(yard: Yard) -> None:
     """With contract = "chat" both wrappers speak llm/v1/chat."""
     yard.edit('onnx = "prompt"', 'onnx = "chat"')
@@ -124,12 +130,3 @@ def test_a_chat_contract_is_released_the_same_way(yard: Yard) -> None:
 
     assert outcome.verdict.kind == "promote"
     assert outcome.candidate.onnx.contract == "chat"
-
-
-def test_state_is_written_nowhere_but_below_home(yard: Yard) -> None:
-    """No ./mlruns, no file beside the catalogue."""
-    known = {path.name for path in yard.folder.iterdir()}
-
-    release()
-
-    assert {path.name for path in Path.cwd().iterdir()} - known <= {"home", "results"}

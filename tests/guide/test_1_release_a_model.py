@@ -8,23 +8,26 @@ import pytest
 from line import Yard
 
 from flows.release_model import release_model
+from slipway.values import Release
 
-pytestmark = pytest.mark.usefixtures("results")
+
+@pytest.fixture(autouse=True)
+def first_release(released: tuple[Yard, Release]) -> Release:
+    """Before every test here, somebody called `release_model("tiny")`, and this is what it said."""
+    return released[1]
 
 
-def test_a_release_is_one_call(yard: Yard) -> None:
+def test_a_release_is_one_call(first_release: Release) -> None:
     """You name an entry of catalogue.toml; the line does the rest and tells you the verdict."""
-    release = release_model("tiny")
+    release = first_release
 
     assert release.verdict.kind == "promote"
     assert release.promotion is not None
     assert release.promotion.aliases == ("candidate", "champion")
 
 
-def test_what_was_released_answers_through_mlflow(yard: Yard) -> None:
+def test_what_was_released_answers_through_mlflow() -> None:
     """The champion is an ordinary MLflow model: a prompt in, a text out."""
-    release_model("tiny")
-
     import mlflow
 
     model = mlflow.pyfunc.load_model("models:/tiny@champion")
@@ -33,10 +36,8 @@ def test_what_was_released_answers_through_mlflow(yard: Yard) -> None:
     ]
 
 
-def test_the_reference_answers_the_same_question_as_a_chat(yard: Yard) -> None:
+def test_the_reference_answers_the_same_question_as_a_chat() -> None:
     """Beside it stands the unquantized model, as an MLflow transformers model with llm/v1/chat."""
-    release_model("tiny")
-
     import mlflow
 
     model = mlflow.pyfunc.load_model("models:/tiny-transformers@champion")
@@ -46,19 +47,17 @@ def test_the_reference_answers_the_same_question_as_a_chat(yard: Yard) -> None:
     assert response["choices"][0]["finish_reason"] == "stop"
 
 
-def test_releasing_it_again_does_nothing(yard: Yard) -> None:
+def test_releasing_it_again_does_nothing(first_release: Release) -> None:
     """The same source, recipe, tools and tests make the same release, which is already there."""
-    first = release_model("tiny")
-
     second = release_model("tiny")
 
     assert second.existed
-    assert second.candidate == first.candidate
+    assert second.candidate == first_release.candidate
 
 
-def test_a_gate_that_fails_keeps_the_champion(yard: Yard) -> None:
+def test_a_gate_that_fails_keeps_the_champion(released: tuple[Yard, Release]) -> None:
     """Not promoted is a verdict with reasons, and no exception; the champion serves on."""
-    release_model("tiny")
+    yard, _ = released
     yard.edit('suite = "brief"', 'suite = "brief"\ngates = { max_median_latency_ms = 0.001 }')
 
     release = release_model("tiny")

@@ -56,6 +56,25 @@ def hold(errand: Errand) -> int:
     return os.getpid()
 
 
+def fork_often(errand: Errand) -> None:
+    """Hold ``number`` megabytes, and fork for a moment again and again, aloud."""
+    held = bytearray(errand.number * MEGABYTE)
+    held[::4096] = b"x" * len(held[::4096])
+    for _ in range(5):
+        pid = os.fork()
+        if pid == 0:
+            time.sleep(0.05)
+            os._exit(0)
+        sys.stdout.write("forked\n")
+        os.waitpid(pid, 0)
+
+
+def hold_in_helper(errand: Errand) -> None:
+    """Have another process hold ``number`` megabytes for a while."""
+    code = f"import time; held = b'x' * {errand.number * MEGABYTE}; time.sleep(5)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def say(errand: Errand) -> None:
     """Write ``text`` as it is, without a line's end."""
     sys.stdout.write(errand.text)

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,30 +107,47 @@ def prefect_backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture
-def yard(tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Yard:
-    """Lay out a place with a catalogue of one tiny model, and point Slipway at it."""
-    place = Yard(tmp_path)
-    shutil.copytree(checkpoint, place.checkpoint)
-    place.catalogue.write_text(CATALOGUE.format(contract="prompt"), encoding="utf-8")
-    shutil.copytree(PROJECT / "expectations", tmp_path / "expectations")
-    brief = tmp_path / "expectations" / "prompts" / "brief.json"
-    brief.write_text(json.dumps(_brief_prompts()), encoding="utf-8")
-    monkeypatch.setenv("SLIPWAY_HOME", str(place.home))
-    monkeypatch.setenv("SLIPWAY_CATALOGUE", str(place.catalogue))
-    monkeypatch.setenv("SLIPWAY_EXPECTATIONS", str(tmp_path / "expectations"))
-    monkeypatch.setenv("SLIPWAY_STEP_TIMEOUT_SECONDS", "300")
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.chdir(tmp_path)
-    return place
+def yard(
+    tmp_path: Path, checkpoint: Path, prefect_backend: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Yard]:
+    """Give a test a place of its own, to which Slipway's settings point."""
+    with _laid_out(tmp_path, checkpoint, monkeypatch) as place:
+        yield place
 
 
-@pytest.fixture
-def results(tmp_path: Path, prefect_backend: None) -> Iterator[None]:
-    """Give the test Prefect's server, and stored results that no other test sees."""
+@pytest.fixture(scope="module")
+def released(
+    tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, prefect_backend: None
+) -> Iterator[tuple[Yard, Any]]:
+    """Give the tests of a module one release of the tiny model, to look at and not to change."""
+    folder = tmp_path_factory.mktemp("released")
+    with pytest.MonkeyPatch.context() as patch, _laid_out(folder, checkpoint, patch) as place:
+        from flows.release_model import release_model
+
+        known = {path.name for path in folder.iterdir()}
+        outcome = release_model("tiny")
+        (folder / "known.json").write_text(json.dumps(sorted(known)), encoding="utf-8")
+        yield place, outcome
+
+
+@contextmanager
+def _laid_out(folder: Path, checkpoint: Path, patch: pytest.MonkeyPatch) -> Iterator[Yard]:
     from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
-    with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: str(tmp_path / "results")}):
-        yield
+    place = Yard(folder)
+    shutil.copytree(checkpoint, place.checkpoint)
+    place.catalogue.write_text(CATALOGUE.format(contract="prompt"), encoding="utf-8")
+    shutil.copytree(PROJECT / "expectations", folder / "expectations")
+    brief = folder / "expectations" / "prompts" / "brief.json"
+    brief.write_text(json.dumps(_brief_prompts()), encoding="utf-8")
+    patch.setenv("SLIPWAY_HOME", str(place.home))
+    patch.setenv("SLIPWAY_CATALOGUE", str(place.catalogue))
+    patch.setenv("SLIPWAY_EXPECTATIONS", str(folder / "expectations"))
+    patch.setenv("SLIPWAY_STEP_TIMEOUT_SECONDS", "300")
+    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    patch.chdir(folder)
+    with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: str(place.home / "results")}):
+        yield place
 
 
 def _brief_prompts() -> list[dict[str, Any]]:

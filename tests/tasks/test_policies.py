@@ -10,7 +10,7 @@ from prefect.states import Failed
 from slipway.errors import LicenceNotAllowed, SlipwayError, Unreachable
 from tasks.policies import Reporter, by_recipe, by_revision, worth_retrying
 
-pytestmark = pytest.mark.usefixtures("results")
+pytestmark = pytest.mark.usefixtures("prefect_backend")
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,21 @@ def test_the_peak_of_the_childs_memory_is_measured(limits: Limits) -> None:
     assert large.value != os.getpid()
 
 
+def test_memory_that_is_shared_for_a_moment_is_counted_once(limits: Limits) -> None:
+    """Between fork and exec a helper seems to hold all that its parent holds."""
+    outcome = child.call(errands.fork_often, Errand(number=200), limits, step="fork")
+
+    assert 200 * MEGABYTE < outcome.peak_memory_bytes < 350 * MEGABYTE
+
+
+def test_a_helpers_own_memory_is_counted(limits: Limits) -> None:
+    """A builder may have workers of its own, and the limit is for all of them."""
+    bounded = replace(limits, memory_bytes=250 * MEGABYTE)
+
+    with pytest.raises(StepOutOfMemory):
+        child.call(errands.hold_in_helper, Errand(number=300), bounded, step="hold")
+
+
 def test_lines_arrive_while_the_child_runs(limits: Limits) -> None:
     """Progress is told when it is made, not at the end."""
     heard: list[str] = []

@@ -1,0 +1,41 @@
+"""A Hub with the models of Acme, for the tests of everything that fetches."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from acme import ARTIFACT, CARD, FAST, NEEDED, ONNX_REPO, OTHERS, REPO, SLOW, TOKEN
+
+from slipway.hub_server import LocalHub, RunningHub
+from slipway.values import HubSource
+
+
+@pytest.fixture
+def acme(tmp_path: Path) -> LocalHub:
+    """A Hub with one model and the artifacts that its makers publish."""
+    hub = LocalHub(tmp_path / "hub", tokens={TOKEN: "ann"})
+    hub.push(REPO, NEEDED | OTHERS)
+    files = {f"{folder}/{name}": data for folder in (FAST, SLOW) for name, data in ARTIFACT.items()}
+    hub.push(ONNX_REPO, files | {f"{FAST}/configuration.py": b"pass", "README.md": CARD})
+    return hub
+
+
+@pytest.fixture
+def running(
+    acme: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RunningHub]:
+    """The same Hub, reachable by a client that is signed in nowhere and has no cache."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no token"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    with acme.serve() as running:
+        yield running
+
+
+@pytest.fixture
+def source(running: RunningHub) -> HubSource:
+    """The model on that Hub."""
+    return HubSource(repo=REPO, endpoint=running.endpoint)

@@ -1,0 +1,126 @@
+"""What the Hub names, lists and sends becomes a pinned revision and verified files."""
+
+import json
+from pathlib import Path
+
+import pytest
+from acme import CARD, CONFIG, NEEDED, OTHERS, REPO, WEIGHTS, contents
+
+from slipway import hub
+from slipway.errors import SourceMissing
+from slipway.hub_server import LocalHub, RunningHub
+from slipway.progress import silent
+from slipway.values import HubSource, Revision
+
+
+def test_a_branch_becomes_the_commit_that_it_names_now(acme: LocalHub, source: HubSource) -> None:
+    """With licence, size and the files of a checkpoint, from one question to the Hub."""
+    revision = hub.resolve(source)
+
+    assert revision.source == source
+    assert revision.commit == acme.repository(REPO).resolve("main").id
+    assert revision.paths == tuple(sorted(NEEDED))
+    assert revision.size_bytes == sum(map(len, NEEDED.values()))
+    assert revision.licence == "mit"
+    assert revision.name == f"{REPO}@{revision.commit[:8]}"
+
+
+def test_tags_branches_and_commits_are_told_apart(acme: LocalHub, source: HubSource) -> None:
+    """Each names a commit, and a commit that was named once stays."""
+    first = acme.repository(REPO).resolve("main").id
+    acme.tag(REPO, "v1", first)
+    second = acme.push(REPO, NEEDED | {"tokenizer.json": b"[]"})
+    third = acme.push(REPO, NEEDED | {"tokenizer.json": b"3"}, ref="next")
+
+    def commit(ref: str) -> str:
+        return hub.resolve(source.model_copy(update={"ref": ref})).commit
+
+    assert [commit(ref) for ref in ("v1", "main", "next", first)] == [first, second, third, first]
+
+
+def test_a_readme_alone_changes_the_commit_and_not_the_digest(
+    acme: LocalHub, source: HubSource
+) -> None:
+    """Nor does a file that is not used; every byte that is used does."""
+    before = hub.resolve(source)
+
+    def after(changes: dict[str, bytes]) -> Revision:
+        acme.push(REPO, NEEDED | OTHERS | changes)
+        return hub.resolve(source)
+
+    card, other, weights, licence, added = (
+        after({path: CARD + b"."})
+        for path in (
+            "README.md",
+            "modeling_tiny.py",
+            "model[1].safetensors",
+            "LICENSE",
+            "special_tokens_map.json",
+        )
+    )
+
+    assert before.digest == card.digest == other.digest
+    assert len({each.digest for each in (before, weights, licence, added)}) == 4
+    assert len({each.commit for each in (before, card, other, weights, licence, added)}) == 6
+
+
+def test_a_model_without_a_card_declares_no_licence(acme: LocalHub, source: HubSource) -> None:
+    """What nobody declares is not guessed."""
+    acme.push(REPO, {"model.safetensors": WEIGHTS})
+
+    assert hub.resolve(source).licence is None
+
+
+def test_a_repository_without_any_file_of_a_checkpoint_is_refused(
+    acme: LocalHub, source: HubSource
+) -> None:
+    """Before anything is fetched."""
+    acme.push(REPO, OTHERS)
+
+    with pytest.raises(SourceMissing) as caught:
+        hub.resolve(source)
+
+    text = f"a checkpoint in {REPO} is not there: name a repository with safetensors"
+    assert str(caught.value) == text
+
+
+def test_a_fetch_brings_the_needed_files_and_asks_for_no_other(
+    running: RunningHub, source: HubSource, tmp_path: Path
+) -> None:
+    """Other formats stay where they are, be their names ever so similar; no trace of the client."""
+    news: list[str] = []
+
+    hub.fetch(source, hub.resolve(source), tmp_path / "into", lambda _, text: news.append(text))
+
+    assert contents(tmp_path / "into") == NEEDED
+    resolved = [asked.path for asked in running.requests if "/resolve/" in asked.path]
+    assert {path.rpartition("/")[2] for path in resolved} == set(NEEDED)
+    assert news[0].startswith(f"fetching 5 files of {REPO}@")
+    assert news[1] == "checking 5 files against the Hub's digests"
+
+
+def test_a_fetch_is_of_the_pinned_commit(acme: LocalHub, source: HubSource, tmp_path: Path) -> None:
+    """A branch that moves in between changes nothing."""
+    revision = hub.resolve(source)
+    acme.push(REPO, NEEDED | {"model[1].safetensors": b"other weights"})
+
+    hub.fetch(source, revision, tmp_path / "into", silent)
+
+    assert contents(tmp_path / "into") == NEEDED
+
+
+@pytest.mark.parametrize(
+    ("architecture", "kept"), [("Phi3ForCausalLM", False), ("TinyForCausalLM", True)]
+)
+def test_a_pointer_to_code_is_dropped_where_transformers_has_the_code(
+    acme: LocalHub, source: HubSource, tmp_path: Path, architecture: str, kept: bool
+) -> None:
+    """Phi-3's own repository has one; for an unknown model it stays, and intake refuses it."""
+    config = CONFIG | {"architectures": [architecture], "hidden_size": 64}
+    acme.push(REPO, NEEDED | {"config.json": json.dumps(config).encode()})
+
+    hub.fetch(source, hub.resolve(source), tmp_path, silent)
+
+    fetched = json.loads((tmp_path / "config.json").read_bytes())
+    assert ("auto_map" in fetched) is kept
+    assert CONFIG | fetched == config

@@ -1,0 +1,84 @@
+"""An ONNX artifact that somebody publishes is found, pinned, and fetched as one flat folder."""
+
+from pathlib import Path
+
+import pytest
+from acme import ARTIFACT, FAST, ONNX_REPO, SLOW, contents, selecting
+
+from slipway import hub
+from slipway.errors import NoVariant
+from slipway.hub_server import LocalHub, RunningHub
+from slipway.progress import silent
+from slipway.values import HubSource, Published
+
+
+def test_a_published_variant_is_pinned_beside_the_weights(
+    acme: LocalHub, running: RunningHub, source: HubSource
+) -> None:
+    """Both commits are known before anything is fetched, and both are in the digest."""
+    weights = hub.resolve(source)
+
+    pinned = hub.resolve_published(weights, selecting(running))
+
+    assert pinned.published is not None
+    assert pinned.published.commit == acme.repository(ONNX_REPO).resolve("main").id
+    assert pinned.published.paths == tuple(f"{FAST}/{name}" for name in sorted(ARTIFACT))
+    assert pinned.published.size_bytes == sum(map(len, ARTIFACT.values()))
+    assert (pinned.commit, pinned.paths) == (weights.commit, weights.paths)
+    assert pinned.digest != weights.digest
+
+
+def test_the_digest_follows_the_published_files_that_are_used(
+    acme: LocalHub, running: RunningHub, source: HubSource
+) -> None:
+    """A new card, or a new variant for somebody else's machine, is no new release."""
+    weights = hub.resolve(source)
+
+    def digest(changes: dict[str, bytes]) -> str:
+        acme.push(ONNX_REPO, {f"{FAST}/{name}": data for name, data in ARTIFACT.items()} | changes)
+        return hub.resolve_published(weights, selecting(running)).digest
+
+    assert digest({}) == digest({"README.md": b"new"}) == digest({"cuda/cuda-int4/model.onnx": b""})
+    assert digest({}) != digest({f"{FAST}/model.onnx": b"new"})
+
+
+def test_a_published_variant_is_fetched_without_its_folders(
+    running: RunningHub, source: HubSource, tmp_path: Path
+) -> None:
+    """The runtime gets one flat folder: no code, no other variant, no empty folders."""
+    pinned = hub.resolve_published(hub.resolve(source), selecting(running))
+    assert pinned.published is not None
+
+    hub.fetch_published(pinned.published, tmp_path / "into", silent)
+
+    assert contents(tmp_path / "into") == ARTIFACT
+    assert sorted(path.name for path in (tmp_path / "into").iterdir()) == sorted(ARTIFACT)
+
+
+def test_a_published_variant_in_the_root_is_fetched_as_it_is(
+    acme: LocalHub, source: HubSource, tmp_path: Path
+) -> None:
+    """There is nothing to flatten."""
+    commit = acme.push(ONNX_REPO, ARTIFACT)
+    published = Published(
+        repo=ONNX_REPO,
+        commit=commit,
+        endpoint=source.endpoint,
+        folder="",
+        paths=tuple(ARTIFACT),
+        size_bytes=1,
+    )
+
+    hub.fetch_published(published, tmp_path / "into", silent)
+
+    assert contents(tmp_path / "into") == ARTIFACT
+
+
+def test_a_precision_that_nobody_published_lists_what_there_is(
+    running: RunningHub, source: HubSource
+) -> None:
+    """Nothing else is taken instead."""
+    with pytest.raises(NoVariant) as caught:
+        hub.resolve_published(hub.resolve(source), selecting(running, precision="int8"))
+
+    assert caught.value.found == tuple(sorted((FAST, SLOW)))

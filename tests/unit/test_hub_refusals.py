@@ -1,0 +1,147 @@
+"""Whatever the Hub refuses or spoils is told apart, and nothing wrong is kept."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from acme import NEEDED, REPO, TOKEN, contents
+from huggingface_hub import constants
+
+from slipway import hub
+from slipway.errors import SourceMissing, SourceRefused, StoreDamaged, Unreachable
+from slipway.hub_server import LocalHub, RunningHub, cut, error_status, html_page, wrong_bytes
+from slipway.hub_server.messages import Response
+from slipway.progress import silent
+from slipway.store import Store
+from slipway.values import HubSource
+
+
+@pytest.mark.parametrize("fault", [wrong_bytes, html_page])
+def test_other_bytes_of_the_same_size_are_found_and_not_kept(
+    running: RunningHub, source: HubSource, tmp_path: Path, fault: Any
+) -> None:
+    """The client itself compares sizes alone; trying again helps."""
+    revision = hub.resolve(source)
+    running.faults.add(fault, "*.safetensors")
+    entries = Store(tmp_path / "store")
+
+    with pytest.raises(StoreDamaged) as caught:
+        entries.make("weights-1", lambda into: hub.fetch(source, revision, into, silent))
+
+    assert (caught.value.key, caught.value.file) == (revision.name, "model[1].safetensors")
+    assert {path.name for path in entries.root.iterdir()} == {"weights-1.lock"}
+    again = entries.make("weights-1", lambda into: hub.fetch(source, revision, into, silent))
+    assert contents(again.folder) == NEEDED
+
+
+def missing(source: HubSource) -> str:
+    """Return the text of the error that resolving ``source`` raises."""
+    with pytest.raises(SourceMissing) as caught:
+        hub.resolve(source)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("repo", ["acme/nowhere", "acme--x/tiny", "acme/tiny.git"])
+def test_a_repository_that_is_not_there_is_named(source: HubSource, repo: str) -> None:
+    """Also one whose name could be nobody's."""
+    advice = "check the name; set HF_TOKEN if it is private"
+
+    assert missing(source.model_copy(update={"repo": repo})) == (
+        f"repository {repo} is not there: {advice}"
+    )
+
+
+def test_a_ref_that_is_not_there_is_named(source: HubSource) -> None:
+    """Neither a branch nor a commit is taken for another."""
+    for ref in ("v9", "0" * 40):
+        assert missing(source.model_copy(update={"ref": ref})) == (
+            f"'{ref}' in {REPO} is not there: name a branch, tag or commit of it as ref"
+        )
+
+
+def test_a_private_repository_opens_with_a_token(
+    acme: LocalHub, source: HubSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without one it looks as if it were not there."""
+    acme.configure(REPO, private=True, readers=["ann"])
+
+    assert missing(source).endswith("check the name; set HF_TOKEN if it is private")
+
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    assert hub.resolve(source).paths == tuple(sorted(NEEDED))
+
+
+def test_a_gated_repository_asks_for_its_terms(
+    acme: LocalHub, source: HubSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its listing is open and its files are not, until the terms are accepted."""
+    acme.configure(REPO, gated="manual", readers=["ann"])
+    revision = hub.resolve(source)
+
+    with pytest.raises(SourceMissing) as caught:
+        hub.fetch(source, revision, tmp_path / "into", silent)
+
+    assert str(caught.value) == (
+        f"access to {REPO} is not there: accept its terms on the Hub, "
+        "and set HF_TOKEN to a token that may read it"
+    )
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    hub.fetch(source, revision, tmp_path / "again", silent)
+    assert contents(tmp_path / "again") == NEEDED
+
+
+def test_a_hub_that_nobody_runs_is_unreachable(acme: LocalHub, running: RunningHub) -> None:
+    """The text names the address, and the error says that trying again may help."""
+    with acme.serve() as stopped:
+        source = HubSource(repo=REPO, endpoint=stopped.endpoint)
+
+    with pytest.raises(Unreachable) as caught:
+        hub.resolve(source)
+
+    assert caught.value.address == stopped.endpoint
+    assert caught.value.reason.startswith("ConnectError:")
+    assert caught.value.retryable
+
+
+def test_an_offline_client_says_so(source: HubSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody has told the client not to ask anybody."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+
+    with pytest.raises(Unreachable, match="OfflineModeIsEnabled"):
+        hub.resolve(source)
+
+
+@pytest.mark.parametrize(
+    ("fault", "method"),
+    [
+        pytest.param(error_status(404), "HEAD", id="an answer that no Hub gives"),
+        pytest.param(error_status(403), "GET", id="refused by something in between"),
+        pytest.param(cut(after_bytes=1000), "GET", id="cut again and again"),
+    ],
+)
+def test_a_hub_that_breaks_off_is_unreachable(
+    running: RunningHub, source: HubSource, tmp_path: Path, fault: Any, method: Any
+) -> None:
+    """What the server does wrong is never the source's fault: the same fetch may succeed later."""
+    revision = hub.resolve(source)
+    order = running.faults.add(fault, "*.safetensors", method=method, count=None)
+
+    with pytest.raises(Unreachable):
+        hub.fetch(source, revision, tmp_path / "into", silent)
+
+    assert order.met > 0
+
+
+def test_a_listed_file_that_is_gone_is_refused(
+    running: RunningHub, source: HubSource, tmp_path: Path
+) -> None:
+    """When the Hub itself says so: a commit that was rewritten has to be resolved again."""
+    revision = hub.resolve(source)
+    gone = Response(404, {"X-Error-Code": "EntryNotFound"}, ())
+    running.faults.add(lambda _: (gone.head,), "*.safetensors", method="HEAD")
+
+    with pytest.raises(SourceRefused) as caught:
+        hub.fetch(source, revision, tmp_path / "into", silent)
+
+    rule = f"{REPO}: a listed file is gone at {revision.commit}; resolve it again"
+    assert str(caught.value) == rule
