@@ -208,7 +208,7 @@ def _batch(table: list[frame.Row]) -> Any:
     import great_expectations
     import pandas as pd
 
-    logging.getLogger("great_expectations").setLevel(logging.WARNING)
+    logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
     context = great_expectations.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     # As objects: otherwise whole numbers beside a None become floats, and the None a NaN

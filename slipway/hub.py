@@ -133,7 +133,7 @@ def _variants(place: _Place, info: Any) -> tuple[Variant, ...]:
         if paths:
             _download(place, paths, Path(room), silent)
         configs = {path: (Path(room) / path).read_bytes() for path in paths}
-    return variants.parse(sizes, configs)
+    return variants.parse(place.repo, sizes, configs)
 
 
 def _download(place: _Place, paths: tuple[str, ...], into: Path, progress: Progress) -> None:

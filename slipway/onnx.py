@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,8 +37,8 @@ def build(request: Request) -> None:
     """
     from onnxruntime_genai.models.builder import create_model, parse_extra_options
 
-    scratch = request.into.parent / "builder-cache"
-    weights = _with_layer_types(request.weights, request.into.parent / "builder-input")
+    scratch, room = (request.into.parent / name for name in ("builder-cache", "builder-input"))
+    weights = _with_layer_types(request.weights, room)
     precision = request.quantization.precision
     place = (None, str(weights), str(request.into), precision, "cpu", str(scratch))
     options = parse_extra_options(
@@ -51,6 +52,8 @@ def build(request: Request) -> None:
         search=None,
     )
     create_model(*place, **options)
+    for folder in (scratch, room):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def layers(weights: Path) -> int:

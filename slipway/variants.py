@@ -39,16 +39,20 @@ _BLOCK = _word(r"block[-_]?(\d+)")
 _LEVEL = _word(r"acc(?:uracy)?[-_]level[-_]?(\d)")
 
 
-def parse(sizes: Mapping[str, int], configs: Mapping[str, bytes]) -> tuple[Variant, ...]:
+def parse(
+    repo: str, sizes: Mapping[str, int], configs: Mapping[str, bytes]
+) -> tuple[Variant, ...]:
     """Return the variants of a repository, in order of their folders.
 
     Args:
+        repo: ``organisation/name``; the name is asked for what neither folder nor graph tell.
         sizes: Bytes of every file of the repository, by path.
         configs: What stands in each ``genai_config.json``, by path. One that is not JSON says
             nothing.
     """
     folders = {path.rpartition("/")[0]: _read(raw) for path, raw in configs.items()}
-    return tuple(_variant(folder, folders[folder], sizes) for folder in sorted(folders))
+    name = repo.rpartition("/")[2]
+    return tuple(_variant(name, folder, folders[folder], sizes) for folder in sorted(folders))
 
 
 def choose(repo: str, variants: Collection[Variant], recipe: SelectRecipe) -> Variant:
@@ -118,9 +122,9 @@ def _told(variant: Variant) -> str:
     return f"{variant.name} ({' '.join(word for word in words if word)}; {size})"
 
 
-def _variant(folder: str, config: Any, sizes: Mapping[str, int]) -> Variant:
+def _variant(repo_name: str, folder: str, config: Any, sizes: Mapping[str, int]) -> Variant:
     files = variant_files.select(folder, config, sizes.keys())
-    parts = (_decoder(config).removesuffix(".onnx"), *folder.split("/"))
+    parts = (repo_name, _decoder(config).removesuffix(".onnx"), *folder.split("/"))
     block, level = _one(_said(parts, _BLOCK)), _one(_said(parts, _LEVEL))
     return Variant(
         folder=folder,

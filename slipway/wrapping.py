@@ -151,7 +151,8 @@ def _log_wrapper(kind: WrapperKind, request: LogRequest) -> Any:
     info = _log_onnx(request) if kind == "onnx" else _log_transformers(request)
     _remove_host_paths(info.model_id, kind, request)
     client = mlflow.MlflowClient()
-    client.set_logged_model_tags(info.model_id, {KEY: request.key, WRAPPER: kind})
+    tags = {KEY: request.key, WRAPPER: kind, "mlflow.source.name": "slipway"}
+    client.set_logged_model_tags(info.model_id, tags)
     return client.get_logged_model(info.model_id)
 
 

@@ -25,7 +25,15 @@ OTHERS = {
     "onnx/model.onnx": WEIGHTS,
 }
 FAST, SLOW = "cpu_and_mobile/cpu-int4-rtn-block-32-acc-level-4", "cpu_and_mobile/cpu-int4-rtn"
-ARTIFACT = {"genai_config.json": b"{}", "model.onnx": b"graph", "model.onnx.data": WEIGHTS}
+DECODER = {"filename": "model.onnx", "session_options": {"provider_options": []}}
+ARTIFACT = {
+    "genai_config.json": json.dumps({"model": {"decoder": DECODER}}).encode(),
+    "model.onnx": b"graph",
+    "model.onnx.data": WEIGHTS,
+    "tokenizer.json": b"{}",
+    "tokenizer_config.json": b"{}",
+}
+SELECTED = ARTIFACT | {"README.md": CARD}  # the repository's own card goes with each of its folders
 
 
 def selecting(running: RunningHub, **changes: Any) -> SelectRecipe:

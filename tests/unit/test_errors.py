@@ -43,7 +43,17 @@ GB = 1_000_000_000
         ),
         (
             errors.NoVariant("acme/tiny", "cpu int4", ()),
-            "acme/tiny: no single variant for cpu int4; it has no folder with a genai_config.json",
+            (
+                "acme/tiny: no single variant for cpu int4; it has no folder with a "
+                "genai_config.json; select from another repository"
+            ),
+        ),
+        (
+            errors.NoVariant("acme/tiny", "cpu int4", ("a (cuda)", "b (dml)")),
+            (
+                "acme/tiny: no single variant for cpu int4; it has a (cuda), b (dml); "
+                "correct the recipe, or name its folder or model"
+            ),
         ),
         (
             errors.MachineTooSmall("download", "disk", 8 * GB, 3 * GB),

