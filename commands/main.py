@@ -22,6 +22,10 @@ _COMMANDS = {
     "release": ("commands.release:release", "Release a model end to end: the main job."),
     "plan": ("commands.models:plan_command", "Say what a release would do; writes nothing."),
     "models": ("commands.models:models", "List the models of the catalogue."),
+    "variants": (
+        "commands.variants:variants",
+        "List the ready ONNX artifacts that a repository publishes.",
+    ),
     "status": ("commands.status:status", "Show what is released, and which version serves."),
     "predict": ("commands.status:predict", "Ask the version that serves."),
     "ui": ("commands.ui:ui", "Open the Prefect and MLflow UIs on loopback."),

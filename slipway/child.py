@@ -37,6 +37,13 @@ Result = TypeVar("Result")
 
 _POLL_SECONDS = 0.2
 
+#: What every child finds in its environment: nothing is fetched, and no pickle is opened.
+_IMPOSED = {
+    "HF_HUB_OFFLINE": "1",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "PYTHONUNBUFFERED": "1",
+}
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -116,7 +123,7 @@ def _watch(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        env=environment | {"PYTHONUNBUFFERED": "1", "HF_HUB_OFFLINE": "1"},
+        env=environment | _IMPOSED,
     )
     deadline = time.monotonic() + limits.timeout_seconds
     peak = 0

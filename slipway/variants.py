@@ -39,9 +39,7 @@ _BLOCK = _word(r"block[-_]?(\d+)")
 _LEVEL = _word(r"acc(?:uracy)?[-_]level[-_]?(\d)")
 
 
-def parse(
-    repo: str, sizes: Mapping[str, int], configs: Mapping[str, bytes]
-) -> tuple[Variant, ...]:
+def parse(repo: str, sizes: Mapping[str, int], configs: Mapping[str, bytes]) -> tuple[Variant, ...]:
     """Return the variants of a repository, in order of their folders.
 
     Args:
