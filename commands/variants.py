@@ -1,5 +1,7 @@
 """``slipway variants``: the ready ONNX artifacts that a repository publishes."""
 
+import os
+
 from commands import console
 from slipway import hub
 from slipway import variants as rules
@@ -28,6 +30,7 @@ def variants(
     """
     if repo.count("/") != 1:
         raise SourceMissing(f"repository {repo}", "name it as organisation/name")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # the client reads it when imported
     commit, found = hub.published_variants(repo, ref)
     if not json:
         console.table(f"Variants of {repo}@{commit[:8]}", _COLUMNS, map(_row, found))
@@ -53,5 +56,5 @@ def _row(variant: Variant) -> tuple[str, ...]:
     )
     words = ("-" if each is None else str(each) for each in told)
     size = console.megabytes(variant.size_bytes)
-    incomplete = f"incomplete: no {', '.join(variant.missing)}"
-    return (variant.name, variant.target, *words, incomplete if variant.missing else size)
+    lacking = f"lacks {', '.join(variant.missing)}"
+    return (variant.name, variant.target, *words, lacking if variant.missing else size)

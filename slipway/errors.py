@@ -63,7 +63,7 @@ class UnknownModel(BadInput):
 
 @dataclass(eq=False)
 class CatalogueInvalid(BadInput):
-    """The catalogue, or a file of the expectations, breaks its schema."""
+    """The catalogue, a file of the expectations, or the environment breaks its schema."""
 
     path: str
     faults: tuple[str, ...]

@@ -176,10 +176,12 @@ def _drop_auto_map(path: Path) -> None:
 
     Phi-3's own repository has one, beside weights that transformers loads without it.
     """
-    if not path.is_file():
-        return
-    config = json.loads(path.read_bytes())
-    if "auto_map" in config and set(config.get("architectures", [])) <= set(SUPPORTED):
+    try:
+        config = json.loads(path.read_bytes())
+        known = config["architectures"] and set(config["architectures"]) <= set(SUPPORTED)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return  # intake, which is next, says what is wrong with it
+    if known and "auto_map" in config:
         del config["auto_map"]
         path.write_text(json.dumps(config, indent=2), encoding="utf-8")
 

@@ -3,9 +3,12 @@
 import os
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from slipway.errors import CatalogueInvalid
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -30,6 +33,13 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SLIPWAY_", frozen=True)
 
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            faults = (f"{_variable(each['loc'][0])}: {each['msg']}" for each in error.errors())
+            raise CatalogueInvalid("the environment", tuple(faults)) from error
+
     home: Path = PROJECT / ".slipway"
     catalogue: Path = PROJECT / "catalogue.toml"
     expectations: Path = PROJECT / "expectations"
@@ -49,6 +59,12 @@ class Settings(BaseSettings):
     def registry(self) -> str:
         """Address of the tracking store and the model registry."""
         return self.tracking_uri or f"sqlite:///{self.mlflow / 'mlflow.db'}"
+
+
+def _variable(field: int | str) -> str:
+    """Return the environment variable that sets ``field``."""
+    name = str(field)
+    return name if name.isupper() else f"SLIPWAY_{name.upper()}"
 
 
 def environment(settings: Settings) -> dict[str, str]:

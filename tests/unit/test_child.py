@@ -229,7 +229,7 @@ def test_a_helper_that_stays_behind_does_not_delay_the_result(limits: Limits) ->
 
 
 def test_secrets_stay_with_the_parent(limits: Limits, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Code that a model brings along, should it ever run, finds no token; nor can it download."""
+    """A model's code, should it ever run, finds no token, can't download and opens no pickle."""
     hidden = ("HF_TOKEN", "MLFLOW_TRACKING_PASSWORD", "AWS_SECRET_ACCESS_KEY", "OPENAI_API_KEY")
     for name in (*hidden, "SLIPWAY_HOME"):
         monkeypatch.setenv(name, "made-up")
@@ -239,6 +239,7 @@ def test_secrets_stay_with_the_parent(limits: Limits, monkeypatch: pytest.Monkey
     assert not [name for name in hidden if name in seen]
     assert seen["SLIPWAY_HOME"] == "made-up"
     assert seen["HF_HUB_OFFLINE"] == "1"
+    assert seen["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
 
 
 def test_no_child_is_left_when_the_parent_is_killed(limits: Limits) -> None:

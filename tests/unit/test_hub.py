@@ -124,3 +124,27 @@ def test_a_pointer_to_code_is_dropped_where_transformers_has_the_code(
     fetched = json.loads((tmp_path / "config.json").read_bytes())
     assert ("auto_map" in fetched) is kept
     assert CONFIG | fetched == config
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(b"{", id="not JSON"),
+        pytest.param(b'["auto_map"]', id="a list"),
+        pytest.param(b'{"auto_map": {}}', id="no architecture"),
+        pytest.param(b'{"auto_map": {}, "architectures": []}', id="no architecture in the list"),
+        pytest.param(b'{"auto_map": {}, "architectures": null}', id="null for an architecture"),
+        pytest.param(None, id="missing"),
+    ],
+)
+def test_a_configuration_that_says_too_little_is_fetched_as_it_is(
+    acme: LocalHub, source: HubSource, tmp_path: Path, config: bytes | None
+) -> None:
+    """Intake refuses it afterwards, in its own words."""
+    others = {path: content for path, content in NEEDED.items() if path != "config.json"}
+    files = others | ({} if config is None else {"config.json": config})
+    acme.push(REPO, files)
+
+    hub.fetch(source, hub.resolve(source), tmp_path / "into", silent)
+
+    assert contents(tmp_path / "into") == files

@@ -1,0 +1,127 @@
+"""The command line over a released model: what people read, and what scripts parse."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from line import PROJECT, Yard
+
+from commands.main import run
+from slipway.values import Release
+
+Said = pytest.CaptureFixture[str]
+
+
+def parsed(capsys: Said) -> Any:
+    """Return what was printed, as the JSON document that it must be."""
+    return json.loads(capsys.readouterr().out)
+
+
+def test_release_says_that_it_already_exists(released: tuple[Yard, Release], capsys: Said) -> None:
+    """The summary names both versions, the verdict and how to ask the model; the exit code is 0."""
+    assert run(["release", "tiny"]) == 0
+
+    said = capsys.readouterr().out
+    assert "tiny: already released in" in said
+    assert "models:/tiny/1  (prompt" in said
+    assert 'slipway predict tiny "What is the capital of Spain?"' in said
+
+
+def test_release_as_json_is_one_document(released: tuple[Yard, Release], capsys: Said) -> None:
+    """Nothing else is on standard output."""
+    assert run(["release", "tiny", "--json"]) == 0
+
+    assert parsed(capsys)["existed"] is True
+
+
+def test_status_shows_commit_versions_and_champion(
+    released: tuple[Yard, Release], capsys: Said
+) -> None:
+    """One object a model."""
+    assert run(["status", "tiny", "--json"]) == 0
+
+    _, outcome = released
+    assert parsed(capsys) == [
+        {
+            "model": "tiny",
+            "commit": outcome.commit,
+            "variant": "cpu-fp32",
+            "champion": 1,
+            "reference": 1,
+            "previous": None,
+            "candidate": 1,
+        }
+    ]
+
+
+def test_predict_asks_the_champion(released: tuple[Yard, Release], capsys: Said) -> None:
+    """As its users would."""
+    assert run(["predict", "tiny", "What is the capital of Spain?"]) == 0
+
+    assert capsys.readouterr().out.strip() == "The capital of Spain is Madrid."
+
+
+def test_a_plan_knows_what_is_there(released: tuple[Yard, Release], capsys: Said) -> None:
+    """The release exists, its files are in the store, and it says so."""
+    assert run(["plan", "tiny", "--json"]) == 0
+
+    found = parsed(capsys)
+    assert found["exists"] is True
+    assert found["artifact_in_store"] is True
+    assert found["download_bytes"] == 0
+    assert found["fits"] is True
+
+
+def test_a_plan_writes_nothing(yard: Yard, capsys: Said) -> None:
+    """Not even the folder for its state."""
+    assert run(["plan", "tiny"]) == 0
+
+    assert "would be made" in capsys.readouterr().out
+    assert not yard.home.exists()
+
+
+def test_status_and_predict_before_any_release(yard: Yard, capsys: Said) -> None:
+    """Nothing is released, and the way to change that is named."""
+    assert run(["status", "--json"]) == 0
+    assert parsed(capsys)[0]["champion"] is None
+
+    assert run(["predict", "tiny", "hello"]) == 2
+    assert "slipway release tiny" in capsys.readouterr().err
+
+
+def test_models_lists_the_catalogue(monkeypatch: pytest.MonkeyPatch, capsys: Said) -> None:
+    """The scenario's own model is in the catalogue that comes with the project."""
+    monkeypatch.delenv("SLIPWAY_CATALOGUE", raising=False)
+    assert run(["models", "--json"]) == 0
+
+    assert "phi-3-mini-4k" in {entry["name"] for entry in parsed(capsys)}
+    assert (PROJECT / "catalogue.toml").is_file()
+
+
+def test_a_setting_that_makes_no_sense_is_bad_input(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch, capsys: Said
+) -> None:
+    """The line names the variable."""
+    monkeypatch.setenv("SLIPWAY_STEP_MEMORY_GB", "plenty")
+
+    assert run(["release", "tiny"]) == 2
+
+    assert "SLIPWAY_STEP_MEMORY_GB: Input should be a valid number" in capsys.readouterr().err
+
+
+def test_a_defect_is_one_line_with_its_traceback_in_a_file(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch, capsys: Said
+) -> None:
+    """Even what nobody foresaw ends in a line; the exit code is 1."""
+
+    def defect(_path: Path) -> None:
+        raise ZeroDivisionError("of ours")
+
+    monkeypatch.setattr("slipway.catalogue.load", defect)
+
+    assert run(["models"]) == 1
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("slipway: slipway crashed: ZeroDivisionError: of ours")
+    assert "in defect" in Path(line.rsplit(" ", 1)[1]).read_text(encoding="utf-8")
