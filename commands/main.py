@@ -33,6 +33,10 @@ _COMMANDS = {
 for _name, (_address, _help) in _COMMANDS.items():
     app.command(_address, name=_name, help=_help)
 
+hub = App(name="hub", help="A Hub on this machine, for trying the line without a network.")
+hub.command("commands.hub:serve", name="serve", help="Serve a folder's models as a Hub.")
+app.command(hub)
+
 
 def run(arguments: list[str]) -> int:
     """Return the exit code of one call of the command line."""

@@ -37,8 +37,10 @@ Result = TypeVar("Result")
 
 _POLL_SECONDS = 0.2
 
-#: What every child finds in its environment: nothing is fetched, and no pickle is opened.
+#: What every child finds in its environment: nothing is fetched, no pickle is opened, and no
+#: library takes a repository around it for its own (the builder writes a commit into graphs).
 _IMPOSED = {
+    "GIT_DIR": os.devnull,
     "HF_HUB_OFFLINE": "1",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "PYTHONUNBUFFERED": "1",
@@ -179,13 +181,14 @@ def _runs_on(process: subprocess.Popen[bytes]) -> bool:
 def _held_bytes(pid: int) -> int:
     """Return what a process and those that it started hold.
 
-    One that was forked a moment ago still shows the memory of its parent as its own.
+    Of the others only what is theirs alone counts: one that was forked a moment ago still shows the
+    memory of its parent beside its own.
     """
     try:
         process = psutil.Process(pid)
-        old = time.time() - _POLL_SECONDS
-        grown = [each for each in process.children(recursive=True) if each.create_time() < old]
-        return sum(int(member.memory_info().rss) for member in (process, *grown))
+        helpers = process.children(recursive=True)
+        own = sum(int(helper.memory_full_info().uss) for helper in helpers)
+        return int(process.memory_info().rss) + own
     except psutil.Error:
         return 0
 

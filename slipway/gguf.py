@@ -41,8 +41,6 @@ def to_checkpoint(request: Request) -> None:
     )
     print("reading the tokenizer", flush=True)  # noqa: T201 - a child's way to tell
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
-    model.hf_quantizer = None  # else save_pretrained writes the quantization into the config
-    vars(model.config).pop("quantization_config", None)
     print("writing the checkpoint", flush=True)  # noqa: T201
     model.save_pretrained(request.into)
     tokenizer.save_pretrained(request.into)

@@ -1,19 +1,19 @@
 """The adapter of huggingface_hub: a ref becomes a commit, a commit becomes verified files."""
 
-import fnmatch
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any
 
-from slipway import choose, keys, variant_files, variants
-from slipway.errors import SourceMissing, SourceRefused, StoreDamaged, Unreachable
+from slipway import choose, hub_client, keys, variant_files, variants
+from slipway.errors import SourceMissing
+from slipway.fetching import Download
+from slipway.hub_client import Place
 from slipway.intake import SUPPORTED
-from slipway.progress import Progress, silent
+from slipway.progress import Progress
 from slipway.values import HubSource, Published, Revision, SelectRecipe, Variant
 
 
@@ -24,7 +24,7 @@ def resolve(source: HubSource) -> Revision:
         SourceMissing: If there is no such repository or ref, or it is not open to us.
         Unreachable: If the Hub does not answer.
     """
-    info = _info(source.repo, source.ref, source.endpoint)
+    info = hub_client.info(source.repo, source.ref, source.endpoint)
     files = {file.rfilename: file for file in info.siblings}
     paths = choose.checkpoint_files(files)
     if not paths:
@@ -49,8 +49,8 @@ def resolve_published(revision: Revision, recipe: SelectRecipe) -> Revision:
         SourceMissing: If there is no such repository or ref, or it is not open to us.
         Unreachable: If the Hub does not answer.
     """
-    info = _info(recipe.repo, recipe.ref, recipe.endpoint)
-    found = _variants(_Place(recipe.repo, info.sha, recipe.endpoint), info)
+    info = hub_client.info(recipe.repo, recipe.ref, recipe.endpoint)
+    found = _variants(Place(recipe.repo, info.sha, recipe.endpoint), info)
     chosen = variants.choose(recipe.repo, found, recipe)
     published = Published(
         repo=recipe.repo,
@@ -74,91 +74,83 @@ def published_variants(
         SourceMissing: If there is no such repository or ref, or it is not open to us.
         Unreachable: If the Hub does not answer.
     """
-    info = _info(repo, ref, endpoint)
-    return info.sha, _variants(_Place(repo, info.sha, endpoint), info)
+    info = hub_client.info(repo, ref, endpoint)
+    return info.sha, _variants(Place(repo, info.sha, endpoint), info)
 
 
-def fetch(source: HubSource, revision: Revision, into: Path, progress: Progress) -> None:
+def fetch(
+    source: HubSource,
+    revision: Revision,
+    into: Path,
+    progress: Progress,
+    *,
+    partial: Path | None = None,
+) -> dict[str, str]:
     """Write the checkpoint of ``revision`` into ``into``, every file checked against the Hub.
 
+    Args:
+        source: Where it is.
+        revision: Which commit and which files of it.
+        into: An empty folder.
+        progress: Listens.
+        partial: Where finished files outlive a failure, on the same disk; None for nowhere.
+
+    Returns:
+        SHA-256 of each file that is as the Hub has it, by path.
+
     Raises:
         StoreDamaged: If what arrived is not what the Hub lists.
         Unreachable: If the Hub does not answer.
     """
-    place = _Place(source.repo, revision.commit, source.endpoint)
-    _download(place, revision.paths, into, progress)
-    _drop_auto_map(into / "config.json")
+    place = Place(source.repo, revision.commit, source.endpoint)
+    digests = Download(place, revision.paths, progress).write(into, partial)
+    if _drop_auto_map(into / "config.json"):
+        del digests["config.json"]
+    return digests
 
 
-def fetch_published(published: Published, into: Path, progress: Progress) -> None:
+def fetch_published(
+    published: Published, into: Path, progress: Progress, *, partial: Path | None = None
+) -> dict[str, str]:
     """Write the files of a published variant into ``into``, without its folder's path.
 
+    Args:
+        published: Which files of which commit.
+        into: An empty folder.
+        progress: Listens.
+        partial: Where finished files outlive a failure, on the same disk; None for nowhere.
+
+    Returns:
+        SHA-256 of each file, by path.
+
     Raises:
         StoreDamaged: If what arrived is not what the Hub lists.
         Unreachable: If the Hub does not answer.
     """
-    place = _Place(published.repo, published.commit, published.endpoint)
-    _download(place, published.paths, into, progress)
+    place = Place(published.repo, published.commit, published.endpoint)
+    digests = Download(place, published.paths, progress).write(into, partial)
     if not published.folder:
-        return
+        return digests
     lifted = into / ".lifted"
     (into / published.folder).rename(lifted)
     shutil.rmtree(into / published.folder.split("/")[0], ignore_errors=True)
     for path in lifted.iterdir():
         path.rename(into / path.name)
     lifted.rmdir()
+    prefix = f"{published.folder}/"  # a file of the folder replaces the root's of the same name
+    in_root_first = sorted(digests.items(), key=lambda item: item[0].startswith(prefix))
+    return {path.removeprefix(prefix): digest for path, digest in in_root_first}
 
 
-class _Place(NamedTuple):
-    repo: str
-    commit: str
-    endpoint: str | None
-
-    def __str__(self) -> str:
-        return f"{self.repo}@{self.commit[:8]}"
-
-
-def _info(repo: str, ref: str, endpoint: str | None) -> Any:
-    from huggingface_hub import HfApi
-
-    with _translated(repo, ref, endpoint):
-        return HfApi(endpoint=endpoint).model_info(repo, revision=ref, files_metadata=True)
-
-
-def _variants(place: _Place, info: Any) -> tuple[Variant, ...]:
+def _variants(place: Place, info: Any) -> tuple[Variant, ...]:
     """Read the small configurations of what a repository publishes, and nothing else of it."""
     sizes = {file.rfilename: file.size or 0 for file in info.siblings}
     paths = variant_files.config_paths(sizes)
     with TemporaryDirectory() as room:
         if paths:
-            _download(place, paths, Path(room), silent)
+            Download(place, paths).write(Path(room))
         configs = {path: (Path(room) / path).read_bytes() for path in paths}
     return variants.parse(place.repo, sizes, configs)
-
-
-def _download(place: _Place, paths: tuple[str, ...], into: Path, progress: Progress) -> None:
-    from huggingface_hub import HfApi
-
-    api = HfApi(endpoint=place.endpoint)
-    progress(None, f"fetching {len(paths)} files of {place}")
-    with _translated(place.repo, place.commit, place.endpoint):
-        pinned: dict[str, Any] = {"revision": place.commit, "local_dir": into}
-        api.snapshot_download(
-            place.repo, allow_patterns=[_literal(path) for path in paths], **pinned
-        )
-        progress(None, f"checking {len(paths)} files against the Hub's digests")
-        seen = api.verify_repo_checksums(place.repo, **pinned)
-    shutil.rmtree(into / ".cache", ignore_errors=True)
-    lost = sorted(set(seen.missing_paths) & set(paths))
-    for path in [mismatch["path"] for mismatch in seen.mismatches] + lost:
-        raise StoreDamaged(str(place), path)
-
-
-def _literal(path: str) -> str:
-    """Write ``path`` as a pattern that matches only itself."""
-    literal = "".join(f"[{letter}]" if letter in "*?[" else letter for letter in path)
-    assert fnmatch.fnmatch(path, literal)  # noqa: S101 - a law of fnmatch
-    return literal
 
 
 def _digest(files: Iterable[Any]) -> str:
@@ -171,44 +163,21 @@ def _digest(files: Iterable[Any]) -> str:
     return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
 
 
-def _drop_auto_map(path: Path) -> None:
+def _drop_auto_map(path: Path) -> bool:
     """Remove the pointer to remote code from a model whose code transformers itself has.
 
     Phi-3's own repository has one, beside weights that transformers loads without it.
+
+    Returns:
+        Whether the file was changed.
     """
     try:
         config = json.loads(path.read_bytes())
         known = config["architectures"] and set(config["architectures"]) <= set(SUPPORTED)
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return  # intake, which is next, says what is wrong with it
-    if known and "auto_map" in config:
-        del config["auto_map"]
-        path.write_text(json.dumps(config, indent=2), encoding="utf-8")
-
-
-@contextmanager
-def _translated(repo: str, ref: str, endpoint: str | None) -> Iterator[None]:
-    """Turn the client's errors into ours."""
-    from huggingface_hub import constants, errors
-    from huggingface_hub.utils import httpx
-
-    try:
-        yield
-    except errors.GatedRepoError as error:
-        advice = "accept its terms on the Hub, and set HF_TOKEN to a token that may read it"
-        raise SourceMissing(f"access to {repo}", advice) from error
-    except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
-        advice = "check the name; set HF_TOKEN if it is private"
-        raise SourceMissing(f"repository {repo}", advice) from error
-    except errors.RevisionNotFoundError as error:
-        advice = "name a branch, tag or commit of it as ref"
-        raise SourceMissing(f"{ref!r} in {repo}", advice) from error
-    except errors.RemoteEntryNotFoundError as error:
-        raise SourceRefused(repo, f"a listed file is gone at {ref}", "resolve it again") from error
-    except (errors.OfflineModeIsEnabled, errors.HfHubHTTPError, httpx.HTTPError, OSError) as error:
-        address = endpoint or constants.ENDPOINT
-        raise Unreachable("the Hugging Face Hub", address, _one_line(error)) from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        return False  # intake, which is next, says what is wrong with it
+    if not known or "auto_map" not in config:
+        return False
+    del config["auto_map"]
+    path.write_text(json.dumps(config, indent=2), encoding="utf-8")
+    return True

@@ -3,9 +3,11 @@
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from slipway.errors import StepCrashed
 from slipway.progress import Progress
 from slipway.values import Quantization, Value
 
@@ -56,6 +58,35 @@ def build(request: Request) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def nodes(folder: Path) -> dict[str, int]:
+    """Return how many nodes of each quantized kind the graphs of an artifact have.
+
+    Read back from the graphs, since neither a folder's name nor what was asked for proves it.
+
+    Returns:
+        Counts such as ``{"MatMulNBits int8 block 32 level 4": 211}``; empty for float graphs.
+    """
+    found = (node for path in sorted(folder.glob("*.onnx")) for node in _quantized(path))
+    return dict(sorted(Counter(found).items()))
+
+
+def require_as_asked(folder: Path, asked: Quantization) -> None:
+    """Check that the builder quantized as it was asked to, and not in part or not at all.
+
+    Raises:
+        StepCrashed: With what the graph holds instead.
+    """
+    built = nodes(folder)
+    wanted = f"MatMulNBits {asked.precision} block {asked.block_size} "
+    fitting = [name for name in built if name.startswith(wanted)]
+    if asked.precision == "fp32" and not built:
+        return
+    if asked.precision != "fp32" and fitting and (asked.method != "rtn" or fitting == list(built)):
+        return
+    reason = f"asked for {asked.variant}, and the graph holds {built or 'nothing quantized'}"
+    raise StepCrashed("prepare", reason, str(folder))
+
+
 def layers(weights: Path) -> int:
     """Return how many layers a checkpoint has; 1 if it does not say."""
     return _configured(weights, "num_hidden_layers", 1)
@@ -93,6 +124,16 @@ def _with_layer_types(weights: Path, room: Path) -> Path:
     text = json.dumps({"layer_types": kinds} | config)
     (room / "config.json").write_text(text, encoding="utf-8")
     return room
+
+
+def _quantized(path: Path) -> Iterator[str]:
+    import onnx
+
+    for node in onnx.load(str(path), load_external_data=False).graph.node:
+        if node.op_type == "MatMulNBits":
+            values = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
+            bits, block = values.get("bits", 4), values["block_size"]
+            yield f"MatMulNBits int{bits} block {block} level {values.get('accuracy_level', 0)}"
 
 
 def _target(quantization: Quantization) -> dict[str, object] | None:

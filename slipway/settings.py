@@ -81,9 +81,13 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def secrets() -> frozenset[str]:
-    """Return the names of environment variables that no child process of a step may see."""
+    """Return the names of environment variables that no child process of a step may see.
+
+    MLflow's own credentials stay: the children that log and load need them.
+    """
     words = ("TOKEN", "PASSWORD", "SECRET", "AUTH_STRING", "API_KEY")
-    return frozenset(name for name in os.environ if any(word in name for word in words))
+    named = (name for name in os.environ if any(word in name for word in words))
+    return frozenset(name for name in named if not name.startswith("MLFLOW_TRACKING_"))
 
 
 def toolchain() -> dict[str, str]:

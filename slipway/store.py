@@ -1,15 +1,16 @@
 """The folder of verified bytes: written once, addressed by key, trusted only by manifest.
 
 An entry is made in a staging folder, hashed, flushed to disk and renamed into place, so that it is
-there as a whole or not at all. What an interrupted run left in staging is removed by the next run
-that makes the same entry.
+there as a whole or not at all. What an interrupted run left in staging or in the partial folder is
+removed by the next run that makes the same entry.
 """
 
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import psutil
 from filelock import FileLock
@@ -17,7 +18,9 @@ from filelock import FileLock
 from slipway.errors import MachineTooSmall, StoreDamaged
 from slipway.values import FileEntry, Stored
 
-_BLOCK_BYTES = 1 << 20
+#: Writes an entry's files into the empty folder that it is given. It may return SHA-256 by path of
+#: files that it hashed itself once they were on the disk: those are not read again.
+Fill = Callable[[Path], Mapping[str, str] | None]
 
 
 class Store:
@@ -41,54 +44,74 @@ class Store:
             return None
         return entry
 
-    def make(self, key: str, fill: Callable[[Path], None], *, size_bytes: int = 0) -> Stored:
+    def partial(self, key: str) -> Path:
+        """Return where finished files of the entry ``key`` may wait for the others.
+
+        They outlive a run that fails; whoever finds them must verify them. The folder need not be
+        there, and is gone once the entry is.
+        """
+        return self.root / f"{key}.partial"
+
+    def make(self, key: str, fill: Fill, *, size_bytes: int = 0) -> Stored:
         """Return the entry ``key``, calling ``fill`` for it unless it is already there.
 
         Args:
             key: The entry's name; the same inputs must give the same key.
-            fill: Writes the files into the empty folder that it is given.
-            size_bytes: Expected size, for which room must be free beforehand.
+            fill: Writes the files.
+            size_bytes: Expected size, for which room must be free beforehand; what waits in the
+                partial folder has its room already.
 
         Raises:
             MachineTooSmall: If the disk has less room than ``size_bytes``.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         with FileLock(self.root / f"{key}.lock"):
-            if entry := self.find(key):
-                return entry
-            require_disk(key, size_bytes, self.root)
-            staging = self.root / f"{key}.staging"
+            partial, staging = self.partial(key), self.root / f"{key}.staging"
             shutil.rmtree(staging, ignore_errors=True)
+            if entry := self.find(key):
+                shutil.rmtree(partial, ignore_errors=True)
+                return entry
+            require_disk(key, size_bytes - _size_bytes(partial), self.root)
             try:
                 (staging / "model").mkdir(parents=True)
-                fill(staging / "model")
-                return self._publish(key, staging)
+                entry = self._publish(key, staging, fill(staging / "model") or {})
+                shutil.rmtree(partial, ignore_errors=True)
+                return entry
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
 
-    def _publish(self, key: str, staging: Path) -> Stored:
+    def _publish(self, key: str, staging: Path, digests: Mapping[str, str]) -> Stored:
         final = self.root / key
-        entry = Stored(key=key, folder=final / "model", files=manifest(staging / "model"))
+        files = manifest(staging / "model", digests)
+        entry = Stored(key=key, folder=final / "model", files=files)
         for file in (staging / "model").rglob("*"):
-            _flush(file)
+            flush(file)
         (staging / "manifest.json").write_text(entry.model_dump_json(indent=1), encoding="utf-8")
-        _flush(staging / "manifest.json")
-        _flush(staging)
+        flush(staging / "manifest.json")
+        flush(staging)
         shutil.rmtree(final, ignore_errors=True)
         staging.rename(final)
-        _flush(self.root)
+        flush(self.root)
         return entry
 
 
-def manifest(folder: Path) -> tuple[FileEntry, ...]:
-    """Return every file below ``folder``, in order of path."""
+def manifest(
+    folder: Path, digests: Mapping[str, str] = MappingProxyType({})
+) -> tuple[FileEntry, ...]:
+    """Return every file below ``folder``, in order of path.
+
+    Args:
+        folder: Where they lie.
+        digests: SHA-256 by path of files that need not be read again.
+    """
+    names = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
     return tuple(
         FileEntry(
-            path=path.relative_to(folder).as_posix(),
+            path=name,
             size_bytes=path.stat().st_size,
-            sha256=sha256(path),
+            sha256=digests.get(name) or sha256(path),
         )
-        for path in _files(folder)
+        for name, path in names.items()
     )
 
 
@@ -126,13 +149,18 @@ def require_disk(step: str, needed_bytes: int, folder: Path) -> None:
         raise MachineTooSmall(step, "disk", needed_bytes, free_bytes)
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Wait until the bytes of a file, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _size_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in _files(folder))

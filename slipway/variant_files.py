@@ -1,7 +1,8 @@
 """Which files of a repository a published artifact consists of. Pure.
 
 Graphs are named by the artifact's ``genai_config.json`` and never guessed; where their weights lie
-apart, those are found beside them by name. Everything else is an allow-list: no code, ever.
+apart, those are found beside them by name. Everything else is an allow-list: no code, ever. What
+``intake`` would refuse after the download is told before it.
 """
 
 import re
@@ -30,8 +31,6 @@ _COMPANIONS = (
 )
 _TEXTS = {name + ending for name in intake.PREFIXES for ending in ("", ".md", ".txt")}
 
-#: Endings of the files that a configuration may name.
-_NAMED = (".onnx", ".onnx_adapter", ".json")
 _DATA = re.compile(r"\.data$|_data(_\d+)?$")
 
 
@@ -63,12 +62,15 @@ def select(folder: str, config: Any, paths: Collection[str]) -> Files:
         paths: All of the repository.
     """
     prefix = f"{folder}/" if folder else ""
-    listed = {path.removeprefix(prefix) for path in paths if path.startswith(prefix)}
+    below = (path.removeprefix(prefix) for path in paths if path.startswith(prefix))
+    listed = {name for name in below if "/" not in name}
     named = {name for key, name in fields(config) if _names_a_file(key, name)}
-    allowed = {name for name in named if name.endswith(_NAMED)}
+    allowed = {name for name in named if intake.admitted(name)}
     graphs = {name for name in allowed if name.endswith(".onnx")}
-    missing = (named - (allowed & listed)) | (_NEEDED - listed) | _absent(graphs)
-    taken = (allowed & listed) | _data(listed, graphs) | {name for name in listed if _beside(name)}
+    data = _data(listed, graphs)
+    foreign = {name for name in data if not intake.admitted(name)}
+    missing = (named - (allowed & listed)) | (_NEEDED - listed) | _absent(graphs) | foreign
+    taken = (allowed & listed) | (data - foreign) | {name for name in listed if _beside(name)}
     texts = (_TEXTS & set(paths)) - taken
     return Files(
         paths=tuple(sorted({f"{prefix}{name}" for name in taken} | texts)),
@@ -98,17 +100,10 @@ def _absent(graphs: set[str]) -> set[str]:
 
 
 def _beside(name: str) -> bool:
-    if "/" in name:
-        return False
     return name in _TEXTS or any(fnmatchcase(name, pattern) for pattern in _COMPANIONS)
 
 
 def _data(listed: set[str], graphs: set[str]) -> set[str]:
     """Return the files of weights beside ``graphs``, but for those of other graphs."""
     others = tuple(name for name in listed - graphs if name.endswith(".onnx"))
-    places = {name.rpartition("/")[0] for name in graphs}
-    return {
-        name
-        for name in listed
-        if _DATA.search(name) and name.rpartition("/")[0] in places and not name.startswith(others)
-    }
+    return {name for name in listed if _DATA.search(name) and not name.startswith(others)}

@@ -70,8 +70,7 @@ def choose(repo: str, variants: Collection[Variant], recipe: SelectRecipe) -> Va
     if len({variant.model for variant in fitting}) > 1:
         best = fitting
     if len(best) != 1:
-        told = sorted(best or variants, key=lambda variant: variant.folder)
-        raise NoVariant(repo, _wanted(recipe), tuple(_told(variant) for variant in told))
+        raise NoVariant(repo, _wanted(recipe), tuple(map(_told, best or variants)))
     if best[0].missing:
         config = f"{repo}/{best[0].name}/{variant_files.CONFIG}"
         rule = f"it needs {', '.join(best[0].missing)} beside it, which is not there or not let in"

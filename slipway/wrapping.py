@@ -3,6 +3,7 @@
 ``log`` runs in a child process, since models-from-code go through a process-wide variable.
 """
 
+import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -105,8 +106,10 @@ def _parameters(request: LogRequest) -> dict[str, str | int]:
         "source.commit": revision.commit,
         "source.digest": revision.digest,
         "source.licence": revision.licence or "",
+        "source.chat_template": request.weights.chat_template_digest or "none",
         "artifact.variant": request.artifact.variant,
         "artifact.origin": request.artifact.origin or "built here",
+        "artifact.nodes": json.dumps(request.artifact.nodes),
         "architecture": request.weights.architecture,
         "parameters": request.weights.parameters,
         **{f"version.{tool}": version for tool, version in request.tools.items()},

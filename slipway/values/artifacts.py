@@ -85,6 +85,7 @@ class Artifact(Value):
         variant: Name for people, such as ``cpu-int8-rtn-block-32``.
         origin: The repository and commit it was selected from, or None when it was built here.
         stored: The verified files.
+        nodes: How many nodes of each quantized kind its graphs hold, as read from them.
         build_seconds: How long the build or the download took.
         peak_memory_bytes: Most that the build held at once; None for a selected one.
     """
@@ -92,5 +93,6 @@ class Artifact(Value):
     variant: str
     origin: str | None
     stored: Stored
+    nodes: dict[str, int]
     build_seconds: float = Field(ge=0)
     peak_memory_bytes: int | None

@@ -145,9 +145,11 @@ class Weights(Value):
         stored: The verified files.
         architecture: First entry of ``architectures`` in its ``config.json``.
         parameters: How many numbers the safetensors headers declare.
+        chat_template_digest: SHA-256 of its chat template; None if it has none.
     """
 
     revision: Revision
     stored: Stored
     architecture: str
     parameters: int = Field(gt=0)
+    chat_template_digest: str | None = None

@@ -16,7 +16,12 @@ PACKAGES = ("commands", "deployments", "flows", "slipway", "tasks")
 #: The only modules that may import a library, by the library.
 DOORS = {
     "great_expectations": {"slipway/expectations.py"},
-    "huggingface_hub": {"slipway/hub.py", "slipway/wrapping.py"},
+    "huggingface_hub": {
+        "slipway/fetching.py",
+        "slipway/hub_client.py",
+        "slipway/meter.py",
+        "slipway/wrapping.py",
+    },
     "mlflow": {
         "commands/status.py",
         "slipway/registry.py",
@@ -26,7 +31,7 @@ DOORS = {
     },
     "onnxruntime_genai": {"slipway/onnx.py"},
     "torch": {"slipway/gguf.py"},
-    "transformers": {"slipway/gguf.py"},
+    "transformers": {"slipway/gguf.py", "slipway/intake/templates.py"},
 }
 
 #: What a wrapper may import besides the standard library: it is shipped inside the model, alone.

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import tiny_artifact
+
 from slipway.hub_server import RunningHub
 from slipway.values import SelectRecipe
 
@@ -25,10 +27,9 @@ OTHERS = {
     "onnx/model.onnx": WEIGHTS,
 }
 FAST, SLOW = "cpu_and_mobile/cpu-int4-rtn-block-32-acc-level-4", "cpu_and_mobile/cpu-int4-rtn"
-DECODER = {"filename": "model.onnx", "session_options": {"provider_options": []}}
 ARTIFACT = {
-    "genai_config.json": json.dumps({"model": {"decoder": DECODER}}).encode(),
-    "model.onnx": b"graph",
+    "genai_config.json": json.dumps(tiny_artifact.config()).encode(),
+    "model.onnx": tiny_artifact.graph().SerializeToString(),
     "model.onnx.data": WEIGHTS,
     "tokenizer.json": b"{}",
     "tokenizer_config.json": b"{}",

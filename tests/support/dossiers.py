@@ -168,6 +168,7 @@ def artifact(**changes: Any) -> Artifact:
     fields = {
         "variant": "cpu-int8-rtn-block-32",
         "origin": None,
+        "nodes": {"MatMulNBits int8 block 32 level 4": 151},
         "stored": stored("model.onnx.data", 136_951_821),
         "build_seconds": 54.2,
         "peak_memory_bytes": 2_104_000_000,

@@ -63,7 +63,7 @@ def fork_often(errand: Errand) -> None:
     for _ in range(5):
         pid = os.fork()
         if pid == 0:
-            time.sleep(0.05)
+            time.sleep(0.02)
             os._exit(0)
         sys.stdout.write("forked\n")
         os.waitpid(pid, 0)

@@ -72,7 +72,9 @@ def write_checkpoint(folder: Path, *, seed: int = 0) -> Path:
     return folder
 
 
-def build_onnx(checkpoint: Path, folder: Path, precision: str = "fp32") -> Path:
+def build_onnx(
+    checkpoint: Path, folder: Path, precision: str = "fp32", *, filename: str = "model.onnx"
+) -> Path:
     """Build the ONNX form of ``checkpoint`` with the builder of onnxruntime-genai.
 
     The builder changes ``sys.path`` and keeps its memory, so it runs in a child process.
@@ -81,6 +83,7 @@ def build_onnx(checkpoint: Path, folder: Path, precision: str = "fp32") -> Path:
         checkpoint: A folder in the layout of transformers.
         folder: Where the ONNX files go; made when missing.
         precision: Type of the weights: ``fp32``, ``int8`` or ``int4``.
+        filename: Name of the graph's file; its weights' file is called after it.
 
     Returns:
         ``folder``.
@@ -90,7 +93,7 @@ def build_onnx(checkpoint: Path, folder: Path, precision: str = "fp32") -> Path:
     """
     with tempfile.TemporaryDirectory() as cache:
         built = subprocess.run(
-            _builder_command(checkpoint, folder, precision, cache),
+            [*_builder_command(checkpoint, folder, precision, cache), f"filename={filename}"],
             env=os.environ | {"HF_HUB_OFFLINE": "1", "ORT_DISABLE_TELEMETRY": "1"},
             capture_output=True,
             text=True,

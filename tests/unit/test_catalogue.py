@@ -117,6 +117,12 @@ def test_the_error_counts_the_faults_and_gives_each_a_line(path: Path) -> None:
             id="empty list",
         ),
         pytest.param(
+            'precision = "int8"',
+            'precision = "int3"',
+            f"models.tiny.recipe.candidates[0].precision: {PRECISION}",
+            id="the only item of a list",
+        ),
+        pytest.param(
             'licences = ["mit"]',
             'licences = ["mit"]\nwrappers = { name = "x" }',
             f"models.tiny.wrappers.name: {UNKNOWN}",

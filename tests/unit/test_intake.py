@@ -138,7 +138,7 @@ def test_code_is_refused_wherever_it_lies(folder: Path, name: str) -> None:
         pytest.param("[]", "not a JSON object", id="list"),
         pytest.param("{", "not JSON: Expecting property name", id="cut short"),
         pytest.param("[" * 100_000, "not JSON: maximum recursion depth", id="nested without end"),
-        pytest.param("\udcff", "not JSON: 'utf-8' codec can't decode", id="bytes that are no text"),
+        pytest.param("\udcff", "not UTF-8: invalid start byte", id="bytes that are no text"),
     ],
 )
 def test_a_configuration_that_cannot_be_trusted_is_refused(

@@ -13,9 +13,8 @@ from slipway.child import Limits
 from slipway.values import Quantization
 
 INT8 = Quantization(precision="int8")
-K_QUANT = Quantization(
-    precision="int4", method="k_quant", block_size=16, accuracy_level=1, symmetric=False
-)
+K_QUANT = Quantization(precision="int4", method="k_quant")
+ASYMMETRIC = Quantization(precision="int4", block_size=16, accuracy_level=1, symmetric=False)
 
 
 class Built:
@@ -67,24 +66,27 @@ def build(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Build:
 
 
 @pytest.mark.parametrize(
-    ("quantization", "bits"),
-    [(INT8, 8), (K_QUANT, 4)],
-    ids=lambda value: getattr(value, "variant", ""),
+    ("quantization", "bits", "offsets"),
+    [
+        pytest.param(INT8, 8, False, id="int8"),
+        pytest.param(ASYMMETRIC, 4, True, id="int4 with offsets"),
+        pytest.param(K_QUANT, 4, True, id="k_quant, which always has offsets"),
+    ],
 )
 def test_the_graph_holds_what_the_recipe_says(
-    build: Build, quantization: Quantization, bits: int
+    build: Build, quantization: Quantization, bits: int, offsets: bool
 ) -> None:
     """Read from the graph, since the builder ignores in silence what it does not know."""
     products = build(quantization).products()
 
     assert Counter(product["bits"] for product in products)[bits] >= 4
     assert {product["block_size"] for product in products} == {quantization.block_size}
-    assert {product["has_offsets"] for product in products} == {not quantization.symmetric}
+    assert {product["has_offsets"] for product in products} == {offsets}
 
 
 def test_the_accuracy_level_of_the_recipe_is_in_the_graph(build: Build) -> None:
     """It says in which type products are computed, so it shapes speed and answers."""
-    assert {product["accuracy_level"] for product in build(K_QUANT).products()} == {1}
+    assert {product["accuracy_level"] for product in build(ASYMMETRIC).products()} == {1}
 
 
 def test_an_artifact_is_one_folder_that_needs_nothing_else(build: Build) -> None:
@@ -162,7 +164,8 @@ def test_the_layers_of_a_checkpoint_are_read(
     [
         (Quantization(precision="fp32"), "cpu-fp32"),
         (INT8, "cpu-int8-rtn-block-32"),
-        (K_QUANT, "cpu-int4-k_quant-block-16-acc-level-1-asymmetric"),
+        (K_QUANT, "cpu-int4-k_quant-block-32"),
+        (ASYMMETRIC, "cpu-int4-rtn-block-16-acc-level-1-asymmetric"),
     ],
 )
 def test_a_variants_name_tells_how_it_was_made(quantization: Quantization, name: str) -> None:

@@ -87,7 +87,7 @@ def test_prefect_keeps_its_state_below_our_home_and_sends_none_of_it(tmp_path: P
     ("name", "secret"),
     [
         ("HF_TOKEN", True),
-        ("MLFLOW_TRACKING_PASSWORD", True),
+        ("MLFLOW_TRACKING_PASSWORD", False),
         ("PREFECT_API_AUTH_STRING", True),
         ("PREFECT_API_KEY", True),
         ("AWS_SECRET_ACCESS_KEY", True),

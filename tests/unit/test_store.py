@@ -79,6 +79,22 @@ def test_the_manifest_is_written_in_order_of_paths(store: Store) -> None:
     assert stores.manifest(made.folder) == made.files
 
 
+def test_what_was_hashed_on_the_disk_is_not_read_again(store: Store) -> None:
+    """Whoever fills an entry may say what it hashed; the rest is hashed here."""
+    known = sha256(FILES["config.json"]).hexdigest()
+    said = "0" * 64
+
+    def fill_and_tell(folder: Path) -> dict[str, str]:
+        fill(folder)
+        return {"config.json": known, "model.safetensors": said}
+
+    made = store.make(KEY, fill_and_tell)
+
+    graph = sha256(FILES["onnx/model.onnx"]).hexdigest()
+    assert [file.sha256 for file in made.files] == [known, said, graph]
+    assert store.find(KEY) is None  # what was said wrongly is found out by the next who looks
+
+
 def test_nothing_is_found_before_it_is_made(store: Store) -> None:
     """Neither in a store that is not there nor in an empty one."""
     assert store.find(KEY) is None
@@ -231,3 +247,18 @@ def test_nothing_is_started_without_room_for_it(store: Store, tmp_path: Path) ->
     assert names(store) == set()
     made = store.make(KEY, fill, size_bytes=15)
     assert store.make(KEY, refuse_to_fill, size_bytes=too_much) == made
+
+
+def test_files_that_wait_in_the_partial_folder_need_no_room_again(store: Store) -> None:
+    """A download that is almost complete goes on where a whole one would not fit."""
+    free_bytes = psutil.disk_usage(str(store.root.parent.parent)).free
+    waiting = 1 << 40  # bytes of a file with nothing in it: it takes no room
+    partial = store.partial(KEY)
+    partial.mkdir(parents=True)
+    with (partial / "model.safetensors").open("wb") as file:
+        file.truncate(waiting)
+
+    made = store.make(KEY, fill, size_bytes=waiting + free_bytes // 2)
+
+    assert made.size_bytes == 15
+    assert names(store) == {KEY}

@@ -23,12 +23,6 @@ def taken(names: Iterable[str], config: Any = ONE_GRAPH) -> set[str]:
     ("beside", "data"),
     [
         pytest.param({"model.onnx.data"}, {"model.onnx.data"}, id="as the builder writes it"),
-        pytest.param({"model.onnx_data"}, {"model.onnx_data"}, id="as optimum writes it"),
-        pytest.param(
-            {"model.onnx_data", "model.onnx_data_1", "model.onnx_data_12"},
-            {"model.onnx_data", "model.onnx_data_1", "model.onnx_data_12"},
-            id="in parts",
-        ),
         pytest.param({"weights.data"}, {"weights.data"}, id="under a name of its own"),
         pytest.param(
             {"fp16.onnx", "fp16.onnx.data", "fp16.onnx_data_1"}, set(), id="of another graph"
@@ -43,31 +37,34 @@ def test_weights_beside_the_graph_come_with_it(beside: set[str], data: set[str])
 
 
 def test_every_graph_that_the_configuration_names_is_taken() -> None:
-    """With weights, adapters and processors, wherever in the configuration it is named."""
+    """With weights and processors, wherever in the configuration it is named."""
     config = {
         "model": {
             "decoder": {"pipeline": [{"first": {"filename": "a.onnx"}}]},
             "embedding": {"filename": "embedding.onnx"},
             "vision": {"filename": "vision.onnx", "config_filename": "pictures.json"},
-            "speech": {"filename": "speech.onnx", "adapter_filename": "speech.onnx_adapter"},
+            "speech": {"filename": "speech.onnx"},
         }
     }
-    named = {"a.onnx", "embedding.onnx", "vision.onnx", "speech.onnx", "speech.onnx_adapter"}
-    others = {"model.onnx", "other.json", "vision.onnx_adapter"}
+    named = {"a.onnx", "embedding.onnx", "vision.onnx", "speech.onnx"}
+    others = {"model.onnx", "other.json"}
 
     found = taken({*named, *others, "pictures.json", "vision.onnx.data"}, config)
 
     assert found == {*named, "pictures.json", "vision.onnx.data"}
 
 
-def test_graphs_in_folders_of_their_own_are_taken_with_what_lies_there() -> None:
-    """Below the configuration, and nothing else of those folders."""
-    config = {"model": {"decoder": {"filename": "decoder/model.onnx"}}}
-    beside = {"decoder/model.onnx", "decoder/weights.data"}
+@pytest.mark.parametrize(
+    "data", [{"model.onnx_data"}, {"model.onnx_data", "model.onnx_data_1", "model.onnx_data_12"}]
+)
+def test_weights_of_a_kind_that_is_not_let_in_are_told_before_a_download(data: set[str]) -> None:
+    """As optimum writes them: they belong to the graph, and would be refused when they are here."""
+    paths = {f"cpu/{name}" for name in {*SMALL, "model.onnx", *data}}
 
-    found = taken({*beside, "weights.data", "decoder/config.json", "vision/weights.data"}, config)
+    files = variant_files.select("cpu", ONE_GRAPH, paths)
 
-    assert found == beside
+    assert files.missing == tuple(sorted(data))
+    assert set(files.paths) == {f"cpu/{name}" for name in {*SMALL, "model.onnx"}}
 
 
 def test_the_small_files_are_a_list_and_code_is_not_on_it() -> None:
@@ -156,17 +153,36 @@ def test_the_root_can_be_an_artifact_and_takes_nothing_from_folders() -> None:
             ("../gpu/model.onnx",),
             id="outside of its folder",
         ),
+        pytest.param(
+            {"model": ONE_GRAPH["model"] | {"vision": {"filename": "vision/model.onnx"}}},
+            "",
+            ("vision/model.onnx",),
+            id="in a folder below",
+        ),
+        pytest.param(
+            {"model": ONE_GRAPH["model"] | {"vision": {"adapter_filename": "a.onnx_adapter"}}},
+            "",
+            ("a.onnx_adapter",),
+            id="an adapter",
+        ),
+        pytest.param(
+            {"model": ONE_GRAPH["model"] | {"vision": {"filename": ".hidden.onnx"}}},
+            "",
+            (".hidden.onnx",),
+            id="a hidden file",
+        ),
     ],
 )
 def test_what_an_artifact_lacks_is_named(config: Any, lost: str, missing: tuple[str, ...]) -> None:
     """Listed elsewhere does not count, and a file of a kind that is not let in is not there."""
-    names = {*SMALL, "model.onnx", "code.py"} - {lost}
+    others = {"code.py", "vision/model.onnx", "a.onnx_adapter", ".hidden.onnx"}
+    names = {*SMALL, "model.onnx", *others} - {lost}
     paths = {f"cpu/{name}" for name in names} | {"model.onnx", "tokenizer.json", "gpu/model.onnx"}
 
     files = variant_files.select("cpu", config, paths)
 
     assert files.missing == missing
-    assert not any(path.endswith(".py") for path in files.paths)
+    assert set(files.paths) <= {f"cpu/{name}" for name in {*SMALL, "model.onnx"} - {lost}}
 
 
 def test_a_folder_is_an_artifact_by_its_configuration() -> None:

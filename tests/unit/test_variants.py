@@ -263,4 +263,5 @@ def test_names_are_asked_from_the_innermost_outwards() -> None:
     assert variant("fp16/plain", graph, repo).precision == "fp16"
     assert variant("plain", graph, repo).precision == "int8"
     assert variant("plain", None, repo).precision == "fp32"
+    assert variant("plain", None, "acme/int8-tiny").precision == "int8"
     assert variant("plain", None, "acme-int4/tiny").precision is None

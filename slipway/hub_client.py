@@ -1,0 +1,100 @@
+"""What every question to the Hub shares: where it goes, what is listed there, what went wrong."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from slipway.errors import SourceMissing, SourceRefused, Unreachable
+
+
+class Place(NamedTuple):
+    """One commit of a repository.
+
+    Attributes:
+        repo: ``organisation/name``.
+        commit: 40 hex digits.
+        endpoint: Address of the server; None for ``HF_ENDPOINT``, or the public Hub.
+    """
+
+    repo: str
+    commit: str
+    endpoint: str | None
+
+    def __str__(self) -> str:
+        return f"{self.repo}@{self.commit[:8]}"
+
+
+class Listed(NamedTuple):
+    """One file as the Hub lists it.
+
+    Attributes:
+        path: Relative to the repository.
+        size_bytes: Its length.
+        sha256: SHA-256 of its bytes, where it lies in large file storage.
+        git_oid: Git's id of what git stores: the file, or the pointer to large file storage.
+    """
+
+    path: str
+    size_bytes: int
+    sha256: str | None
+    git_oid: str | None
+
+
+def info(repo: str, ref: str, endpoint: str | None) -> Any:
+    """Return what the Hub says of a repository at ``ref``, with sizes and digests of its files.
+
+    Raises:
+        SourceMissing: If there is no such repository or ref, or it is not open to us.
+        Unreachable: If the Hub does not answer.
+    """
+    from huggingface_hub import HfApi
+
+    with translated(repo, ref, endpoint):
+        return HfApi(endpoint=endpoint).model_info(repo, revision=ref, files_metadata=True)
+
+
+def listing(place: Place, paths: Sequence[str]) -> tuple[Listed, ...]:
+    """Return ``paths`` as the Hub lists them at the commit, in their order.
+
+    Raises:
+        SourceRefused: If one of them is not listed.
+        SourceMissing: If there is no such repository or commit, or it is not open to us.
+        Unreachable: If the Hub does not answer.
+    """
+    files = {file.rfilename: file for file in info(*place).siblings}
+    if lost := sorted(set(paths) - set(files)):
+        raise SourceRefused(lost[0], f"not listed in {place}", "resolve it again")
+    return tuple(_listed(files[path]) for path in paths)
+
+
+def _listed(file: Any) -> Listed:
+    sha256 = file.lfs["sha256"] if file.lfs else None
+    return Listed(file.rfilename, file.size or 0, sha256, file.blob_id)
+
+
+@contextmanager
+def translated(repo: str, ref: str, endpoint: str | None) -> Iterator[None]:
+    """Turn the client's errors into ours."""
+    from huggingface_hub import constants, errors
+    from huggingface_hub.utils import httpx
+
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        advice = "accept its terms on the Hub, and set HF_TOKEN to a token that may read it"
+        raise SourceMissing(f"access to {repo}", advice) from error
+    except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
+        advice = "check the name; set HF_TOKEN if it is private"
+        raise SourceMissing(f"repository {repo}", advice) from error
+    except errors.RevisionNotFoundError as error:
+        advice = "name a branch, tag or commit of it as ref"
+        raise SourceMissing(f"{ref!r} in {repo}", advice) from error
+    except errors.RemoteEntryNotFoundError as error:
+        raise SourceRefused(repo, f"a listed file is gone at {ref}", "resolve it again") from error
+    except (errors.OfflineModeIsEnabled, errors.HfHubHTTPError, httpx.HTTPError, OSError) as error:
+        address = endpoint or constants.ENDPOINT
+        raise Unreachable("the Hugging Face Hub", address, _one_line(error)) from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -1,0 +1,163 @@
+"""Malformed repositories: each is refused with one line, at once, and leaves nothing behind."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from malformed import Damage, config, respelled, write_artifact, write_checkpoint
+from malformed_artifacts import CONFIG, CONFIGS, GRAPHS, PROVIDERS, SESSION, TEMPLATES
+from malformed_files import CHECKPOINTS, CONTENTS, NAMES
+
+from slipway import intake
+from slipway.errors import SourceRefused
+from slipway.store import Store
+
+
+class Kind(NamedTuple):
+    """A kind of repository: how a good one is written, and what inspects it."""
+
+    write: Damage
+    inspect: Callable[[Path], object]
+
+
+CHECKPOINT = Kind(write_checkpoint, intake.inspect)
+ARTIFACT = Kind(write_artifact, intake.inspect_artifact)
+STAGE = {"filename": "model.onnx"}
+PLACES = {
+    "the decoder's session": SESSION,
+    "a provider": PROVIDERS,
+    "the model": "model",
+    "the decoder": "model/decoder",
+    "the search": "search",
+    "run options": "model/decoder/run_options",
+    "the embedding": "model/embedding/session_options",
+    "the images": "model/vision/session_options",
+}
+SPELLINGS = ("custom_ops_library", "Custom_Ops_Library", "enable_profiling", "ENABLE_PROFILING")
+
+
+def refuse(room: Path, kind: Kind, damage: Damage) -> tuple[SourceRefused, float]:
+    """Try to bring a damaged repository into an empty store; return why not, and in what time."""
+    store = Store(room / "work" / "store")
+
+    def fill(into: Path) -> None:
+        kind.write(into)
+        damage(into)
+        kind.inspect(into)
+
+    started = time.monotonic()
+    with pytest.raises(SourceRefused) as caught:
+        store.make("weights-1", fill)
+    assert [path.name for path in store.root.iterdir()] == ["weights-1.lock"]
+    return caught.value, time.monotonic() - started
+
+
+@pytest.fixture
+def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder, with a place for temporary files inside that has to be empty at the end."""
+    for name in ("work", "temporary"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def check(room: Path, refused: tuple[SourceRefused, float], file: str, rule: str) -> None:
+    """Hold a refusal against what was expected of it."""
+    error, seconds = refused
+    assert error.file == file
+    assert rule in error.rule
+    assert str(error).isprintable()
+    assert len(str(error)) < 400
+    assert seconds < 10
+    left = sorted(path.relative_to(room).as_posix() for path in room.rglob("*"))
+    assert left == ["temporary", "work", "work/store", "work/store/weights-1.lock"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "file", "rule"), [pytest.param(*case, id=name) for name, case in CHECKPOINTS.items()]
+)
+def test_a_malformed_checkpoint_is_refused(
+    room: Path, damage: Damage, file: str, rule: str
+) -> None:
+    """By what is in its files, and not by their names alone."""
+    refused = refuse(room, CHECKPOINT, damage)
+
+    check(room, refused, file, rule)
+
+
+@pytest.mark.parametrize(
+    ("damage", "file", "rule"),
+    [pytest.param(*case, id=name) for name, case in (NAMES | CONTENTS).items()],
+)
+@pytest.mark.parametrize("kind", [CHECKPOINT, ARTIFACT], ids=["checkpoint", "artifact"])
+def test_what_may_be_in_no_repository_is_refused(
+    room: Path, kind: Kind, damage: Damage, file: str, rule: str
+) -> None:
+    """The rules of names and contents hold for checkpoints and for artifacts."""
+    refused = refuse(room, kind, damage)
+
+    check(room, refused, file, rule)
+
+
+@pytest.mark.parametrize(
+    ("damage", "file", "rule"),
+    [
+        pytest.param(*case, id=f"{kind}: {name}")
+        for kind, cases in (("graph", GRAPHS), ("config", CONFIGS), ("template", TEMPLATES))
+        for name, case in cases.items()
+    ],
+)
+def test_a_malformed_artifact_is_refused(room: Path, damage: Damage, file: str, rule: str) -> None:
+    """Before any runtime sees its graph, its configuration or its chat template."""
+    refused = refuse(room, ARTIFACT, damage)
+
+    check(room, refused, file, rule)
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES.keys())
+def test_no_spelling_of_a_library_or_a_profile_is_let_in(
+    room: Path, place: str, spelling: str
+) -> None:
+    """Wherever it stands: onnxruntime-genai would load the one, and write the other."""
+    value = [{"cuda": {spelling: "x"}}] if place == PROVIDERS else "x"
+    field = place if place == PROVIDERS else f"{place}/{spelling}"
+
+    refused = refuse(room, ARTIFACT, config(field, value))
+
+    check(room, refused, CONFIG, "not let in: ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"custom_ops_librar\\u0079": "evil.so"',
+        '"\\u0063ustom_ops_library": "evil.so"',
+        '"enable\\u005fprofiling": "/var/x"',
+        '"log_id": "a", "custom_ops_library": "evil.so"',
+        '"custom_ops_library": null',
+        '"custom_ops_library ": "evil.so"',
+        '"custom_ops_library": "", "custom_ops_library": "evil.so"',
+    ],
+)
+def test_no_disguise_of_a_library_or_a_profile_is_let_in(room: Path, text: str) -> None:
+    """Such as letters written as escapes, or a key that occurs twice."""
+    damage = respelled('"provider_options"', f'{text}, "provider_options"')
+
+    refused = refuse(room, ARTIFACT, damage)
+
+    check(room, refused, CONFIG, "")
+
+
+def test_a_library_is_refused_in_a_stage_of_a_pipeline(room: Path) -> None:
+    """Each stage has a session of its own."""
+    stage = STAGE | {"session_options": {"custom_ops_library": "x"}}
+    damage = config("model/decoder/pipeline", [{"first": stage}])
+
+    refused = refuse(room, ARTIFACT, damage)
+
+    check(room, refused, CONFIG, "'custom_ops_library' was unexpected")

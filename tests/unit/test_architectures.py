@@ -1,0 +1,99 @@
+"""Every architecture that may be quantized: its ONNX build computes what transformers computes."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slipway import intake, onnx
+from slipway.child import Limits, call
+from slipway.values import Quantization
+
+TOKENS = [5, 17, 42, 99, 7, 3, 250, 31]
+SHAPE = {
+    "vocab_size": 320,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 0,
+}
+#: What one architecture's configuration needs beside the common shape.
+MORE: dict[str, dict[str, Any]] = {
+    "GemmaForCausalLM": {"head_dim": 16},
+    "Phi3ForCausalLM": {"original_max_position_embeddings": 256},
+}
+
+
+def checkpoint_of(architecture: str, known: Path, folder: Path) -> Path:
+    """Write a tiny random checkpoint of an architecture, with the tiny model's tokenizer."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    kind = getattr(transformers, architecture)
+    config = kind.config_class(**SHAPE | MORE.get(architecture, {}))
+    kind(config).eval().save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(known / name, folder)
+    return folder
+
+
+def largest_difference(checkpoint: Path, artifact: Path) -> float:
+    """Return the largest difference between the logits of both, over all positions."""
+    import numpy as np
+    import onnxruntime_genai
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    reference = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32)
+    with torch.no_grad():
+        expected = reference(torch.tensor([TOKENS])).logits[0].numpy()  # (tokens, vocabulary)
+    model = onnxruntime_genai.Model(str(artifact))
+    params = onnxruntime_genai.GeneratorParams(model)
+    params.set_search_options(max_length=64)
+    generator = onnxruntime_genai.Generator(model, params)
+    generator.append_tokens(TOKENS)
+    found = np.asarray(generator.get_output("logits"))[0]  # (tokens, vocabulary)
+    return float(np.abs(found - expected).max())
+
+
+@pytest.mark.parametrize("architecture", intake.SUPPORTED)
+def test_a_supported_architecture_computes_the_same_logits(
+    architecture: str, checkpoint: Path, limits: Limits, tmp_path: Path
+) -> None:
+    """In fp32, within 1e-4 of transformers on every position."""
+    source = checkpoint_of(architecture, checkpoint, tmp_path / "checkpoint")
+    into = tmp_path / "artifact" / "model"
+    into.mkdir(parents=True)
+    request = onnx.Request(weights=source, into=into, quantization=Quantization(precision="fp32"))
+
+    call(onnx.build, request, limits, step="prepare")
+
+    assert intake.inspect(source).architecture == architecture
+    assert largest_difference(source, into) <= 1e-4
+
+
+def test_what_was_built_is_read_back_from_the_graph(
+    checkpoint: Path, limits: Limits, tmp_path: Path
+) -> None:
+    """int8 is int8 in every quantized node, and a graph that is not is refused."""
+    from slipway.errors import StepCrashed
+
+    into = tmp_path / "artifact" / "model"
+    into.mkdir(parents=True)
+    asked = Quantization(precision="int8")
+    request = onnx.Request(weights=checkpoint, into=into, quantization=asked)
+    call(onnx.build, request, limits, step="prepare")
+
+    assert list(onnx.nodes(into)) == ["MatMulNBits int8 block 32 level 4"]
+    onnx.require_as_asked(into, asked)
+    with pytest.raises(StepCrashed, match="asked for cpu-int4-rtn-block-32"):
+        onnx.require_as_asked(into, Quantization(precision="int4"))
+    with pytest.raises(StepCrashed, match="asked for cpu-fp32"):
+        onnx.require_as_asked(into, Quantization(precision="fp32"))

@@ -1,0 +1,259 @@
+"""A download keeps what it has verified, asks again for what it has not, and says how far it is."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+from acme import NEEDED, REPO, contents
+from huggingface_hub import HfApi
+
+from slipway.errors import SourceRefused, StoreDamaged, Unreachable
+from slipway.fetching import Download
+from slipway.hub_client import Place
+from slipway.hub_server import (
+    Fault,
+    LocalHub,
+    RunningHub,
+    error_status,
+    meanwhile,
+    stall,
+    wrong_bytes,
+)
+from slipway.hub_server.messages import Part, Response
+from slipway.progress import Progress, silent
+from slipway.store import Store, verify
+
+KEY = "weights-acme--tiny-0123"
+WEIGHTS = "model[1].safetensors"
+ANY_WEIGHTS = "*.safetensors"
+
+
+@pytest.fixture
+def place(acme: LocalHub, running: RunningHub) -> Place:
+    """The model's commit on the local Hub."""
+    return Place(REPO, acme.repository(REPO).resolve("main").id, running.endpoint)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty store."""
+    return Store(tmp_path / "store")
+
+
+def fill(
+    place: Place, store: Store, progress: Progress = silent
+) -> Callable[[Path], dict[str, str]]:
+    """Return what fills the entry with the files of a checkpoint, hardly waiting for anything."""
+    wanted = Download(place, tuple(NEEDED), progress, wait_seconds=0.01)
+    return lambda into: wanted.write(into, store.partial(KEY))
+
+
+def make(place: Place, store: Store, progress: Progress = silent) -> dict[str, bytes]:
+    """Make the entry, and return its verified contents."""
+    entry = store.make(KEY, fill(place, store, progress))
+    verify(entry)
+    return contents(entry.folder)
+
+
+def asked(running: RunningHub) -> list[str]:
+    """Return the names of the files whose bytes were asked for, in order."""
+    files = [one for one in running.requests if one.method == "GET" and "/resolve/" in one.path]
+    return sorted(one.path.rpartition("/")[2] for one in files)
+
+
+def names(store: Store) -> set[str]:
+    """Return what lies in the store, without the locks that stay there."""
+    return {path.name for path in store.root.iterdir() if path.suffix != ".lock"}
+
+
+def waiting(store: Store) -> dict[str, bytes]:
+    """Return the finished files that wait for others."""
+    return {p: b for p, b in contents(store.partial(KEY)).items() if not p.startswith(".cache")}
+
+
+def test_a_failure_costs_the_file_that_it_met(
+    running: RunningHub, place: Place, store: Store
+) -> None:
+    """The others are verified and wait; the next run asks for the one that is missing."""
+    running.faults.add(error_status(500), ANY_WEIGHTS, count=None)
+    with pytest.raises(Unreachable):
+        make(place, store)
+    others = {path: content for path, content in NEEDED.items() if path != WEIGHTS}
+    before = asked(running)
+    running.faults.clear()
+
+    made = make(place, store)
+
+    assert before == sorted([*others, WEIGHTS, WEIGHTS, WEIGHTS])
+    assert asked(running) == sorted([*before, WEIGHTS])
+    assert made == NEEDED
+    assert names(store) == {KEY}
+
+
+@pytest.mark.parametrize("path", [WEIGHTS, "config.json"])
+def test_bytes_that_stay_wrong_are_an_error_and_are_not_kept(
+    running: RunningHub, place: Place, store: Store, path: str
+) -> None:
+    """With the SHA-256 of large files as with git's ids of small ones."""
+    order = running.faults.add(wrong_bytes, f"*/{path.replace('[1]', '?1?')}", count=None)
+
+    with pytest.raises(StoreDamaged) as caught:
+        make(place, store)
+
+    assert (caught.value.key, caught.value.file) == (str(place), path)
+    assert order.met == 3
+    assert waiting(store) == {name: NEEDED[name] for name in NEEDED if name != path}
+    assert store.find(KEY) is None
+
+
+@pytest.mark.parametrize("left", [b"x" * len(NEEDED[WEIGHTS]), NEEDED[WEIGHTS][:-1], b""])
+def test_what_an_earlier_run_left_is_used_only_if_it_is_right(
+    running: RunningHub, place: Place, store: Store, left: bytes
+) -> None:
+    """Be it of the right size or not; and what was never wanted goes."""
+    partial = store.partial(KEY)
+    partial.mkdir(parents=True)
+    for path, content in (NEEDED | {WEIGHTS: left, "modeling_tiny.py": b"print()"}).items():
+        (partial / path).write_bytes(content)
+    news: list[str] = []
+
+    made = make(place, store, lambda _, text: news.append(text))
+
+    assert made == NEEDED
+    assert asked(running) == [WEIGHTS]
+    assert names(store) == {KEY}
+    assert (
+        news[0] == f"fetching 5 files of {place}, 0 MB; 5 of them are here already, to be checked"
+    )
+
+
+def test_an_entry_that_is_there_needs_no_partial_folder(
+    running: RunningHub, place: Place, store: Store
+) -> None:
+    """A run that was killed between publishing and clearing away has left one."""
+    make(place, store)
+    count = len(running.requests)
+    store.partial(KEY).mkdir()
+    (store.partial(KEY) / WEIGHTS).write_bytes(b"left")
+
+    assert make(place, store) == NEEDED
+    assert names(store) == {KEY}
+    assert len(running.requests) == count
+
+
+def test_a_killed_download_goes_on_and_leaves_nothing(
+    running: RunningHub, place: Place, store: Store
+) -> None:
+    """Neither unfinished files nor locks of the client; finished ones are not asked for again."""
+    running.faults.add(stall(60, after_bytes=1000), ANY_WEIGHTS)
+    script = (
+        "from pathlib import Path; from slipway.fetching import Download; "
+        "from slipway.hub_client import Place; from slipway.store import Store; "
+        f"store, wanted = Store(Path({str(store.root)!r})), Download(Place(*{tuple(place)!r}), "
+        f"{tuple(NEEDED)!r}); "
+        f"store.make({KEY!r}, lambda into: wanted.write(into, store.partial({KEY!r})))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script])
+    others = sorted(set(NEEDED) - {WEIGHTS})
+    deadline = time.monotonic() + 60
+    while asked(running) != sorted(NEEDED) or sorted(waiting(store)) != others:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    unfinished = list(store.partial(KEY).rglob("*.incomplete"))
+
+    made = make(place, store)
+
+    assert len(unfinished) == 1
+    assert made == NEEDED
+    assert asked(running) == sorted([*NEEDED, WEIGHTS])
+    assert names(store) == {KEY}
+
+
+def test_a_damaged_cache_of_the_client_is_passed_by(
+    running: RunningHub, place: Place, store: Store
+) -> None:
+    """A file in it spares a request, if it is right; it is verified like any other."""
+    api = HfApi(endpoint=place.endpoint)
+    right, wrong = (
+        Path(api.hf_hub_download(REPO, path, revision=place.commit))
+        for path in ("LICENSE", WEIGHTS)
+    )
+    wrong.resolve().write_bytes(b"x" * len(NEEDED[WEIGHTS]))
+
+    made = make(place, store)
+
+    assert right.read_bytes() == made["LICENSE"]
+    assert made == NEEDED
+    assert asked(running) == sorted([*NEEDED, WEIGHTS])
+
+
+def test_a_branch_that_moves_in_the_middle_changes_nothing(
+    acme: LocalHub, running: RunningHub, place: Place, store: Store
+) -> None:
+    """Names, digests and bytes are all asked for at the pinned commit."""
+    push = meanwhile(lambda: acme.push(REPO, {WEIGHTS: b"other", "config.json": b"[]"}))
+    order = running.faults.add(push, "*/resolve/*")
+
+    assert make(place, store) == NEEDED
+    assert order.met == 1
+
+
+def test_a_file_that_the_hub_does_not_list_is_refused(place: Place, tmp_path: Path) -> None:
+    """Nothing is fetched of a revision that is not what it was."""
+    with pytest.raises(SourceRefused) as caught:
+        Download(place, (*NEEDED, "gone.json")).write(tmp_path)
+
+    assert str(caught.value) == f"gone.json: not listed in {place}; resolve it again"
+    assert list(tmp_path.glob("*.json")) == []
+
+
+def busy(retry_after: str) -> Fault:
+    """Return an answer that says when to come back, in words of its own."""
+
+    def answer(_response: Response) -> tuple[Part, ...]:
+        return (Response(503, {"Retry-After": retry_after}).head,)
+
+    return answer
+
+
+@pytest.mark.parametrize("as_date", [False, True])
+def test_a_busy_server_is_asked_again_when_it_says(
+    running: RunningHub, place: Place, store: Store, as_date: bool
+) -> None:
+    """In seconds, or as a moment, whose seconds are whole."""
+    moment = datetime.now(tz=UTC) + timedelta(seconds=3)
+    running.faults.add(busy(format_datetime(moment, usegmt=True) if as_date else "2"), ANY_WEIGHTS)
+    started = time.monotonic()
+
+    assert make(place, store) == NEEDED
+    assert 1.5 <= time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("retry_after", ["soon", "Wed, 21 Oct 2015 07:28:00 GMT"])
+def test_a_wait_that_makes_no_sense_is_not_waited_for(
+    running: RunningHub, place: Place, store: Store, retry_after: str
+) -> None:
+    """The usual wait is taken for one that nobody can read, or that is over."""
+    order = running.faults.add(busy(retry_after), ANY_WEIGHTS)
+
+    assert make(place, store) == NEEDED
+    assert order.met == 1
+
+
+def test_a_server_that_is_busy_for_long_is_not_asked_again(
+    running: RunningHub, place: Place, store: Store
+) -> None:
+    """An hour's wait is for whoever runs the release to decide on."""
+    order = running.faults.add(busy("3600"), ANY_WEIGHTS, count=None)
+
+    with pytest.raises(Unreachable):
+        make(place, store)
+
+    assert order.met == 1

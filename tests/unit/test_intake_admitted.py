@@ -1,0 +1,179 @@
+"""What is not at fault is let in: rules that refuse good repositories would be switched off."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_artifact
+import tiny_phi3
+from malformed import (
+    TEMPLATE,
+    Damage,
+    both,
+    config,
+    file,
+    graph,
+    node,
+    template,
+    write_artifact,
+    write_checkpoint,
+)
+
+from slipway import intake
+from slipway.settings import PROJECT
+
+TOKENIZER = "tokenizer_config.json"
+SESSION = "model/decoder/session_options"
+WINDOW = {"window_size": 2047, "slide_key_value_cache": False, "slide_inputs": False}
+DECLINES = (
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+    "{{ bos_token + messages[0]['content'] }}"
+)
+NAMED = json.dumps({"chat_template": [{"name": "default", "template": TEMPLATE}]})
+ONE_OF_TWO = {"filename": "model.onnx", "run_on_prompt": True, "is_lm_head": False}
+
+ARTIFACTS: dict[str, Damage] = {
+    "as it is": both(),
+    "a tokenizer of numbers": file("tokenizer.model", b"\n\x0b\n\x04<pad>\x15\0\0\0\0"),
+    "a card in any language": file("README.md", "# 你好 🌍\n"),
+    "a notice of the licence": file("NOTICE", "Made by Acme."),
+    "words that look like settings": file("vocab.json", '{"auto_map": 1, "__class__": 2}'),
+    "one end of text": config("model/eos_token_id", 0),
+    "a sliding window": config("model/decoder/sliding_window", WINDOW | {"layers": [0, 1]}),
+    "a graphics processor": config(f"{SESSION}/provider_options", [{"cuda": {"device_id": "0"}}]),
+    "the processor itself": config(f"{SESSION}/provider_options", [{"cpu": {}}]),
+    "threads": config(f"{SESSION}/intra_op_num_threads", 2),
+    "waiting without spinning": config(f"{SESSION}/session.intra_op.allow_spinning", "0"),
+    "stages": config("model/decoder/pipeline", [{"first": ONE_OF_TWO}]),
+    "images": both(
+        config("model/embedding", {"filename": "model.onnx", "outputs": {"inputs_embeds": "x"}}),
+        config("model/vision", {"filename": "model.onnx", "inputs": {"pixel_values": "x"}}),
+    ),
+    "a shorter answer": config("search/max_length", 100),
+    "operators of Microsoft": node("MatMulNBits", "com.microsoft"),
+    "weights within the graph": both(
+        graph(lambda model: model.graph.ClearField("initializer")),
+        lambda folder: (folder / "model.onnx.data").unlink(),
+    ),
+    "a second graph": file("embedding.onnx", tiny_artifact.graph().SerializeToString()),
+}
+TEMPLATES: dict[str, Damage] = {
+    "a plain one": template(TEMPLATE),
+    "one that declines a system message": template(DECLINES),
+    "one that reads the date": template(TEMPLATE + "{{ strftime_now('%Y') }}"),
+    "one that marks the answer": template("{% generation %}" + TEMPLATE + "{% endgeneration %}"),
+    "one in a list": file(TOKENIZER, NAMED),
+    "the same one twice": both(template(TEMPLATE), file(TOKENIZER, NAMED)),
+}
+
+
+@pytest.mark.parametrize("change", ARTIFACTS.values(), ids=ARTIFACTS.keys())
+def test_a_harmless_artifact_is_let_in(tmp_path: Path, change: Damage) -> None:
+    """Such as those that are published for Phi, Qwen, Llama and Gemma."""
+    write_artifact(tmp_path)
+    change(tmp_path)
+
+    facts = intake.inspect_artifact(tmp_path)
+
+    assert (facts.context_length, facts.chat_template_digest) == (512, None)
+    assert facts.nodes >= 1
+
+
+@pytest.mark.parametrize("change", TEMPLATES.values(), ids=TEMPLATES.keys())
+def test_a_harmless_template_is_let_in_and_identified(tmp_path: Path, change: Damage) -> None:
+    """By the digest of its text, wherever that lies."""
+    write_checkpoint(tmp_path)
+    change(tmp_path)
+
+    facts = intake.inspect(tmp_path)
+
+    assert facts.chat_template_digest == hashlib.sha256(_template(tmp_path).encode()).hexdigest()
+
+
+def test_a_template_may_use_the_special_tokens(tmp_path: Path) -> None:
+    """They are written in either of the two forms that transformers knows."""
+    write_checkpoint(tmp_path)
+    text = "{{ bos_token + eos_token + messages[0]['content'] }}"
+    tokens = {"bos_token": {"content": "<s>"}, "eos_token": "</s>", "chat_template": text}
+    file(TOKENIZER, json.dumps(tokens))(tmp_path)
+
+    assert intake.inspect(tmp_path).chat_template_digest is not None
+
+
+def test_one_template_is_rendered_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release looks at its files several times; only the first look starts a process."""
+    write_checkpoint(tmp_path)
+    template(TEMPLATE + "once")(tmp_path)
+    first = intake.inspect(tmp_path)
+    monkeypatch.setattr("sys.executable", "/no interpreter")
+
+    assert intake.inspect(tmp_path) == first
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8", "int4"])
+def test_what_the_builder_writes_is_let_in(
+    checkpoint: Path, tmp_path: Path, precision: str
+) -> None:
+    """With the template of the checkpoint that it was built from."""
+    artifact = tiny_phi3.build_onnx(checkpoint, tmp_path / "artifact", precision)
+
+    facts = intake.inspect_artifact(artifact)
+
+    assert facts.context_length == tiny_phi3.CONTEXT_LENGTH
+    assert facts.nodes > 20
+    assert facts.chat_template_digest == intake.inspect(checkpoint).chat_template_digest
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("model.safetensors", True),
+        ("deeper/model.onnx.data", True),
+        ("LICENSE", True),
+        ("README.py", False),
+        ("model.onnx.py", False),
+        ("../config.json", False),
+        ("a/../../config.json", False),
+        ("/etc/config.json", False),
+        (".git/config.json", False),
+        ("a\\config.json", False),
+        ("a\nb.json", False),
+        ("", False),
+    ],
+)
+def test_a_path_is_admitted_by_its_name_and_place(path: str, *, expected: bool) -> None:
+    """Before anything is fetched, so a listing cannot point outside of a folder."""
+    assert intake.admitted(path) is expected
+
+
+def test_the_schema_of_configurations_is_closed_at_every_level() -> None:
+    """An object that takes any field would let in what nobody has looked at."""
+    text = (PROJECT / "expectations" / "genai_config.schema.json").read_bytes()
+
+    open_ones = [place for place, each in _objects("", json.loads(text)) if _is_open(each)]
+
+    assert open_ones == []
+
+
+def _objects(place: str, schema: Any) -> list[tuple[str, dict[str, Any]]]:
+    """Return every schema of an object, with its place."""
+    if isinstance(schema, list):
+        return [each for inner in schema for each in _objects(place, inner)]
+    if not isinstance(schema, dict):
+        return []
+    inner = [each for key, value in schema.items() for each in _objects(f"{place}/{key}", value)]
+    return [(place, schema), *inner] if schema.get("type") == "object" else inner
+
+
+def _is_open(schema: dict[str, Any]) -> bool:
+    """Whether it takes a field that it does not name; those of free names have a form."""
+    return schema.get("additionalProperties") is not False and "propertyNames" not in schema
+
+
+def _template(folder: Path) -> str:
+    if (folder / "chat_template.jinja").is_file():
+        return (folder / "chat_template.jinja").read_text(encoding="utf-8")
+    config = json.loads((folder / TOKENIZER).read_bytes())
+    return str(config["chat_template"][0]["template"])
