@@ -43,6 +43,7 @@ def facts(title: str, pairs: Mapping[str, str]) -> None:
     for name, value in pairs.items():
         view.add_row(name, value)
     Console(highlight=False).print(view)
+    sys.stdout.flush()  # a server's address is wanted before the server ends
 
 
 def megabytes(size_bytes: float) -> str:

@@ -17,6 +17,7 @@
     │   ├── StepTimedOut                     stop    a child process was ended at its time limit
     │   └── StepOutOfMemory                  stop    … at its memory limit, or by the system
     ├── StoreDamaged                   1     retry   stored bytes differ from their manifest
+    ├── ScanPending                    1     retry   the Hub has not scanned the files yet
     ├── Unreachable                    1     retry   a server does not answer
     └── RegistryConflict               1     retry   the registry changed under a promotion
 
@@ -218,6 +219,18 @@ class StoreDamaged(SlipwayError):
 
     def __str__(self) -> str:
         return f"store entry {self.key}: {self.file} is missing or changed; it is made again"
+
+
+@dataclass(eq=False)
+class ScanPending(SlipwayError):
+    """The Hub has not looked at all the files yet; what it has not seen is not used."""
+
+    retryable = True
+
+    place: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: the Hub's security scan is not done; run the release again later"
 
 
 @dataclass(eq=False)

@@ -14,7 +14,7 @@ from slipway.fetching import Download
 from slipway.hub_client import Place
 from slipway.intake import SUPPORTED
 from slipway.progress import Progress
-from slipway.values import HubSource, Published, Revision, SelectRecipe, Variant
+from slipway.values import HubSource, Published, Revision, Scan, SelectRecipe, Variant
 
 
 def resolve(source: HubSource) -> Revision:
@@ -22,6 +22,8 @@ def resolve(source: HubSource) -> Revision:
 
     Raises:
         SourceMissing: If there is no such repository or ref, or it is not open to us.
+        SourceRefused: If the Hub's security scan flags a file that is used.
+        ScanPending: If that scan is not done yet.
         Unreachable: If the Hub does not answer.
     """
     info = hub_client.info(source.repo, source.ref, source.endpoint)
@@ -37,6 +39,7 @@ def resolve(source: HubSource) -> Revision:
         paths=paths,
         size_bytes=sum(files[path].size or 0 for path in paths),
         licence=str(card.license).lower() if card and card.license else None,
+        scan=hub_client.scan(Place(source.repo, info.sha, source.endpoint), info, paths),
     )
 
 
@@ -45,12 +48,14 @@ def resolve_published(revision: Revision, recipe: SelectRecipe) -> Revision:
 
     Raises:
         NoVariant: If no variant fits, or several do.
-        SourceRefused: If the variant that fits is not complete.
+        SourceRefused: If the variant that fits is not complete, or the Hub's scan flags it.
+        ScanPending: If that scan is not done yet.
         SourceMissing: If there is no such repository or ref, or it is not open to us.
         Unreachable: If the Hub does not answer.
     """
     info = hub_client.info(recipe.repo, recipe.ref, recipe.endpoint)
-    found = _variants(Place(recipe.repo, info.sha, recipe.endpoint), info)
+    place = Place(recipe.repo, info.sha, recipe.endpoint)
+    found = _variants(place, info)
     chosen = variants.choose(recipe.repo, found, recipe)
     published = Published(
         repo=recipe.repo,
@@ -60,9 +65,12 @@ def resolve_published(revision: Revision, recipe: SelectRecipe) -> Revision:
         paths=chosen.paths,
         size_bytes=chosen.size_bytes,
     )
+    scanned = {revision.scan, hub_client.scan(place, info, chosen.paths)}
     both = revision.digest + _digest(f for f in info.siblings if f.rfilename in chosen.paths)
     digest = hashlib.sha256(both.encode()).hexdigest()
-    return revision.model_copy(update={"published": published, "digest": digest})
+    scan: Scan = "clean" if scanned == {"clean"} else "unknown"
+    pinned = {"published": published, "digest": digest, "scan": scan}
+    return revision.model_copy(update=pinned)
 
 
 def published_variants(

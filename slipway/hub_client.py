@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from slipway.errors import SourceMissing, SourceRefused, Unreachable
+from slipway.errors import ScanPending, SourceMissing, SourceRefused, Unreachable
+from slipway.values import Scan
 
 
 class Place(NamedTuple):
@@ -50,7 +51,33 @@ def info(repo: str, ref: str, endpoint: str | None) -> Any:
     from huggingface_hub import HfApi
 
     with translated(repo, ref, endpoint):
-        return HfApi(endpoint=endpoint).model_info(repo, revision=ref, files_metadata=True)
+        return HfApi(endpoint=endpoint).model_info(
+            repo, revision=ref, files_metadata=True, securityStatus=True
+        )
+
+
+def scan(place: Place, found: Any, paths: Sequence[str]) -> Scan:
+    """Return what the Hub's own security scan says of the files that are used.
+
+    Args:
+        place: Where they are.
+        found: What ``info`` returned for it.
+        paths: The files.
+
+    Raises:
+        SourceRefused: If it flags one of them.
+        ScanPending: If it has not looked at all of them yet.
+    """
+    status = getattr(found, "security_repo_status", None)
+    if not status:
+        return "unknown"
+    for issue in status.get("filesWithIssues") or ():
+        if issue["path"] in paths:
+            rule = f"the Hub's security scan flags it as {issue.get('level', 'unsafe')}"
+            raise SourceRefused(issue["path"], rule, f"see its page in {place.repo}; use another")
+    if not status.get("scansDone"):
+        raise ScanPending(str(place))
+    return "clean"
 
 
 def listing(place: Place, paths: Sequence[str]) -> tuple[Listed, ...]:

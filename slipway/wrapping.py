@@ -105,6 +105,7 @@ def _parameters(request: LogRequest) -> dict[str, str | int]:
         "source.repo": revision.source.repo,
         "source.commit": revision.commit,
         "source.digest": revision.digest,
+        "source.scan": revision.scan,
         "source.licence": revision.licence or "",
         "source.chat_template": request.weights.chat_template_digest or "none",
         "artifact.variant": request.artifact.variant,

@@ -7,6 +7,9 @@ from pydantic import Field
 
 from slipway.values.base import Value
 
+#: What a security scan of the Hub said; it never says ``flagged`` here, since that is refused.
+Scan = Literal["clean", "unknown"]
+
 
 class HubSource(Value):
     """A repository on the Hugging Face Hub, or on a server that speaks like it.
@@ -102,6 +105,7 @@ class Revision(Value):
         size_bytes: What a download of those files brings.
         licence: Licence identifier as the source declares it, in lower case.
         published: The ready artifact, where the recipe selects one.
+        scan: What the Hub's own security scan says of those files; ``unknown`` where none ran.
     """
 
     source: Source
@@ -111,6 +115,7 @@ class Revision(Value):
     size_bytes: int = Field(gt=0)
     licence: str | None
     published: Published | None = None
+    scan: Scan = "unknown"
 
     @property
     def name(self) -> str:

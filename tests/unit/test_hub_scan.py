@@ -1,0 +1,66 @@
+"""The Hub's own security scan: flagged refuses, pending waits, absent is recorded as unknown."""
+
+from pathlib import Path
+
+import pytest
+
+from slipway import hub
+from slipway.errors import ScanPending, SourceRefused
+from slipway.hub_server import LocalHub, Security
+from slipway.values import HubSource
+
+FILES = {
+    "README.md": b"---\nlicense: mit\n---\n",
+    "config.json": b"{}",
+    "model.safetensors": b"weights",
+    "training.bin": b"not used",
+}
+
+
+@pytest.mark.parametrize(
+    ("security", "scan"),
+    [
+        (None, "unknown"),
+        (Security(scans_done=True, files_with_issues={}), "clean"),
+        (Security(scans_done=True, files_with_issues={"training.bin": "unsafe"}), "clean"),
+    ],
+)
+def test_what_the_scan_says_is_recorded(
+    tmp_path: Path, security: Security | None, scan: str
+) -> None:
+    """A mirror does not scan; a flag on a file that is not used does not matter."""
+    hub_here = LocalHub(tmp_path)
+    hub_here.push("acme/scanned", FILES)
+    hub_here.configure("acme/scanned", security=security)
+
+    with hub_here.serve() as running:
+        revision = hub.resolve(HubSource(repo="acme/scanned", endpoint=running.endpoint))
+
+    assert revision.scan == scan
+
+
+def test_a_flagged_file_that_is_used_is_refused(tmp_path: Path) -> None:
+    """The line names the file, what the scan says, and where to look."""
+    hub_here = LocalHub(tmp_path)
+    hub_here.push("acme/scanned", FILES)
+    flagged = {"model.safetensors": "unsafe"}
+    hub_here.configure(
+        "acme/scanned", security=Security(scans_done=True, files_with_issues=flagged)
+    )
+
+    with hub_here.serve() as running, pytest.raises(SourceRefused) as raised:
+        hub.resolve(HubSource(repo="acme/scanned", endpoint=running.endpoint))
+
+    assert str(raised.value).startswith("model.safetensors: the Hub's security scan flags it")
+
+
+def test_a_scan_that_is_not_done_is_waited_for(tmp_path: Path) -> None:
+    """What nobody has looked at is not used; the error says that a retry can help."""
+    hub_here = LocalHub(tmp_path)
+    hub_here.push("acme/scanned", FILES)
+    hub_here.configure("acme/scanned", security=Security(scans_done=False, files_with_issues={}))
+
+    with hub_here.serve() as running, pytest.raises(ScanPending) as raised:
+        hub.resolve(HubSource(repo="acme/scanned", endpoint=running.endpoint))
+
+    assert raised.value.retryable
