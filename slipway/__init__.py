@@ -1,7 +1,8 @@
 """Slipway: the release line for small language models.
 
 The core of the project. It knows no Prefect: ``values`` and ``errors`` are what travels,
-``choose``, ``variants``, ``verdict`` and ``keys`` decide, every other module is the adapter of one library.
+``choose``, ``variants``, ``verdict`` and ``keys`` decide, every other module is the adapter of one
+library.
 
 Importing it switches the libraries' telemetry off, which they read when they are imported.
 """
