@@ -17,7 +17,8 @@ MINUTES = 60
 
 def slipway(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
     """Run the command line with its state in ``home``."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    ours = ("MLFLOW_", "PREFECT_", "SLIPWAY_")  # MLflow leaves its address in the environment
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return subprocess.run(
         [sys.executable, "-c", "from commands.main import main; main()", *arguments],
         env=clean | {"SLIPWAY_HOME": str(home)},
