@@ -123,11 +123,9 @@ class _Fetch:
                 each.result()
 
     def _attempt(self, file: Listed, cache: Path | None) -> str:
-        from huggingface_hub import HfApi
-
         self.meter.begin(file.path)
         with hub_client.translated(*self.place):
-            HfApi(endpoint=self.place.endpoint).hf_hub_download(
+            hub_client.client(self.place.endpoint).hf_hub_download(
                 self.place.repo,
                 file.path,
                 revision=self.place.commit,

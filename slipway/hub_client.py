@@ -1,5 +1,6 @@
 """What every question to the Hub shares: where it goes, what is listed there, what went wrong."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -41,6 +42,17 @@ class Listed(NamedTuple):
     git_oid: str | None
 
 
+def client(endpoint: str | None) -> Any:
+    """Return the Hub's client for ``endpoint``, with the token of ``HF_TOKEN`` or with none.
+
+    Left alone it would also take one that a login left in a file, and a release would then depend
+    on who ran it where.
+    """
+    from huggingface_hub import HfApi
+
+    return HfApi(endpoint=endpoint, token=os.environ.get("HF_TOKEN") or False)
+
+
 def info(repo: str, ref: str, endpoint: str | None) -> Any:
     """Return what the Hub says of a repository at ``ref``, with sizes and digests of its files.
 
@@ -48,10 +60,8 @@ def info(repo: str, ref: str, endpoint: str | None) -> Any:
         SourceMissing: If there is no such repository or ref, or it is not open to us.
         Unreachable: If the Hub does not answer.
     """
-    from huggingface_hub import HfApi
-
     with translated(repo, ref, endpoint):
-        return HfApi(endpoint=endpoint).model_info(
+        return client(endpoint).model_info(
             repo, revision=ref, files_metadata=True, securityStatus=True
         )
 

@@ -17,7 +17,6 @@ PACKAGES = ("commands", "deployments", "flows", "slipway", "tasks")
 DOORS = {
     "great_expectations": {"slipway/expectations.py"},
     "huggingface_hub": {
-        "slipway/fetching.py",
         "slipway/hub_client.py",
         "slipway/meter.py",
         "slipway/wrapping.py",

@@ -142,3 +142,15 @@ def test_a_listed_file_that_is_gone_is_refused(
 
     rule = f"{REPO}: a listed file is gone at {revision.commit}; resolve it again"
     assert str(caught.value) == rule
+
+
+def test_a_token_that_a_login_left_in_a_file_is_not_used(
+    acme: LocalHub, source: HubSource, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A release depends on what its environment says, and not on who once logged in."""
+    acme.configure(REPO, private=True, readers=["ann"])
+    (tmp_path / "token").write_text(TOKEN, encoding="utf-8")
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+
+    assert "is not there" in missing(source)
