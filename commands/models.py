@@ -4,7 +4,7 @@ from commands import console
 from slipway import catalogue, plan, steps
 from slipway.settings import Settings, toolchain
 from slipway.store import Store
-from slipway.values import Entry, QuantizeRecipe
+from slipway.values import Entry, QuantizeRecipe, Revision
 
 
 def models(*, json: bool = False) -> int:
@@ -36,7 +36,9 @@ def plan_command(model: str, *, json: bool = False) -> int:
     entry = catalogue.find(settings.catalogue, model)
     revision = steps.resolve(entry)
     store = Store(settings.home.resolve() / "store")
-    found = plan.make(entry, revision, store, toolchain(), exists=_exists(entry, settings))
+    found = plan.make(
+        entry, revision, store, toolchain(), exists=_exists(entry, revision, settings)
+    )
     if json:
         console.show(found.model_dump(mode="json") | {"fits": found.fits})
     else:
@@ -44,14 +46,13 @@ def plan_command(model: str, *, json: bool = False) -> int:
     return 0
 
 
-def _exists(entry: Entry, settings: Settings) -> bool:
-    """Ask the registry, unless it is a database that is not there yet: asking would make it."""
-    if settings.registry.startswith("sqlite") and not (settings.mlflow / "mlflow.db").is_file():
+def _exists(entry: Entry, revision: Revision, settings: Settings) -> bool:
+    if not settings.has_registry:
         return False
     from tasks.edge import registry
     from tasks.entries import key_of
 
-    return registry().released(entry.name, key_of(entry, steps.resolve(entry))) is not None
+    return registry().released(entry.name, key_of(entry, revision)) is not None
 
 
 def _show(found: plan.Plan) -> None:

@@ -36,13 +36,14 @@ _COLUMNS = ("model", "commit", "variant", "champion", "reference", "previous", "
 
 def _state(name: str, settings: Settings) -> dict[str, Any]:
     empty: dict[str, Any] = dict.fromkeys(_COLUMNS)
-    if settings.registry.startswith("sqlite") and not (settings.mlflow / "mlflow.db").is_file():
+    if not settings.has_registry:
         return empty | {"model": name}
+    from slipway.registry import registered_name
     from tasks.edge import registry
 
     models = registry()
     aliases = models.aliases(name)
-    reference = models.aliases(f"{name}-transformers").get("champion")
+    reference = models.champion(registered_name(name, "transformers"))
     tags = models.tags(name, aliases["champion"]) if "champion" in aliases else {}
     return {
         "model": name,

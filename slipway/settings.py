@@ -60,6 +60,11 @@ class Settings(BaseSettings):
         """Address of the tracking store and the model registry."""
         return self.tracking_uri or f"sqlite:///{self.mlflow / 'mlflow.db'}"
 
+    @property
+    def has_registry(self) -> bool:
+        """Whether there may be a registry: asking a database that is not there would make it."""
+        return not self.registry.startswith("sqlite") or (self.mlflow / "mlflow.db").is_file()
+
 
 def _variable(field: int | str) -> str:
     """Return the environment variable that sets ``field``."""

@@ -7,16 +7,10 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from tiny_phi3 import build_onnx, write_checkpoint
+from tiny_phi3 import build_onnx
 
 WRAPPER = Path(__file__).parents[2] / "wrappers" / "onnx_genai.py"
 Load = Callable[..., Any]
-
-
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the tiny model in the layout of transformers."""
-    return write_checkpoint(tmp_path_factory.mktemp("checkpoint"))
 
 
 @pytest.fixture(scope="session")
