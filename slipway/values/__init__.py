@@ -1,6 +1,7 @@
 """The frozen values that travel along the line, one per arrow.
 
-``Source → Revision → Weights → Artifact → Candidate → SmokeReport → Verdict → Promotion``
+``Source → Revision → Weights → Attempts → Trials → Choice → Candidate → SmokeReport → Verdict →
+Promotion``
 
 Each holds what the next step needs and its own identity; none refers back. They are pydantic
 models because nearly all of them cross a JSON border: a flow's parameter, a stored result, a child
@@ -13,12 +14,15 @@ from slipway.values.answers import (
     Message,
     Prediction,
     Prompt,
+    Regression,
+    Rendering,
     Severity,
     SmokeReport,
     WrapperReport,
 )
 from slipway.values.artifacts import (
     Artifact,
+    Override,
     Precision,
     Quantization,
     QuantizeRecipe,
@@ -27,9 +31,19 @@ from slipway.values.artifacts import (
 )
 from slipway.values.base import Value
 from slipway.values.candidates import Candidate, Contract, LoggedWrapper, WrapperKind
-from slipway.values.decisions import Gates, Inconclusive, Keep, Promote, Promotion, Release, Verdict
-from slipway.values.dossier import Dossier
+from slipway.values.decisions import (
+    Gates,
+    Inconclusive,
+    Keep,
+    Limits,
+    Promote,
+    Promotion,
+    Release,
+    Verdict,
+)
+from slipway.values.dossier import Change, Dossier
 from slipway.values.entries import Entry, Wrappers
+from slipway.values.figures import METRICS, Estimate, Fidelity, Figures, Metric, Speed
 from slipway.values.sources import (
     FileEntry,
     FolderSource,
@@ -42,24 +56,38 @@ from slipway.values.sources import (
     Stored,
     Weights,
 )
+from slipway.values.trials import Attempt, Choice, Contender, GateResult, GateState, Trial
 from slipway.values.variants import Target, Variant, VariantPrecision
 
 __all__ = [
+    "METRICS",
     "Answers",
     "Artifact",
+    "Attempt",
     "Candidate",
+    "Change",
     "Check",
+    "Choice",
+    "Contender",
     "Contract",
     "Dossier",
     "Entry",
+    "Estimate",
+    "Fidelity",
+    "Figures",
     "FileEntry",
     "FolderSource",
+    "GateResult",
+    "GateState",
     "Gates",
     "HubSource",
     "Inconclusive",
     "Keep",
+    "Limits",
     "LoggedWrapper",
     "Message",
+    "Metric",
+    "Override",
     "PackageSource",
     "Precision",
     "Prediction",
@@ -70,15 +98,19 @@ __all__ = [
     "Quantization",
     "QuantizeRecipe",
     "Recipe",
+    "Regression",
     "Release",
+    "Rendering",
     "Revision",
     "Scan",
     "SelectRecipe",
     "Severity",
     "SmokeReport",
     "Source",
+    "Speed",
     "Stored",
     "Target",
+    "Trial",
     "Value",
     "Variant",
     "VariantPrecision",

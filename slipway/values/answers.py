@@ -57,6 +57,20 @@ class Prediction(Value):
     error: str | None = None
 
 
+class Rendering(Value):
+    """What a wrapper makes of a conversation before the model sees it.
+
+    Attributes:
+        prompt_id: Which prompt.
+        text: The conversation in the model's chat markup.
+        token_ids: What the model is fed.
+    """
+
+    prompt_id: str
+    text: str
+    token_ids: tuple[int, ...]
+
+
 class Answers(Value):
     """Everything that one wrapper answered, and what that cost.
 
@@ -67,6 +81,8 @@ class Answers(Value):
         load_seconds: Time from the registry's address to a model that answers.
         peak_memory_bytes: Most that its process held at once.
         tokens_per_second: New tokens over all answers, by their total time.
+        renderings: What the wrapper made of each prompt; empty if it could not be read.
+        end_token_ids: Tokens at which it ends an answer.
     """
 
     kind: WrapperKind
@@ -75,6 +91,8 @@ class Answers(Value):
     load_seconds: float
     peak_memory_bytes: int
     tokens_per_second: float | None
+    renderings: tuple[Rendering, ...] = ()
+    end_token_ids: tuple[int, ...] = ()
 
 
 class Check(Value):
@@ -111,18 +129,38 @@ class WrapperReport(Value):
     error: str | None = None
 
 
+class Regression(Value):
+    """A prompt that the champion answers better than the candidate.
+
+    Attributes:
+        prompt_id: Which prompt.
+        what: What the champion does and the candidate does not, in one line.
+        champion: Its answer, as text.
+        candidate: Its answer, as text.
+    """
+
+    prompt_id: str
+    what: str
+    champion: str
+    candidate: str
+
+
 class SmokeReport(Value):
     """What the smoke test of a candidate saw.
 
     Attributes:
         onnx: The wrapper that serves.
         transformers: The reference.
-        size_ratio: Bytes of the ONNX artifact over bytes of the source weights.
+        parity: Whether both wrappers make the same of the same conversation.
+        champion: The version that serves today, asked the same; None if there is none.
+        regressions: What it answers better.
     """
 
     onnx: WrapperReport
     transformers: WrapperReport
-    size_ratio: float
+    parity: tuple[Check, ...] = ()
+    champion: WrapperReport | None = None
+    regressions: tuple[Regression, ...] = ()
 
     @property
     def wrappers(self) -> tuple[WrapperReport, WrapperReport]:

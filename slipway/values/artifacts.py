@@ -2,13 +2,25 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from slipway.values.base import Value
 from slipway.values.sources import Stored
 from slipway.values.variants import Target, VariantPrecision
 
 Precision = Literal["fp32", "int8", "int4"]
+
+
+class Override(Value):
+    """Nodes of the graph that are quantized in another way than the rest.
+
+    Attributes:
+        node: Name of a node in the graph, such as ``/lm_head/MatMul``; it has to be there.
+        precision: Type of its weights.
+    """
+
+    node: str = Field(pattern=r"^/[\w./-]+$")
+    precision: Literal["int8", "int4"]
 
 
 class Quantization(Value):
@@ -21,6 +33,7 @@ class Quantization(Value):
         accuracy_level: 4 computes int4 products in int8 (fast), 1 in fp32; None leaves the
             builder's choice for the precision.
         symmetric: Whether zero maps to zero without an offset.
+        overrides: Nodes that are quantized in another way, such as an int8 output layer.
     """
 
     precision: Precision
@@ -28,6 +41,7 @@ class Quantization(Value):
     method: Literal["rtn", "k_quant"] = "rtn"
     accuracy_level: Literal[0, 1, 2, 3, 4] | None = None
     symmetric: bool = True
+    overrides: tuple[Override, ...] = ()
 
     @property
     def variant(self) -> str:
@@ -36,18 +50,29 @@ class Quantization(Value):
             return "cpu-fp32"
         name = f"cpu-{self.precision}-{self.method}-block-{self.block_size}"
         level = "" if self.accuracy_level is None else f"-acc-level-{self.accuracy_level}"
-        return name + level + ("" if self.symmetric else "-asymmetric")
+        others = "".join(f"-{_slug(each.node)}-{each.precision}" for each in self.overrides)
+        return name + level + ("" if self.symmetric else "-asymmetric") + others
 
 
 class QuantizeRecipe(Value):
     """Build the artifact from the source's own weights.
 
     Attributes:
-        candidates: In order of preference; the first that this machine can build is built.
+        candidates: What is built and measured; no two alike.
+        prefer: Which of those that pass their gates goes on: the ``first``, the ``smallest`` or
+            the ``fastest``.
     """
 
     kind: Literal["quantize"] = "quantize"
     candidates: tuple[Quantization, ...] = Field(min_length=1)
+    prefer: Literal["first", "smallest", "fastest"] = "first"
+
+    @field_validator("candidates")
+    @classmethod
+    def _differ(cls, candidates: tuple[Quantization, ...]) -> tuple[Quantization, ...]:
+        if len({each.variant for each in candidates}) < len(candidates):
+            raise ValueError("two candidates are the same")
+        return candidates
 
 
 class SelectRecipe(Value):
@@ -96,3 +121,8 @@ class Artifact(Value):
     nodes: dict[str, int]
     build_seconds: float = Field(ge=0)
     peak_memory_bytes: int | None
+
+
+def _slug(node: str) -> str:
+    """Return what a node's name says: ``lm_head`` of ``/lm_head/MatMul``."""
+    return node.strip("/").removesuffix("/MatMul").replace("/", "-")

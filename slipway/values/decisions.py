@@ -5,24 +5,63 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from slipway.values.answers import Severity
 from slipway.values.base import Value
 from slipway.values.candidates import Candidate
+from slipway.values.figures import METRICS, Metric
+
+
+class Limits(Value):
+    """What one figure may be; several limits hold together.
+
+    Attributes:
+        min: Least that it may be.
+        max: Most that it may be.
+        max_degradation_vs_source: Most by which it may be worse than the source's, as a share of
+            that; 0.1 lets a size be a tenth larger, and a speed a tenth lower.
+        max_degradation_vs_champion: The same against the version that serves.
+        severity: A failed ``critical`` gate blocks, a ``warning`` is shown.
+    """
+
+    min: float | None = None
+    max: float | None = None
+    max_degradation_vs_source: float | None = Field(default=None, ge=0)
+    max_degradation_vs_champion: float | None = Field(default=None, ge=0)
+    severity: Severity = "critical"
 
 
 class Gates(Value):
     """Limits that a candidate must keep; every one fails closed.
 
+    Every other field is a figure, with what it may be. An entry's own limits replace the defaults
+    of its candidate's precision, figure by figure.
+
     Attributes:
-        max_median_latency_ms: Slowest median answer of the ONNX wrapper to the smoke prompts.
-        min_tokens_per_second: Slowest generation of the ONNX wrapper.
-        max_size_ratio: Largest artifact, as a share of the source weights' bytes.
         min_prompts: Fewest answered prompts that a verdict may rest on.
+        min_tokens: Fewest compared tokens that a verdict may rest on.
     """
 
-    max_median_latency_ms: float = Field(default=30_000, gt=0)
-    min_tokens_per_second: float = Field(default=1, gt=0)
-    max_size_ratio: float = Field(default=1.1, gt=0)
     min_prompts: int = Field(default=12, ge=1)
+    min_tokens: int = Field(default=4000, ge=1)
+    kl_mean: Limits | None = None
+    kl_p99: Limits | None = None
+    top1_agreement: Limits | None = None
+    perplexity_ratio: Limits | None = None
+    first_divergence_tokens: Limits | None = None
+    max_logit_difference: Limits | None = None
+    size_bytes: Limits | None = None
+    load_seconds: Limits | None = None
+    time_to_first_token_ms: Limits | None = None
+    prefill_tokens_per_second: Limits | None = None
+    decode_tokens_per_second: Limits | None = None
+    peak_memory_bytes: Limits | None = None
+    median_latency_ms: Limits | None = None
+    tokens_per_second: Limits | None = None
+
+    @property
+    def limits(self) -> dict[Metric, Limits]:
+        """The figures that are limited here."""
+        return {metric: limit for metric in METRICS if (limit := getattr(self, metric))}
 
 
 class Promote(Value):

@@ -7,6 +7,21 @@ from slipway.values.candidates import Candidate
 from slipway.values.decisions import Verdict
 from slipway.values.entries import Entry
 from slipway.values.sources import Weights
+from slipway.values.trials import Choice, GateResult
+
+
+class Change(Value):
+    """Something that is not as it was in the version that serves.
+
+    Attributes:
+        what: What it is, such as a file's name or ``licence``.
+        before: What it was; None for what was not there.
+        after: What it is; None for what is no longer there.
+    """
+
+    what: str
+    before: str | None
+    after: str | None
 
 
 class Dossier(Value):
@@ -15,21 +30,30 @@ class Dossier(Value):
     Attributes:
         entry: What was asked for.
         weights: What it was made from.
-        artifact: What was made.
+        choice: What was made of it, and which of that was chosen.
         candidate: What was logged.
         report: What it answered.
         verdict: What was decided.
+        gates: What the gates said of the chosen candidate, with all that the smoke test added.
         champion: Version of the ONNX wrapper that served when it was decided; None for none.
+        changes: What differs from that version.
         flow_run_url: Where people see the Prefect run; None when it was no run.
         mlflow_url: Where people see the MLflow run.
     """
 
     entry: Entry
     weights: Weights
-    artifact: Artifact
+    choice: Choice
     candidate: Candidate
     report: SmokeReport
     verdict: Verdict
+    gates: tuple[GateResult, ...]
     champion: int | None
+    changes: tuple[Change, ...]
     flow_run_url: str | None
     mlflow_url: str
+
+    @property
+    def artifact(self) -> Artifact:
+        """The artifact that was chosen."""
+        return self.choice.artifact

@@ -34,6 +34,8 @@ class Entry(Value):
         recipe: How its artifact is made.
         wrappers: The contracts.
         suite: Name of the smoke prompts, a file of ``expectations/prompts``.
+        texts: Name of the texts on which candidates are compared with their source, a folder of
+            ``expectations/texts``.
         gates: Limits that a candidate must keep.
         aliases: How far a candidate that passes may go: ``champion`` serves; ``candidate`` waits
             for a person to move the alias.
@@ -47,6 +49,7 @@ class Entry(Value):
     recipe: Recipe
     wrappers: Wrappers = Wrappers()
     suite: str = Field(default="general", pattern=r"^[a-z0-9-]+$")
+    texts: str = Field(default="general", pattern=r"^[a-z0-9-]+$")
     gates: Gates = Gates()
     aliases: Literal["champion", "candidate"] = "champion"
     licences: tuple[str, ...] = Field(min_length=1)

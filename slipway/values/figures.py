@@ -1,0 +1,97 @@
+"""Figures of an artifact: how close it is to its source, how fast and how large."""
+
+from typing import Literal, Self, get_args
+
+from slipway.values.base import Value
+
+#: What can be measured and limited; docs/catalogue.md says what each is.
+Metric = Literal[
+    "kl_mean",
+    "kl_p99",
+    "top1_agreement",
+    "perplexity_ratio",
+    "first_divergence_tokens",
+    "max_logit_difference",
+    "size_bytes",
+    "load_seconds",
+    "time_to_first_token_ms",
+    "prefill_tokens_per_second",
+    "decode_tokens_per_second",
+    "peak_memory_bytes",
+    "median_latency_ms",
+    "tokens_per_second",
+]
+METRICS: tuple[Metric, ...] = get_args(Metric)
+
+
+class Estimate(Value):
+    """A figure with its 95 % interval; a figure that was simply read has no width.
+
+    Attributes:
+        value: The figure.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def exact(cls, value: float) -> Self:
+        """Return a figure that was read and not estimated."""
+        return cls(value=value, low=value, high=value)
+
+
+Figures = dict[Metric, Estimate]
+
+
+class Fidelity(Value):
+    """How close an artifact is to its source weights in transformers, on the same token ids.
+
+    Attributes:
+        tokens: Positions that were compared.
+        broken: Positions at which the artifact's logits were not all finite; with any, the figures
+            below are None.
+        kl_mean: Mean KL divergence of the artifact from the source, in nats per token.
+        kl_p99: Its 99th percentile.
+        top1_agreement: Share of positions at which both find the same token likeliest, 0 to 1.
+        perplexity_ratio: The artifact's perplexity over the source's.
+        first_divergence_tokens: Mean count of greedy tokens before the first that differs.
+        max_logit_difference: Largest difference of one logit among the source's likeliest tokens.
+        kl_by_group: Mean KL divergence for each kind of text, such as a language.
+    """
+
+    tokens: int
+    broken: int
+    kl_mean: Estimate | None
+    kl_p99: Estimate | None
+    top1_agreement: Estimate | None
+    perplexity_ratio: Estimate | None
+    first_divergence_tokens: Estimate | None
+    max_logit_difference: Estimate | None
+    kl_by_group: dict[str, float]
+
+
+class Speed(Value):
+    """How fast an artifact runs on this machine; medians of several rounds.
+
+    Attributes:
+        load_seconds: Time to a model that can be asked.
+        time_to_first_token_ms: Time from a prompt of ``prompt_tokens`` to its first new token.
+        prefill_tokens_per_second: Tokens of the prompt by the time that they took.
+        decode_tokens_per_second: New tokens after the first by the time that they took.
+        peak_memory_bytes: Most that the process held at once.
+        prompt_tokens: Length of the prompt.
+        new_tokens: Tokens that were generated.
+        rounds: How often each was measured, in turn with the other candidates.
+    """
+
+    load_seconds: float
+    time_to_first_token_ms: float
+    prefill_tokens_per_second: float
+    decode_tokens_per_second: float
+    peak_memory_bytes: int
+    prompt_tokens: int
+    new_tokens: int
+    rounds: int
