@@ -14,9 +14,10 @@ from prefect.context import TaskRunContext
 
 from slipway import store
 from slipway.errors import SlipwayError, StoreDamaged
-from slipway.keys import artifact_key, digest, weights_key
-from slipway.settings import toolchain
-from slipway.values import Artifact, Attempt, Revision, Trial, Weights
+from slipway.fidelity import load_texts, texts_digest
+from slipway.keys import RECIPES, artifact_key, digest, weights_key
+from slipway.settings import Settings, toolchain
+from slipway.values import Artifact, Attempt, Entry, Revision, Trial, Weights
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result", Weights, tuple[Attempt, ...], tuple[Trial, ...])
@@ -44,6 +45,17 @@ def by_recipe(_context: TaskRunContext, inputs: dict[str, Any]) -> str:
     weights: Weights = inputs["weights"]
     base = artifact_key(weights.stored.key, weights.revision, None, toolchain())
     return f"{base}-{digest(inputs['recipe'].model_dump(mode='json'))[:16]}"
+
+
+def by_candidates(_context: TaskRunContext, inputs: dict[str, Any]) -> str:
+    """Name measurements by what is measured, on which texts, with which tools."""
+    entry: Entry = inputs["entry"]
+    weights: Weights = inputs["weights"]
+    attempts: tuple[Attempt, ...] = inputs["attempts"]
+    built = [(each.variant, each.artifact and each.artifact.stored.key) for each in attempts]
+    texts = texts_digest(load_texts(Settings().expectations / "texts" / entry.texts))
+    identity = [RECIPES["trial"], weights.stored.key, built, texts, toolchain()]
+    return f"trials-{entry.name}-{digest(identity)[:16]}"
 
 
 def verified(task: Task[Arguments, Result]) -> Callable[Arguments, Result]:
