@@ -42,7 +42,7 @@ def release_model(model: str) -> Release:
     name_run(f"{model}@{revision.commit[:8]} {choice.variant}")
 
     candidate = log(entry, key, weights, choice.artifact)
-    report = smoke_test(entry, candidate, choice.artifact)
+    report = smoke_test(entry, candidate, choice.precision)
     judgement = judge(entry, choice, report, champion)
     dossier = publish(
         entry=entry,

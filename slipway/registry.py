@@ -65,7 +65,7 @@ class Registry:
         """Return the version that serves under the registered model ``name``."""
         return self.aliases(name).get("champion")
 
-    def serving(self, name: str) -> Champion | None:
+    def measured_champion(self, name: str) -> Champion | None:
         """Return the version that serves under ``name``, with what was measured of it."""
         version = self.champion(name)
         if version is None:
