@@ -28,9 +28,13 @@ DOORS = {
         "slipway/tracking.py",
         "slipway/wrapping.py",
     },
-    "onnxruntime_genai": {"slipway/onnx.py"},
-    "torch": {"slipway/gguf.py"},
-    "transformers": {"slipway/gguf.py", "slipway/intake/templates.py"},
+    "onnxruntime_genai": {"slipway/onnx.py", "slipway/runtime.py"},
+    "torch": {"slipway/fidelity/source.py", "slipway/gguf.py"},
+    "transformers": {
+        "slipway/fidelity/source.py",
+        "slipway/gguf.py",
+        "slipway/intake/templates.py",
+    },
 }
 
 #: What a wrapper may import besides the standard library: it is shipped inside the model, alone.
