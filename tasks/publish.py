@@ -6,9 +6,21 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from slipway import report, tracking
-from slipway.settings import Settings
-from slipway.values import Artifact, Candidate, Dossier, Entry, SmokeReport, Verdict, Weights
+from slipway import changes, manifests, records, report, runs, tracking
+from slipway.registry import Registry
+from slipway.settings import Settings, toolchain
+from slipway.values import (
+    Candidate,
+    Change,
+    Choice,
+    Dossier,
+    Entry,
+    GateResult,
+    Manifest,
+    SmokeReport,
+    Verdict,
+    Weights,
+)
 from tasks.edge import flow_run_url, place, registry
 from tasks.policies import DELAYS_SECONDS, worth_retrying
 
@@ -26,31 +38,51 @@ def publish(  # noqa: PLR0913 - a dossier is made of all of them
     *,
     entry: Entry,
     weights: Weights,
-    artifact: Artifact,
+    choice: Choice,
     candidate: Candidate,
     smoke_report: SmokeReport,
+    gates: tuple[GateResult, ...],
     verdict: Verdict,
 ) -> Dossier:
     """Return the dossier, once its report is in the MLflow run and in the Prefect UI."""
     settings = Settings()
     models = registry()
     experiment = tracking.experiment_id(entry.name, models.place)
+    champion = models.champion(candidate.onnx.name)
+    manifest = manifests.of(weights, choice.artifact, toolchain())
     dossier = Dossier(
         entry=entry,
         weights=weights,
-        artifact=artifact,
+        choice=choice,
         candidate=candidate,
         report=smoke_report,
         verdict=verdict,
-        champion=models.champion(candidate.onnx.name),
+        gates=gates,
+        champion=champion,
+        changes=_changes(models, candidate.onnx.name, champion, manifest),
         flow_run_url=flow_run_url(),
         mlflow_url=f"{settings.mlflow_url}/#/experiments/{experiment}/runs/{candidate.run_id}",
     )
-    tracking.publish(dossier, place(settings))
-    picture = base64.b64encode(report.picture(dossier)).decode()
+    runs.publish(dossier, manifest, place(settings))
+    _show(dossier)
+    return dossier
+
+
+def _changes(
+    models: Registry, name: str, champion: int | None, manifest: Manifest
+) -> tuple[Change, ...]:
+    """Return what is not as in the version that serves; nothing without one."""
+    if champion is None:
+        return ()
+    before = records.manifest(records.run_of(name, champion, models.place), models.place)
+    return changes.since(before, manifest)
+
+
+def _show(dossier: Dossier) -> None:
+    """Put the report among the flow run's artifacts."""
+    entry, picture = dossier.entry, base64.b64encode(report.picture(dossier)).decode()
     create_markdown_artifact(
         report.markdown(dossier, f"data:image/png;base64,{picture}"),
         key=f"release-report-{entry.name.replace('.', '-')}",
-        description=f"{entry.title}: {verdict.kind}",
+        description=f"{entry.title}: {dossier.verdict.kind}",
     )
-    return dossier

@@ -44,6 +44,7 @@ from slipway.values.decisions import (
 from slipway.values.dossier import Change, Dossier
 from slipway.values.entries import Entry, Wrappers
 from slipway.values.figures import METRICS, Estimate, Fidelity, Figures, Metric, Speed
+from slipway.values.manifests import Manifest
 from slipway.values.sources import (
     FileEntry,
     FolderSource,
@@ -85,6 +86,7 @@ __all__ = [
     "Keep",
     "Limits",
     "LoggedWrapper",
+    "Manifest",
     "Message",
     "Metric",
     "Override",

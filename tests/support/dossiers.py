@@ -1,7 +1,7 @@
 """Dossiers of releases that ended in every way, as a report gets them.
 
 Their figures and answers resemble those of a small instruction-tuned model, so that a report made
-from one looks like a real one.
+from one looks like a real one. ``contenders`` holds what was measured of its candidates.
 """
 
 import json
@@ -9,29 +9,36 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from contenders import CHOSEN, QUANTIZATIONS, choice, limited
+
 from slipway.values import (
     Answers,
     Artifact,
     Candidate,
+    Change,
     Check,
     Contract,
     Dossier,
     Entry,
+    Estimate,
     FileEntry,
-    Gates,
+    GateResult,
     HubSource,
+    Inconclusive,
+    Keep,
     LoggedWrapper,
     Prediction,
-    Quantization,
+    Promote,
     QuantizeRecipe,
+    Regression,
     Revision,
     SmokeReport,
     Stored,
+    Verdict,
     Weights,
     WrapperKind,
     WrapperReport,
 )
-from slipway.verdict import judge
 
 NAME = "smollm2-135m"
 COMMIT = "12fd25f77366fa6b3b4b768ec3050bf629380bac"
@@ -67,6 +74,33 @@ UNDECIDED_CHECK = Check(
     observed="nothing to look at",
 )
 ENDED = "it was ended for memory at 6.0 GB"
+PARITY = (
+    Check(
+        name="both wrappers write every conversation alike",
+        severity="critical",
+        passed=True,
+        observed="8 of 8 prompts",
+    ),
+    Check(
+        name="both wrappers feed the model the same tokens",
+        severity="warning",
+        passed=False,
+        failing=("emoji",),
+        observed="31 tokens against 33",
+    ),
+)
+REGRESSION = Regression(
+    prompt_id="json-object",
+    what="valid JSON",
+    champion='{"name": "Ada", "age": 36}',
+    candidate='{"name": "Ada", "age": 36',
+)
+CHANGES = (
+    Change(what="source.commit", before="0" * 40, after=COMMIT),
+    Change(what="config.json: rope_theta", before="10000", after="100000"),
+    Change(what="tools: transformers", before="5.21.0", after="5.22.1"),
+    Change(what="weights: generation_config.json", before=None, after="ef" * 32),
+)
 
 
 def promoted(**changes: Any) -> Dossier:
@@ -94,42 +128,86 @@ def unasked() -> Dossier:
     return dossier(onnx)
 
 
+def regressed() -> Dossier:
+    """Return a release that the champion beats at one prompt, from a source that changed."""
+    champion = asked("onnx", ANSWERS | {"emoji": "A ship 🚢."}, version=2)
+    return dossier(
+        champion_report=champion, regressions=(REGRESSION,), changes=CHANGES, parity=PARITY
+    )
+
+
 def answering(text: str) -> Dossier:
     """Return a release whose ONNX wrapper answered ``text`` to its only prompt."""
     return dossier(asked("onnx", {"capital": text}))
 
 
-def dossier(
+def dossier(  # noqa: PLR0913 - each part of a release may be the one that a test is about
     onnx: WrapperReport | None = None,
     transformers: WrapperReport | None = None,
     *,
     champion: int | None = 2,
     artifact_bytes: int = 136_951_821,
+    champion_report: WrapperReport | None = None,
+    regressions: tuple[Regression, ...] = (),
+    parity: tuple[Check, ...] = PARITY[:1],
+    changes: tuple[Change, ...] = (),
 ) -> Dossier:
-    """Return a release of version 3 with these reports, judged as every release is.
+    """Return a release of version 3 with these reports, and a verdict that fits them.
 
     Args:
         onnx: The smoke test of the ONNX wrapper; it does well by default.
         transformers: The smoke test of the reference; it does well by default.
         champion: Version that served before.
         artifact_bytes: Size of the ONNX artifact; the weights have 269 MB.
+        champion_report: The smoke test of that version.
+        regressions: What it answers better.
+        parity: What both wrappers make of the same conversation.
+        changes: What is not as in that version.
     """
     report = SmokeReport(
         onnx=onnx or asked("onnx"),
         transformers=transformers or asked("transformers"),
-        size_ratio=artifact_bytes / weights().stored.size_bytes,
+        parity=parity,
+        champion=champion_report,
+        regressions=regressions,
     )
+    chosen = choice(artifact(stored=stored("model.onnx.data", artifact_bytes)))
+    gates = (*chosen.chosen.gates, *smoke_gates(report))
     return Dossier(
         entry=entry(),
         weights=weights(),
-        artifact=artifact(stored=stored("model.onnx.data", artifact_bytes)),
+        choice=chosen,
         candidate=candidate(),
         report=report,
-        verdict=judge(report, entry().gates),
+        verdict=verdict(report, gates),
+        gates=gates,
         champion=champion,
+        changes=changes,
         flow_run_url="http://127.0.0.1:4200/runs/flow-run/5b1f",
         mlflow_url="http://127.0.0.1:5000/#/experiments/1/runs/9c2e",
     )
+
+
+def smoke_gates(report: SmokeReport) -> tuple[GateResult, ...]:
+    """Return the gate that a smoke test adds: one on the speed of the wrapper's answers."""
+    speed = report.onnx.answers.tokens_per_second if report.onnx.answers else None
+    observed = None if speed is None else Estimate.exact(speed)
+    return (limited("tokens_per_second", observed, at_least=1),)
+
+
+def verdict(report: SmokeReport, gates: tuple[GateResult, ...]) -> Verdict:
+    """Return a verdict that resembles the line's own: closed on every fault and doubt."""
+    checks = [(each.wrapper.kind, check) for each in report.wrappers for check in each.checks]
+    blocking = [(kind, check) for kind, check in checks if check.severity == "critical"]
+    faults = [f"{kind} failed: {check.name}" for kind, check in blocking if check.passed is False]
+    faults += [f"{gate.metric} is not {gate.rule}" for gate in gates if gate.state == "fail"]
+    if faults:
+        return Keep(reasons=tuple(faults))
+    doubts = [f"{each.wrapper.kind} could not be asked" for each in report.wrappers if each.error]
+    doubts += [f"{kind} {check.name}: undecided" for kind, check in blocking if not check.passed]
+    if doubts:
+        return Inconclusive(reasons=tuple(doubts))
+    return Promote(reasons=(f"all {len(checks)} checks and {len(gates)} gates hold",))
 
 
 def entry(**changes: Any) -> Entry:
@@ -138,9 +216,8 @@ def entry(**changes: Any) -> Entry:
         "name": NAME,
         "title": "SmolLM2 135M Instruct",
         "source": HubSource(repo="HuggingFaceTB/SmolLM2-135M-Instruct"),
-        "recipe": QuantizeRecipe(candidates=(Quantization(precision="int8"),)),
+        "recipe": QuantizeRecipe(candidates=QUANTIZATIONS, prefer="smallest"),
         "licences": ("apache-2.0",),
-        "gates": Gates(min_prompts=len(ANSWERS)),
     }
     return Entry(**fields | changes)
 
@@ -166,7 +243,7 @@ def weights(**changes: Any) -> Weights:
 def artifact(**changes: Any) -> Artifact:
     """Return a 137 MB artifact that was built here."""
     fields = {
-        "variant": "cpu-int8-rtn-block-32",
+        "variant": CHOSEN,
         "origin": None,
         "nodes": {"MatMulNBits int8 block 32 level 4": 151},
         "stored": stored("model.onnx.data", 136_951_821),
@@ -187,14 +264,14 @@ def candidate() -> Candidate:
     )
 
 
-def logged(kind: WrapperKind) -> LoggedWrapper:
-    """Return version 3 of one wrapper."""
+def logged(kind: WrapperKind, version: int = 3) -> LoggedWrapper:
+    """Return one wrapper; version 3 is the candidate."""
     return LoggedWrapper(
         kind=kind,
         contract=contract(kind),
         model_id=f"m-{kind}",
         name=NAME if kind == "onnx" else f"{NAME}-transformers",
-        version=3,
+        version=version,
         size_bytes=140_000_000,
     )
 
@@ -204,6 +281,7 @@ def asked(
     texts: dict[str, str] | None = None,
     *,
     checks: tuple[Check, ...] | None = None,
+    version: int = 3,
     **changes: Any,
 ) -> WrapperReport:
     """Return the smoke test of a wrapper that gave these answers.
@@ -212,6 +290,7 @@ def asked(
         kind: Which wrapper.
         texts: Answers by prompt.
         checks: What was expected; six that passed by default.
+        version: The version that was asked.
         **changes: Other fields of its answers.
     """
     latencies_ms = count(410 if kind == "onnx" else 688)
@@ -230,7 +309,7 @@ def asked(
     }
     answers = Answers(**fields | changes)
     return WrapperReport(
-        wrapper=logged(kind),
+        wrapper=logged(kind, version),
         answers=answers,
         checks=passed(kind) if checks is None else checks,
     )
