@@ -5,6 +5,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from slipway.errors import SourceMissing
 from slipway.report import figures_of
 from slipway.runs import CONTENDER, GATES, MANIFEST, PARENT, PREDICTIONS, REASONS, VERDICT
@@ -35,7 +37,7 @@ class Record(Value):
     figures: Figures
     gates: tuple[GateResult, ...] = ()
     manifest: Manifest | None = None
-    answers: dict[str, str] = {}
+    answers: dict[str, str] = Field(default={})
 
 
 def run_of(name: str, version: int, place: Place) -> str:
@@ -105,7 +107,9 @@ def contenders(run_id: str, place: Place) -> tuple[Record, ...]:
         f"tags.`{PARENT}` = '{run_id}'",
         order_by=["attributes.start_time ASC"],
     )
-    return tuple(_record(run, run.data.tags[CONTENDER]) for run in runs if CONTENDER in run.data.tags)
+    return tuple(
+        _record(run, run.data.tags[CONTENDER]) for run in runs if CONTENDER in run.data.tags
+    )
 
 
 def _client(place: Place) -> Any:

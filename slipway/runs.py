@@ -145,4 +145,7 @@ def _parameters(variant: str, recipe: Recipe) -> dict[str, str]:
     if isinstance(recipe, QuantizeRecipe):
         how = next(each for each in recipe.candidates if each.variant == variant)
     settings = how.model_dump(mode="json", exclude_none=True)
-    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in settings.items()}
+    return {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in settings.items()
+    }

@@ -72,7 +72,8 @@ def _candidate_row(contender: Contender, choice: Choice) -> tuple[str, ...]:
     trial, found = contender.trial, contender.trial.figures
     state, reason = standing(contender, choice)
     name = plain(trial.variant)
-    verdict = f"{STATES[state]}: {plain(reason, REASON_CHARACTERS)}"
+    mark = STATES[state] if state != "chosen" or contender.passes else "⚠️ chosen"
+    verdict = f"{mark}: {plain(reason, REASON_CHARACTERS)}"
     figures = (units.figure(metric, found.get(metric)) for metric in COLUMNS)
     artifact = trial.attempt.artifact
     build = units.duration(artifact.build_seconds) if artifact else units.NOT_MEASURED

@@ -50,7 +50,7 @@ def markdown(dossier: Dossier, picture: str) -> str:
 def _why(dossier: Dossier, picture: str) -> Iterator[str]:
     """Yield the picture, the candidates, and the gates of the chosen one."""
     choice = dossier.choice
-    chosen = f"`{choice.variant}`: {plain(choice.reason, REASON_CHARACTERS)}."
+    chosen = f"**{plain(choice.variant)}**: {plain(choice.reason, REASON_CHARACTERS)}."
     yield f"![{PICTURE_TEXT}]({address(picture)})"
     yield f"## Why this candidate\n\n{chosen}\n\n{candidates_table(choice)}"
     yield f"## Gates of the chosen candidate\n\n{gates_table(dossier.gates)}"

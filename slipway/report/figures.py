@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from statistics import median
 
+from slipway.gates import latencies_ms, smoke_figures
 from slipway.report.units import measured
 from slipway.values import (
     METRICS,
@@ -15,7 +16,6 @@ from slipway.values import (
     Trial,
     WrapperReport,
 )
-from slipway.verdict import latencies_ms
 
 Numbers = dict[str, float | None]
 
@@ -36,7 +36,7 @@ def metrics(dossier: Dossier) -> dict[str, float]:
     artifact, weights = dossier.artifact, dossier.weights
     numbers: Numbers = {
         **_of_trial(dossier.choice.chosen.trial),
-        **_flat(_of_answers(dossier.report.onnx)),
+        **_flat(smoke_figures(dossier.report.onnx)),
         "size_ratio": size_ratio(dossier),
         "weights.size_bytes": weights.stored.size_bytes,
         "weights.parameters": weights.parameters,
@@ -102,17 +102,6 @@ def _of_trial(trial: Trial) -> Numbers:
         **{f"kl_mean.on.{_FORBIDDEN.sub('-', group)}": kl for group, kl in groups.items()},
         "build.seconds": artifact.build_seconds if artifact else None,
     }
-
-
-def _of_answers(report: WrapperReport) -> Figures:
-    """Return the figures that only a smoke test measures."""
-    if report.answers is None:
-        return {}
-    found: dict[Metric, float | None] = {
-        "median_latency_ms": median_latency_ms(report.answers),
-        "tokens_per_second": report.answers.tokens_per_second,
-    }
-    return {name: Estimate.exact(value) for name, value in found.items() if value is not None}
 
 
 def _flat(figures: Figures) -> Numbers:

@@ -63,7 +63,7 @@ def draw(axes: Any, choice: Choice, source_mb: float) -> Sequence[Point]:
     axes.set_ylabel("KL divergence, nats per token", color=INK, fontsize=9)
     axes.yaxis.set_major_formatter("{x:g}")
     if any(point.limit for point in points):
-        axes.plot([], [], color=LIMIT, label="its limit")
+        axes.plot([], [], color=LIMIT, label="limit of its gate")
         axes.legend(loc="lower left", frameon=False, labelcolor=INK, fontsize=9)
     if not points:
         axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, color=INK, ha="center")
@@ -110,13 +110,14 @@ def _draw_source(axes: Any, source_mb: float) -> None:
     axes.axvline(source_mb, color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
     axes.annotate(
         f"source weights,\n{units.size(source_mb * 1e6)}, KL 0",
-        (source_mb, 0.03),
+        (source_mb, 0.97),
         (-5, 0),
         xycoords=axes.get_xaxis_transform(),
         textcoords="offset points",
         color=INK,
         fontsize=9,
         ha="right",
+        va="top",
     )
 
 
@@ -177,5 +178,7 @@ def _label(axes: Any, point: Point, where: tuple[int, int, str, str]) -> Any:
 
 def _is_free(axes: Any, box: Any, taken: Iterable[Any]) -> bool:
     inside = axes.get_window_extent()
-    fits = inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 <= box.y1 <= inside.y1
+    fits = (
+        inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 <= box.y1 <= inside.y1
+    )
     return fits and not any(box.overlaps(other) for other in taken)

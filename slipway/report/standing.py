@@ -28,13 +28,14 @@ def standing(contender: Contender, choice: Choice) -> Standing:
         return Standing("not built", trial.reason or trial.attempt.reason or "no reason was given")
     blocking = decisive(contender.gates)
     if trial.variant == choice.variant:
-        return Standing("chosen", f"{choice.reason}; {said(blocking)}" if blocking else choice.reason)
+        why = (choice.reason, said(blocking)) if blocking else (choice.reason,)
+        return Standing("chosen", "; ".join(why))
     if blocking:
         state: State = "refused" if blocking.state == "fail" else "in doubt"
         return Standing(state, said(blocking))
     if trial.reason or not contender.gates:
         return Standing("not measured", trial.reason or "nothing was weighed")
-    return Standing("passed", f"keeps its gates; chosen was {choice.reason}")
+    return Standing("passed", f"passes its gates too; chosen was {choice.reason}")
 
 
 def decisive(gates: Sequence[GateResult]) -> GateResult | None:

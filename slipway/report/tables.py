@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
+from slipway.gates import latencies_ms
 from slipway.report import units
 from slipway.report.figures import checks_that, median_latency_ms, size_ratio
 from slipway.report.prose import plain, table
 from slipway.report.replies import Reply, replies
 from slipway.values import Answers, Check, Dossier, Severity, WrapperReport
-from slipway.verdict import latencies_ms
 
 Row = tuple[str, str, str]
 
@@ -64,7 +64,9 @@ def answers_table(dossier: Dossier) -> str:
     if report.champion:
         asked[f"Champion, version {report.champion.wrapper.version}"] = report.champion
     said = {name: _by_prompt(each) for name, each in asked.items()}
-    prompt_ids = dict.fromkeys([*_at_fault(dossier), *(id_ for each in said.values() for id_ in each)])
+    prompt_ids = dict.fromkeys(
+        [*_at_fault(dossier), *(id_ for each in said.values() for id_ in each)]
+    )
     if not any(said.values()):
         return "No wrapper could be asked."
     rows = [

@@ -9,6 +9,8 @@ NOT_MEASURED = "not measured"
 
 #: Every figure by the name that people know it by.
 TITLES: dict[Metric, str] = {
+    "compared_tokens": "Tokens compared with the source",
+    "broken_positions": "Positions without finite logits",
     "kl_mean": "KL divergence from the source, mean",
     "kl_p99": "KL divergence, 99th percentile",
     "top1_agreement": "Same likeliest token as the source",
@@ -21,6 +23,7 @@ TITLES: dict[Metric, str] = {
     "prefill_tokens_per_second": "Speed of reading a prompt",
     "decode_tokens_per_second": "Speed of writing",
     "peak_memory_bytes": "Peak memory",
+    "answered_prompts": "Prompts answered",
     "median_latency_ms": "Median time of an answer",
     "tokens_per_second": "Speed of whole answers",
 }
@@ -88,11 +91,18 @@ def figure(metric: Metric, estimate: Estimate | None) -> str:
     return value if low == high else f"{value} ({low} to {high})"
 
 
+def _whole(value: float) -> str:
+    return f"{value:,.0f}"
+
+
 def _thousandths(value: float) -> str:
     return f"{value:.3f}"
 
 
 _WRITERS: dict[Metric, Callable[[float], str]] = {
+    "compared_tokens": _whole,
+    "broken_positions": _whole,
+    "answered_prompts": _whole,
     "top1_agreement": percent,
     "perplexity_ratio": _thousandths,
     "size_bytes": size,

@@ -53,6 +53,9 @@ class Trial(Value):
         found: Figures = {}
         if self.attempt.artifact:
             found["size_bytes"] = Estimate.exact(self.attempt.artifact.stored.size_bytes)
+        if self.fidelity:
+            found["compared_tokens"] = Estimate.exact(self.fidelity.tokens)
+            found["broken_positions"] = Estimate.exact(self.fidelity.broken)
         for measured in (self.fidelity, self.speed):
             for name, figure in measured or ():
                 if name in METRICS and figure is not None:
