@@ -49,6 +49,21 @@ def publish(dossier: Dossier, manifest: Manifest, place: Place) -> None:
         _publish_contender(client, run, contender, dossier)
 
 
+def page(server: str, run_id: str, place: Place) -> str:
+    """Return where people see a run.
+
+    Args:
+        server: Address of the MLflow UI.
+        run_id: The run.
+        place: Where MLflow keeps things.
+    """
+    connect(place)
+    from mlflow import MlflowClient
+
+    experiment = MlflowClient().get_run(run_id).info.experiment_id
+    return f"{server}/#/experiments/{experiment}/runs/{run_id}"
+
+
 def _write_files(room: Path, dossier: Dossier, manifest: Manifest) -> None:
     (room / "picture.png").write_bytes(report.picture(dossier))
     table = report.predictions(dossier)

@@ -6,22 +6,19 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from slipway import changes, manifests, records, report, runs, tracking
-from slipway.registry import Registry
+from slipway import changes, manifests, records, report, runs
 from slipway.settings import Settings, toolchain
 from slipway.values import (
     Candidate,
-    Change,
+    Champion,
     Choice,
     Dossier,
     Entry,
-    GateResult,
-    Manifest,
+    Judgement,
     SmokeReport,
-    Verdict,
     Weights,
 )
-from tasks.edge import flow_run_url, place, registry
+from tasks.edge import flow_run_url, place
 from tasks.policies import DELAYS_SECONDS, worth_retrying
 
 
@@ -41,41 +38,30 @@ def publish(  # noqa: PLR0913 - a dossier is made of all of them
     choice: Choice,
     candidate: Candidate,
     smoke_report: SmokeReport,
-    gates: tuple[GateResult, ...],
-    verdict: Verdict,
+    judgement: Judgement,
+    champion: Champion | None,
 ) -> Dossier:
     """Return the dossier, once its report is in the MLflow run and in the Prefect UI."""
     settings = Settings()
-    models = registry()
-    experiment = tracking.experiment_id(entry.name, models.place)
-    champion = models.champion(candidate.onnx.name)
+    where = place(settings)
     manifest = manifests.of(weights, choice.artifact, toolchain())
+    before = records.manifest(champion.run_id, where) if champion else None
     dossier = Dossier(
         entry=entry,
         weights=weights,
         choice=choice,
         candidate=candidate,
         report=smoke_report,
-        verdict=verdict,
-        gates=gates,
-        champion=champion,
-        changes=_changes(models, candidate.onnx.name, champion, manifest),
+        verdict=judgement.verdict,
+        gates=judgement.gates,
+        champion=champion.version if champion else None,
+        changes=changes.since(before, manifest) if champion else (),
         flow_run_url=flow_run_url(),
-        mlflow_url=f"{settings.mlflow_url}/#/experiments/{experiment}/runs/{candidate.run_id}",
+        mlflow_url=runs.page(settings.mlflow_url, candidate.run_id, where),
     )
-    runs.publish(dossier, manifest, place(settings))
+    runs.publish(dossier, manifest, where)
     _show(dossier)
     return dossier
-
-
-def _changes(
-    models: Registry, name: str, champion: int | None, manifest: Manifest
-) -> tuple[Change, ...]:
-    """Return what is not as in the version that serves; nothing without one."""
-    if champion is None:
-        return ()
-    before = records.manifest(records.run_of(name, champion, models.place), models.place)
-    return changes.since(before, manifest)
 
 
 def _show(dossier: Dossier) -> None:

@@ -45,8 +45,8 @@ def _draw_speeds(axes: Any, choice: Choice) -> None:
     style(axes, "How fast it writes")
     names = short_names([each.trial.variant for each in choice.contenders])
     states = [standing(each, choice).state for each in choice.contenders]
-    speeds = [each.trial.speed for each in choice.contenders]
-    known = [speed and units.measured(speed.decode_tokens_per_second) for speed in speeds]
+    figures = [each.trial.figures.get("decode_tokens_per_second") for each in choice.contenders]
+    known = [units.measured(figure.value) if figure else None for figure in figures]
     lengths = [value or 0 for value in known]
     rows = [f"{name}\n{state}" for name, state in zip(names.values(), states, strict=True)]
     bars = axes.barh(rows, lengths, 0.6, color=[COLOURS[state] for state in states])
