@@ -77,7 +77,7 @@ def load_prompts(path: Path) -> tuple[Prompt, ...]:
         CatalogueInvalid: It is not such a list, an id occurs twice, or prompts of one group, which
             are asked in one call, differ in what belongs to the call.
     """
-    prompts = _load(TypeAdapter(tuple[Prompt, ...]), path)
+    prompts = read_json(TypeAdapter(tuple[Prompt, ...]), path)
     none = () if prompts else ("there has to be at least one prompt",)
     if faults := (*none, *_repeated_ids(prompts), *_mixed_groups(prompts)):
         raise CatalogueInvalid(str(path), faults)
@@ -142,7 +142,7 @@ def _schema_path(folder: Path, contract: Contract) -> Path:
     return folder / f"{contract}.schema.json"
 
 
-def _load(form: TypeAdapter[T], path: Path) -> T:
+def read_json(form: TypeAdapter[T], path: Path) -> T:
     """Read a JSON file of ours, and report all of its faults at once."""
     try:
         return form.validate_json(path.read_bytes())
@@ -175,8 +175,8 @@ def _mixed_groups(prompts: tuple[Prompt, ...]) -> tuple[str, ...]:
 
 def _load_suite(folder: Path, contract: Contract) -> Suite:
     """Read the suite of a contract, and put the contract's schema where it asks for one."""
-    suite = _load(TypeAdapter(Suite), _suite_path(folder, contract))
-    schema = _load(TypeAdapter(dict[str, Any]), _schema_path(folder, contract))
+    suite = read_json(TypeAdapter(Suite), _suite_path(folder, contract))
+    schema = read_json(TypeAdapter(dict[str, Any]), _schema_path(folder, contract))
     entries = tuple(_with_schema(entry, schema) for entry in suite.expectations)
     return suite.model_copy(update={"expectations": entries})
 

@@ -5,10 +5,10 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from slipway.values import Entry, FileEntry, Quantization, Revision
+from slipway.values import Entry, FileEntry, Quantization, Revision, Weights
 
 #: Raised when a step changes what it writes: stored results of older steps are then not used.
-RECIPES = {"weights": 1, "artifact": 1, "release": 1}
+RECIPES = {"weights": 1, "artifact": 1, "reading": 1, "trial": 1, "release": 2}
 
 
 def digest(value: Any) -> str:
@@ -54,6 +54,19 @@ def artifact_key(
         else [revision.published.model_dump(mode="json") if revision.published else None]
     )
     return f"artifact-{_slug(revision.source.repo)}-{digest([RECIPES['artifact'], *how])[:16]}"
+
+
+def reading_key(weights: Weights, texts: str, tools: Mapping[str, str]) -> str:
+    """Return the store's name for what a source says of the texts.
+
+    Args:
+        weights: The source.
+        texts: Digest of the texts.
+        tools: Versions of the tools; only those that run the source matter.
+    """
+    runs = {name: tools.get(name) for name in ("torch", "transformers")}
+    identity = [RECIPES["reading"], manifest_digest(weights.stored.files), texts, runs]
+    return f"reading-{_slug(weights.revision.source.repo)}-{digest(identity)[:16]}"
 
 
 def release_key(

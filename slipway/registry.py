@@ -15,9 +15,11 @@ from typing import Any
 from filelock import FileLock
 
 from slipway.errors import RegistryConflict
+from slipway.report import figures_of
 from slipway.tracking import KEY, Place, connect, experiment_id
 from slipway.values import (
     Candidate,
+    Champion,
     Entry,
     LoggedWrapper,
     Promotion,
@@ -62,6 +64,15 @@ class Registry:
     def champion(self, name: str) -> int | None:
         """Return the version that serves under the registered model ``name``."""
         return self.aliases(name).get("champion")
+
+    def measured_champion(self, name: str) -> Champion | None:
+        """Return the version that serves under ``name``, with what was measured of it."""
+        version = self.champion(name)
+        if version is None:
+            return None
+        run_id = str(self.client.get_model_version(name, str(version)).run_id)
+        metrics = self.client.get_run(run_id).data.metrics
+        return Champion(version=version, run_id=run_id, figures=figures_of(metrics))
 
     def aliases(self, name: str) -> dict[str, int]:
         """Return every alias of the registered model ``name``; none if there is no such model."""

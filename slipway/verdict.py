@@ -33,13 +33,14 @@ def judge(report: SmokeReport, results: tuple[GateResult, ...]) -> Verdict:
     if broken:
         return Keep(reasons=broken)
     unclear = (said(gate) for gate in results if _is(gate, "inconclusive", "critical"))
-    doubts = (*_undecided(report), *unclear, *(() if results else ("no gate was weighed",)))
+    nothing = () if results else ("no gate was weighed",)
+    doubts = (*_undecided(report), *unclear, *nothing)
     if doubts:
         return Inconclusive(reasons=doubts)
     checks = sum(len(checks) for _, checks in _checks(report))
-    all_hold = f"all {checks} checks and {len(results)} gates hold"
     warnings = (*_warnings(report), *_gate_warnings(results))
-    return Promote(reasons=(all_hold if not warnings else "all critical gates hold", *warnings))
+    what = "critical checks and gates" if warnings else f"{checks} checks and {len(results)} gates"
+    return Promote(reasons=(f"all {what} hold", *warnings))
 
 
 def final_gates(
@@ -112,6 +113,8 @@ def _undecided(report: SmokeReport) -> Iterator[str]:
         for check in checks:
             if check.passed is None and check.severity == "critical":
                 yield _told(who, f"{check.name}: could not be decided", check.failing)
+    if not report.parity:
+        yield "the wrappers were not compared"
 
 
 def _unasked(wrapper: WrapperReport) -> Iterator[str]:

@@ -5,7 +5,7 @@ from prefect.cache_policies import NO_CACHE
 
 from slipway import choose as decide
 from slipway import gates
-from slipway.values import Champion, Choice, Entry, Estimate, Trial, Weights
+from slipway.values import Champion, Choice, Entry, Estimate, Figures, Trial, Weights
 
 
 @task(
@@ -17,7 +17,7 @@ def choose(
     entry: Entry, weights: Weights, trials: tuple[Trial, ...], champion: Champion | None
 ) -> Choice:
     """Return the candidate that goes on, and what the gates said of each."""
-    source = {"size_bytes": Estimate.exact(weights.stored.size_bytes)}
+    source: Figures = {"size_bytes": Estimate.exact(weights.stored.size_bytes)}
     serving = champion.figures if champion else None
     contenders = [
         gates.contender(trial, entry.gates, source=source, champion=serving) for trial in trials

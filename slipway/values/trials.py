@@ -126,6 +126,11 @@ class Choice(Value):
         return next(each for each in self.contenders if each.trial.variant == self.variant)
 
     @property
+    def precision(self) -> VariantPrecision:
+        """Type of its weights."""
+        return self.chosen.trial.attempt.precision
+
+    @property
     def artifact(self) -> Artifact:
         """What it was built as."""
         artifact = self.chosen.trial.attempt.artifact

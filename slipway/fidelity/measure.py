@@ -1,0 +1,75 @@
+"""The two measurements as a caller sees them: each heavy part in a child process of its own."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from slipway import child, keys
+from slipway.errors import SlipwayError
+from slipway.fidelity import artifact as artifacts
+from slipway.fidelity import notes, source
+from slipway.fidelity.texts import Text, texts_digest
+from slipway.progress import Progress
+from slipway.runtime import unmeasurable
+from slipway.steps import Workshop
+from slipway.values import Artifact, Fidelity, Stored, Value, Weights
+
+
+class Reading(Value):
+    """A source's pass over the texts, kept in the store.
+
+    Attributes:
+        stored: The notes.
+        texts: How many texts were read, conversations included.
+        tokens: How many tokens they are, the source's own answers included.
+    """
+
+    stored: Stored
+    texts: int
+    tokens: int
+
+
+def read_source(weights: Weights, texts: tuple[Text, ...], workshop: Workshop) -> Reading:
+    """Return what the source says of the texts, read unless the store has it.
+
+    Raises:
+        SourceRefused: If the source's tokenizer or weights cannot be used.
+        StepFailed: If the pass crashed, hung or was ended for memory.
+    """
+
+    def fill(into: Path) -> None:
+        request = source.Request(weights=weights.stored.folder, texts=texts, into=into)
+        listen = reader(workshop.progress)
+        child.call(source.read, request, workshop.limits, step="read source", on_line=listen)
+
+    key = keys.reading_key(weights, texts_digest(texts), workshop.tools)
+    stored = workshop.store.make(key, fill)
+    sequences = notes.load_sequences(stored.folder)
+    count, tokens = len(sequences.lengths), len(sequences.token_ids)
+    workshop.progress(1.0, f"{tokens:,} tokens of {count} texts")
+    return Reading(stored=stored, texts=count, tokens=tokens)
+
+
+def measure(artifact: Artifact, reading: Reading, workshop: Workshop) -> Fidelity | str:
+    """Return how close an artifact is to its source, or in one line why that is not known."""
+    if reason := unmeasurable(artifact):
+        return reason
+    request = artifacts.Request(artifact=artifact.stored.folder, reading=reading.stored.folder)
+    listen = reader(workshop.progress)
+    try:
+        step = f"compare {artifact.variant}"
+        return child.call(
+            artifacts.compare, request, workshop.limits, step=step, on_line=listen
+        ).value
+    except SlipwayError as error:
+        return str(error)
+
+
+def reader(progress: Progress) -> Callable[[str], None]:
+    """Return what turns a child's lines into progress."""
+
+    def read(line: str) -> None:
+        if found := re.fullmatch(r"\w+ (\d+) of (\d+) texts", line):
+            progress(int(found[1]) / int(found[2]), line)
+
+    return read
