@@ -54,6 +54,7 @@ from slipway.values.figures import (
     Metric,
     Speed,
 )
+from slipway.values.manifests import Manifest
 from slipway.values.sources import (
     FileEntry,
     FolderSource,
@@ -98,6 +99,7 @@ __all__ = [
     "Keep",
     "Limits",
     "LoggedWrapper",
+    "Manifest",
     "Message",
     "Metric",
     "Override",

@@ -6,6 +6,7 @@ Their figures resemble those of a model of 135 million parameters.
 from pathlib import Path
 from typing import Any
 
+from slipway.gates import contender
 from slipway.values import (
     Artifact,
     Attempt,
@@ -14,9 +15,7 @@ from slipway.values import (
     Estimate,
     Fidelity,
     FileEntry,
-    GateResult,
-    GateState,
-    Metric,
+    Gates,
     Override,
     Quantization,
     Speed,
@@ -35,6 +34,7 @@ QUANTIZATIONS = (
     Quantization(precision="int4", method="k_quant", accuracy_level=4),
 )
 REFUSED, DOUBTFUL, CHOSEN, UNBUILT = (each.variant for each in QUANTIZATIONS)
+SOURCE_BYTES = 269_060_552
 REASON = "the smallest of those that keep their gates"
 NOT_BUILT = "prepare was ended for memory at 6.0 GB"
 
@@ -61,17 +61,17 @@ def refused() -> Contender:
         fidelity(kl=(0.57, 0.531, 0.612), top1=(0.66, 0.648, 0.672), perplexity=2.0),
         speed(61.2),
     )
-    return Contender(trial=trial, gates=gates(trial, 0.15, 0.8, 1.3))
+    return weighed(trial)
 
 
 def doubtful() -> Contender:
     """Return an int4 with an int8 output layer, whose interval lies across its limit."""
     trial = measured(
         built(DOUBTFUL, 112_660_000, 43.5),
-        fidelity(kl=(0.148, 0.139, 0.158), top1=(0.823, 0.813, 0.833), perplexity=1.21),
+        fidelity(kl=(0.148, 0.139, 0.158), top1=(0.823, 0.813, 0.833), perplexity=1.12),
         speed(55.9),
     )
-    return Contender(trial=trial, gates=gates(trial, 0.15, 0.8, 1.3))
+    return weighed(trial)
 
 
 def selected(artifact: Artifact) -> Contender:
@@ -81,15 +81,19 @@ def selected(artifact: Artifact) -> Contender:
         fidelity(kl=(0.0041, 0.0036, 0.0047), top1=(0.971, 0.966, 0.976), perplexity=1.004),
         speed(47.3),
     )
-    return Contender(trial=trial, gates=gates(trial, 0.02, 0.95, 1.05))
+    return weighed(trial)
 
 
 def unbuilt() -> Contender:
     """Return one whose build failed, and of which nothing is known."""
     attempt = Attempt(variant=UNBUILT, precision="int4", artifact=None, reason=NOT_BUILT)
-    return Contender(
-        trial=Trial(attempt=attempt, fidelity=None, speed=None, reason=NOT_BUILT), gates=()
-    )
+    return weighed(Trial(attempt=attempt, fidelity=None, speed=None, reason=NOT_BUILT))
+
+
+def weighed(trial: Trial) -> Contender:
+    """Return what the default gates say of a candidate of a 269 MB source, without a champion."""
+    source = {"size_bytes": Estimate.exact(SOURCE_BYTES)}
+    return contender(trial, Gates(), source=source, champion=None)
 
 
 def measured(artifact: Artifact, near: Fidelity | None, fast: Speed | None) -> Trial:
@@ -133,42 +137,6 @@ def speed(decode: float) -> Speed:
         prompt_tokens=128,
         new_tokens=64,
         rounds=3,
-    )
-
-
-def gates(trial: Trial, kl: float, top1: float, perplexity: float) -> tuple[GateResult, ...]:
-    """Return what four limits said of a candidate: three of its own, and a largest size."""
-    found = trial.figures
-    return (
-        limited("kl_mean", found.get("kl_mean"), at_most=kl),
-        limited("top1_agreement", found.get("top1_agreement"), at_least=top1),
-        limited("perplexity_ratio", found.get("perplexity_ratio"), at_most=perplexity),
-        limited("size_bytes", found.get("size_bytes"), at_most=295_966_607),
-    )
-
-
-def limited(
-    metric: Metric,
-    observed: Estimate | None,
-    *,
-    at_most: float | None = None,
-    at_least: float | None = None,
-) -> GateResult:
-    """Return a gate with its state; a figure whose interval lies across the limit is in doubt."""
-    limit = at_most if at_most is not None else at_least
-    assert limit is not None
-    state: GateState = "inconclusive"
-    if observed:
-        ends = (observed.low, observed.high)
-        keeps = [end <= limit if at_most is not None else end >= limit for end in ends]
-        state = "pass" if all(keeps) else "inconclusive" if any(keeps) else "fail"
-    return GateResult(
-        metric=metric,
-        rule=f"{'at most' if at_most is not None else 'at least'} {limit:g}",
-        limit=limit,
-        observed=observed,
-        state=state,
-        severity="critical",
     )
 
 

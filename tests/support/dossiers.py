@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from contenders import CHOSEN, QUANTIZATIONS, choice, limited
+from contenders import CHOSEN, QUANTIZATIONS, SOURCE_BYTES, choice
 
 from slipway.values import (
     Answers,
@@ -20,25 +20,22 @@ from slipway.values import (
     Contract,
     Dossier,
     Entry,
-    Estimate,
     FileEntry,
-    GateResult,
+    Gates,
     HubSource,
-    Inconclusive,
-    Keep,
+    Limits,
     LoggedWrapper,
     Prediction,
-    Promote,
     QuantizeRecipe,
     Regression,
     Revision,
     SmokeReport,
     Stored,
-    Verdict,
     Weights,
     WrapperKind,
     WrapperReport,
 )
+from slipway.verdict import final_gates, judge
 
 NAME = "smollm2-135m"
 COMMIT = "12fd25f77366fa6b3b4b768ec3050bf629380bac"
@@ -96,10 +93,10 @@ REGRESSION = Regression(
     candidate='{"name": "Ada", "age": 36',
 )
 CHANGES = (
-    Change(what="source.commit", before="0" * 40, after=COMMIT),
+    Change(what="commit", before="0" * 12, after=COMMIT[:12]),
     Change(what="config.json: rope_theta", before="10000", after="100000"),
     Change(what="tools: transformers", before="5.21.0", after="5.22.1"),
-    Change(what="weights: generation_config.json", before=None, after="ef" * 32),
+    Change(what="weights: generation_config.json", before=None, after="ef" * 6),
 )
 
 
@@ -141,7 +138,7 @@ def answering(text: str) -> Dossier:
     return dossier(asked("onnx", {"capital": text}))
 
 
-def dossier(  # noqa: PLR0913 - each part of a release may be the one that a test is about
+def dossier(
     onnx: WrapperReport | None = None,
     transformers: WrapperReport | None = None,
     *,
@@ -152,7 +149,7 @@ def dossier(  # noqa: PLR0913 - each part of a release may be the one that a tes
     parity: tuple[Check, ...] = PARITY[:1],
     changes: tuple[Change, ...] = (),
 ) -> Dossier:
-    """Return a release of version 3 with these reports, and a verdict that fits them.
+    """Return a release of version 3 with these reports, and judged as every release is.
 
     Args:
         onnx: The smoke test of the ONNX wrapper; it does well by default.
@@ -172,42 +169,20 @@ def dossier(  # noqa: PLR0913 - each part of a release may be the one that a tes
         regressions=regressions,
     )
     chosen = choice(artifact(stored=stored("model.onnx.data", artifact_bytes)))
-    gates = (*chosen.chosen.gates, *smoke_gates(report))
+    gates = final_gates(entry(), chosen, report, None)
     return Dossier(
         entry=entry(),
         weights=weights(),
         choice=chosen,
         candidate=candidate(),
         report=report,
-        verdict=verdict(report, gates),
+        verdict=judge(report, gates),
         gates=gates,
         champion=champion,
         changes=changes,
         flow_run_url="http://127.0.0.1:4200/runs/flow-run/5b1f",
         mlflow_url="http://127.0.0.1:5000/#/experiments/1/runs/9c2e",
     )
-
-
-def smoke_gates(report: SmokeReport) -> tuple[GateResult, ...]:
-    """Return the gate that a smoke test adds: one on the speed of the wrapper's answers."""
-    speed = report.onnx.answers.tokens_per_second if report.onnx.answers else None
-    observed = None if speed is None else Estimate.exact(speed)
-    return (limited("tokens_per_second", observed, at_least=1),)
-
-
-def verdict(report: SmokeReport, gates: tuple[GateResult, ...]) -> Verdict:
-    """Return a verdict that resembles the line's own: closed on every fault and doubt."""
-    checks = [(each.wrapper.kind, check) for each in report.wrappers for check in each.checks]
-    blocking = [(kind, check) for kind, check in checks if check.severity == "critical"]
-    faults = [f"{kind} failed: {check.name}" for kind, check in blocking if check.passed is False]
-    faults += [f"{gate.metric} is not {gate.rule}" for gate in gates if gate.state == "fail"]
-    if faults:
-        return Keep(reasons=tuple(faults))
-    doubts = [f"{each.wrapper.kind} could not be asked" for each in report.wrappers if each.error]
-    doubts += [f"{kind} {check.name}: undecided" for kind, check in blocking if not check.passed]
-    if doubts:
-        return Inconclusive(reasons=tuple(doubts))
-    return Promote(reasons=(f"all {len(checks)} checks and {len(gates)} gates hold",))
 
 
 def entry(**changes: Any) -> Entry:
@@ -218,6 +193,7 @@ def entry(**changes: Any) -> Entry:
         "source": HubSource(repo="HuggingFaceTB/SmolLM2-135M-Instruct"),
         "recipe": QuantizeRecipe(candidates=QUANTIZATIONS, prefer="smallest"),
         "licences": ("apache-2.0",),
+        "gates": Gates(answered_prompts=Limits(min=len(ANSWERS))),
     }
     return Entry(**fields | changes)
 
@@ -229,12 +205,12 @@ def weights(**changes: Any) -> Weights:
         "commit": COMMIT,
         "digest": "ab" * 32,
         "paths": ("model.safetensors",),
-        "size_bytes": 269_060_552,
+        "size_bytes": SOURCE_BYTES,
         "licence": "apache-2.0",
     }
     return Weights(
         revision=Revision(**revision | changes),
-        stored=stored("model.safetensors", 269_060_552),
+        stored=stored("model.safetensors", SOURCE_BYTES),
         architecture="LlamaForCausalLM",
         parameters=134_515_008,
     )
