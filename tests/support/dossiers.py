@@ -141,7 +141,7 @@ def answering(text: str) -> Dossier:
     return dossier(asked("onnx", {"capital": text}))
 
 
-def dossier(  # noqa: PLR0913 - each part of a release may be the one that a test is about
+def dossier(
     onnx: WrapperReport | None = None,
     transformers: WrapperReport | None = None,
     *,
