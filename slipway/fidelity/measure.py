@@ -64,12 +64,12 @@ def measure(artifact: Artifact, reading: Reading, workshop: Workshop) -> Fidelit
     request = artifacts.Request(artifact=artifact.stored.folder, reading=reading.stored.folder)
     listen = reader(workshop.progress)
     try:
-        step = f"compare {artifact.variant}"
-        return child.call(
-            artifacts.compare, request, workshop.limits, step=step, on_line=listen
-        ).value
+        outcome = child.call(
+            artifacts.compare, request, workshop.limits, step="compare", on_line=listen
+        )
     except SlipwayError as error:
         return str(error)
+    return outcome.value
 
 
 def _require_memory(weights: Weights, limits: child.Limits) -> None:
