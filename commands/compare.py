@@ -6,18 +6,18 @@ from commands import console
 from slipway import catalogue, comparison, records
 from slipway.errors import SourceMissing
 from slipway.report import units
+from slipway.report.standing import short_names
 from slipway.settings import Settings
 from slipway.tracking import Place
 from slipway.values import Comparison, GateResult, Metric, Record, Step
 
 MOST_CHANGES, MOST_ANSWERS, CHARACTERS = 8, 5, 60
-ABSENT = "-"
 COLUMNS: dict[Metric, str] = {
     "size_bytes": "size",
-    "kl_mean": "KL divergence",
-    "top1_agreement": "same token",
+    "kl_mean": "KL",
+    "top1_agreement": "top-1",
     "perplexity_ratio": "perplexity",
-    "decode_tokens_per_second": "writes",
+    "decode_tokens_per_second": "speed",
 }
 
 
@@ -42,10 +42,11 @@ def compare(
     from tasks.edge import place, registry
 
     where = place(settings)
-    pair = _pair(name, before, after, registry().aliases(name), where)
+    aliases = registry().aliases(name)
+    pair = _pair(name, before, after, aliases, where)
     if pair is None:
         return _candidates(name, where, json=json)
-    found = comparison.of(name, *(_version(name, each, where) for each in pair))
+    found = comparison.of(name, *(_version(name, each, aliases, where) for each in pair))
     console.show(found.model_dump(mode="json")) if json else _print(found)
     return 0
 
@@ -64,8 +65,11 @@ def _pair(
     return (before, after) if before is not None and after is not None else None
 
 
-def _version(name: str, version: int, place: Place) -> Record:
-    return records.release(records.run_of(name, version, place), f"version {version}", place)
+def _version(name: str, version: int, aliases: dict[str, int], place: Place) -> Record:
+    """Return what a version left behind, called by its number and what it is."""
+    roles = [alias for alias in ("champion", "previous") if aliases.get(alias) == version]
+    called = ", ".join([f"version {version}", *roles])
+    return records.release(records.run_of(name, version, place), called, place)
 
 
 def _print(found: Comparison) -> None:
@@ -80,7 +84,7 @@ def _print(found: Comparison) -> None:
 
 def _facts(before: Record, after: Record) -> Iterator[tuple[str, str, str, str]]:
     yield "candidate", before.variant, after.variant, ""
-    yield "verdict", before.verdict or ABSENT, after.verdict or ABSENT, ""
+    yield "verdict", before.verdict or units.ABSENT, after.verdict or units.ABSENT, ""
     yield "gates", _gates(before.gates), _gates(after.gates), ""
 
 
@@ -112,7 +116,7 @@ def _list(
 
 
 def _cut(text: str | None) -> str:
-    line = ABSENT if text is None else " ".join(text.split())
+    line = units.ABSENT if text is None else " ".join(text.split())
     return line if len(line) <= CHARACTERS else line[: CHARACTERS - 1] + "…"
 
 
@@ -126,18 +130,18 @@ def _candidates(name: str, place: Place, *, json: bool) -> int:
         candidates = [each.model_dump(mode="json") for each in found]
         console.show({"model": name, "run_id": run_id, "candidates": candidates})
         return 0
-    rows = [
-        (
-            each.name,
-            each.verdict or ABSENT,
-            *(units.figure(metric, each.figures.get(metric)) for metric in COLUMNS),
-        )
-        for each in found
-    ]
+    names = short_names([each.variant for each in found])
+    rows = [_candidate(names[each.variant], each) for each in found]
     title = f"{name}: candidates of the last release, since there are no two versions"
     console.table(title, ("candidate", "verdict", *COLUMNS.values()), rows)
     _list("Why", ("candidate", ""), [(each.name, each.reasons) for each in found], len(found), "")
     return 0
+
+
+def _candidate(name: str, record: Record) -> tuple[str, ...]:
+    """Return one row; only the divergence has room for its interval."""
+    figures = (units.brief(metric, record.figures.get(metric)) for metric in COLUMNS)
+    return name, record.verdict or units.ABSENT, *figures
 
 
 def _unreleased(name: str) -> SourceMissing:

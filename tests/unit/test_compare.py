@@ -23,6 +23,7 @@ def settle(home: Path, patch: pytest.MonkeyPatch) -> None:
     (home / "catalogue.toml").write_text(CATALOGUE, encoding="utf-8")
     patch.setenv("SLIPWAY_HOME", str(home))
     patch.setenv("SLIPWAY_CATALOGUE", str(home / "catalogue.toml"))
+    patch.setenv("COLUMNS", "120")
     patch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
@@ -86,7 +87,7 @@ def test_the_champion_is_compared_with_the_version_before_it(home: Path, capsys:
 
     said = capsys.readouterr().out
     lines = [" ".join(line.split()) for line in said.splitlines()]
-    assert "version 1 version 2 change" in lines
+    assert "version 1 version 2, champion change" in lines
     assert "size_bytes 137 MB 120 MB -12.4%, better" in lines
     assert "tokens_per_second 31.4 tokens/s 40 tokens/s +27.4%, better" in lines
     assert "gates 9 of 9 hold 9 of 9 hold" in lines
@@ -100,7 +101,10 @@ def test_two_versions_can_be_named(home: Path, capsys: Said) -> None:
     assert run(["compare", NAME, "2", "3", "--json"]) == 0
 
     found = parsed(capsys)
-    assert (found["before"]["name"], found["after"]["name"]) == ("version 2", "version 3")
+    assert (found["before"]["name"], found["after"]["name"]) == (
+        "version 2, champion",
+        "version 3",
+    )
     assert [each["prompt_id"] for each in found["differing"]] == ["emoji"]
     assert {each["what"] for each in found["changes"]} == {
         "tools: transformers",
@@ -112,7 +116,7 @@ def test_one_version_is_compared_with_the_champion(home: Path, capsys: Said) -> 
     """That is what somebody who names one wants to know."""
     assert run(["compare", NAME, "1", "--json"]) == 0
 
-    assert parsed(capsys)["after"]["name"] == "version 2"
+    assert parsed(capsys)["after"]["name"] == "version 2, champion"
 
 
 def test_a_version_that_is_not_there_is_one_line(home: Path, capsys: Said) -> None:
@@ -131,7 +135,9 @@ def test_without_two_versions_the_candidates_are_shown(single: Path, capsys: Sai
     assert run(["compare", NAME, "--json"]) == 0
     found = parsed(capsys)
 
-    assert "in doubt" in said
+    assert "int8-rtn chosen 137 MB 0.0041 (0.0036 to 0.0047) 97.1 % 1.004" in " ".join(said.split())
+    assert "int4-k_quant not built — — —" in " ".join(said.split())
+    assert "kl_mean 0.57 (0.531 to 0.612), at most 0.15" in " ".join(said.split())
     assert "not built" in said
     assert len(found["run_id"]) == 32
     assert [each["verdict"] for each in found["candidates"]][2] == "chosen"
