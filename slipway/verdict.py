@@ -84,6 +84,7 @@ def _checks(report: SmokeReport) -> Iterator[tuple[str, tuple[Check, ...]]]:
     for wrapper in report.wrappers:
         yield wrapper.wrapper.kind, wrapper.checks
     yield "both wrappers", report.parity
+    yield "onnx", report.against_champion
 
 
 def _failed(report: SmokeReport) -> Iterator[str]:

@@ -25,14 +25,19 @@ DOORS = {
         "commands/status.py",
         "slipway/records.py",
         "slipway/registry.py",
+        "slipway/renderings.py",
         "slipway/runs.py",
         "slipway/smoke.py",
         "slipway/tracking.py",
         "slipway/wrapping.py",
     },
-    "onnxruntime_genai": {"slipway/onnx.py"},
-    "torch": {"slipway/gguf.py"},
-    "transformers": {"slipway/gguf.py", "slipway/intake/templates.py"},
+    "onnxruntime_genai": {"slipway/onnx.py", "slipway/runtime.py"},
+    "torch": {"slipway/fidelity/source.py", "slipway/gguf.py"},
+    "transformers": {
+        "slipway/fidelity/source.py",
+        "slipway/gguf.py",
+        "slipway/intake/templates.py",
+    },
 }
 
 #: What a wrapper may import besides the standard library: it is shipped inside the model, alone.
@@ -133,14 +138,8 @@ def test_prefect_is_known_at_the_edge_alone() -> None:
 def test_a_pure_module_touches_neither_disk_nor_clock_nor_network() -> None:
     """What is decided depends on what is passed in, and on nothing else."""
     pure = (
-        "changes",
-        "choose",
-        "comparison",
-        "errors",
-        "keys",
-        "variant_files",
-        "variants",
-        "verdict",
+        *("changes", "choose", "comparison", "errors", "gates", "keys", "parity"),
+        *("regressions", "variant_files", "variants", "verdict"),
     )
     impure = {"os", "pathlib", "random", "shutil", "socket", "subprocess", "tempfile", "time"}
 

@@ -94,12 +94,12 @@ def test_a_candidate_below_a_gate_is_kept_and_leaves_the_registry(yard: Yard) ->
     """The champion stays, nothing new is registered, and the verdict names the limit."""
     release()
     before = yard.versions()
-    yard.edit('suite = "brief"', 'suite = "brief"\ngates = { min_tokens_per_second = 1e9 }')
+    yard.edit('suite = "brief"', 'suite = "brief"\ngates = { tokens_per_second = { min = 1e9 } }')
 
     outcome = release()
 
     assert outcome.verdict.kind == "keep"
-    assert "min_tokens_per_second" in outcome.verdict.reasons[0]
+    assert "tokens_per_second" in outcome.verdict.reasons[0]
     assert yard.versions() == before
 
 
@@ -116,7 +116,7 @@ def test_files_that_vanished_from_the_store_are_made_again(yard: Yard) -> None:
     """Prefect's cached result still names them; the line looks before it believes."""
     release()
     shutil.rmtree(yard.home / "store")
-    yard.edit('suite = "brief"', 'suite = "brief"\ngates = { min_prompts = 3 }')
+    yard.edit('suite = "brief"', 'suite = "brief"\ngates = { answered_prompts = { min = 3 } }')
 
     outcome = release()
 

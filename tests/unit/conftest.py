@@ -1,10 +1,11 @@
-"""A Hub with the models of Acme, for the tests of everything that fetches."""
+"""What unit tests share: a Hub with the models of Acme, and the tiny model's ONNX build."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from acme import ARTIFACT, CARD, FAST, NEEDED, ONNX_REPO, OTHERS, REPO, SLOW, TOKEN
+from tiny_phi3 import build_onnx
 
 from slipway.hub_server import LocalHub, RunningHub
 from slipway.values import HubSource
@@ -39,3 +40,9 @@ def running(
 def source(running: RunningHub) -> HubSource:
     """The model on that Hub."""
     return HubSource(repo=REPO, endpoint=running.endpoint)
+
+
+@pytest.fixture(scope="session")
+def built(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the tiny model as the builder writes it in fp32; tests never write to it."""
+    return build_onnx(checkpoint, tmp_path_factory.mktemp("built"))

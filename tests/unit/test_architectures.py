@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
-from slipway import intake, onnx
+from slipway import fidelity, intake, onnx
 from slipway.child import Limits, call
+from slipway.fidelity import source
+from slipway.fidelity.artifact import Request, compare
+from slipway.settings import PROJECT
 from slipway.values import Quantization
 
 TOKENS = [5, 17, 42, 99, 7, 3, 250, 31]
@@ -63,20 +66,30 @@ def largest_difference(checkpoint: Path, artifact: Path) -> float:
     return float(np.abs(found - expected).max())
 
 
+def mean_divergence(checkpoint: Path, artifact: Path, folder: Path) -> float:
+    """Return the KL divergence that a release would measure, over the texts that it measures on."""
+    texts = fidelity.load_texts(PROJECT / "expectations" / "texts" / "general")
+    source.read(source.Request(weights=checkpoint, texts=texts, into=folder))
+    found = compare(Request(artifact=artifact, reading=folder))
+    assert found.kl_mean is not None
+    return found.kl_mean.high
+
+
 @pytest.mark.parametrize("architecture", intake.SUPPORTED)
 def test_a_supported_architecture_computes_the_same_logits(
     architecture: str, checkpoint: Path, limits: Limits, tmp_path: Path
 ) -> None:
-    """In fp32, within 1e-4 of transformers on every position."""
-    source = checkpoint_of(architecture, checkpoint, tmp_path / "checkpoint")
+    """In fp32, within 1e-4 of transformers on every position, and on all texts the same source."""
+    origin = checkpoint_of(architecture, checkpoint, tmp_path / "checkpoint")
     into = tmp_path / "artifact" / "model"
     into.mkdir(parents=True)
-    request = onnx.Request(weights=source, into=into, quantization=Quantization(precision="fp32"))
+    request = onnx.Request(weights=origin, into=into, quantization=Quantization(precision="fp32"))
 
     call(onnx.build, request, limits, step="prepare")
 
-    assert intake.inspect(source).architecture == architecture
-    assert largest_difference(source, into) <= 1e-4
+    assert intake.inspect(origin).architecture == architecture
+    assert largest_difference(origin, into) <= 1e-4
+    assert mean_divergence(origin, into, tmp_path) <= 1e-6
 
 
 def test_what_was_built_is_read_back_from_the_graph(

@@ -1,0 +1,274 @@
+"""A source's pass over the texts is kept once, and artifacts are compared with it in one pass."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from measured import artifact_of, weights_of, workshop_of
+from tiny_phi3 import CONTEXT_LENGTH, CONVERSATIONS, build_onnx
+
+from slipway.child import Limits
+from slipway.errors import SourceRefused
+from slipway.fidelity import (
+    Reading,
+    Text,
+    artifact,
+    load_texts,
+    measure,
+    notes,
+    read_source,
+    source,
+)
+from slipway.runtime import Runtime
+from slipway.settings import PROJECT
+from slipway.values import Fidelity, Message
+
+GENERAL = PROJECT / "expectations" / "texts" / "general"
+
+
+def asked(question: str) -> Text:
+    """Return a conversation of one question."""
+    return Text(group="chat", messages=(Message(role="user", content=question),))
+
+
+TEXTS = (
+    Text(group="known", content=" ".join(CONVERSATIONS.values())),
+    *map(asked, CONVERSATIONS),
+    *map(asked, ("Name a ship.", "What is tired?", "Tell me the capital of the waves.", "Count!")),
+    Text(group="long", content="The capital of the harbour is tired of waves. " * 80),
+)
+
+
+@pytest.fixture(scope="module")
+def reading(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the notes of the tiny model's own pass."""
+    folder = tmp_path_factory.mktemp("reading")
+    source.read(source.Request(weights=checkpoint, texts=TEXTS, into=folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def int4(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the tiny model in int4, which changes what it says."""
+    return build_onnx(checkpoint, tmp_path_factory.mktemp("int4"), "int4")
+
+
+def compared(folder: Path, reading: Path) -> Fidelity:
+    """Compare in this process."""
+    return artifact.compare(artifact.Request(artifact=folder, reading=reading))
+
+
+def test_a_source_is_read_once_and_any_artifact_is_compared_with_it(
+    checkpoint: Path, int4: Path, limits: Limits
+) -> None:
+    """In child processes: the reading is found in the store by whoever asks again."""
+    heard: list[tuple[float | None, str]] = []
+    workshop = replace(
+        workshop_of(limits), progress=lambda share, text: heard.append((share, text))
+    )
+    weights = weights_of(checkpoint)
+
+    first = read_source(weights, TEXTS, workshop)
+    again = read_source(weights, TEXTS, workshop)
+    found = measure(artifact_of(int4, "cpu-int4-rtn-block-32"), first, workshop)
+
+    logs = [log.name.partition("-2")[0] for log in limits.logs.iterdir()]
+    assert sorted(logs) == ["compare-cpu-int4-rtn-block-32", "read-source"]
+    assert first == again
+    assert isinstance(found, Fidelity)
+    assert (first.texts, first.tokens) == (len(TEXTS), found.tokens)
+    assert (pytest.approx(2 / len(TEXTS)), f"read 2 of {len(TEXTS)} texts") in heard
+    assert heard[-1] == (1.0, f"compared {len(TEXTS)} of {len(TEXTS)} texts")
+
+
+def test_other_texts_tools_or_weights_are_another_reading(checkpoint: Path) -> None:
+    """The source's own files decide, not where they lie or when they came."""
+    from slipway.keys import reading_key
+
+    weights, tools = weights_of(checkpoint), {"torch": "1", "transformers": "1", "mlflow": "1"}
+    other = weights.model_copy(
+        update={"stored": weights.stored.model_copy(update={"files": weights.stored.files[1:]})}
+    )
+
+    keys = [
+        reading_key(weights, "a", tools),
+        reading_key(weights, "b", tools),
+        reading_key(weights, "a", tools | {"torch": "2"}),
+        reading_key(other, "a", tools),
+    ]
+
+    assert len(set(keys)) == len(keys)
+    assert reading_key(weights, "a", tools | {"mlflow": "2"}) == keys[0]
+
+
+def test_an_fp32_build_is_its_source(built: Path, reading: Path) -> None:
+    """Every figure is at its best but for the last digits."""
+    found = compared(built, reading)
+
+    answers = [length for text in notes_of(reading) if (length := _answer_length(text))]
+    assert found.broken == 0
+    assert found.kl_mean is not None
+    assert found.perplexity_ratio is not None
+    assert found.first_divergence_tokens is not None
+    assert found.kl_mean.value <= 1e-6
+    assert found.perplexity_ratio.value == pytest.approx(1, abs=1e-4)
+    assert found.first_divergence_tokens.value == pytest.approx(np.mean(answers))
+    assert set(found.kl_by_group) == {"chat", "known", "long"}
+
+
+def test_a_coarser_build_is_farther_from_its_source(int4: Path, reading: Path) -> None:
+    """And what it says of logits that the runtime gives is what whole rows say."""
+    found = compared(int4, reading)
+
+    assert found.kl_mean is not None
+    assert found.kl_p99 is not None
+    assert found.top1_agreement is not None
+    assert 1e-4 < found.kl_mean.low < found.kl_mean.value < found.kl_mean.high < found.kl_p99.value
+    assert 0.5 < found.top1_agreement.value < 1
+
+
+def test_the_first_divergence_is_where_greedy_decoding_parts(
+    int4: Path, reading: Path, tmp_path: Path
+) -> None:
+    """One pass over the source's answer finds it, without decoding a single token."""
+    runtime, kept = Runtime(int4), notes_of(reading)
+    counts = [
+        _common(_greedy(runtime, tokens[:start], len(tokens) - start), tokens[start:])
+        for tokens, start in kept
+        if start < len(tokens)
+    ]
+    answers = [length for text in kept if (length := _answer_length(text))]
+
+    found = compared(int4, reading).first_divergence_tokens
+
+    assert counts != answers  # some do part
+    assert found is not None
+    assert found.value == pytest.approx(np.mean(counts))
+
+
+def test_a_text_is_cut_to_the_context_with_room_for_an_answer(reading: Path) -> None:
+    """What was cut off is not counted either."""
+    kept = notes_of(reading)
+
+    assert len(kept[-1][0]) == CONTEXT_LENGTH
+    assert notes.load_sequences(reading).token_ids.size == sum(len(each) for each, _ in kept)
+
+
+def test_a_source_answers_what_it_was_asked(reading: Path, checkpoint: Path) -> None:
+    """In its own chat's form, and to the token that ends an answer."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+
+    tokens, start = notes_of(reading)[1]
+
+    assert tokenizer.decode(tokens[:start]).endswith("<|assistant|>\n")
+    assert tokenizer.decode(tokens[start:]) == "The capital of Spain is Madrid.<|end|>"
+
+
+def test_a_source_without_a_chat_template_reads_the_words_alone(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    """A base model was never taught how a conversation looks."""
+    shutil.copytree(checkpoint, tmp_path / "base")
+    (tmp_path / "base" / "chat_template.jinja").unlink()
+    (tmp_path / "notes").mkdir()
+
+    texts = (asked("Count to ten."),)
+    source.read(source.Request(weights=tmp_path / "base", texts=texts, into=tmp_path / "notes"))
+
+    [(tokens, start)] = notes_of(tmp_path / "notes")
+    assert 0 < start < len(tokens)
+    assert not set(range(6)) & set(tokens[:start].tolist())  # no special token
+
+
+def test_logits_that_are_not_numbers_leave_no_figure(
+    built: Path, reading: Path, tmp_path: Path
+) -> None:
+    """A graph may load and run on damaged weights, and say nothing at all."""
+    shutil.copytree(built, tmp_path / "broken")
+    data = tmp_path / "broken" / "model.onnx.data"
+    data.write_bytes(b"\xff" * data.stat().st_size)
+
+    found = compared(tmp_path / "broken", reading)
+
+    assert found.broken > 0
+    assert found.kl_mean is found.top1_agreement is found.first_divergence_tokens is None
+
+
+def test_an_artifact_of_another_model_is_refused(
+    built: Path, checkpoint: Path, reading: Path, limits: Limits, tmp_path: Path
+) -> None:
+    """Its logits are of fewer tokens than its source has; the reason is one line."""
+    kept = notes.load(reading)
+    (tmp_path / "other").mkdir()
+    notes.write(tmp_path / "other", replace(kept, vocabulary=400))
+    stored = weights_of(checkpoint).stored.model_copy(update={"folder": tmp_path / "other"})
+
+    found = measure(
+        artifact_of(built), Reading(stored=stored, texts=1, tokens=1), workshop_of(limits)
+    )
+
+    assert found == (
+        "model.onnx: its logits are of 320 tokens, and its source has 400; "
+        "select an artifact of the same model"
+    )
+
+
+def test_a_tokenizer_of_another_model_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    """It gives tokens that the model does not have."""
+    shutil.copytree(checkpoint, tmp_path / "other")
+    path = tmp_path / "other" / "tokenizer.json"
+    known = json.loads(path.read_bytes())
+    known["model"]["vocab"] = {
+        token: number + (100 if number > 200 else 0)
+        for token, number in known["model"]["vocab"].items()
+    }
+    path.write_text(json.dumps(known), encoding="utf-8")
+
+    request = source.Request(weights=tmp_path / "other", texts=TEXTS, into=tmp_path)
+    with pytest.raises(SourceRefused, match=r"it gives token 3[2-9][0-9], and the model has 320"):
+        source.read(request)
+
+
+def test_the_general_texts_fit_any_context(checkpoint: Path, tmp_path: Path) -> None:
+    """Cut to it, so that the smallest model is measured on the same kinds as the largest."""
+    config = json.loads((checkpoint / "config.json").read_bytes())
+    shutil.copytree(checkpoint, tmp_path / "small")
+    small = json.dumps(config | {"max_position_embeddings": 64})
+    (tmp_path / "small" / "config.json").write_text(small, encoding="utf-8")
+
+    texts = load_texts(GENERAL)
+    source.read(source.Request(weights=tmp_path / "small", texts=texts, into=tmp_path))
+
+    lengths = notes.load_sequences(tmp_path).lengths
+    assert len(lengths) == len(texts)
+    assert lengths.max() == 64
+
+
+def notes_of(folder: Path) -> list[tuple[Any, int]]:
+    """Return the token ids of every text, and where the source's answer begins."""
+    sequences = notes.load_sequences(folder)
+    return list(zip(sequences, sequences.asked.tolist(), strict=True))
+
+
+def _answer_length(text: tuple[Any, int]) -> int:
+    return len(text[0]) - text[1]
+
+
+def _greedy(runtime: Runtime, prompt: Any, count: int) -> list[int]:
+    generator = runtime.generator(len(prompt) + count, min_length=0)
+    generator.append_tokens(prompt)
+    for _ in range(count):
+        if not generator.is_done():
+            generator.generate_next_token()
+    return [int(token) for token in generator.get_sequence(0)[len(prompt) :]]
+
+
+def _common(found: list[int], expected: Any) -> int:
+    pairs = zip(found, expected.tolist(), strict=False)
+    return next((at for at, (one, two) in enumerate(pairs) if one != two), len(expected))
