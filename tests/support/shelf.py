@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from dossiers import COMMIT, NAME, candidate
+from dossiers import NAME, candidate
+from findings import COMMIT
 
 from slipway import runs
 from slipway.tracking import KEY, Place, connect, experiment_id

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 from contenders import built
-from dossiers import COMMIT, weights
+from dossiers import weights
+from findings import COMMIT
 
 from slipway import changes, manifests
 from slipway.values import Artifact, Change, FileEntry, Manifest, Stored, Weights
