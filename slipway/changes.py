@@ -7,10 +7,11 @@ from slipway.values import Change, Manifest
 DIGITS = 12  # of a digest: enough to tell two apart
 
 
-def since(before: Manifest | None, after: Manifest) -> tuple[Change, ...]:
-    """Return what changed since a release that may be too old to have a manifest."""
-    if before is None:
-        return (Change(what="manifest", before=None, after="the first that is kept"),)
+def since(before: Manifest | None, after: Manifest | None) -> tuple[Change, ...]:
+    """Return what changed between releases of which one may be too old to have a manifest."""
+    if before is None or after is None:
+        sides = ("kept" if each else "none was kept yet" for each in (before, after))
+        return (Change(what="manifest", before=next(sides), after=next(sides)),)
     return between(before, after)
 
 

@@ -1,43 +1,16 @@
 """The adapter that reads back what releases put into their MLflow runs."""
 
 import json
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
-
-from pydantic import Field
 
 from slipway.errors import SourceMissing
 from slipway.report import figures_of
 from slipway.runs import CONTENDER, GATES, MANIFEST, PARENT, PREDICTIONS, REASONS, VERDICT
 from slipway.tracking import KEY, Place, connect
-from slipway.values import Figures, GateResult, Manifest, Value
-
-
-class Record(Value):
-    """What one run says of a release, or of one of its candidates.
-
-    Attributes:
-        name: What it is called here, such as ``version 3``.
-        run_id: The run.
-        variant: Name of the artifact.
-        verdict: What was decided of it, in a word; None where nothing was.
-        reasons: Why.
-        figures: What was measured.
-        gates: What its gates said; empty for a candidate, and for a release that is too old.
-        manifest: What it is made of; None for the same two.
-        answers: What its ONNX wrapper answered, by prompt.
-    """
-
-    name: str
-    run_id: str
-    variant: str
-    verdict: str | None
-    reasons: str
-    figures: Figures
-    gates: tuple[GateResult, ...] = ()
-    manifest: Manifest | None = None
-    answers: dict[str, str] = Field(default={})
+from slipway.values import GateResult, Manifest, Record
 
 
 def run_of(name: str, version: int, place: Place) -> str:
@@ -113,6 +86,7 @@ def contenders(run_id: str, place: Place) -> tuple[Record, ...]:
 
 
 def _client(place: Place) -> Any:
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     connect(place)
     from mlflow import MlflowClient
 

@@ -18,11 +18,15 @@ STATES: dict[State, str] = {
 GATE_STATES = {"pass": "✅ kept", "fail": "❌ broken", "inconclusive": "❔ in doubt"}
 COLUMNS: dict[Metric, str] = {
     "size_bytes": "Size",
-    "kl_mean": "KL divergence",
-    "top1_agreement": "Same token",
-    "perplexity_ratio": "Perplexity ratio",
-    "decode_tokens_per_second": "Writes",
+    "kl_mean": "KL",
+    "top1_agreement": "Top-1",
+    "perplexity_ratio": "Perplexity",
+    "decode_tokens_per_second": "Speed",
 }
+LEGEND = (
+    "KL: divergence from the source in nats per token. Top-1: how often both find the same token "
+    "likeliest. Perplexity: that of the candidate over that of the source. Intervals hold 95 %."
+)
 REASON_CHARACTERS = 200
 
 
@@ -30,7 +34,7 @@ def candidates_table(choice: Choice) -> str:
     """Return every candidate with its figures and what decided about it."""
     head = ("Candidate", "Verdict", *COLUMNS.values(), "Build")
     rows = (_candidate_row(contender, choice) for contender in choice.contenders)
-    return table(head, rows)
+    return f"{table(head, rows)}\n\n{LEGEND}"
 
 
 def gates_table(gates: Sequence[GateResult]) -> str:
@@ -74,9 +78,9 @@ def _candidate_row(contender: Contender, choice: Choice) -> tuple[str, ...]:
     name = plain(trial.variant)
     mark = STATES[state] if state != "chosen" or contender.passes else "⚠️ chosen"
     verdict = f"{mark}: {plain(reason, REASON_CHARACTERS)}"
-    figures = (units.figure(metric, found.get(metric)) for metric in COLUMNS)
+    figures = (units.brief(metric, found.get(metric)) for metric in COLUMNS)
     artifact = trial.attempt.artifact
-    build = units.duration(artifact.build_seconds) if artifact else units.NOT_MEASURED
+    build = units.duration(artifact.build_seconds) if artifact else units.ABSENT
     return (f"**{name}**" if state == "chosen" else name, verdict, *figures, build)
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from slipway.report import units
 from slipway.report.prose import plain, table
 from slipway.values import Change, Regression
 
 MOST_CHANGES, MOST_REGRESSIONS = 30, 12
-ABSENT = "—"
 
 
 def changes_table(changes: Sequence[Change]) -> str:
@@ -34,4 +34,4 @@ def regressions_table(regressions: Sequence[Regression]) -> str:
 
 
 def _side(text: str | None) -> str:
-    return ABSENT if text is None else plain(text)
+    return units.ABSENT if text is None else plain(text)

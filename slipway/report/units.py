@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from slipway.values import Estimate, Metric
 
-NOT_MEASURED = "not measured"
+NOT_MEASURED, ABSENT = "not measured", "—"
 
 #: Every figure by the name that people know it by.
 TITLES: dict[Metric, str] = {
@@ -89,6 +89,18 @@ def figure(metric: Metric, estimate: Estimate | None) -> str:
         return NOT_MEASURED
     value, low, high = map(write, (estimate.value, estimate.low, estimate.high))
     return value if low == high else f"{value} ({low} to {high})"
+
+
+def brief(metric: Metric, estimate: Estimate | None) -> str:
+    """Write a figure for a narrow column: only the KL divergence, which decides, has room for more.
+
+    Args:
+        metric: Which figure.
+        estimate: The figure; None becomes a dash.
+    """
+    if estimate is None:
+        return ABSENT
+    return figure(metric, estimate if metric == "kl_mean" else Estimate.exact(estimate.value))
 
 
 def _whole(value: float) -> str:

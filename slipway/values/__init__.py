@@ -55,6 +55,7 @@ from slipway.values.figures import (
     Speed,
 )
 from slipway.values.manifests import Manifest
+from slipway.values.records import Comparison, Differing, Record, Step, Trend
 from slipway.values.sources import (
     FileEntry,
     FolderSource,
@@ -81,8 +82,10 @@ __all__ = [
     "Change",
     "Check",
     "Choice",
+    "Comparison",
     "Contender",
     "Contract",
+    "Differing",
     "Dossier",
     "Entry",
     "Estimate",
@@ -113,6 +116,7 @@ __all__ = [
     "Quantization",
     "QuantizeRecipe",
     "Recipe",
+    "Record",
     "Regression",
     "Release",
     "Rendering",
@@ -123,8 +127,10 @@ __all__ = [
     "SmokeReport",
     "Source",
     "Speed",
+    "Step",
     "Stored",
     "Target",
+    "Trend",
     "Trial",
     "Value",
     "Variant",

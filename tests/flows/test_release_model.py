@@ -47,7 +47,8 @@ def test_the_reports_are_where_people_look(released: tuple[Yard, Release]) -> No
     client = yard.registry().client
     run = client.get_run(outcome.candidate.run_id)
     files = {file.path for file in client.list_artifacts(outcome.candidate.run_id)}
-    assert {"report.md", "picture.png", "predictions.json"} <= files
+    assert {"report.md", "picture.png", "predictions.json", "manifest.json"} <= files
+    assert run.data.metrics["kl_mean"] >= 0
     assert run.data.metrics["onnx.tokens_per_second"] > 0
     assert "tiny-phi3" in client.get_model_version("tiny", "1").description
 

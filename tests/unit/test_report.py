@@ -3,9 +3,6 @@
 from contenders import choice
 from dossiers import (
     ANSWERS,
-    COMMIT,
-    ENDED,
-    LOOP,
     artifact,
     asked,
     dossier,
@@ -16,6 +13,7 @@ from dossiers import (
     unasked,
     weights,
 )
+from findings import COMMIT, ENDED, LOOP
 
 from slipway.report import description, markdown
 from slipway.values import FolderSource, Prediction

@@ -20,12 +20,13 @@ def test_every_candidate_has_its_row_with_the_figure_that_decided() -> None:
 
     assert row(text, "⛔ refused") == (
         "| cpu-int4-rtn-block-32-acc-level-4 | ⛔ refused: kl\\_mean 0.57 (0.531 to 0.612), at "
-        "most 0.15 | 98.2 MB | 0.57 (0.531 to 0.612) | 66 % (64.8 % to 67.2 %) | 2.000 (1.960 to "
-        "2.040) | 61.2 tokens/s | 41 s |"
+        "most 0.15 | 98.2 MB | 0.57 (0.531 to 0.612) | 66 % | 2.000 | 61.2 tokens/s | 41 s |"
     )
     assert "❔ in doubt: kl\\_mean 0.148 (0.139 to 0.158)" in row(text, "lm\\_head-int8 |")
     assert row(text, "✅ chosen").startswith(f"| **{CHOSEN}** | ✅ chosen: {REASON} | 137 MB |")
-    assert "| ⛔ not built: prepare was ended for memory at 6.0 GB | not" in row(text, "k\\_quant")
+    assert "| ⛔ not built: prepare was ended for memory at 6.0 GB | — | — |" in row(
+        text, "k\\_quant"
+    )
 
 
 def test_a_chosen_candidate_that_breaks_a_gate_is_not_praised() -> None:
