@@ -84,5 +84,6 @@ def _show(found: plan.Plan) -> None:
 
 def _recipe(entry: Entry) -> str:
     if isinstance(entry.recipe, QuantizeRecipe):
-        return " or ".join(choice.variant for choice in entry.recipe.candidates)
+        names = [choice.precision for choice in entry.recipe.candidates]
+        return f"{entry.recipe.prefer} of {', '.join(names)}" if len(names) > 1 else names[0]
     return f"{entry.recipe.target} {entry.recipe.precision} of {entry.recipe.repo}"

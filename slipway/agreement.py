@@ -16,10 +16,13 @@ BROKEN = (
     "\N{REPLACEMENT CHARACTER}"  # one library writes it for half a character, the other nothing
 )
 
-#: Ends that differ in more than this share of the comparable answers are no accident of rounding.
-MOST_OTHER_ENDS = 0.5
+#: Fewer ends at other places than this, or no more than this share of all, may come of rounding:
+#: SmolLM2 135M in int4 moved the only end that could be compared.
+LEAST_OTHER_ENDS, MOST_OTHER_ENDS = 3, 0.5
 
 #: Least share of the reference's text before the first difference, as a mean over the prompts.
+#: Measured with SmolLM2 135M on the 17 general prompts: 100 % in fp32, 73 % in int8, and 19 % in
+#: a naive int4 that drifts into repetition.
 LEAST_AGREEMENT = {"fp32": 0.9, "fp16": 0.5, "int8": 0.5, "int4": 0.5}
 
 
@@ -107,12 +110,13 @@ def same_ends(compared: tuple[Pair, ...]) -> Check:
     ends = [pair for pair in agreeing if pair.ends_early or not pair.transformers.limited]
     late = sum(pair.goes_on for pair in ends)
     early = sum(pair.ends_early for pair in ends)
-    accident = not ends or 0 < late + early <= MOST_OTHER_ENDS * len(ends)
+    few = late + early <= max(LEAST_OTHER_ENDS - 1, MOST_OTHER_ENDS * len(ends))
+    holds = bool(ends) and not late + early
     seen = f"of {len(ends)} ends, onnx goes on after {late} and comes early to {early}"
     return Check(
         name="an answer that ends in one wrapper ends in the other",
-        severity="warning" if accident else "critical",
-        passed=late + early == 0 if ends else None,
+        severity="warning" if few and not holds else "critical",
+        passed=holds if ends else None,
         failing=tuple(pair.prompt_id for pair in ends if pair.goes_on or pair.ends_early),
         observed=seen if ends else "no end to compare",
     )

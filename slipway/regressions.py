@@ -13,7 +13,9 @@ from slipway.values import Check, Prompt, Regression, WrapperReport
 NAME = "answers everything that the champion answers"
 
 #: Rounding turns an answer now and then: one, or up to this share of the prompts, is shown only.
-ACCIDENTAL_SHARE = 0.1
+#: Measured with SmolLM2 135M on 17 prompts: int8 loses one that fp32 knew, but fp32, which is the
+#: source's equal, loses two that int8 knew.
+ACCIDENTAL_SHARE = 0.2
 
 #: Facts that say more of the machine in that minute than of the answer; gates weigh the speed.
 TIMED = frozenset({"latency_ms"})
@@ -57,9 +59,10 @@ def weigh(
 ) -> tuple[Check, ...]:
     """Turn regressions into a check.
 
-    One regression, or a few of many prompts, is a ``warning``: the smallest models turn an answer
-    when their weights are rounded in another way, and a gate that refuses that refuses every
-    change. More is ``critical``.
+    One regression, or few of many prompts, is a ``warning``: the smallest models turn an answer
+    when their weights are rounded in another way, for the better and for the worse, and a limit
+    that refuses that refuses every change. More is ``critical``: a fault that is not rounding, such
+    as another template, spoils most answers.
 
     Args:
         champion: The smoke test of the version that serves; None if there is none.

@@ -98,8 +98,7 @@ def time_once(request: Request) -> Timing:
 
 
 def _timed(artifact: Artifact, workshop: Workshop) -> child.Outcome[Timing]:
-    request, step = Request(artifact=artifact), f"time {artifact.variant}"
-    return child.call(time_once, request, workshop.limits, step=step)
+    return child.call(time_once, Request(artifact=artifact), workshop.limits, step="time")
 
 
 def _prompt(runtime: Runtime, tokens: int) -> NDArray[np.int32]:

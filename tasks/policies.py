@@ -15,7 +15,7 @@ from prefect.context import TaskRunContext
 from slipway import store
 from slipway.errors import SlipwayError, StoreDamaged
 from slipway.fidelity import load_texts, texts_digest
-from slipway.keys import RECIPES, artifact_key, digest, weights_key
+from slipway.keys import RECIPES, digest, weights_key
 from slipway.settings import Settings, toolchain
 from slipway.values import Artifact, Attempt, Entry, Revision, Trial, Weights
 
@@ -43,8 +43,15 @@ def by_revision(_context: TaskRunContext, inputs: dict[str, Any]) -> str:
 def by_recipe(_context: TaskRunContext, inputs: dict[str, Any]) -> str:
     """Name an artifact by the weights, the recipe and the tools."""
     weights: Weights = inputs["weights"]
-    base = artifact_key(weights.stored.key, weights.revision, None, toolchain())
-    return f"{base}-{digest(inputs['recipe'].model_dump(mode='json'))[:16]}"
+    published = weights.revision.published
+    identity = [
+        RECIPES["artifact"],
+        weights.stored.key,
+        published and published.model_dump(mode="json"),
+        inputs["recipe"].model_dump(mode="json"),
+        toolchain(),
+    ]
+    return f"attempts-{digest(identity)[:32]}"
 
 
 def by_candidates(_context: TaskRunContext, inputs: dict[str, Any]) -> str:

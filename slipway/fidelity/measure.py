@@ -4,8 +4,10 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 from slipway import child, keys
-from slipway.errors import SlipwayError
+from slipway.errors import MachineTooSmall, SlipwayError
 from slipway.fidelity import artifact as artifacts
 from slipway.fidelity import notes, source
 from slipway.fidelity.texts import Text, texts_digest
@@ -13,6 +15,9 @@ from slipway.progress import Progress
 from slipway.runtime import unmeasurable
 from slipway.steps import Workshop
 from slipway.values import Artifact, Fidelity, Stored, Value, Weights
+
+#: Of a source in float32, with what a pass over a text takes besides.
+_BYTES_PER_PARAMETER = 4.5
 
 
 class Reading(Value):
@@ -33,11 +38,13 @@ def read_source(weights: Weights, texts: tuple[Text, ...], workshop: Workshop) -
     """Return what the source says of the texts, read unless the store has it.
 
     Raises:
+        MachineTooSmall: If the source does not fit into memory in float32.
         SourceRefused: If the source's tokenizer or weights cannot be used.
         StepFailed: If the pass crashed, hung or was ended for memory.
     """
 
     def fill(into: Path) -> None:
+        _require_memory(weights, workshop.limits)
         request = source.Request(weights=weights.stored.folder, texts=texts, into=into)
         listen = reader(workshop.progress)
         child.call(source.read, request, workshop.limits, step="read source", on_line=listen)
@@ -57,12 +64,19 @@ def measure(artifact: Artifact, reading: Reading, workshop: Workshop) -> Fidelit
     request = artifacts.Request(artifact=artifact.stored.folder, reading=reading.stored.folder)
     listen = reader(workshop.progress)
     try:
-        step = f"compare {artifact.variant}"
-        return child.call(
-            artifacts.compare, request, workshop.limits, step=step, on_line=listen
-        ).value
+        outcome = child.call(
+            artifacts.compare, request, workshop.limits, step="compare", on_line=listen
+        )
     except SlipwayError as error:
         return str(error)
+    return outcome.value
+
+
+def _require_memory(weights: Weights, limits: child.Limits) -> None:
+    needed_bytes = int(weights.parameters * _BYTES_PER_PARAMETER)
+    free_bytes = limits.memory_bytes or psutil.virtual_memory().available
+    if needed_bytes > free_bytes:
+        raise MachineTooSmall("reading the source", "memory", needed_bytes, free_bytes)
 
 
 def reader(progress: Progress) -> Callable[[str], None]:

@@ -40,18 +40,17 @@ def read(request: Request) -> None:
         SourceRefused: If its tokenizer is not its own, or its logits are not finite.
     """
     source = _Source(request.weights)
-    texts, passes = [], []
-    for place, text in enumerate(request.texts, start=1):
-        asked = source.encode(text)
-        token_ids = np.append(asked, source.answer(asked)) if text.messages else asked
-        texts.append((text.group, asked, token_ids))
-        passes += list(source.passes(token_ids))
+    asked = [source.encode(text) for text in request.texts]
+    token_ids = source.answered(asked, request.texts)
+    passes = []
+    for place, each in enumerate(token_ids, start=1):
+        passes += list(source.passes(each))
         print(f"read {place} of {len(request.texts)} texts", flush=True)  # noqa: T201
     sequences = Sequences(
-        token_ids=np.concatenate([token_ids for _, _, token_ids in texts]).astype(np.int32),
-        lengths=np.array([len(token_ids) for _, _, token_ids in texts], np.int32),
-        asked=np.array([len(asked) for _, asked, _ in texts], np.int32),
-        groups=np.array([group for group, _, _ in texts]),
+        token_ids=np.concatenate(token_ids),
+        lengths=np.array([len(each) for each in token_ids], np.int32),
+        asked=np.array([len(each) for each in asked], np.int32),
+        groups=np.array([text.group for text in request.texts]),
     )
     kept = notes.join(part for part, _ in passes)
     if not kept.finite.all():
@@ -104,23 +103,39 @@ class _Source:
         )
         return list(rendered["input_ids"])
 
-    def answer(self, asked: Ints) -> Ints:
-        """Return the tokens that greedy decoding adds, the one that ends an answer included."""
+    def answered(self, asked: list[Ints], texts: tuple[Text, ...]) -> list[Ints]:
+        """Return the token ids of every text, those of a conversation with the answer to it."""
+        pairs = list(zip(asked, texts, strict=True))
+        answers = iter(self._answers([token_ids for token_ids, text in pairs if text.messages]))
+        return [
+            np.append(token_ids, next(answers)) if text.messages else token_ids
+            for token_ids, text in pairs
+        ]
+
+    def _answers(self, asked: list[Ints]) -> list[Ints]:
+        """Return what greedy decoding adds to each, with the token that ends an answer.
+
+        All are decoded side by side, which takes hardly longer than one.
+        """
         import torch
         from transformers import GenerationConfig
 
+        if not asked:
+            return []
         # Not the model's own configuration, which may sample, or punish repetition
+        ends = self._model.generation_config.eos_token_id
         greedy = GenerationConfig(
-            max_new_tokens=_ANSWER,
-            do_sample=False,
-            eos_token_id=self._model.generation_config.eos_token_id,
-            pad_token_id=0,
+            max_new_tokens=_ANSWER, do_sample=False, eos_token_id=ends, pad_token_id=0
         )
-        prompt = torch.tensor(asked[None].astype(np.int64))
+        width = max(map(len, asked))
+        prompts, mask = (np.zeros((len(asked), width), np.int64) for _ in range(2))
+        for row, token_ids in enumerate(asked):
+            prompts[row, width - len(token_ids) :] = token_ids
+            mask[row, width - len(token_ids) :] = 1
         given = self._model.generate(
-            prompt, attention_mask=torch.ones_like(prompt), generation_config=greedy
+            torch.tensor(prompts), attention_mask=torch.tensor(mask), generation_config=greedy
         )
-        return given[0, len(asked) :].numpy().astype(np.int32)  # type: ignore[no-any-return]
+        return [_until(row, ends) for row in given[:, width:].numpy().astype(np.int32)]
 
     def passes(self, token_ids: Ints) -> Iterator[tuple[Notes, Ints]]:
         """Yield the notes and the likeliest tokens of one pass, some rows at a time."""
@@ -138,3 +153,9 @@ class _Source:
         with torch.inference_mode():
             given = self._model(torch.tensor(token_ids[None].astype(np.int64)), use_cache=False)
         return given.logits[0, :, : self.vocabulary]
+
+
+def _until(token_ids: Ints, ends: int | list[int] | None) -> Ints:
+    """Return the tokens up to the first that ends an answer; what follows it is padding."""
+    found = np.flatnonzero(np.isin(token_ids, [] if ends is None else ends))
+    return token_ids[: found[0] + 1] if len(found) else token_ids

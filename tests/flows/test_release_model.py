@@ -95,7 +95,7 @@ def test_a_candidate_below_a_gate_is_kept_and_leaves_the_registry(yard: Yard) ->
     """The champion stays, nothing new is registered, and the verdict names the limit."""
     release()
     before = yard.versions()
-    yard.edit('suite = "brief"', 'suite = "brief"\ngates = { tokens_per_second = { min = 1e9 } }')
+    yard.limit("tokens_per_second = { min = 1e9 }")
 
     outcome = release()
 
@@ -117,7 +117,7 @@ def test_files_that_vanished_from_the_store_are_made_again(yard: Yard) -> None:
     """Prefect's cached result still names them; the line looks before it believes."""
     release()
     shutil.rmtree(yard.home / "store")
-    yard.edit('suite = "brief"', 'suite = "brief"\ngates = { answered_prompts = { min = 3 } }')
+    yard.limit("answered_prompts = { min = 3 }")
 
     outcome = release()
 

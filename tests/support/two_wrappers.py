@@ -42,29 +42,36 @@ class Errand(Value):
 
 
 def ask_all(errand: Errand) -> dict[str, Answers]:
-    """Return the answers of every subject."""
-    return {name: ask(name, subject, errand) for name, subject in errand.subjects.items()}
+    """Log every subject, and return its answers."""
+    return {
+        name: smoke.ask(
+            smoke.AskRequest(place=errand.place, wrapper=wrapper, prompts=errand.prompts)
+        )
+        for name, wrapper in register_all(errand).items()
+    }
 
 
-def ask(name: str, subject: Subject, errand: Errand) -> Answers:
-    """Log and register one subject, and ask it."""
+def register_all(errand: Errand) -> dict[str, LoggedWrapper]:
+    """Log every subject; what precedes a colon in its name is the registered model."""
     import mlflow
 
     connect(errand.place)
-    experiment = experiment_id("parity", errand.place)
-    mlflow.set_experiment(experiment_id=experiment)
+    mlflow.set_experiment(experiment_id=experiment_id("parity", errand.place))
+    return {name: _register(name.partition(":")[0], each) for name, each in errand.subjects.items()}
+
+
+def _register(name: str, subject: Subject) -> LoggedWrapper:
+    import mlflow
+
     info = _log_onnx(subject) if subject.kind == "onnx" else _log_transformers(subject)
-    mlflow.register_model(info.model_uri, name)
-    wrapper = LoggedWrapper(
+    return LoggedWrapper(
         kind="onnx" if subject.kind == "onnx" else "transformers",
         contract=subject.contract,
         model_id=info.model_id,
         name=name,
-        version=1,
+        version=int(mlflow.register_model(info.model_uri, name).version),
         size_bytes=1,
     )
-    request = smoke.AskRequest(place=errand.place, wrapper=wrapper, prompts=errand.prompts)
-    return smoke.ask(request)
 
 
 def _log_onnx(subject: Subject) -> Any:

@@ -112,19 +112,24 @@ def test_another_end_is_told_from_another_answer(
 
 
 @pytest.mark.parametrize(
-    ("others", "passed", "severity"),
-    [(0, True, "critical"), (1, False, "warning"), (2, False, "warning"), (3, False, "critical")],
+    ("others", "ends", "passed", "severity"),
+    [
+        pytest.param(0, 4, True, "critical", id="none"),
+        pytest.param(2, 2, False, "warning", id="all, but few"),
+        pytest.param(3, 6, False, "warning", id="half"),
+        pytest.param(3, 5, False, "critical", id="most"),
+    ],
 )
 def test_most_ends_at_other_places_are_no_accident(
-    others: int, *, passed: bool, severity: str
+    others: int, ends: int, *, passed: bool, severity: str
 ) -> None:
     """Rounded weights may move an end now and then; a token that is not seen moves them all."""
     other, equal = pair(onnx(LONG), reference(LONG[:16])), pair(onnx(LONG), reference(LONG))
-    check = same_ends((*[other] * others, *[equal] * (4 - others)))
+    check = same_ends((*[other] * others, *[equal] * (ends - others)))
 
     assert (check.passed, check.severity) == (passed, severity)
     assert check.failing == ("ferry",) * others
-    assert check.observed == f"of 4 ends, onnx goes on after {others} and comes early to 0"
+    assert check.observed == f"of {ends} ends, onnx goes on after {others} and comes early to 0"
 
 
 def test_without_an_end_nothing_is_said_and_nothing_refused() -> None:

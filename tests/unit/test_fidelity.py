@@ -12,7 +12,7 @@ from measured import artifact_of, weights_of, workshop_of
 from tiny_phi3 import CONTEXT_LENGTH, CONVERSATIONS, build_onnx
 
 from slipway.child import Limits
-from slipway.errors import SourceRefused
+from slipway.errors import MachineTooSmall, SourceRefused
 from slipway.fidelity import (
     Reading,
     Text,
@@ -77,7 +77,7 @@ def test_a_source_is_read_once_and_any_artifact_is_compared_with_it(
     found = measure(artifact_of(int4, "cpu-int4-rtn-block-32"), first, workshop)
 
     logs = [log.name.partition("-2")[0] for log in limits.logs.iterdir()]
-    assert sorted(logs) == ["compare-cpu-int4-rtn-block-32", "read-source"]
+    assert sorted(logs) == ["compare", "read-source"]
     assert first == again
     assert isinstance(found, Fidelity)
     assert (first.texts, first.tokens) == (len(TEXTS), found.tokens)
@@ -103,6 +103,18 @@ def test_other_texts_tools_or_weights_are_another_reading(checkpoint: Path) -> N
 
     assert len(set(keys)) == len(keys)
     assert reading_key(weights, "a", tools | {"mlflow": "2"}) == keys[0]
+
+
+def test_a_source_that_does_not_fit_into_memory_is_not_begun(
+    checkpoint: Path, limits: Limits
+) -> None:
+    """It is known beforehand, and no process is started for it."""
+    workshop = workshop_of(replace(limits, memory_bytes=400_000))
+
+    with pytest.raises(MachineTooSmall, match="reading the source needs 0"):
+        read_source(weights_of(checkpoint), TEXTS, workshop)
+
+    assert not limits.logs.exists()
 
 
 def test_an_fp32_build_is_its_source(built: Path, reading: Path) -> None:
