@@ -31,6 +31,9 @@ _COMMANDS = {
         "commands.compare:compare",
         "Show two versions side by side, or the candidates of the last release.",
     ),
+    "history": ("commands.people:history", "Show who was champion when, by whom, and why."),
+    "rollback": ("commands.people:rollback", "Let the champion of before serve again."),
+    "approve": ("commands.people:approve", "Approve or reject a candidate that waits."),
     "predict": ("commands.status:predict", "Ask the version that serves."),
     "ui": ("commands.ui:ui", "Open the Prefect and MLflow UIs on loopback."),
 }

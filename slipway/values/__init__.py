@@ -55,6 +55,7 @@ from slipway.values.figures import (
     Speed,
 )
 from slipway.values.manifests import Manifest
+from slipway.values.moves import Cause, Decision, Goal, Move, MoveKind, Refusal, Reign
 from slipway.values.records import Comparison, Differing, Record, Step, Trend
 from slipway.values.sources import (
     FileEntry,
@@ -78,6 +79,7 @@ __all__ = [
     "Artifact",
     "Attempt",
     "Candidate",
+    "Cause",
     "Champion",
     "Change",
     "Check",
@@ -85,6 +87,7 @@ __all__ = [
     "Comparison",
     "Contender",
     "Contract",
+    "Decision",
     "Differing",
     "Dossier",
     "Entry",
@@ -96,6 +99,7 @@ __all__ = [
     "GateResult",
     "GateState",
     "Gates",
+    "Goal",
     "HubSource",
     "Inconclusive",
     "Judgement",
@@ -105,6 +109,8 @@ __all__ = [
     "Manifest",
     "Message",
     "Metric",
+    "Move",
+    "MoveKind",
     "Override",
     "PackageSource",
     "Precision",
@@ -117,7 +123,9 @@ __all__ = [
     "QuantizeRecipe",
     "Recipe",
     "Record",
+    "Refusal",
     "Regression",
+    "Reign",
     "Release",
     "Rendering",
     "Revision",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from dossiers import ANSWERS, NAME, asked, dossier, promoted
 from mlflow import MlflowClient
-from shelf import CATALOGUE, manifest, place, published, register
+from published_runs import CATALOGUE, manifest, place, published, register
 
 from commands.main import run
 from slipway import comparison

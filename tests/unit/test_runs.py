@@ -8,7 +8,7 @@ import pytest
 from contenders import CHOSEN, DOUBTFUL, NOT_BUILT, QUANTIZATIONS, REFUSED, UNBUILT
 from dossiers import NAME, promoted, regressed
 from mlflow import MlflowClient
-from shelf import at, manifest, open_run, place, published, register
+from published_runs import at, manifest, open_run, place, published, register
 
 from slipway import records, report, runs
 from slipway.errors import SourceMissing
