@@ -8,7 +8,7 @@ from prefect.cache_policies import NO_CACHE
 
 from slipway import catalogue, lookout, tracking, watching
 from slipway.settings import Settings
-from slipway.values import Seen, Sighting, Standing
+from slipway.values import Promote, Seen, Sighting, Standing
 from tasks.dispatch import attempts_of
 from tasks.edge import place, registry
 from tasks.entries import entry_of, key_of
@@ -72,9 +72,16 @@ def note(looks: Sequence[Seen | Sighting], sightings: Sequence[Sighting]) -> Non
 
 def _weighed(seen: Seen) -> Sighting:
     key = key_of(entry_of(seen.model), seen.now.revision)
-    released = registry().released(seen.model, key) is not None
-    standing = Standing(released=released, attempts=() if released else attempts_of(key))
-    return watching.decide(seen, key, standing)
+    return watching.decide(seen, key, _standing(seen.model, key))
+
+
+def _standing(model: str, key: str) -> Standing:
+    release = registry().released(model, key)
+    if release is None:
+        return Standing(attempts=attempts_of(key))
+    if not isinstance(release.verdict, Promote):
+        return Standing(released=True, quarantined="; ".join(release.verdict.reasons))
+    return Standing(released=True)
 
 
 def _row(sighting: Sighting) -> dict[str, str]:
