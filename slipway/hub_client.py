@@ -12,7 +12,7 @@ from slipway.errors import ScanPending, SourceMissing, SourceRefused, Unreachabl
 from slipway.values import Scan
 
 #: Longest silence of the Hub; the client itself would wait for ever.
-ANSWER_SECONDS = 30.0
+ANSWER_SECONDS = 15.0
 
 
 class Place(NamedTuple):

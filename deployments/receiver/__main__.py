@@ -10,6 +10,9 @@ from deployments.receiver.app import create_app
 from deployments.receiver.settings import ReceiverSettings
 from slipway.errors import SlipwayError
 
+#: At the same time; each may hold a body in memory.
+_MOST_CALLERS = 200
+
 
 def main() -> int:
     """Serve until stopped; return the exit code."""
@@ -24,7 +27,14 @@ def main() -> int:
     except SlipwayError as error:
         sys.stderr.write(f"receiver: {error}\n")
         return error.exit_code
-    uvicorn.run(app, host=asked.host, port=asked.port, access_log=False, log_config=None)
+    uvicorn.run(
+        app,
+        host=asked.host,
+        port=asked.port,
+        access_log=False,
+        log_config=None,
+        limit_concurrency=_MOST_CALLERS,
+    )
     return 0
 
 

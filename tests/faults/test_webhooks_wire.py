@@ -85,7 +85,7 @@ def explored(
     statuses: set[int] = set()
 
     @settings(
-        max_examples=25,
+        max_examples=15,
         deadline=None,
         phases=[Phase.generate],
         suppress_health_check=[*HealthCheck],

@@ -1,15 +1,22 @@
 """The watch, against a real Hub on loopback, a real registry and a real Prefect server."""
 
+import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 
 import pytest
-from harbour import Harbour
+from harbour import Harbour, opened
 
 from slipway.errors import SourceMissing
 from slipway.hub_server import Security, error_status
 
-pytest_plugins = ["harbour"]
+
+@pytest.fixture(scope="module")
+def harbour(tmp_path_factory: pytest.TempPathFactory, prefect_backend: None) -> Iterator[Harbour]:
+    """Give the tests of this module one place, in which each follows models of its own."""
+    with opened(tmp_path_factory.mktemp("harbour")) as place:
+        yield place
 
 
 def test_a_commit_of_weights_starts_exactly_one_release(harbour: Harbour) -> None:
@@ -161,8 +168,6 @@ def test_a_deployment_that_is_not_there_is_named(
 
 def _table() -> list[dict[str, str]]:
     """Return the rows of the newest table."""
-    import json
-
     from prefect.artifacts import Artifact
 
     found = Artifact.get("sources-seen")

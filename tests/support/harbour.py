@@ -112,20 +112,19 @@ class Harbour:
         return dict(json.loads(mlflow.get_experiment_by_name(name).tags["slipway.watched"]))
 
 
-@pytest.fixture(scope="module")
-def harbour(tmp_path_factory: pytest.TempPathFactory, prefect_backend: None) -> Iterator[Harbour]:
-    """Give the tests of a module one place, in which each follows models of its own."""
-    folder = tmp_path_factory.mktemp("harbour")
+@contextmanager
+def opened(folder: Path) -> Iterator[Harbour]:
+    """Open a harbour with one model, to which Slipway's settings point."""
     hub = LocalHub(folder / "hub")
-    with pytest.MonkeyPatch.context() as patch, hub.serve() as running, _settings(folder, patch):
+    with pytest.MonkeyPatch.context() as patch, hub.serve() as running:
+        _settle(folder, patch)
         place = Harbour(folder, hub, running)
         place.follow()
         _deploy()
         yield place
 
 
-@contextmanager
-def _settings(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[None]:
+def _settle(folder: Path, patch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 
     patch.setattr(constants, "HF_HUB_OFFLINE", False)
@@ -136,7 +135,6 @@ def _settings(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[None]:
     patch.setenv("SLIPWAY_CATALOGUE", str(folder / "catalogue.toml"))
     patch.setenv("SLIPWAY_EXPECTATIONS", str(PROJECT / "expectations"))
     patch.chdir(folder)
-    yield
 
 
 def _deploy() -> None:

@@ -1,13 +1,14 @@
 """Who sent a webhook, and what it is about: pure, and as the senders themselves write it."""
 
 import json
-import re
+from pathlib import Path
 from typing import Any
 
+import dossiers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from receiving import AFTER, pushed
+from receiving import AFTER, HUB_SECRET, pushed, receive
 
 from slipway import webhooks
 from slipway.hub_server import LocalHub, Webhook
@@ -91,8 +92,6 @@ def test_the_commit_of_the_branch_that_is_followed_is_passed_on() -> None:
     """Several refs may move in one push."""
     payload = pushed(after=AFTER)
     payload["updatedRefs"].insert(0, {"ref": "refs/pr/1", "oldSha": None, "newSha": "c" * 40})
-    import dossiers
-
     entry = dossiers.entry(source={"kind": "hub", "repo": "acme/tiny"})
 
     (notice,) = webhooks.source_changes(HubPayload.model_validate(payload), [entry])
@@ -100,10 +99,8 @@ def test_the_commit_of_the_branch_that_is_followed_is_passed_on() -> None:
     assert notice.payload == {"model": entry.name, "repo": "acme/tiny", "commit": AFTER}
 
 
-def test_a_source_that_is_on_no_hub_is_never_told_of(tmp_path: Any) -> None:
+def test_a_source_that_is_on_no_hub_is_never_told_of() -> None:
     """A package has the public name of the repository that it was made from."""
-    import dossiers
-
     source = {"kind": "package", "package": "p", "file": "m.gguf", "repo": "acme/tiny"}
 
     notices = webhooks.source_changes(
@@ -113,14 +110,17 @@ def test_a_source_that_is_on_no_hub_is_never_told_of(tmp_path: Any) -> None:
     assert notices == ()
 
 
-def test_the_local_hub_says_what_a_webhook_can_read(tmp_path: Any) -> None:
-    """A push tells both commits; nobody who listens is no trouble."""
-    hub = LocalHub(tmp_path)
-    hub.webhooks.append(Webhook("http://127.0.0.1:9/hooks/hub"))
+def test_a_push_to_the_local_hub_is_heard_with_its_commit(tmp_path: Path) -> None:
+    """By whoever is sent the secret; one who does not listen is no trouble."""
+    hub = LocalHub(tmp_path / "hub")
+    with receive(tmp_path) as receiver:
+        addresses = [
+            Webhook("http://127.0.0.1:9/hooks/hub"),
+            Webhook(f"{receiver.url}/hooks/hub"),
+            Webhook(f"{receiver.url}/hooks/hub", HUB_SECRET),
+        ]
+        hub.webhooks.extend(addresses)
 
-    commit = hub.push("acme/tiny", {"config.json": b"{}"})
+        commit = hub.push("acme/tiny", {"config.json": b"{}"})
 
-    payload = HubPayload.model_validate(pushed(after=commit))
-    assert re.fullmatch("[0-9a-f]{40}", commit)
-    assert payload.updatedRefs is not None
-    assert payload.updatedRefs[0].newSha == commit
+        assert [notice.payload["commit"] for notice in receiver.settled()] == [commit]
