@@ -68,6 +68,8 @@ def _judged(seen: Seen, standing: Standing) -> tuple[State, str]:
         return "quarantined", standing.quarantined
     if standing.refused is not None:
         return "refused", standing.refused
+    if standing.waiting:
+        return "waiting", "its release waits for a person's approval"
     if standing.released:
         return _released(seen)
     return _unreleased(seen, standing.attempts)

@@ -40,7 +40,7 @@ def dispatch(model: str, key: str, attempt: int, reason: str) -> str:
         model: Name of the entry.
         key: The release key that made this necessary.
         attempt: From 1; see ``watching.next_attempt``.
-        reason: Shown on the flow run as a tag.
+        reason: For the record; the flow run has it as a tag too.
 
     Raises:
         SourceMissing: If the deployment is not there.
@@ -48,7 +48,7 @@ def dispatch(model: str, key: str, attempt: int, reason: str) -> str:
     try:
         started = run_deployment(
             DEPLOYMENT,
-            parameters={"model": model},
+            parameters={"model": model, "reason": reason},
             idempotency_key=_idempotency_key(key, attempt),
             tags=["slipway", reason],
             timeout=0,

@@ -3,7 +3,7 @@
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from slipway import child, wrapping
+from slipway import child, keys, wrapping
 from slipway.settings import Settings, toolchain
 from slipway.values import Artifact, Candidate, Entry, Weights
 from tasks.edge import flow_run_url, limits, place, registry
@@ -27,6 +27,7 @@ def log(entry: Entry, key: str, weights: Weights, artifact: Artifact) -> Candida
         "slipway.repo": weights.revision.source.repo,
         "slipway.commit": weights.revision.commit,
         "slipway.variant": artifact.variant,
+        "slipway.digest": keys.manifest_digest(artifact.stored.files),
         "slipway.licence": weights.revision.licence or "",
         "slipway.flow_run": flow_run_url() or "",
     }

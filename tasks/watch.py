@@ -76,12 +76,14 @@ def _weighed(seen: Seen) -> Sighting:
 
 
 def _standing(model: str, key: str) -> Standing:
-    release = registry().released(model, key)
-    if release is None:
-        return Standing(attempts=attempts_of(key))
-    if not isinstance(release.verdict, Promote):
-        return Standing(released=True, quarantined="; ".join(release.verdict.reasons))
-    return Standing(released=True)
+    models = registry()
+    if release := models.released(model, key):
+        reasons = "; ".join(release.verdict.reasons)
+        quarantined = None if isinstance(release.verdict, Promote) else reasons
+        return Standing(released=True, waiting=release.waiting, quarantined=quarantined)
+    if refusal := models.refused(model, key):
+        return Standing(refused="; ".join(refusal.reasons))
+    return Standing(attempts=attempts_of(key))
 
 
 def _row(sighting: Sighting) -> dict[str, str]:

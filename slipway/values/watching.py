@@ -52,12 +52,14 @@ class Standing(Value):
 
     Attributes:
         released: Whether a release of it was finished.
+        waiting: Whether that release still waits for a person's approval.
         refused: Why it may not be released; None if nobody said so.
         quarantined: Why it was taken out of service; None if it was not.
         attempts: What became of the flow runs that were started for it, in any order.
     """
 
     released: bool = False
+    waiting: bool = False
     refused: str | None = None
     quarantined: str | None = None
     attempts: tuple[Attempt, ...] = ()

@@ -115,6 +115,33 @@ def test_a_release_that_ended_by_a_decision_is_not_started_again(
     assert len(harbour.runs(name)) == 1
 
 
+def test_what_a_gate_refused_is_not_started_again(harbour: Harbour) -> None:
+    """Whoever started that release: the registry knows why it was kept."""
+    name = harbour.follow()
+    (first,) = harbour.see(name)
+    assert first.key
+    harbour.record_refusal(name, first.key, "it loops")
+
+    (second,) = harbour.see(name)
+
+    assert (second.state, second.reason) == ("refused", "it loops")
+    assert len(harbour.runs(name)) == 1
+
+
+def test_what_was_quarantined_is_not_started_again(harbour: Harbour) -> None:
+    """It was rolled back; only new files, or a person, change that."""
+    name = harbour.follow()
+    (first,) = harbour.see(name)
+    assert first.key
+    harbour.record_release(name, first.key, **{"slipway.quarantined": "it leaked"})
+
+    (second,) = harbour.see(name)
+
+    assert second.state == "quarantined"
+    assert second.reason.startswith("quarantined: it leaked")
+    assert len(harbour.runs(name)) == 1
+
+
 def test_a_pending_scan_waits_for_the_next_look(harbour: Harbour) -> None:
     """Once the Hub has looked at the files, the release starts."""
     name = harbour.follow(security=Security(scans_done=False))

@@ -75,7 +75,7 @@ class Harbour:
                 flow_filter=FlowFilter(name=FlowFilterName(any_=["release-model"])), limit=200
             )
         return sorted(
-            (run for run in found if run.parameters == {"model": name}), key=lambda run: run.created
+            (run for run in found if run.parameters["model"] == name), key=lambda run: run.created
         )
 
     def end(self, run: Any, how: str) -> None:
@@ -86,7 +86,7 @@ class Harbour:
         with get_client(sync_client=True) as client:
             client.set_flow_run_state(run.id, State(type=StateType(how)), force=True)
 
-    def record_release(self, name: str, key: str) -> None:
+    def record_release(self, name: str, key: str, **tags: str) -> None:
         """Write into the registry what a finished release leaves there."""
         from tasks.edge import registry
 
@@ -103,7 +103,15 @@ class Harbour:
         client.create_registered_model(name)
         details = {"slipway.status": "released", "slipway.release": release.model_dump_json()}
         source = str(self.folder / "home" / "mlflow" / "artifacts")
-        client.create_model_version(name, source, tags={"slipway.key": key, **details})
+        client.create_model_version(name, source, tags={"slipway.key": key, **details, **tags})
+
+    def record_refusal(self, name: str, key: str, reason: str) -> None:
+        """Write into a run what a candidate that a gate kept leaves there."""
+        import mlflow
+
+        experiment = mlflow.get_experiment_by_name(name).experiment_id
+        verdict = {"slipway.verdict": "keep", "slipway.reasons": reason}
+        mlflow.MlflowClient().create_run(experiment, tags={"slipway.key": key, **verdict})
 
     def remembered(self, name: str) -> dict[str, Any]:
         """Return what MLflow remembers of the last look."""

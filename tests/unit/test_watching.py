@@ -58,6 +58,13 @@ def seen(now: Watched | None = None, before: Watched | None = None) -> Seen:
             id="pushed back to an old commit",
         ),
         pytest.param(
+            seen(),
+            Standing(released=True, waiting=True),
+            "waiting",
+            "a person's approval",
+            id="a person has to approve",
+        ),
+        pytest.param(
             seen(), Standing(refused="it loops"), "refused", "it loops", id="a gate said no"
         ),
         pytest.param(
