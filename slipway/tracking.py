@@ -4,11 +4,18 @@ import socket
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pydantic import ValidationError
+
 from slipway.errors import Unreachable
-from slipway.values import Value
+from slipway.values import Value, Watched
 
 #: Names of the tags by which releases are found again.
 KEY, WRAPPER = "slipway.key", "slipway.wrapper"
+
+#: Tag of a model's experiment that remembers what the last look at its source saw.
+WATCHED = "slipway.watched"
+
+_LONGEST_TAG = 5000  # characters; what every database behind MLflow takes
 
 
 class Place(Value):
@@ -50,6 +57,29 @@ def experiment_id(name: str, place: Place) -> str:
         return str(found.experiment_id)
     location = str(place.artifacts / name.replace("/", "-")) if place.artifacts else None
     return str(mlflow.create_experiment(name, artifact_location=location))
+
+
+def watched(model: str, place: Place) -> Watched | None:
+    """Return what the last look at the model's source saw; None if there was none."""
+    import mlflow
+
+    connect(place)
+    found = mlflow.get_experiment_by_name(model)
+    text = found.tags.get(WATCHED) if found else None
+    try:
+        return Watched.model_validate_json(text) if text else None
+    except ValidationError:  # of another release of this program, or a person's
+        return None
+
+
+def remember(model: str, seen: Watched, place: Place) -> None:
+    """Remember ``seen`` for the next look; what is too long is looked at anew each time."""
+    import mlflow
+
+    connect(place)
+    text = seen.model_dump_json()
+    if len(text) <= _LONGEST_TAG:
+        mlflow.MlflowClient().set_experiment_tag(experiment_id(model, place), WATCHED, text)
 
 
 def require_listener(uri: str) -> None:

@@ -56,6 +56,7 @@ from slipway.values.figures import (
 )
 from slipway.values.manifests import Manifest
 from slipway.values.moves import Cause, Decision, Goal, Move, MoveKind, Refusal, Reign
+from slipway.values.notices import Notice
 from slipway.values.records import Comparison, Differing, Record, Step, Trend
 from slipway.values.sources import (
     FileEntry,
@@ -71,6 +72,7 @@ from slipway.values.sources import (
 )
 from slipway.values.trials import Attempt, Choice, Contender, GateResult, GateState, Trial
 from slipway.values.variants import Target, Variant, VariantPrecision
+from slipway.values.watching import AttemptState, Seen, Sighting, Standing, Watched
 
 __all__ = [
     "HIGHER_IS_BETTER",
@@ -78,6 +80,7 @@ __all__ = [
     "Answers",
     "Artifact",
     "Attempt",
+    "AttemptState",
     "Candidate",
     "Cause",
     "Champion",
@@ -111,6 +114,7 @@ __all__ = [
     "Metric",
     "Move",
     "MoveKind",
+    "Notice",
     "Override",
     "PackageSource",
     "Precision",
@@ -130,11 +134,14 @@ __all__ = [
     "Rendering",
     "Revision",
     "Scan",
+    "Seen",
     "SelectRecipe",
     "Severity",
+    "Sighting",
     "SmokeReport",
     "Source",
     "Speed",
+    "Standing",
     "Step",
     "Stored",
     "Target",
@@ -144,6 +151,7 @@ __all__ = [
     "Variant",
     "VariantPrecision",
     "Verdict",
+    "Watched",
     "Weights",
     "WrapperKind",
     "WrapperReport",

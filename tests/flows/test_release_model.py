@@ -40,6 +40,18 @@ def test_the_same_release_is_found_again_and_nothing_is_done(
     assert len(yard.registry().client.search_logged_models(["1"])) == 2
 
 
+def test_the_watch_knows_the_release_by_its_key(released: tuple[Yard, Release]) -> None:
+    """Both find the same key for the same source, so nothing is started."""
+    from flows.watch_sources import watch_sources
+
+    _, outcome = released
+
+    (sighting,) = watch_sources(["tiny"])
+
+    assert (sighting.state, sighting.key) == ("released", outcome.candidate.key)
+    assert sighting.commit == outcome.commit
+
+
 def test_the_reports_are_where_people_look(released: tuple[Yard, Release]) -> None:
     """The MLflow run has report, picture, answers and figures; the version has a description."""
     yard, outcome = released

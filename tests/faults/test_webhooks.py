@@ -1,0 +1,221 @@
+"""The receiver is open to anybody: what is wrong is refused, fast, and changes nothing."""
+
+import json
+import logging
+
+import pytest
+from receiving import (
+    AFTER,
+    HUB_SECRET,
+    MLFLOW_SECRET,
+    Receiver,
+    hub_headers,
+    mlflow_headers,
+    moved,
+    pushed,
+)
+
+from deployments.receiver.intake import LONGEST_BYTES
+
+GOOD = json.dumps(pushed(after=AFTER)).encode()
+ALIAS = json.dumps(moved()).encode()
+HUGE = json.dumps(pushed() | {"padding": "x" * LONGEST_BYTES}).encode()
+DEEP = b'{"a":' * 40 + b"1" + b"}" * 40
+ABYSS = b"[" * 100_000
+
+#: Bodies that are no payload, from whomever they come.
+BODIES = {
+    "empty": (b"", 400),
+    "cut off": (GOOD[:-1], 400),
+    "not JSON": (b"event=push", 400),
+    "not UTF-8": (b'{"event": "\xff\xfe"}', 400),
+    "UTF-16": (GOOD.decode().encode("utf-16"), 400),
+    "NaN": (b'{"event": NaN}', 400),
+    "infinity": (b'{"event": -Infinity}', 400),
+    "a name twice": (GOOD[:-1] + b', "repo": {"type": "model", "name": "acme/other"}}', 400),
+    "two documents": (GOOD + GOOD, 400),
+    "40 levels": (DEEP, 400),
+    "100,000 levels": (ABYSS, 400),
+    "a number of 9,999 digits": (b"9" * 9999, 400),
+    "an array": (b"[" + GOOD + b"]", 422),
+    "null": (b"null", 422),
+    "a number": (b"1", 422),
+    "text": (b'"push"', 422),
+    "an empty object": (b"{}", 422),
+    "half of a pair": (b'{"event": {"action": "\\ud800", "scope": "repo"}}', 422),
+    "huge": (HUGE, 413),
+}
+
+
+@pytest.fixture(autouse=True)
+def nothing_heard(receiver: Receiver) -> None:
+    """Forget what earlier tests sent on."""
+    receiver.settled()
+
+
+def refusal(answer: object) -> str:
+    """Return what is wrong, of a small document that says what to do."""
+    assert set(answer.json()) == {"error", "advice"}  # type: ignore[attr-defined]
+    assert len(answer.content) < 300  # type: ignore[attr-defined]
+    return str(answer.json()["error"])  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", BODIES)
+@pytest.mark.parametrize("sender", ["hub", "mlflow"])
+def test_a_body_that_is_no_payload_is_refused(receiver: Receiver, sender: str, name: str) -> None:
+    """Whoever sends it knows the secret, and still nothing comes of it."""
+    body, status = BODIES[name]
+
+    answer = receiver.hub(body) if sender == "hub" else receiver.mlflow(body)
+
+    assert (answer.status_code, receiver.settled()) == (status, [])
+    assert refusal(answer)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        pytest.param({"X-Webhook-Secret": ""}, 401, id="empty secret"),
+        pytest.param({"X-Webhook-Secret": "x" * len(HUB_SECRET)}, 401, id="wrong secret"),
+        pytest.param({"X-Webhook-Secret": HUB_SECRET[:-1]}, 401, id="too short"),
+        pytest.param({"X-Webhook-Secret": HUB_SECRET + "x"}, 401, id="too long"),
+        pytest.param({"X-Webhook-Secret": HUB_SECRET.upper()}, 401, id="other case"),
+        pytest.param({"X-Webhook-Secret": "x" * 8000}, 401, id="far too long"),
+        pytest.param({"X-Webhook-Secret": MLFLOW_SECRET}, 401, id="the other sender's"),
+        pytest.param({"Content-Type": "text/plain"}, 415, id="text"),
+        pytest.param({"Content-Type": "application/x-www-form-urlencoded"}, 415, id="a form"),
+        pytest.param({"Content-Type": ""}, 415, id="no type"),
+        pytest.param({"Content-Type": "application/json-seq"}, 415, id="nearly JSON"),
+    ],
+)
+def test_a_call_of_the_hub_with_wrong_headers_is_refused(
+    receiver: Receiver, headers: dict[str, str], status: int
+) -> None:
+    """The body is as it should be; nobody looks at it."""
+    answer = receiver.hub(GOOD, **headers)
+
+    assert (answer.status_code, receiver.settled()) == (status, [])
+    assert refusal(answer)
+
+
+def test_a_secret_in_the_address_or_in_another_header_does_not_count(receiver: Receiver) -> None:
+    """It would end up in the logs of whatever stands in between."""
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {HUB_SECRET}"}
+    path = f"/hooks/hub?secret={HUB_SECRET}&x-webhook-secret={HUB_SECRET}"
+
+    answer = receiver.client.post(path, content=GOOD, headers=headers)
+
+    assert (answer.status_code, receiver.settled()) == (401, [])
+
+
+@pytest.mark.parametrize(
+    ("headers", "error"),
+    [
+        pytest.param({"X-MLflow-Signature": ""}, "wrong signature", id="no signature"),
+        pytest.param({"X-MLflow-Signature": "v1,AAAA"}, "wrong signature", id="another signature"),
+        pytest.param({"X-MLflow-Signature": "x" * 999}, "not signed", id="far too long"),
+        pytest.param({"X-MLflow-Delivery-Id": "another"}, "wrong signature", id="another id"),
+        pytest.param({"X-MLflow-Delivery-Id": ""}, "not signed", id="no id"),
+        pytest.param({"X-MLflow-Delivery-Id": "a b"}, "not signed", id="an id with a space"),
+        pytest.param({"X-MLflow-Timestamp": ""}, "not signed", id="no timestamp"),
+        pytest.param({"X-MLflow-Timestamp": "soon"}, "not signed", id="a word"),
+        pytest.param({"X-MLflow-Timestamp": "-1"}, "not signed", id="a negative timestamp"),
+        pytest.param({"X-MLflow-Timestamp": "1e9"}, "not signed", id="a float"),
+        pytest.param({"X-MLflow-Timestamp": "9" * 12}, "not recent", id="in a far future"),
+        pytest.param({"X-MLflow-Timestamp": "9" * 5000}, "not signed", id="beyond any future"),
+        *(
+            pytest.param(mlflow_headers(ALIAS, **how), error, id=name)  # type: ignore[arg-type]
+            for how, error, name in [
+                ({"age_seconds": 400}, "not recent", "signed too long ago"),
+                ({"age_seconds": -400}, "not recent", "signed in the future"),
+                ({"secret": HUB_SECRET}, "wrong signature", "the other sender's secret"),
+                ({"secret": ""}, "wrong signature", "no secret"),
+            ]
+        ),
+        pytest.param(mlflow_headers(GOOD), "wrong signature", id="another body's signature"),
+    ],
+)
+def test_a_call_of_mlflow_that_is_not_signed_is_refused(
+    receiver: Receiver, headers: dict[str, str], error: str
+) -> None:
+    """One line for each way of being wrong, and none of them says what would be right."""
+    answer = receiver.mlflow(ALIAS, **headers)
+
+    assert (answer.status_code, receiver.settled()) == (401, [])
+    assert refusal(answer) == error
+
+
+def test_a_replayed_delivery_is_refused(receiver: Receiver) -> None:
+    """A recording is good for nothing, though its signature is right."""
+    headers = mlflow_headers(ALIAS)
+
+    first, second = (receiver.mlflow(ALIAS, **headers) for _ in range(2))
+
+    assert (first.status_code, second.status_code) == (202, 409)
+    assert len(receiver.settled()) == 1
+
+
+def test_a_refused_delivery_does_not_use_up_its_id(receiver: Receiver) -> None:
+    """Else anybody could silence a delivery by guessing its id."""
+    headers = mlflow_headers(ALIAS)
+    receiver.mlflow(ALIAS, **headers | {"X-MLflow-Signature": "v1,AAAA"})
+
+    answer = receiver.mlflow(ALIAS, **headers)
+
+    assert answer.status_code == 202
+
+
+@pytest.mark.parametrize(
+    "data", [{"name": "tiny-1.5"}, {"name": 1, "alias": "champion"}, {}, {"alias": ["champion"]}]
+)
+def test_an_alias_event_that_does_not_say_which_is_refused(
+    receiver: Receiver, data: dict[str, object]
+) -> None:
+    """Signed rightly, and of no use."""
+    answer = receiver.mlflow(moved() | {"data": data})
+
+    assert (answer.status_code, receiver.settled()) == (422, [])
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("path", ["/hooks/hub", "/hooks/mlflow"])
+def test_another_method_is_refused(receiver: Receiver, method: str, path: str) -> None:
+    """With the one that is right."""
+    answer = receiver.client.request(method, path, headers=hub_headers())
+
+    assert answer.status_code == 405
+    assert answer.headers["Allow"] == "POST"
+    assert refusal(answer)
+
+
+@pytest.mark.parametrize("path", ["/", "/hooks", "/hooks/hub/", "/hooks/../hub", "/docs", "/%00"])
+def test_another_address_is_not_there(receiver: Receiver, path: str) -> None:
+    """Nothing is redirected: a redirected POST would send the secret once more."""
+    answer = receiver.client.post(path, content=GOOD, headers=hub_headers())
+
+    assert (answer.status_code, receiver.settled()) == (404, [])
+    assert refusal(answer)
+
+
+def test_nothing_that_was_sent_is_logged(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither a secret, right or wrong, nor a body, nor a signature."""
+    caplog.set_level(logging.DEBUG)
+    headers = mlflow_headers(ALIAS)
+
+    receiver.hub(json.dumps(pushed("acme/confidential")).encode())
+    receiver.hub(GOOD, **{"X-Webhook-Secret": "a wrong guess"})
+    receiver.hub(b"a confidential body")
+    receiver.mlflow(ALIAS, **headers)
+
+    said = [line for line in caplog.text.splitlines() if "receiver" in line]
+    told = [
+        HUB_SECRET,
+        MLFLOW_SECRET,
+        "a wrong guess",
+        "confidential",
+        headers["X-MLflow-Signature"],
+    ]
+    assert said
+    assert [each for each in told if any(each in line for line in said)] == []
