@@ -27,6 +27,10 @@ _COMMANDS = {
         "List the ready ONNX artifacts that a repository publishes.",
     ),
     "status": ("commands.status:status", "Show what is released, and which version serves."),
+    "compare": (
+        "commands.compare:compare",
+        "Show two versions side by side, or the candidates of the last release.",
+    ),
     "predict": ("commands.status:predict", "Ask the version that serves."),
     "ui": ("commands.ui:ui", "Open the Prefect and MLflow UIs on loopback."),
 }

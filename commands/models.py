@@ -57,20 +57,26 @@ def _exists(entry: Entry, revision: Revision, settings: Settings) -> bool:
 
 def _show(found: plan.Plan) -> None:
     size = console.megabytes
-    built = "in the store" if found.artifact_in_store else "would be made"
+    made = [
+        f"{variant}, {'in the store' if variant in found.variants_in_store else 'would be made'}"
+        for variant in found.variants
+    ]
+    gates = [
+        f"{precision}: {', '.join(f'{figure} {rule}' for figure, rule in rules.items())}"
+        for precision, rules in found.gates.items()
+    ]
     memory = "none" if found.memory_bytes is None else f"about {size(found.memory_bytes)}"
-    gates = found.gates.model_dump()
     console.facts(
         f"Plan for {found.model}" + (": already released, nothing to do" if found.exists else ""),
         {
             "source": f"{found.repo}@{found.commit[:8]}, licence {found.licence}",
             "download": size(found.download_bytes) if found.download_bytes else "in the store",
-            "artifact": f"{found.variant}, {built}",
+            "candidates": "\n".join(made),
             "disk": f"about {size(found.disk_bytes)} of {size(found.disk_free_bytes)} free",
             "memory": f"{memory} of {size(found.memory_free_bytes)} free",
             "registers": " and ".join(found.registers),
             "moves": ", ".join(found.aliases) + ", if every gate holds",
-            "gates": ", ".join(f"{name} = {limit:g}" for name, limit in gates.items()),
+            "gates": "\n".join(gates),
             "fits": "yes" if found.fits else "NO: see disk and memory above",
         },
     )
@@ -78,5 +84,6 @@ def _show(found: plan.Plan) -> None:
 
 def _recipe(entry: Entry) -> str:
     if isinstance(entry.recipe, QuantizeRecipe):
-        return " or ".join(choice.variant for choice in entry.recipe.candidates)
+        names = [choice.precision for choice in entry.recipe.candidates]
+        return f"{entry.recipe.prefer} of {', '.join(names)}" if len(names) > 1 else names[0]
     return f"{entry.recipe.target} {entry.recipe.precision} of {entry.recipe.repo}"

@@ -3,10 +3,12 @@
 from prefect import flow
 
 from slipway.values import Release
+from tasks.choose import choose
 from tasks.download import download
-from tasks.entries import entry_of, find_release, key_of
+from tasks.entries import entry_of, find_champion, find_release, key_of
 from tasks.judge import judge
 from tasks.log import log
+from tasks.measure import measure
 from tasks.naming import name_run
 from tasks.prepare import prepare
 from tasks.promote import promote
@@ -32,19 +34,23 @@ def release_model(model: str) -> Release:
     if existing := find_release(entry, key):
         return existing
 
+    champion = find_champion(entry)
     weights = download(revision)
-    artifact = prepare(weights, entry.recipe)
-    name_run(f"{model}@{revision.commit[:8]} {artifact.variant}")
+    attempts = prepare(weights, entry.recipe)
+    trials = measure(entry, weights, attempts)
+    choice = choose(entry, weights, trials, champion)
+    name_run(f"{model}@{revision.commit[:8]} {choice.variant}")
 
-    candidate = log(entry, key, weights, artifact)
-    report = smoke_test(entry, candidate, weights, artifact)
-    verdict = judge(entry, report)
+    candidate = log(entry, key, weights, choice.artifact)
+    report = smoke_test(entry, candidate, choice.precision)
+    judgement = judge(entry, choice, report, champion)
     dossier = publish(
         entry=entry,
         weights=weights,
-        artifact=artifact,
+        choice=choice,
         candidate=candidate,
         smoke_report=report,
-        verdict=verdict,
+        judgement=judgement,
+        champion=champion,
     )
     return promote(dossier)

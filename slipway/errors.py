@@ -16,6 +16,7 @@
     │   ├── StepCrashed                      stop    a child process ended with an error
     │   ├── StepTimedOut                     stop    a child process was ended at its time limit
     │   └── StepOutOfMemory                  stop    … at its memory limit, or by the system
+    ├── NothingBuilt                   1     stop    no candidate of a recipe could be built
     ├── StoreDamaged                   1     retry   stored bytes differ from their manifest
     ├── ScanPending                    1     retry   the Hub has not scanned the files yet
     ├── Unreachable                    1     retry   a server does not answer
@@ -206,6 +207,16 @@ class StepOutOfMemory(StepFailed):
             f"{self.step} was ended for memory at {self.peak_bytes / 1e9:.1f} GB; use a larger "
             f"machine, raise SLIPWAY_STEP_MEMORY_GB, or list a smaller candidate: {self.log}"
         )
+
+
+@dataclass(eq=False)
+class NothingBuilt(SlipwayError):
+    """No candidate of a recipe could be built."""
+
+    reasons: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"no candidate of the recipe could be built: {'; '.join(self.reasons)}"
 
 
 @dataclass(eq=False)

@@ -231,7 +231,8 @@ def _validate(batch: Any, expectation: Any, parameters: dict[str, int]) -> dict[
 
 def _check(entry: Expectation, outcome: dict[str, Any], table: list[frame.Row]) -> Check:
     """Say what one result means."""
-    say = partial(Check, name=entry.description, severity=entry.severity)
+    column = entry.kwargs.get("column")
+    say = partial(Check, name=entry.description, severity=entry.severity, column=column)
     message, result = _exception(outcome["exception_info"]), outcome["result"]
     if message is not None:
         return say(passed=None, observed=_line(message))

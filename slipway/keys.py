@@ -8,7 +8,7 @@ from typing import Any
 from slipway.values import Entry, FileEntry, Quantization, Revision, Weights
 
 #: Raised when a step changes what it writes: stored results of older steps are then not used.
-RECIPES = {"weights": 1, "artifact": 1, "reading": 1, "release": 1}
+RECIPES = {"weights": 1, "artifact": 1, "reading": 1, "trial": 1, "release": 2}
 
 
 def digest(value: Any) -> str:

@@ -77,11 +77,13 @@ def require_as_asked(folder: Path, asked: Quantization) -> None:
         StepCrashed: With what the graph holds instead.
     """
     built = nodes(folder)
+    others = {f"MatMulNBits {each.precision} " for each in asked.overrides}
     wanted = f"MatMulNBits {asked.precision} block {asked.block_size} "
     fitting = [name for name in built if name.startswith(wanted)]
+    strange = [name for name in built if not name.startswith((wanted, *others))]
     if asked.precision == "fp32" and not built:
         return
-    if asked.precision != "fp32" and fitting and (asked.method != "rtn" or fitting == list(built)):
+    if asked.precision != "fp32" and fitting and (asked.method != "rtn" or not strange):
         return
     reason = f"asked for {asked.variant}, and the graph holds {built or 'nothing quantized'}"
     raise StepCrashed("prepare", reason, str(folder))
@@ -147,6 +149,11 @@ def _target(quantization: Quantization) -> dict[str, object] | None:
     }
     if quantization.accuracy_level is not None:
         weights["accuracy_level"] = quantization.accuracy_level
+    if quantization.overrides:
+        weights["overrides"] = [
+            {"match": {"name": each.node}, "type": each.precision}
+            for each in quantization.overrides
+        ]
     return {"quant_config": {"weights": weights}}
 
 

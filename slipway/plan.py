@@ -1,12 +1,12 @@
 """What a release would do, found out without writing anything."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import psutil
 
-from slipway import choose, keys, steps
+from slipway import choose, gates, keys, steps
 from slipway.store import Store
-from slipway.values import Entry, Gates, Quantization, QuantizeRecipe, Revision, Value
+from slipway.values import Entry, QuantizeRecipe, Recipe, Revision, Value
 
 
 class Plan(Value):
@@ -19,15 +19,15 @@ class Plan(Value):
         licence: What the source declares.
         exists: Whether this very release is already there, so that nothing would be done.
         download_bytes: What would be fetched; 0 if the store has it.
-        variant: The artifact that would be made; the first candidate where none is chosen yet.
-        artifact_in_store: Whether that artifact is already built.
+        variants: The candidates that would be made and measured.
+        variants_in_store: Those of them that are already built.
         disk_bytes: About how much room the release would take, the copies in MLflow included.
         disk_free_bytes: How much there is.
-        memory_bytes: About how much the build would hold; None where nothing is built.
+        memory_bytes: About how much the largest build would hold; None where nothing is built.
         memory_free_bytes: How much there is.
         registers: The registered models that would get a version.
         aliases: The aliases that would move, if it passes.
-        gates: The limits that it must keep.
+        gates: By precision, the limits that a candidate of it must keep, in words by figure.
     """
 
     model: str
@@ -36,15 +36,15 @@ class Plan(Value):
     licence: str | None
     exists: bool
     download_bytes: int
-    variant: str
-    artifact_in_store: bool
+    variants: tuple[str, ...]
+    variants_in_store: tuple[str, ...]
     disk_bytes: int
     disk_free_bytes: int
     memory_bytes: int | None
     memory_free_bytes: int
     registers: tuple[str, str]
     aliases: tuple[str, ...]
-    gates: Gates
+    gates: dict[str, dict[str, str]]
 
     @property
     def fits(self) -> bool:
@@ -68,12 +68,14 @@ def make(
     weights_key = keys.weights_key(revision, tools)
     weights = store.find(weights_key)
     weights_bytes = weights.size_bytes if weights else steps.unpacked_bytes(revision)
-    choice = entry.recipe.candidates[0] if isinstance(entry.recipe, QuantizeRecipe) else None
-    artifact = store.find(keys.artifact_key(weights_key, revision, choice, tools))
+    sizes = {
+        variant: found.size_bytes if (found := store.find(key)) else None
+        for variant, key in _artifacts(entry, revision, weights_key, tools)
+    }
     published = revision.published.size_bytes if revision.published else 0
-    artifact_bytes = artifact.size_bytes if artifact else published or weights_bytes // 2
-    fetched = 0 if weights else revision.size_bytes
-    new_bytes = (0 if weights else weights_bytes) + (0 if artifact else artifact_bytes)
+    missing = [variant for variant, size in sizes.items() if size is None]
+    artifacts_bytes = [size or published or weights_bytes // 2 for size in sizes.values()]
+    new_bytes = (0 if weights else weights_bytes) + len(missing) * max(artifacts_bytes)
     free_folder = next(path for path in (store.root, *store.root.parents) if path.is_dir())
     return Plan(
         model=entry.name,
@@ -81,25 +83,40 @@ def make(
         commit=revision.commit,
         licence=revision.licence,
         exists=exists,
-        download_bytes=fetched + (0 if artifact else published),
-        variant=_variant(choice, revision),
-        artifact_in_store=artifact is not None,
-        disk_bytes=0 if exists else new_bytes + weights_bytes + artifact_bytes,
+        download_bytes=(0 if weights else revision.size_bytes) + (published if missing else 0),
+        variants=tuple(sizes),
+        variants_in_store=tuple(variant for variant, size in sizes.items() if size),
+        disk_bytes=0 if exists else new_bytes + weights_bytes + max(artifacts_bytes),
         disk_free_bytes=psutil.disk_usage(str(free_folder)).free,
-        memory_bytes=_memory_bytes(choice, weights_bytes),
+        memory_bytes=_memory_bytes(entry.recipe, weights_bytes),
         memory_free_bytes=psutil.virtual_memory().available,
         registers=(entry.name, f"{entry.name}-transformers"),
         aliases=("candidate",) if entry.aliases == "candidate" else ("candidate", "champion"),
-        gates=entry.gates,
+        gates=dict(_gates(entry)),
     )
 
 
-def _variant(choice: Quantization | None, revision: Revision) -> str:
-    if choice:
-        return choice.variant
-    return revision.published.folder if revision.published else ""
+def _artifacts(
+    entry: Entry, revision: Revision, weights_key: str, tools: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    """Yield the name of every candidate and the store's name for it."""
+    if isinstance(entry.recipe, QuantizeRecipe):
+        for choice in entry.recipe.candidates:
+            yield choice.variant, keys.artifact_key(weights_key, revision, choice, tools)
+    elif revision.published:
+        yield revision.published.folder, keys.artifact_key(weights_key, revision, None, tools)
 
 
-def _memory_bytes(choice: Quantization | None, weights_bytes: int) -> int | None:
+def _gates(entry: Entry) -> Iterator[tuple[str, dict[str, str]]]:
+    recipe = entry.recipe
+    several = recipe.candidates if isinstance(recipe, QuantizeRecipe) else (recipe,)
+    for precision in dict.fromkeys(each.precision for each in several):
+        yield precision, gates.in_words(gates.limits_for(entry.gates, precision))
+
+
+def _memory_bytes(recipe: Recipe, weights_bytes: int) -> int | None:
     """Estimate from the checkpoint's bytes, taking every number for four bytes."""
-    return choose.build_memory_bytes(choice, weights_bytes // 4) if choice else None
+    if not isinstance(recipe, QuantizeRecipe):
+        return None
+    parameters = weights_bytes // 4
+    return max(choose.build_memory_bytes(choice, parameters) for choice in recipe.candidates)

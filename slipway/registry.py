@@ -15,9 +15,11 @@ from typing import Any
 from filelock import FileLock
 
 from slipway.errors import RegistryConflict
+from slipway.report import figures_of
 from slipway.tracking import KEY, Place, connect, experiment_id
 from slipway.values import (
     Candidate,
+    Champion,
     Entry,
     LoggedWrapper,
     Promotion,
@@ -62,6 +64,29 @@ class Registry:
     def champion(self, name: str) -> int | None:
         """Return the version that serves under the registered model ``name``."""
         return self.aliases(name).get("champion")
+
+    def measured_champion(self, name: str) -> Champion | None:
+        """Return the version that serves under ``name``, with what was measured of it."""
+        version = self.champion(name)
+        if version is None:
+            return None
+        run_id = str(self.client.get_model_version(name, str(version)).run_id)
+        metrics = self.client.get_run(run_id).data.metrics
+        return Champion(version=version, run_id=run_id, figures=figures_of(metrics))
+
+    def serving(self, candidate: LoggedWrapper) -> LoggedWrapper | None:
+        """Return the version that serves where ``candidate`` would; None if there is no other.
+
+        It may speak another contract, as its release recorded it. Where that record is missing, as
+        for a version that somebody promoted by hand, it is taken to speak the candidate's.
+        """
+        version = self.champion(candidate.name)
+        if version is None or version == candidate.version:
+            return None
+        if details := self.tags(candidate.name, version).get(DETAILS):
+            return LoggedWrapper.model_validate(json.loads(details)["candidate"]["onnx"])
+        unknown = {"version": version, "model_id": "", "size_bytes": 0}
+        return candidate.model_copy(update=unknown)
 
     def aliases(self, name: str) -> dict[str, int]:
         """Return every alias of the registered model ``name``; none if there is no such model."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import groupby, zip_longest
 from typing import Any
 
+from slipway.renderings import end_token_ids, renderings
 from slipway.tracking import Place, connect
 from slipway.values import Answers, LoggedWrapper, Prediction, Prompt, Value
 
@@ -42,6 +43,8 @@ def ask(request: AskRequest) -> Answers:
         load_seconds=load_seconds,
         peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         tokens_per_second=_speed(model, request.wrapper, predictions),
+        renderings=renderings(model, request.wrapper.kind, request.prompts),
+        end_token_ids=end_token_ids(model, request.wrapper.kind),
     )
 
 

@@ -2,17 +2,20 @@
 
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Self
 
 import psutil
 
 from slipway import child, choose, folder, hub, intake, keys, onnx, package
-from slipway.errors import LicenceNotAllowed
+from slipway.errors import LicenceNotAllowed, MachineTooSmall, StepFailed
 from slipway.progress import Progress, silent
 from slipway.store import Store
 from slipway.values import (
     Artifact,
+    Attempt,
     Entry,
     FolderSource,
     HubSource,
@@ -44,6 +47,19 @@ class Workshop:
     limits: child.Limits
     tools: dict[str, str]
     progress: Progress = silent
+
+    def part(self, index: int, total: int) -> Self:
+        """Return the same workshop for one of several like pieces of work.
+
+        Args:
+            index: Which piece, from 0.
+            total: How many there are.
+        """
+
+        def tell(share: float | None, text: str) -> None:
+            self.progress(None if share is None else (index + share) / total, text)
+
+        return replace(self, progress=tell)
 
 
 def resolve(entry: Entry) -> Revision:
@@ -98,20 +114,26 @@ def download(revision: Revision, workshop: Workshop) -> Weights:
     )
 
 
-def prepare(weights: Weights, recipe: Recipe, workshop: Workshop) -> Artifact:
-    """Return the artifact that ``recipe`` makes of ``weights``, built unless the store has it.
+def prepare(weights: Weights, recipe: Recipe, workshop: Workshop) -> tuple[Attempt, ...]:
+    """Return every candidate of ``recipe``, each built of ``weights`` unless the store has it.
+
+    A candidate that this machine cannot build, or on which the builder crashed, hung or was ended
+    for memory, is returned with the reason.
 
     Raises:
-        ArchitectureUnsupported: If the builder cannot convert the weights.
-        MachineTooSmall: If disk or memory are too small for it.
-        StepFailed: If the builder crashed, hung or was ended for memory.
+        ArchitectureUnsupported: If the builder cannot convert the weights at all.
+        Unreachable: If a published artifact cannot be fetched.
     """
     if isinstance(recipe, SelectRecipe):
-        return _select(weights, workshop)
+        artifact = _select(weights, workshop)
+        precision = recipe.precision
+        return (Attempt(variant=artifact.variant, precision=precision, artifact=artifact),)
     intake.require_supported(weights.architecture)
-    free_bytes = workshop.limits.memory_bytes or psutil.virtual_memory().available
-    choice = choose.candidate(recipe.candidates, weights.parameters, free_bytes)
-    return _build(weights, choice, workshop)
+    total = len(recipe.candidates)
+    return tuple(
+        _attempt(weights, candidate, workshop.part(index, total))
+        for index, candidate in enumerate(recipe.candidates)
+    )
 
 
 def unpacked_bytes(revision: Revision) -> int:
@@ -128,6 +150,23 @@ def _resolve(entry: Entry) -> Revision:
             return folder.resolve(entry.source)
         case HubSource():
             return hub.resolve(entry.source)
+
+
+def _attempt(weights: Weights, candidate: Quantization, workshop: Workshop) -> Attempt:
+    say = partial(Attempt, variant=candidate.variant, precision=candidate.precision)
+    try:
+        _require_memory(candidate, weights, workshop)
+        return say(artifact=_build(weights, candidate, workshop))
+    except (MachineTooSmall, StepFailed) as error:
+        workshop.progress(None, f"{candidate.variant} could not be built: {error}")
+        return say(artifact=None, reason=str(error))
+
+
+def _require_memory(candidate: Quantization, weights: Weights, workshop: Workshop) -> None:
+    needed_bytes = choose.build_memory_bytes(candidate, weights.parameters)
+    free_bytes = workshop.limits.memory_bytes or psutil.virtual_memory().available
+    if needed_bytes > free_bytes:
+        raise MachineTooSmall("prepare", "memory", needed_bytes, free_bytes)
 
 
 def _build(weights: Weights, choice: Quantization, workshop: Workshop) -> Artifact:

@@ -1,13 +1,11 @@
-"""The adapter of MLflow's tracking: where things are, and what a release's run shows."""
+"""The adapter of MLflow's tracking: where things are."""
 
 import socket
-import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from slipway import report
 from slipway.errors import Unreachable
-from slipway.values import Dossier, Value
+from slipway.values import Value
 
 #: Names of the tags by which releases are found again.
 KEY, WRAPPER = "slipway.key", "slipway.wrapper"
@@ -52,30 +50,6 @@ def experiment_id(name: str, place: Place) -> str:
         return str(found.experiment_id)
     location = str(place.artifacts / name.replace("/", "-")) if place.artifacts else None
     return str(mlflow.create_experiment(name, artifact_location=location))
-
-
-def publish(dossier: Dossier, place: Place) -> None:
-    """Put the report, its picture, the answers and the figures into the release's run."""
-    import mlflow
-
-    connect(place)
-    client = mlflow.MlflowClient()
-    run_id = dossier.candidate.run_id
-    with tempfile.TemporaryDirectory() as room:
-        (Path(room) / "picture.png").write_bytes(report.picture(dossier))
-        text = report.markdown(dossier, _picture_address(dossier))
-        (Path(room) / "report.md").write_text(text, encoding="utf-8")
-        client.log_artifacts(run_id, room)
-    client.log_table(run_id, report.predictions(dossier), "predictions.json")
-    for name, value in report.metrics(dossier).items():
-        client.log_metric(run_id, name, value)
-    client.set_tag(run_id, "mlflow.note.content", report.description(dossier))
-
-
-def _picture_address(dossier: Dossier) -> str:
-    """Return the picture on the server, since MLflow's page shows none by its file name."""
-    server = dossier.mlflow_url.partition("/#/")[0]
-    return f"{server}/get-artifact?run_uuid={dossier.candidate.run_id}&path=picture.png"
 
 
 def require_listener(uri: str) -> None:

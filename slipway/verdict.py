@@ -1,12 +1,14 @@
 """May a candidate serve? Pure, and closed on every doubt."""
 
-import math
 from collections.abc import Iterator
-from statistics import median
 
+from slipway import gates
 from slipway.values import (
-    Answers,
-    Gates,
+    Champion,
+    Check,
+    Choice,
+    Entry,
+    GateResult,
     Inconclusive,
     Keep,
     Promote,
@@ -16,94 +18,113 @@ from slipway.values import (
 )
 
 
-def judge(report: SmokeReport, gates: Gates) -> Verdict:
-    """Weigh what the smoke test saw.
+def judge(report: SmokeReport, results: tuple[GateResult, ...]) -> Verdict:
+    """Weigh what was seen of a candidate.
 
-    A failed critical check or a broken limit keeps the champion. Whatever could not be decided (an
-    error, a missing or impossible figure, too few answers) is inconclusive, and never promotes.
-    A fault that is certain outweighs one that is not.
+    A failed critical check or gate keeps the champion. Whatever could not be decided (an error, a
+    missing or impossible figure, an interval on both sides of its limit, too few answers) is
+    inconclusive, and never promotes. A fault that is certain outweighs one that is not.
 
     Args:
         report: The smoke test of both wrappers.
-        gates: The entry's limits.
+        results: What the gates said of the candidate.
     """
-    broken = (*_failed(report), *_over(report, gates))
+    broken = (*_failed(report), *(said(gate) for gate in results if _is(gate, "fail", "critical")))
     if broken:
         return Keep(reasons=broken)
-    doubts = (*_undecided(report), *_unmeasured(report, gates))
+    unclear = (said(gate) for gate in results if _is(gate, "inconclusive", "critical"))
+    nothing = () if results else ("no gate was weighed",)
+    doubts = (*_undecided(report), *unclear, *nothing)
     if doubts:
         return Inconclusive(reasons=doubts)
-    checks = sum(len(wrapper.checks) for wrapper in report.wrappers)
-    return Promote(reasons=(f"all {checks} checks and 3 limits hold", *_warnings(report)))
+    checks = sum(len(checks) for _, checks in _checks(report))
+    warnings = (*_warnings(report), *_gate_warnings(results))
+    what = "critical checks and gates" if warnings else f"{checks} checks and {len(results)} gates"
+    return Promote(reasons=(f"all {what} hold", *warnings))
 
 
-def latencies_ms(answers: Answers) -> tuple[float, ...]:
-    """Return the latency of every prompt that was answered."""
-    answered = (each for each in answers.predictions if each.response and not each.error)
-    return tuple(each.latency_ms for each in answered)
+def final_gates(
+    entry: Entry, choice: Choice, report: SmokeReport, champion: Champion | None
+) -> tuple[GateResult, ...]:
+    """Return the results for the chosen candidate, with those that the smoke test adds.
+
+    How fast the champion answers is measured anew beside the candidate: a figure of the day on
+    which it was released says as much about that day's machine.
+    """
+    limits = gates.limits_for(entry.gates, choice.chosen.trial.attempt.precision)
+    added = {metric: limit for metric, limit in limits.items() if metric in gates.SMOKE_METRICS}
+    serving = gates.smoke_figures(report.champion) if report.champion else None
+    return (
+        *choice.chosen.gates,
+        *gates.weigh(
+            added,
+            gates.smoke_figures(report.onnx),
+            source=gates.smoke_figures(report.transformers),
+            champion=None if champion is None else champion.figures | (serving or {}),
+        ),
+    )
+
+
+def said(gate: GateResult) -> str:
+    """Return what a gate that does not hold says, as ``kl_mean is 0.57 (0.52 to 0.61), …``."""
+    if gate.observed is None:
+        return f"{gate.metric} was not measured, {gate.rule} is allowed"
+    seen, limit = gate.observed, "" if gate.limit is None else f" = {gate.limit:.4g}"
+    interval = "" if seen.low == seen.high else f" ({seen.low:.3g} to {seen.high:.3g})"
+    relative = limit if "%" in gate.rule else ""
+    doubt = "" if gate.state == "fail" else "; that is not sure to hold"
+    return f"{gate.metric} is {seen.value:.4g}{interval}, {gate.rule}{relative} is allowed{doubt}"
+
+
+def _is(gate: GateResult, state: str, severity: str) -> bool:
+    return gate.state == state and gate.severity == severity
+
+
+def _checks(report: SmokeReport) -> Iterator[tuple[str, tuple[Check, ...]]]:
+    for wrapper in report.wrappers:
+        yield wrapper.wrapper.kind, wrapper.checks
+    yield "both wrappers", report.parity
+    yield "onnx", report.against_champion
 
 
 def _failed(report: SmokeReport) -> Iterator[str]:
-    for wrapper in report.wrappers:
-        for check in wrapper.checks:
+    for who, checks in _checks(report):
+        for check in checks:
             if check.passed is False and check.severity == "critical":
-                yield _said(wrapper, f"failed: {check.name}: {check.observed}", check.failing)
+                yield _told(who, f"failed: {check.name}: {check.observed}", check.failing)
 
 
 def _warnings(report: SmokeReport) -> Iterator[str]:
-    for wrapper in report.wrappers:
-        for check in wrapper.checks:
+    for who, checks in _checks(report):
+        for check in checks:
             if check.passed is not True and check.severity == "warning":
-                yield _said(wrapper, f"warning: {check.name}", check.failing)
+                yield _told(who, f"warning: {check.name}", check.failing)
+
+
+def _gate_warnings(results: tuple[GateResult, ...]) -> Iterator[str]:
+    for gate in results:
+        if gate.state != "pass" and gate.severity == "warning":
+            yield f"warning: {said(gate)}"
 
 
 def _undecided(report: SmokeReport) -> Iterator[str]:
     for wrapper in report.wrappers:
-        if wrapper.error or wrapper.answers is None:
-            yield _said(wrapper, f"could not be asked: {wrapper.error or 'no answers'}")
-            continue
-        if not wrapper.checks:
-            yield _said(wrapper, "nothing was checked")
-        for check in wrapper.checks:
+        yield from _unasked(wrapper)
+    for who, checks in _checks(report):
+        for check in checks:
             if check.passed is None and check.severity == "critical":
-                yield _said(wrapper, f"{check.name}: could not be decided", check.failing)
+                yield _told(who, f"{check.name}: could not be decided", check.failing)
+    if not report.parity:
+        yield "the wrappers were not compared"
 
 
-def _over(report: SmokeReport, gates: Gates) -> Iterator[str]:
-    """Yield the limits that are broken for certain; impossible figures are not certain."""
-    answers = report.onnx.answers
-    times = latencies_ms(answers) if answers else ()
-    if times and _real(*times) and median(times) > gates.max_median_latency_ms:
-        limit = gates.max_median_latency_ms
-        yield f"median latency {median(times):.0f} ms is over max_median_latency_ms = {limit:.0f}"
-    speed = answers.tokens_per_second if answers else None
-    if speed is not None and _real(speed) and speed < gates.min_tokens_per_second:
-        limit = gates.min_tokens_per_second
-        yield f"{speed:.1f} tokens per second are under min_tokens_per_second = {limit:g}"
-    if _real(report.size_ratio) and report.size_ratio > gates.max_size_ratio:
-        limit = gates.max_size_ratio
-        yield f"{report.size_ratio:.2f} of the source's size is over max_size_ratio = {limit:g}"
+def _unasked(wrapper: WrapperReport) -> Iterator[str]:
+    if wrapper.error or wrapper.answers is None:
+        yield _told(wrapper.wrapper.kind, f"could not be asked: {wrapper.error or 'no answers'}")
+    elif not wrapper.checks:
+        yield _told(wrapper.wrapper.kind, "nothing was checked")
 
 
-def _unmeasured(report: SmokeReport, gates: Gates) -> Iterator[str]:
-    if not _real(report.size_ratio):
-        yield "the size was not measured"
-    answers = report.onnx.answers
-    if answers is None:
-        return
-    times = latencies_ms(answers)
-    if len(times) < gates.min_prompts:
-        yield f"{len(times)} prompts were answered, min_prompts = {gates.min_prompts}"
-    if not _real(*times):
-        yield "a latency was not measured"
-    if answers.tokens_per_second is None or not _real(answers.tokens_per_second):
-        yield "tokens per second were not measured"
-
-
-def _real(*figures: float) -> bool:
-    return all(math.isfinite(figure) and figure >= 0 for figure in figures)
-
-
-def _said(wrapper: WrapperReport, text: str, prompts: tuple[str, ...] = ()) -> str:
+def _told(who: str, text: str, prompts: tuple[str, ...] = ()) -> str:
     where = f" ({', '.join(prompts)})" if prompts else ""
-    return f"{wrapper.wrapper.kind} {text.rstrip(': ')}{where}"
+    return f"{who} {text.rstrip(': ')}{where}"

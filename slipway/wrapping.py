@@ -15,6 +15,10 @@ import yaml
 from slipway.tracking import KEY, WRAPPER, Place, connect, experiment_id
 from slipway.values import Artifact, Entry, Value, Weights, WrapperKind
 
+#: The reference answers greedily, and is fed what the chat template wrote: a tokenizer that adds a
+#: BOS of its own would double the template's, and MLflow would leave it out of the usage.
+TRANSFORMERS_CONFIG = {"max_new_tokens": 256, "do_sample": False, "add_special_tokens": False}
+
 
 class LogRequest(Value):
     """What to log.
@@ -199,7 +203,7 @@ def _log_transformers(request: LogRequest) -> Any:
         name="transformers",
         task="llm/v1/chat",
         pip_requirements=requirements("transformers", request.tools),
-        model_config={"max_new_tokens": 256, "do_sample": False},
+        model_config=TRANSFORMERS_CONFIG,
         model_card=ModelCard(card.read_text(encoding="utf-8")) if card.is_file() else None,
     )
 

@@ -4,9 +4,10 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from slipway import catalogue, expectations, keys
+from slipway.fidelity import load_texts, texts_digest
 from slipway.settings import Settings, toolchain
 from slipway.store import sha256
-from slipway.values import Entry, Release, Revision
+from slipway.values import Champion, Entry, Release, Revision
 from tasks.edge import registry
 from tasks.policies import DELAYS_SECONDS, worth_retrying
 
@@ -22,6 +23,7 @@ def key_of(entry: Entry, revision: Revision) -> str:
     shipped = {
         "wrapper": sha256(settings.wrappers / "onnx_genai.py"),
         "prompts": sha256(settings.expectations / "prompts" / f"{entry.suite}.json"),
+        "texts": texts_digest(load_texts(settings.expectations / "texts" / entry.texts)),
         "onnx": expectations.suite_digest(settings.expectations, entry.wrappers.onnx),
         "transformers": expectations.suite_digest(
             settings.expectations, entry.wrappers.transformers
@@ -42,3 +44,17 @@ def key_of(entry: Entry, revision: Revision) -> str:
 def find_release(entry: Entry, key: str) -> Release | None:
     """Return the finished release with this key; None if there is none."""
     return registry().released(entry.name, key)
+
+
+@task(
+    task_run_name="find the champion of {entry.name}",
+    description="Ask the registry what serves today, and what was measured of it.",
+    cache_policy=NO_CACHE,
+    retries=3,
+    retry_delay_seconds=DELAYS_SECONDS,
+    retry_condition_fn=worth_retrying,
+    timeout_seconds=600,
+)
+def find_champion(entry: Entry) -> Champion | None:
+    """Return the version that serves today; None if none does."""
+    return registry().measured_champion(entry.name)

@@ -1,17 +1,20 @@
-"""SmokeReport → Verdict."""
+"""SmokeReport → Judgement."""
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from slipway import verdict
-from slipway.values import Entry, SmokeReport, Verdict
+from slipway.values import Champion, Choice, Entry, Judgement, SmokeReport
 
 
 @task(
     task_run_name="judge {entry.name}",
-    description="Weigh the smoke test against the entry's gates.",
+    description="Weigh all that was measured and answered against the entry's gates.",
     cache_policy=NO_CACHE,
 )
-def judge(entry: Entry, report: SmokeReport) -> Verdict:
+def judge(
+    entry: Entry, choice: Choice, report: SmokeReport, champion: Champion | None
+) -> Judgement:
     """Return whether the candidate may serve, with reasons."""
-    return verdict.judge(report, entry.gates)
+    results = verdict.final_gates(entry, choice, report, champion)
+    return Judgement(gates=results, verdict=verdict.judge(report, results))

@@ -14,12 +14,13 @@ from prefect.context import TaskRunContext
 
 from slipway import store
 from slipway.errors import SlipwayError, StoreDamaged
-from slipway.keys import artifact_key, digest, weights_key
-from slipway.settings import toolchain
-from slipway.values import Artifact, Revision, Weights
+from slipway.fidelity import load_texts, texts_digest
+from slipway.keys import RECIPES, digest, weights_key
+from slipway.settings import Settings, toolchain
+from slipway.values import Artifact, Attempt, Entry, Revision, Trial, Weights
 
 Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result", Weights, Artifact)
+Result = TypeVar("Result", Weights, tuple[Attempt, ...], tuple[Trial, ...])
 
 #: Waits between attempts; the libraries below us have already tried a few times by then.
 DELAYS_SECONDS = [2.0, 5.0, 15.0]
@@ -42,28 +43,60 @@ def by_revision(_context: TaskRunContext, inputs: dict[str, Any]) -> str:
 def by_recipe(_context: TaskRunContext, inputs: dict[str, Any]) -> str:
     """Name an artifact by the weights, the recipe and the tools."""
     weights: Weights = inputs["weights"]
-    base = artifact_key(weights.stored.key, weights.revision, None, toolchain())
-    return f"{base}-{digest(inputs['recipe'].model_dump(mode='json'))[:16]}"
+    published = weights.revision.published
+    identity = [
+        RECIPES["artifact"],
+        weights.stored.key,
+        published and published.model_dump(mode="json"),
+        inputs["recipe"].model_dump(mode="json"),
+        toolchain(),
+    ]
+    return f"attempts-{digest(identity)[:32]}"
+
+
+def by_candidates(_context: TaskRunContext, inputs: dict[str, Any]) -> str:
+    """Name measurements by what is measured, on which texts, with which tools."""
+    entry: Entry = inputs["entry"]
+    weights: Weights = inputs["weights"]
+    attempts: tuple[Attempt, ...] = inputs["attempts"]
+    built = [(each.variant, each.artifact and each.artifact.stored.key) for each in attempts]
+    texts = texts_digest(load_texts(Settings().expectations / "texts" / entry.texts))
+    identity = [RECIPES["trial"], weights.stored.key, built, texts, toolchain()]
+    return f"trials-{entry.name}-{digest(identity)[:16]}"
 
 
 def verified(task: Task[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Return ``task`` so that what it hands on is on the disk, byte for byte.
+    """Return ``task`` so that what it hands on holds today, whatever was cached.
 
-    A cached result says where files lay when it was made. If they are gone or changed since, the
-    task runs again and its new result replaces the cached one.
+    A cached result says where files lay when it was made, and what could not be done then. If files
+    are gone or changed since, or something had failed, the task runs again and its new result
+    replaces the cached one; what is still in the store is not made twice.
     """
 
     @functools.wraps(task.fn)
     def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        result = task(*args, **kwargs)
-        try:
-            store.verify(result.stored)
-        except StoreDamaged as error:
-            get_run_logger().warning(str(error))
+        state = task(*args, **kwargs, return_state=True)
+        result = state.result()
+        if fault := _fault(result, cached=state.name == "Cached"):
+            get_run_logger().warning(fault)
             return task.with_options(refresh_cache=True)(*args, **kwargs)
         return result
 
     return run
+
+
+def _fault(result: Weights | tuple[Attempt | Trial, ...], *, cached: bool) -> str | None:
+    """Return what is wrong with a result that was handed on; None if nothing is."""
+    several = result if isinstance(result, tuple) else ()
+    artifacts = (each.artifact for each in several if isinstance(each, Attempt))
+    try:
+        for made in (result, *artifacts):
+            if isinstance(made, Weights | Artifact):
+                store.verify(made.stored)
+    except StoreDamaged as error:
+        return str(error)
+    failed = [f"{each.variant}: {each.reason}" for each in several if each.reason]
+    return f"trying again what had failed: {'; '.join(failed)}" if failed and cached else None
 
 
 class Reporter:

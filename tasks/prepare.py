@@ -1,9 +1,9 @@
-"""Weights → Artifact."""
+"""Weights → Attempts."""
 
 from prefect import task
 
 from slipway import steps
-from slipway.values import Artifact, Recipe, Weights
+from slipway.values import Attempt, Recipe, Weights
 from tasks.edge import workshop
 from tasks.policies import DELAYS_SECONDS, Reporter, by_recipe, verified, worth_retrying
 
@@ -11,15 +11,16 @@ from tasks.policies import DELAYS_SECONDS, Reporter, by_recipe, verified, worth_
 @verified
 @task(
     task_run_name="prepare {weights.revision.name}",
-    description="Quantize the weights, or take the published artifact. Cached by content.",
+    description="Quantize the weights in every way that the recipe lists, or take the published "
+    "artifact. Cached by content.",
     cache_key_fn=by_recipe,
     persist_result=True,
     retries=2,
     retry_delay_seconds=DELAYS_SECONDS[:2],
     retry_condition_fn=worth_retrying,
-    timeout_seconds=6 * 3600,
+    timeout_seconds=12 * 3600,
 )
-def prepare(weights: Weights, recipe: Recipe) -> Artifact:
-    """Return the artifact that ``recipe`` makes of ``weights``, built unless the store has it."""
+def prepare(weights: Weights, recipe: Recipe) -> tuple[Attempt, ...]:
+    """Return every candidate of ``recipe``, built of ``weights`` unless the store has it."""
     progress = Reporter("prepare", weights.revision.source.repo)
     return steps.prepare(weights, recipe, workshop(progress))

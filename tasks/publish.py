@@ -6,10 +6,19 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from slipway import report, tracking
-from slipway.settings import Settings
-from slipway.values import Artifact, Candidate, Dossier, Entry, SmokeReport, Verdict, Weights
-from tasks.edge import flow_run_url, place, registry
+from slipway import changes, manifests, records, report, runs
+from slipway.settings import Settings, toolchain
+from slipway.values import (
+    Candidate,
+    Champion,
+    Choice,
+    Dossier,
+    Entry,
+    Judgement,
+    SmokeReport,
+    Weights,
+)
+from tasks.edge import flow_run_url, place
 from tasks.policies import DELAYS_SECONDS, worth_retrying
 
 
@@ -26,31 +35,40 @@ def publish(  # noqa: PLR0913 - a dossier is made of all of them
     *,
     entry: Entry,
     weights: Weights,
-    artifact: Artifact,
+    choice: Choice,
     candidate: Candidate,
     smoke_report: SmokeReport,
-    verdict: Verdict,
+    judgement: Judgement,
+    champion: Champion | None,
 ) -> Dossier:
     """Return the dossier, once its report is in the MLflow run and in the Prefect UI."""
     settings = Settings()
-    models = registry()
-    experiment = tracking.experiment_id(entry.name, models.place)
+    where = place(settings)
+    manifest = manifests.of(weights, choice.artifact, toolchain())
+    before = records.manifest(champion.run_id, where) if champion else None
     dossier = Dossier(
         entry=entry,
         weights=weights,
-        artifact=artifact,
+        choice=choice,
         candidate=candidate,
         report=smoke_report,
-        verdict=verdict,
-        champion=models.champion(candidate.onnx.name),
+        verdict=judgement.verdict,
+        gates=judgement.gates,
+        champion=champion.version if champion else None,
+        changes=changes.since(before, manifest) if champion else (),
         flow_run_url=flow_run_url(),
-        mlflow_url=f"{settings.mlflow_url}/#/experiments/{experiment}/runs/{candidate.run_id}",
+        mlflow_url=runs.page(settings.mlflow_url, candidate.run_id, where),
     )
-    tracking.publish(dossier, place(settings))
-    picture = base64.b64encode(report.picture(dossier)).decode()
+    runs.publish(dossier, manifest, where)
+    _show(dossier)
+    return dossier
+
+
+def _show(dossier: Dossier) -> None:
+    """Put the report among the flow run's artifacts."""
+    entry, picture = dossier.entry, base64.b64encode(report.picture(dossier)).decode()
     create_markdown_artifact(
         report.markdown(dossier, f"data:image/png;base64,{picture}"),
         key=f"release-report-{entry.name.replace('.', '-')}",
-        description=f"{entry.title}: {verdict.kind}",
+        description=f"{entry.title}: {dossier.verdict.kind}",
     )
-    return dossier

@@ -1,65 +1,94 @@
 """Candidate → SmokeReport."""
 
 import re
+from dataclasses import dataclass
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from slipway import child, expectations, smoke
+from slipway import child, expectations, parity, regressions, smoke
 from slipway.errors import StepFailed
 from slipway.progress import Progress
 from slipway.settings import Settings
 from slipway.values import (
-    Artifact,
     Candidate,
+    Check,
     Entry,
     LoggedWrapper,
     Prompt,
     SmokeReport,
-    Weights,
+    VariantPrecision,
     WrapperReport,
 )
-from tasks.edge import limits, place
+from tasks.edge import limits, place, registry
 from tasks.policies import DELAYS_SECONDS, Reporter, worth_retrying
 
 
 @task(
     task_run_name="smoke-test {candidate.model} v{candidate.onnx.version}",
-    description="Load both wrappers from the registry, ask them, check their answers.",
+    description="Load both wrappers and the champion from the registry, ask them, compare them.",
     cache_policy=NO_CACHE,
     retries=2,
     retry_delay_seconds=DELAYS_SECONDS[:2],
     retry_condition_fn=worth_retrying,
     timeout_seconds=3 * 3600,
 )
-def smoke_test(
-    entry: Entry, candidate: Candidate, weights: Weights, artifact: Artifact
-) -> SmokeReport:
-    """Return what both wrappers answered to the entry's prompts, and which checks held."""
+def smoke_test(entry: Entry, candidate: Candidate, precision: VariantPrecision) -> SmokeReport:
+    """Return what both wrappers and the champion answered, which checks held, and what differs."""
     settings = Settings()
     prompts = expectations.load_prompts(settings.expectations / "prompts" / f"{entry.suite}.json")
-    progress = Reporter("smoke-test", candidate.model)
+    champion = registry().serving(candidate.onnx)
+    asking = _Asking(
+        prompts, settings, Reporter("smoke-test", candidate.model), 3 if champion else 2
+    )
+    onnx = asking.test(candidate.onnx, "onnx", 0)
+    transformers = asking.test(candidate.transformers, "transformers", 1)
+    serving = asking.test(champion, "champion", 2) if champion else None
+    better = regressions.find(serving, onnx, prompts) if serving else ()
     return SmokeReport(
-        onnx=_test(candidate.onnx, prompts, settings, progress),
-        transformers=_test(candidate.transformers, prompts, settings, progress),
-        size_ratio=artifact.stored.size_bytes / weights.stored.size_bytes,
+        onnx=onnx,
+        transformers=transformers,
+        parity=_parity(onnx, transformers, prompts, precision),
+        champion=serving,
+        regressions=better,
+        against_champion=regressions.weigh(serving, better, prompts),
     )
 
 
-def _test(
-    wrapper: LoggedWrapper, prompts: tuple[Prompt, ...], settings: Settings, progress: Progress
-) -> WrapperReport:
-    def tell(line: str) -> None:
-        if found := re.match(r"asked (\d+) of (\d+)$", line):
-            half = 0.5 if wrapper.kind == "transformers" else 0.0
-            text = f"asked {wrapper.kind} {found[1]} of {found[2]} prompts"
-            progress(half + 0.5 * int(found[1]) / int(found[2]), text)
+def _parity(
+    onnx: WrapperReport,
+    transformers: WrapperReport,
+    prompts: tuple[Prompt, ...],
+    precision: VariantPrecision,
+) -> tuple[Check, ...]:
+    """Compare both; a wrapper that could not be asked is a finding of its own."""
+    if onnx.answers is None or transformers.answers is None:
+        return ()
+    return parity.compare(onnx.answers, transformers.answers, prompts, precision)
 
-    request = smoke.AskRequest(place=place(settings), wrapper=wrapper, prompts=prompts)
-    step = f"smoke-test {wrapper.kind}"
-    try:
-        outcome = child.call(smoke.ask, request, limits(settings), step=step, on_line=tell)
-    except StepFailed as error:  # a wrapper that cannot be asked is a finding, not a fault of ours
-        return WrapperReport(wrapper=wrapper, answers=None, checks=(), error=str(error))
-    checks = expectations.check(outcome.value, prompts, settings.expectations)
-    return WrapperReport(wrapper=wrapper, answers=outcome.value, checks=checks)
+
+@dataclass(frozen=True)
+class _Asking:
+    """Asks several wrappers the same, one after the other, each in a process of its own."""
+
+    prompts: tuple[Prompt, ...]
+    settings: Settings
+    progress: Progress
+    wrappers: int
+
+    def test(self, wrapper: LoggedWrapper, who: str, number: int) -> WrapperReport:
+        def tell(line: str) -> None:
+            if found := re.match(r"asked (\d+) of (\d+)$", line):
+                text = f"asked {who} {found[1]} of {found[2]} prompts"
+                self.progress((number + int(found[1]) / int(found[2])) / self.wrappers, text)
+
+        request = smoke.AskRequest(
+            place=place(self.settings), wrapper=wrapper, prompts=self.prompts
+        )
+        step = f"smoke-test {who}"
+        try:
+            outcome = child.call(smoke.ask, request, limits(self.settings), step=step, on_line=tell)
+        except StepFailed as error:  # a wrapper that cannot be asked is a finding, no fault of ours
+            return WrapperReport(wrapper=wrapper, answers=None, checks=(), error=str(error))
+        checks = expectations.check(outcome.value, self.prompts, self.settings.expectations)
+        return WrapperReport(wrapper=wrapper, answers=outcome.value, checks=checks)

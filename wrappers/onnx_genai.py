@@ -209,7 +209,7 @@ class OnnxGenaiModel(PythonModel):  # type: ignore[misc]
         # Chat templates write BOS themselves; a tokenizer that adds its own would double it.
         self._tokenizer.update_options(add_special_tokens="false")
         self._markup = [token["content"] for token in tokens if token["special"]]
-        self._end_ids = {int(token_id) for token_id in self._tokenizer.eos_token_ids}
+        self.end_token_ids = {int(token_id) for token_id in self._tokenizer.eos_token_ids}
         self._vocab_size = config["vocab_size"]
         self._context_tokens = config["context_length"]
         self._window_tokens = config["decoder"].get("sliding_window", {}).get("window_size", 0)
@@ -246,7 +246,7 @@ class OnnxGenaiModel(PythonModel):  # type: ignore[misc]
         for _ in range(room):
             generator.generate_next_token()
             token_id = int(generator.get_next_tokens()[0])
-            yield None if token_id in self._end_ids else decoder.decode(token_id)
+            yield None if token_id in self.end_token_ids else decoder.decode(token_id)
 
 
 def split_at_stop(text: str, stop: Sequence[str]) -> tuple[str, str, bool]:

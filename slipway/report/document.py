@@ -1,7 +1,11 @@
 """The report as Markdown, in full and in short."""
 
+from collections.abc import Iterator
+
 from slipway.report import units
-from slipway.report.figures import median_latency_ms
+from slipway.report.candidates import candidates_table, gates_table, groups_table
+from slipway.report.comparing import changes_table, regressions_table
+from slipway.report.figures import median_latency_ms, size_ratio
 from slipway.report.next_steps import next_steps
 from slipway.report.prose import address, bullets, plain, table
 from slipway.report.tables import (
@@ -14,13 +18,13 @@ from slipway.report.tables import (
 from slipway.values import Dossier, LoggedWrapper, Source, Verdict
 
 REASONS, REASON_CHARACTERS = 4, 200  # the registry keeps 5,000 characters
-PICTURE_TEXT = "Size of source and ONNX artifact, and speed of both wrappers"
+PICTURE_TEXT = "Every candidate: its size, its distance from the source, and its speed"
 CONTRACTS = {"prompt": "a text in, a text out", "chat": "messages in, a chat completion out"}
 HEADLINES = {"promote": "✅ Promoted", "keep": "⛔ Kept", "inconclusive": "❔ Inconclusive"}
 
 
 def markdown(dossier: Dossier, picture: str) -> str:
-    """Return the whole report: verdict, facts, picture and figures, and then the details.
+    """Return the whole report: verdict, why this candidate, what is new, and then the details.
 
     Args:
         dossier: Everything about the release.
@@ -33,14 +37,43 @@ def markdown(dossier: Dossier, picture: str) -> str:
     parts = (
         f"# {HEADLINES[dossier.verdict.kind]}: {plain(dossier.entry.title)}",
         _sentence(dossier),
-        _facts(dossier),
-        f"![{PICTURE_TEXT}]({address(picture)})",
-        f"## Figures\n\n{figures_table(dossier)}",
-        f"## Checks\n\n{checks_tables(dossier)}",
-        f"## Answers\n\n{answers_table(dossier)}",
+        _links(dossier),
+        *_why(dossier, picture),
         f"## What to do next\n\n{next_steps(dossier)}",
+        *_since(dossier),
+        f"## Answers\n\n{answers_table(dossier)}",
+        *_details(dossier),
     )
     return "\n\n".join(parts) + "\n"
+
+
+def _why(dossier: Dossier, picture: str) -> Iterator[str]:
+    """Yield the picture, the candidates, and the gates of the chosen one."""
+    choice = dossier.choice
+    chosen = f"**{plain(choice.variant)}**: {plain(choice.reason, REASON_CHARACTERS)}."
+    yield f"![{PICTURE_TEXT}]({address(picture)})"
+    yield f"## Why this candidate\n\n{chosen}\n\n{candidates_table(choice)}"
+    yield f"## Gates of the chosen candidate\n\n{gates_table(dossier.gates)}"
+
+
+def _since(dossier: Dossier) -> Iterator[str]:
+    """Yield what is not as in the champion; nothing without one."""
+    if dossier.champion is None:
+        return
+    changes = changes_table(dossier.changes) if dossier.changes else "Nothing that is recorded."
+    yield f"## What changed since version {dossier.champion}\n\n{changes}"
+    if dossier.report.regressions:
+        worse = regressions_table(dossier.report.regressions)
+        yield f"## What version {dossier.champion} answers better\n\n{worse}"
+
+
+def _details(dossier: Dossier) -> Iterator[str]:
+    """Yield what few readers need: every figure, every check, where all of it comes from."""
+    yield f"## Figures\n\n{figures_table(dossier)}"
+    if groups := groups_table(dossier.choice.chosen.trial.fidelity):
+        yield f"### KL divergence by kind of text\n\n{groups}"
+    yield f"## Checks\n\n{checks_tables(dossier)}"
+    yield f"## Origin\n\n{_facts(dossier)}"
 
 
 def description(dossier: Dossier) -> str:
@@ -89,7 +122,7 @@ def _outcome(dossier: Dossier) -> str:
 
 def _five_figures(dossier: Dossier) -> tuple[str, ...]:
     size, source = dossier.artifact.stored.size_bytes, dossier.weights.stored.size_bytes
-    share = f"{units.percent(dossier.report.size_ratio)} of the source's {units.size(source)}"
+    share = f"{units.percent(size_ratio(dossier))} of the source's {units.size(source)}"
     pairs = {
         "Median time of an answer": asked_both(
             dossier, lambda said: units.latency(median_latency_ms(said))
@@ -115,7 +148,6 @@ def _facts(dossier: Dossier) -> str:
         ("ONNX wrapper", _wrapper(candidate.onnx, dossier.verdict)),
         ("transformers wrapper", _wrapper(candidate.transformers, dossier.verdict)),
         ("Champion before", champion),
-        ("Links", _links(dossier)),
     )
     return table(("Model", f"{plain(entry.title)} (`{entry.name}`)"), rows)
 

@@ -1,20 +1,20 @@
-"""The picture of a release: how much smaller, and how fast."""
+"""The picture of a release: how large, how near to its source and how fast each candidate is."""
 
 import io
-from collections.abc import Callable
 from typing import Any
 
-from slipway.report import units
-from slipway.values import Dossier
+from slipway.report import points, units
+from slipway.report.ink import COLOURS, INK, style
+from slipway.report.standing import short_names, standing
+from slipway.values import Choice, Dossier
 
 PIXELS_PER_INCH = 100
-SIZE_INCHES = (9, 1.9)
-REFERENCE_COLOUR, ONNX_COLOUR, INK = "#a9b4c2", "#2f6f9f", "#22303c"
-ROOM_FOR_LABELS = 1.5  # the axis ends this far beyond the longest bar
+WIDTH_INCHES, HEIGHT_INCHES, BAR_INCHES = 9, 3.2, 0.4
+ROOM_FOR_LABELS = 1.45  # the axis ends this far beyond the longest bar
 
 
 def picture(dossier: Dossier) -> bytes:
-    """Draw the sizes of source and artifact, and the speeds of both wrappers.
+    """Draw the candidates: KL divergence over size on the left, speed of writing on the right.
 
     Args:
         dossier: Everything about the release.
@@ -22,50 +22,37 @@ def picture(dossier: Dossier) -> bytes:
     Returns:
         A PNG, 900 pixels wide, on white.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(
-        SIZE_INCHES, PIXELS_PER_INCH, layout=ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.1)
-    )
-    left, right = figure.subfigures(1, 2, squeeze=False)[0]
-    _draw_sizes(left, dossier)
-    _draw_speeds(right, dossier)
+    choice = dossier.choice
+    height = max(HEIGHT_INCHES, 1 + BAR_INCHES * len(choice.contenders))
+    figure = Figure((WIDTH_INCHES, height), PIXELS_PER_INCH, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+    labels = points.draw(left, choice, dossier.weights.stored.size_bytes / 1e6)
+    _draw_speeds(right, choice)
+    canvas.draw()  # where things lie is known once they were drawn
+    figure.set_layout_engine("none")
+    points.place(left, labels)
     with io.BytesIO() as stream:
         figure.savefig(stream, format="png", metadata={"Software": None})
         return stream.getvalue()
 
 
-def _draw_sizes(panel: Any, dossier: Dossier) -> None:
-    weights, artifact = dossier.weights.stored.size_bytes, dossier.artifact.stored.size_bytes
-    share = units.measured(dossier.report.size_ratio)
-    title = "Size" if share is None else f"Size: ONNX is {units.percent(share)} of the source"
-    _draw_bars(panel, title, {"source weights": weights, "ONNX artifact": artifact}, units.size)
-
-
-def _draw_speeds(panel: Any, dossier: Dossier) -> None:
-    onnx, reference = (
-        units.measured(report.answers.tokens_per_second) if report.answers else None
-        for report in dossier.report.wrappers
-    )
-    title = "Speed"
-    if onnx and reference:
-        title = f"Speed: ONNX is {units.number(onnx / reference)} times the reference"
-    _draw_bars(panel, title, {"transformers": reference, "ONNX": onnx}, units.speed)
-
-
-def _draw_bars(
-    panel: Any, title: str, values: dict[str, float | None], write: Callable[..., str]
-) -> None:
-    """Draw one bar a value, the reference above ONNX, each with its figure at its end."""
-    panel.set_facecolor("white")
-    panel.suptitle(title, x=0.04, ha="left", fontsize=12, fontweight="bold", color=INK)
-    axes = panel.subplots()
-    lengths = [value or 0 for value in values.values()]
-    bars = axes.barh(list(values), lengths, 0.7, color=(REFERENCE_COLOUR, ONNX_COLOUR))
-    texts = [write(value) for value in values.values()]
-    axes.bar_label(bars, texts, padding=6, color=INK, fontsize=11)
+def _draw_speeds(axes: Any, choice: Choice) -> None:
+    """Draw one bar a candidate, in the recipe's order, each with its figure at its end."""
+    style(axes, "How fast it writes")
+    names = short_names([each.trial.variant for each in choice.contenders])
+    states = [standing(each, choice).state for each in choice.contenders]
+    figures = [each.trial.figures.get("decode_tokens_per_second") for each in choice.contenders]
+    known = [units.measured(figure.value) if figure else None for figure in figures]
+    lengths = [value or 0 for value in known]
+    rows = [f"{name}\n{state}" for name, state in zip(names.values(), states, strict=True)]
+    bars = axes.barh(rows, lengths, 0.6, color=[COLOURS[state] for state in states])
+    texts = [units.speed(value) for value in known]
+    axes.bar_label(bars, texts, padding=5, color=INK, fontsize=9)
     axes.set_xlim(0, max(lengths) * ROOM_FOR_LABELS or 1)
     axes.invert_yaxis()
     axes.spines[:].set_visible(False)
-    axes.tick_params(length=0, labelbottom=False, labelcolor=INK, labelsize=11)
+    axes.tick_params(length=0, labelbottom=False)

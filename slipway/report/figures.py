@@ -1,12 +1,25 @@
 """The numbers of a release, for MLflow and for tables."""
 
+import re
+from collections.abc import Iterator, Mapping
 from statistics import median
 
+from slipway.gates import latencies_ms, smoke_figures
 from slipway.report.units import measured
-from slipway.values import Answers, Dossier, WrapperReport
-from slipway.verdict import latencies_ms
+from slipway.values import (
+    METRICS,
+    Answers,
+    Dossier,
+    Estimate,
+    Figures,
+    Metric,
+    Trial,
+    WrapperReport,
+)
 
-Figures = dict[str, float | None]
+Numbers = dict[str, float | None]
+
+_FORBIDDEN = re.compile(r"[^\w.-]+")  # in the name of a metric of MLflow
 
 
 def metrics(dossier: Dossier) -> dict[str, float]:
@@ -16,23 +29,53 @@ def metrics(dossier: Dossier) -> dict[str, float]:
         dossier: Everything about the release.
 
     Returns:
-        Finite numbers by name; the end of a name is its unit, where it has one. What was not
-        measured is left out.
+        Finite numbers by name. The chosen candidate's figures stand under their own names, such as
+        ``kl_mean``, with their intervals as ``kl_mean.low`` and ``kl_mean.high``; the end of every
+        other name is its unit, where it has one. What was not measured is left out.
     """
     artifact, weights = dossier.artifact, dossier.weights
-    figures: Figures = {
+    numbers: Numbers = {
+        **_of_trial(dossier.choice.chosen.trial),
+        **_flat(smoke_figures(dossier.report.onnx)),
+        "size_ratio": size_ratio(dossier),
         "weights.size_bytes": weights.stored.size_bytes,
         "weights.parameters": weights.parameters,
-        "artifact.size_bytes": artifact.stored.size_bytes,
-        "size_ratio": dossier.report.size_ratio,
-        "build.seconds": artifact.build_seconds,
         "build.peak_memory_bytes": artifact.peak_memory_bytes,
     }
     for report in dossier.report.wrappers:
         kind = report.wrapper.kind
-        figures |= {f"{kind}.{name}": value for name, value in _of_wrapper(report).items()}
-    finite = {name: measured(value) for name, value in figures.items()}
-    return {name: float(value) for name, value in finite.items() if value is not None}
+        numbers |= {f"{kind}.{name}": value for name, value in _of_wrapper(report).items()}
+    return _finite(numbers)
+
+
+def trial_metrics(trial: Trial) -> dict[str, float]:
+    """Return the figures of one candidate under the same names, for a run of its own."""
+    return _finite(_of_trial(trial))
+
+
+def figures_of(metrics: Mapping[str, float]) -> Figures:
+    """Return the figures that ``metrics`` or ``trial_metrics`` wrote down.
+
+    Args:
+        metrics: Those of an MLflow run, by name.
+
+    Returns:
+        Every figure that was measured, with its interval.
+    """
+    return {
+        name: Estimate(
+            value=metrics[name],
+            low=metrics.get(f"{name}.low", metrics[name]),
+            high=metrics.get(f"{name}.high", metrics[name]),
+        )
+        for name in METRICS
+        if name in metrics
+    }
+
+
+def size_ratio(dossier: Dossier) -> float:
+    """Return the bytes of the artifact over those of the source weights."""
+    return dossier.artifact.stored.size_bytes / dossier.weights.stored.size_bytes
 
 
 def median_latency_ms(answers: Answers) -> float | None:
@@ -46,9 +89,35 @@ def checks_that(report: WrapperReport, *, passed: bool | None) -> int:
     return sum(check.passed is passed for check in report.checks)
 
 
-def _of_wrapper(report: WrapperReport) -> Figures:
+def _finite(numbers: Numbers) -> dict[str, float]:
+    found = {name: measured(value) for name, value in numbers.items()}
+    return {name: float(value) for name, value in found.items() if value is not None}
+
+
+def _of_trial(trial: Trial) -> Numbers:
+    artifact = trial.attempt.artifact
+    groups = trial.fidelity.kl_by_group if trial.fidelity else {}
+    return {
+        **_flat(trial.figures),
+        **{f"kl_mean.on.{_FORBIDDEN.sub('-', group)}": kl for group, kl in groups.items()},
+        "build.seconds": artifact.build_seconds if artifact else None,
+    }
+
+
+def _flat(figures: Figures) -> Numbers:
+    return {name: value for metric in figures.items() for name, value in _ends(*metric)}
+
+
+def _ends(name: Metric, figure: Estimate) -> Iterator[tuple[str, float]]:
+    yield name, figure.value
+    if figure.low < figure.high:
+        yield f"{name}.low", figure.low
+        yield f"{name}.high", figure.high
+
+
+def _of_wrapper(report: WrapperReport) -> Numbers:
     """Return the figures of one wrapper, without its name before theirs."""
-    figures: Figures = {
+    figures: Numbers = {
         "size_bytes": report.wrapper.size_bytes,
         "checks_passed": checks_that(report, passed=True),
         "checks_failed": checks_that(report, passed=False),

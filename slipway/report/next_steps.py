@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from slipway.report.prose import bullets, plain
+from slipway.report.standing import said
 from slipway.values import Dossier, WrapperReport
 
 QUESTION = "What is the capital of Spain?"
@@ -44,8 +45,9 @@ def _checks(dossier: Dossier) -> Iterator[str]:
         )
     if onnx - reference and dossier.entry.recipe.kind == "quantize":
         yield (
-            "The reference does well where ONNX fails, so the quantization may be too coarse: put "
-            f"a finer candidate first in the recipe of `{dossier.entry.name}` in catalogue.toml."
+            "The reference does well where ONNX fails, so the quantization may be too coarse: add "
+            f"a finer candidate to the recipe of `{dossier.entry.name}` in catalogue.toml, or "
+            "tighten its `gates` so that a finer one is chosen."
         )
     if any(_blocking(report, passed=None) for report in dossier.report.wrappers):
         yield "See what the checks marked ❔ say: they raised an error, or had nothing to look at."
@@ -61,10 +63,15 @@ def _blocking(report: WrapperReport, *, passed: bool | None) -> set[str]:
 
 
 def _limits(dossier: Dossier) -> Iterator[str]:
-    """Point at the limits that the reasons name."""
-    for name, limit in dossier.entry.gates:
-        if any(name in reason for reason in dossier.verdict.reasons):
+    """Point at the gates that block."""
+    where = f"the `gates` of `{dossier.entry.name}` in catalogue.toml"
+    for gate in dossier.gates:
+        if gate.blocks and gate.state == "fail":
+            yield f"Compare the figure with its limit in {where}: {plain(said(gate))}."
+        elif gate.blocks and gate.observed:
             yield (
-                f"Compare the figure with its limit, `{name} = {limit:g}` in the `gates` of "
-                f"`{dossier.entry.name}` in catalogue.toml."
+                f"Measure on more text, or look at the limit in {where}: {plain(said(gate))} lies "
+                "on both sides of it."
             )
+        elif gate.blocks:
+            yield f"Find out why `{gate.metric}` was not measured: a gate without it stays shut."

@@ -32,8 +32,10 @@ from slipway.values.artifacts import (
 from slipway.values.base import Value
 from slipway.values.candidates import Candidate, Contract, LoggedWrapper, WrapperKind
 from slipway.values.decisions import (
+    Champion,
     Gates,
     Inconclusive,
+    Judgement,
     Keep,
     Limits,
     Promote,
@@ -43,7 +45,17 @@ from slipway.values.decisions import (
 )
 from slipway.values.dossier import Change, Dossier
 from slipway.values.entries import Entry, Wrappers
-from slipway.values.figures import METRICS, Estimate, Fidelity, Figures, Metric, Speed
+from slipway.values.figures import (
+    HIGHER_IS_BETTER,
+    METRICS,
+    Estimate,
+    Fidelity,
+    Figures,
+    Metric,
+    Speed,
+)
+from slipway.values.manifests import Manifest
+from slipway.values.records import Comparison, Differing, Record, Step, Trend
 from slipway.values.sources import (
     FileEntry,
     FolderSource,
@@ -60,16 +72,20 @@ from slipway.values.trials import Attempt, Choice, Contender, GateResult, GateSt
 from slipway.values.variants import Target, Variant, VariantPrecision
 
 __all__ = [
+    "HIGHER_IS_BETTER",
     "METRICS",
     "Answers",
     "Artifact",
     "Attempt",
     "Candidate",
+    "Champion",
     "Change",
     "Check",
     "Choice",
+    "Comparison",
     "Contender",
     "Contract",
+    "Differing",
     "Dossier",
     "Entry",
     "Estimate",
@@ -82,9 +98,11 @@ __all__ = [
     "Gates",
     "HubSource",
     "Inconclusive",
+    "Judgement",
     "Keep",
     "Limits",
     "LoggedWrapper",
+    "Manifest",
     "Message",
     "Metric",
     "Override",
@@ -98,6 +116,7 @@ __all__ = [
     "Quantization",
     "QuantizeRecipe",
     "Recipe",
+    "Record",
     "Regression",
     "Release",
     "Rendering",
@@ -108,8 +127,10 @@ __all__ = [
     "SmokeReport",
     "Source",
     "Speed",
+    "Step",
     "Stored",
     "Target",
+    "Trend",
     "Trial",
     "Value",
     "Variant",

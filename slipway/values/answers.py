@@ -28,6 +28,8 @@ class Prompt(Value):
         stop: Texts at which the answer must end.
         group: Prompts of one group are asked together, as one batch.
         repeat: Asked twice; greedy decoding must give the same answer.
+        expected: Words of which a right answer holds at least one, in whatever letter case; empty
+            where there is no right answer.
     """
 
     id: str = Field(pattern=r"^[a-z0-9-]+$")
@@ -37,6 +39,7 @@ class Prompt(Value):
     stop: tuple[str, ...] = ()
     group: str | None = None
     repeat: bool = False
+    expected: tuple[str, ...] = ()
 
 
 class Prediction(Value):
@@ -104,6 +107,7 @@ class Check(Value):
         passed: None when it could not be decided.
         failing: Ids of the prompts at fault.
         observed: What was seen instead, in one line.
+        column: The fact of every answer that it is about; None if it is about no single one.
     """
 
     name: str
@@ -111,6 +115,7 @@ class Check(Value):
     passed: bool | None
     failing: tuple[str, ...] = ()
     observed: str = ""
+    column: str | None = None
 
 
 class WrapperReport(Value):
@@ -154,6 +159,7 @@ class SmokeReport(Value):
         parity: Whether both wrappers make the same of the same conversation.
         champion: The version that serves today, asked the same; None if there is none.
         regressions: What it answers better.
+        against_champion: Whether that is more than an accident.
     """
 
     onnx: WrapperReport
@@ -161,6 +167,7 @@ class SmokeReport(Value):
     parity: tuple[Check, ...] = ()
     champion: WrapperReport | None = None
     regressions: tuple[Regression, ...] = ()
+    against_champion: tuple[Check, ...] = ()
 
     @property
     def wrappers(self) -> tuple[WrapperReport, WrapperReport]:

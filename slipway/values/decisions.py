@@ -8,11 +8,14 @@ from pydantic import Field
 from slipway.values.answers import Severity
 from slipway.values.base import Value
 from slipway.values.candidates import Candidate
-from slipway.values.figures import METRICS, Metric
+from slipway.values.figures import METRICS, Figures, Metric
+from slipway.values.trials import GateResult
+
+Limit = Annotated[float | None, Field(ge=0, allow_inf_nan=False)]
 
 
 class Limits(Value):
-    """What one figure may be; several limits hold together.
+    """What one figure may be; several limits hold together, and none at all lifts a default.
 
     Attributes:
         min: Least that it may be.
@@ -23,26 +26,22 @@ class Limits(Value):
         severity: A failed ``critical`` gate blocks, a ``warning`` is shown.
     """
 
-    min: float | None = None
-    max: float | None = None
-    max_degradation_vs_source: float | None = Field(default=None, ge=0)
-    max_degradation_vs_champion: float | None = Field(default=None, ge=0)
+    min: Limit = None
+    max: Limit = None
+    max_degradation_vs_source: Limit = None
+    max_degradation_vs_champion: Limit = None
     severity: Severity = "critical"
 
 
 class Gates(Value):
     """Limits that a candidate must keep; every one fails closed.
 
-    Every other field is a figure, with what it may be. An entry's own limits replace the defaults
+    Every field is a figure, with what it may be. An entry's own limits replace the defaults
     of its candidate's precision, figure by figure.
-
-    Attributes:
-        min_prompts: Fewest answered prompts that a verdict may rest on.
-        min_tokens: Fewest compared tokens that a verdict may rest on.
     """
 
-    min_prompts: int = Field(default=12, ge=1)
-    min_tokens: int = Field(default=4000, ge=1)
+    compared_tokens: Limits | None = None
+    broken_positions: Limits | None = None
     kl_mean: Limits | None = None
     kl_p99: Limits | None = None
     top1_agreement: Limits | None = None
@@ -55,6 +54,7 @@ class Gates(Value):
     prefill_tokens_per_second: Limits | None = None
     decode_tokens_per_second: Limits | None = None
     peak_memory_bytes: Limits | None = None
+    answered_prompts: Limits | None = None
     median_latency_ms: Limits | None = None
     tokens_per_second: Limits | None = None
 
@@ -86,6 +86,32 @@ class Inconclusive(Value):
 
 
 Verdict = Annotated[Promote | Keep | Inconclusive, Field(discriminator="kind")]
+
+
+class Judgement(Value):
+    """What became of a candidate's gates.
+
+    Attributes:
+        gates: What every gate said.
+        verdict: What follows from them, and from the smoke test.
+    """
+
+    gates: tuple[GateResult, ...]
+    verdict: Verdict
+
+
+class Champion(Value):
+    """The version that serves today, with what is known of it.
+
+    Attributes:
+        version: Number of the ONNX wrapper's version.
+        run_id: MLflow run of its release.
+        figures: What was measured of it when it was released.
+    """
+
+    version: int
+    run_id: str
+    figures: Figures
 
 
 class Promotion(Value):

@@ -6,6 +6,8 @@ from slipway.values.base import Value
 
 #: What can be measured and limited; docs/catalogue.md says what each is.
 Metric = Literal[
+    "compared_tokens",
+    "broken_positions",
     "kl_mean",
     "kl_p99",
     "top1_agreement",
@@ -18,6 +20,7 @@ Metric = Literal[
     "prefill_tokens_per_second",
     "decode_tokens_per_second",
     "peak_memory_bytes",
+    "answered_prompts",
     "median_latency_ms",
     "tokens_per_second",
 ]
@@ -44,6 +47,19 @@ class Estimate(Value):
 
 
 Figures = dict[Metric, Estimate]
+
+#: A larger figure is the better one; of all others, a smaller one is.
+HIGHER_IS_BETTER: frozenset[Metric] = frozenset(
+    {
+        "compared_tokens",
+        "top1_agreement",
+        "first_divergence_tokens",
+        "prefill_tokens_per_second",
+        "decode_tokens_per_second",
+        "answered_prompts",
+        "tokens_per_second",
+    }
+)
 
 
 class Fidelity(Value):

@@ -53,6 +53,9 @@ class Trial(Value):
         found: Figures = {}
         if self.attempt.artifact:
             found["size_bytes"] = Estimate.exact(self.attempt.artifact.stored.size_bytes)
+        if self.fidelity:
+            found["compared_tokens"] = Estimate.exact(self.fidelity.tokens)
+            found["broken_positions"] = Estimate.exact(self.fidelity.broken)
         for measured in (self.fidelity, self.speed):
             for name, figure in measured or ():
                 if name in METRICS and figure is not None:
@@ -121,6 +124,11 @@ class Choice(Value):
     def chosen(self) -> Contender:
         """The candidate that goes on."""
         return next(each for each in self.contenders if each.trial.variant == self.variant)
+
+    @property
+    def precision(self) -> VariantPrecision:
+        """Type of its weights."""
+        return self.chosen.trial.attempt.precision
 
     @property
     def artifact(self) -> Artifact:

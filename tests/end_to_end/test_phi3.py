@@ -27,7 +27,7 @@ source = {{ kind = "hub", repo = "{weights}", endpoint = "{endpoint}" }}
 recipe = {{ kind = "select", repo = "{onnx}", precision = "int4", endpoint = "{endpoint}" }}
 wrappers = {{ onnx = "{contract}" }}
 suite = "brief"
-gates = {{ max_size_ratio = 3 }}
+gates = {{ size_bytes = {{}} }}
 licences = ["mit"]
 """
 

@@ -55,6 +55,19 @@ def test_status_shows_commit_versions_and_champion(
     ]
 
 
+def test_compare_shows_the_candidates_of_the_only_release(
+    released: tuple[Yard, Release], capsys: Said
+) -> None:
+    """There is no second version yet, so what was chosen is shown with its figures."""
+    assert run(["compare", "tiny", "--json"]) == 0
+
+    _, outcome = released
+    found = parsed(capsys)
+    assert found["run_id"] == outcome.candidate.run_id
+    assert [each["verdict"] for each in found["candidates"]] == ["chosen"]
+    assert found["candidates"][0]["figures"]["size_bytes"]["value"] > 0
+
+
 def test_predict_asks_the_champion(released: tuple[Yard, Release], capsys: Said) -> None:
     """As its users would."""
     assert run(["predict", "tiny", "What is the capital of Spain?"]) == 0

@@ -47,7 +47,8 @@ def test_the_reports_are_where_people_look(released: tuple[Yard, Release]) -> No
     client = yard.registry().client
     run = client.get_run(outcome.candidate.run_id)
     files = {file.path for file in client.list_artifacts(outcome.candidate.run_id)}
-    assert {"report.md", "picture.png", "predictions.json"} <= files
+    assert {"report.md", "picture.png", "predictions.json", "manifest.json"} <= files
+    assert run.data.metrics["kl_mean"] >= 0
     assert run.data.metrics["onnx.tokens_per_second"] > 0
     assert "tiny-phi3" in client.get_model_version("tiny", "1").description
 
@@ -94,12 +95,12 @@ def test_a_candidate_below_a_gate_is_kept_and_leaves_the_registry(yard: Yard) ->
     """The champion stays, nothing new is registered, and the verdict names the limit."""
     release()
     before = yard.versions()
-    yard.edit('suite = "brief"', 'suite = "brief"\ngates = { min_tokens_per_second = 1e9 }')
+    yard.limit("tokens_per_second = { min = 1e9 }")
 
     outcome = release()
 
     assert outcome.verdict.kind == "keep"
-    assert "min_tokens_per_second" in outcome.verdict.reasons[0]
+    assert "tokens_per_second" in outcome.verdict.reasons[0]
     assert yard.versions() == before
 
 
@@ -116,7 +117,7 @@ def test_files_that_vanished_from_the_store_are_made_again(yard: Yard) -> None:
     """Prefect's cached result still names them; the line looks before it believes."""
     release()
     shutil.rmtree(yard.home / "store")
-    yard.edit('suite = "brief"', 'suite = "brief"\ngates = { min_prompts = 3 }')
+    yard.limit("answered_prompts = { min = 3 }")
 
     outcome = release()
 

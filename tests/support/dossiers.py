@@ -1,7 +1,7 @@
 """Dossiers of releases that ended in every way, as a report gets them.
 
 Their figures and answers resemble those of a small instruction-tuned model, so that a report made
-from one looks like a real one.
+from one looks like a real one. ``contenders`` holds what was measured of its candidates.
 """
 
 import json
@@ -9,10 +9,24 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from contenders import CHOSEN, QUANTIZATIONS, SOURCE_BYTES, choice
+from findings import (
+    CHANGES,
+    COMMIT,
+    ENDED,
+    LOOP,
+    LOOP_CHECK,
+    PARITY,
+    REGRESSION,
+    SLOW_CHECK,
+    UNDECIDED_CHECK,
+)
+
 from slipway.values import (
     Answers,
     Artifact,
     Candidate,
+    Change,
     Check,
     Contract,
     Dossier,
@@ -20,10 +34,11 @@ from slipway.values import (
     FileEntry,
     Gates,
     HubSource,
+    Limits,
     LoggedWrapper,
     Prediction,
-    Quantization,
     QuantizeRecipe,
+    Regression,
     Revision,
     SmokeReport,
     Stored,
@@ -31,10 +46,9 @@ from slipway.values import (
     WrapperKind,
     WrapperReport,
 )
-from slipway.verdict import judge
+from slipway.verdict import final_gates, judge
 
 NAME = "smollm2-135m"
-COMMIT = "12fd25f77366fa6b3b4b768ec3050bf629380bac"
 ANSWERS = {
     "capital": "The capital of Spain is Madrid.",
     "arithmetic": "7 plus 5 is 12.",
@@ -45,28 +59,6 @@ ANSWERS = {
     "batch-sea": "Rivers carry salt from the rocks into the sea.",
     "batch-wind": "Warm air rises, and cooler air flows in below it.",
 }
-LOOP = "The sea is salty because the sea is salty because the sea is salty because the sea is salty"
-LOOP_CHECK = Check(
-    name="no answer is a loop",
-    severity="critical",
-    passed=False,
-    failing=("batch-sea", "batch-wind"),
-    observed=f"longest_repeat_ratio=0.97, output='{LOOP[:32]}…",
-)
-SLOW_CHECK = Check(
-    name="every answer takes at most 10 seconds",
-    severity="warning",
-    passed=False,
-    failing=("definition",),
-    observed="11874.2",
-)
-UNDECIDED_CHECK = Check(
-    name="asked again, the answer is the same",
-    severity="critical",
-    passed=None,
-    observed="nothing to look at",
-)
-ENDED = "it was ended for memory at 6.0 GB"
 
 
 def promoted(**changes: Any) -> Dossier:
@@ -94,6 +86,14 @@ def unasked() -> Dossier:
     return dossier(onnx)
 
 
+def regressed() -> Dossier:
+    """Return a release that the champion beats at one prompt, from a source that changed."""
+    champion = asked("onnx", ANSWERS | {"emoji": "A ship 🚢."}, version=2)
+    return dossier(
+        champion_report=champion, regressions=(REGRESSION,), changes=CHANGES, parity=PARITY
+    )
+
+
 def answering(text: str) -> Dossier:
     """Return a release whose ONNX wrapper answered ``text`` to its only prompt."""
     return dossier(asked("onnx", {"capital": text}))
@@ -105,28 +105,42 @@ def dossier(
     *,
     champion: int | None = 2,
     artifact_bytes: int = 136_951_821,
+    champion_report: WrapperReport | None = None,
+    regressions: tuple[Regression, ...] = (),
+    parity: tuple[Check, ...] = PARITY[:1],
+    changes: tuple[Change, ...] = (),
 ) -> Dossier:
-    """Return a release of version 3 with these reports, judged as every release is.
+    """Return a release of version 3 with these reports, and judged as every release is.
 
     Args:
         onnx: The smoke test of the ONNX wrapper; it does well by default.
         transformers: The smoke test of the reference; it does well by default.
         champion: Version that served before.
         artifact_bytes: Size of the ONNX artifact; the weights have 269 MB.
+        champion_report: The smoke test of that version.
+        regressions: What it answers better.
+        parity: What both wrappers make of the same conversation.
+        changes: What is not as in that version.
     """
     report = SmokeReport(
         onnx=onnx or asked("onnx"),
         transformers=transformers or asked("transformers"),
-        size_ratio=artifact_bytes / weights().stored.size_bytes,
+        parity=parity,
+        champion=champion_report,
+        regressions=regressions,
     )
+    chosen = choice(artifact(stored=stored("model.onnx.data", artifact_bytes)))
+    gates = final_gates(entry(), chosen, report, None)
     return Dossier(
         entry=entry(),
         weights=weights(),
-        artifact=artifact(stored=stored("model.onnx.data", artifact_bytes)),
+        choice=chosen,
         candidate=candidate(),
         report=report,
-        verdict=judge(report, entry().gates),
+        verdict=judge(report, gates),
+        gates=gates,
         champion=champion,
+        changes=changes,
         flow_run_url="http://127.0.0.1:4200/runs/flow-run/5b1f",
         mlflow_url="http://127.0.0.1:5000/#/experiments/1/runs/9c2e",
     )
@@ -138,9 +152,9 @@ def entry(**changes: Any) -> Entry:
         "name": NAME,
         "title": "SmolLM2 135M Instruct",
         "source": HubSource(repo="HuggingFaceTB/SmolLM2-135M-Instruct"),
-        "recipe": QuantizeRecipe(candidates=(Quantization(precision="int8"),)),
+        "recipe": QuantizeRecipe(candidates=QUANTIZATIONS, prefer="smallest"),
         "licences": ("apache-2.0",),
-        "gates": Gates(min_prompts=len(ANSWERS)),
+        "gates": Gates(answered_prompts=Limits(min=len(ANSWERS))),
     }
     return Entry(**fields | changes)
 
@@ -152,12 +166,12 @@ def weights(**changes: Any) -> Weights:
         "commit": COMMIT,
         "digest": "ab" * 32,
         "paths": ("model.safetensors",),
-        "size_bytes": 269_060_552,
+        "size_bytes": SOURCE_BYTES,
         "licence": "apache-2.0",
     }
     return Weights(
         revision=Revision(**revision | changes),
-        stored=stored("model.safetensors", 269_060_552),
+        stored=stored("model.safetensors", SOURCE_BYTES),
         architecture="LlamaForCausalLM",
         parameters=134_515_008,
     )
@@ -166,7 +180,7 @@ def weights(**changes: Any) -> Weights:
 def artifact(**changes: Any) -> Artifact:
     """Return a 137 MB artifact that was built here."""
     fields = {
-        "variant": "cpu-int8-rtn-block-32",
+        "variant": CHOSEN,
         "origin": None,
         "nodes": {"MatMulNBits int8 block 32 level 4": 151},
         "stored": stored("model.onnx.data", 136_951_821),
@@ -187,14 +201,14 @@ def candidate() -> Candidate:
     )
 
 
-def logged(kind: WrapperKind) -> LoggedWrapper:
-    """Return version 3 of one wrapper."""
+def logged(kind: WrapperKind, version: int = 3) -> LoggedWrapper:
+    """Return one wrapper; version 3 is the candidate."""
     return LoggedWrapper(
         kind=kind,
         contract=contract(kind),
         model_id=f"m-{kind}",
         name=NAME if kind == "onnx" else f"{NAME}-transformers",
-        version=3,
+        version=version,
         size_bytes=140_000_000,
     )
 
@@ -204,6 +218,7 @@ def asked(
     texts: dict[str, str] | None = None,
     *,
     checks: tuple[Check, ...] | None = None,
+    version: int = 3,
     **changes: Any,
 ) -> WrapperReport:
     """Return the smoke test of a wrapper that gave these answers.
@@ -212,6 +227,7 @@ def asked(
         kind: Which wrapper.
         texts: Answers by prompt.
         checks: What was expected; six that passed by default.
+        version: The version that was asked.
         **changes: Other fields of its answers.
     """
     latencies_ms = count(410 if kind == "onnx" else 688)
@@ -230,7 +246,7 @@ def asked(
     }
     answers = Answers(**fields | changes)
     return WrapperReport(
-        wrapper=logged(kind),
+        wrapper=logged(kind, version),
         answers=answers,
         checks=passed(kind) if checks is None else checks,
     )

@@ -36,7 +36,11 @@ source = {{ kind = "folder", path = "checkpoint", repo = "slipway/tiny-phi3" }}
 recipe = {{ kind = "quantize", candidates = [{{ precision = "fp32" }}] }}
 wrappers = {{ onnx = "{contract}" }}
 suite = "brief"
+texts = "brief"
 licences = ["mit"]
+
+[models.tiny.gates]
+compared_tokens = {{ min = 100 }}
 """
 
 
@@ -70,6 +74,10 @@ class Yard:
         text = self.catalogue.read_text(encoding="utf-8")
         assert old in text
         self.catalogue.write_text(text.replace(old, new), encoding="utf-8")
+
+    def limit(self, gate: str) -> None:
+        """Add a gate to the model's, as the catalogue writes it."""
+        self.edit("[models.tiny.gates]", f"[models.tiny.gates]\n{gate}")
 
     def registry(self) -> Any:
         """Return the registry of this yard."""
@@ -140,6 +148,11 @@ def _laid_out(folder: Path, checkpoint: Path, patch: pytest.MonkeyPatch) -> Iter
     shutil.copytree(PROJECT / "expectations", folder / "expectations")
     brief = folder / "expectations" / "prompts" / "brief.json"
     brief.write_text(json.dumps(_brief_prompts()), encoding="utf-8")
+    texts = folder / "expectations" / "texts" / "brief"
+    texts.mkdir()
+    (texts / "said.txt").write_text(" ".join(_known()), encoding="utf-8")
+    asked = [[{"role": "user", "content": question}] for question in _known()]
+    (texts / "chat.json").write_text(json.dumps(asked), encoding="utf-8")
     patch.setenv("SLIPWAY_HOME", str(place.home))
     patch.setenv("SLIPWAY_CATALOGUE", str(place.catalogue))
     patch.setenv("SLIPWAY_EXPECTATIONS", str(folder / "expectations"))
@@ -150,11 +163,16 @@ def _laid_out(folder: Path, checkpoint: Path, patch: pytest.MonkeyPatch) -> Iter
         yield place
 
 
-def _brief_prompts() -> list[dict[str, Any]]:
-    """Return twelve questions that the tiny model's short context has room for."""
+def _known() -> list[str]:
+    """Return the questions that the tiny model answers by heart."""
     import tiny_phi3
 
-    known = list(tiny_phi3.CONVERSATIONS)
+    return list(tiny_phi3.CONVERSATIONS)
+
+
+def _brief_prompts() -> list[dict[str, Any]]:
+    """Return twelve questions that the tiny model's short context has room for."""
+    known = _known()
     return [
         {
             "id": f"question-{index}",

@@ -62,14 +62,15 @@ def test_cache_keys_name_content_and_never_a_path(yard: Yard) -> None:
 
     assert by_revision(None, {"revision": revision}) == by_revision(None, {"revision": other})  # type: ignore[arg-type]
 
-    def keyed(place: Path) -> str:
+    def keyed(place: Path, key: str = "weights-1") -> str:
         from slipway.store import manifest
 
-        stored = Stored(key="weights-1", folder=place, files=manifest(moved))
+        stored = Stored(key=key, folder=place, files=manifest(moved))
         weights = Weights(revision=revision, stored=stored, architecture="x", parameters=1)
         return by_recipe(None, {"weights": weights, "recipe": entry.recipe})  # type: ignore[arg-type]
 
     assert keyed(Path("one")) == keyed(Path("another"))
+    assert keyed(Path("one")) != keyed(Path("one"), key="weights-2")
 
 
 def test_progress_is_an_artifact_and_a_line_a_tenth(caplog: pytest.LogCaptureFixture) -> None:

@@ -29,7 +29,7 @@ title = "Other"
 source = { kind = "hub", repo = "acme/other", package = "other" }
 recipe = { kind = "select", repo = "acme", precision = "int4" }
 licences = ["mit"]
-gates = { min_prompts = 0 }
+gates = { kl_mean = { max = -1 } }
 """
 
 
@@ -75,7 +75,7 @@ def test_every_fault_is_reported_at_once_with_its_path(path: Path) -> None:
         "models.Tiny.licences: got [] (expected at least 1)",
         f"models.other.source.package: {UNKNOWN}",
         r"models.other.recipe.repo: got 'acme' (expected text like ^[\w.-]+/[\w.-]+$)",
-        "models.other.gates.min_prompts: got 0 (expected greater than or equal to 1)",
+        "models.other.gates.kl_mean.max: got -1 (expected greater than or equal to 0)",
     )
 
 
@@ -136,8 +136,8 @@ def test_the_error_counts_the_faults_and_gives_each_a_line(path: Path) -> None:
         ),
         pytest.param(
             'licences = ["mit"]',
-            'licences = ["mit"]\ngates = { min_tokens_per_second = nan }',
-            "models.tiny.gates.min_tokens_per_second: got nan (expected greater than 0)",
+            'licences = ["mit"]\ngates = { kl_mean = { max = nan } }',
+            "models.tiny.gates.kl_mean.max: got nan (expected a finite number)",
             id="a limit that nothing is below",
         ),
     ],

@@ -50,7 +50,8 @@ def planned(
     store: Store, *, exists: bool = False, revision_: Revision | None = None, **entry: Any
 ) -> Plan:
     """Return what releasing the entry, with these changes, would do."""
-    made: Entry = dossiers.entry(**entry)
+    one = QuantizeRecipe(candidates=(Quantization(precision="int8"),))
+    made: Entry = dossiers.entry(**{"recipe": one, **entry})
     return plan.make(made, revision_ or revision(), store, TOOLS, exists=exists)
 
 
@@ -70,11 +71,11 @@ def test_a_first_release_fetches_builds_and_registers_everything(store: Store) -
     assert (found.model, found.repo) == (dossiers.NAME, dossiers.entry().source.repo)
     assert (found.commit, found.licence) == (dossiers.COMMIT, "apache-2.0")
     assert found.download_bytes == SIZE_BYTES
-    assert (found.variant, found.artifact_in_store) == ("cpu-int8-rtn-block-32", False)
+    assert (found.variants, found.variants_in_store) == (("cpu-int8-rtn-block-32",), ())
     assert found.disk_bytes == 2 * (CHECKPOINT_BYTES + CHECKPOINT_BYTES // 2)
     assert found.registers == (dossiers.NAME, f"{dossiers.NAME}-transformers")
     assert found.aliases == ("candidate", "champion")
-    assert found.gates == dossiers.entry().gates
+    assert found.gates["int8"]["size_bytes"] == "at most 10% above the source"
 
 
 def test_a_plan_writes_nothing(store: Store) -> None:
@@ -111,7 +112,7 @@ def test_an_artifact_in_the_store_is_not_built_again(store: Store) -> None:
 
     found = planned(store)
 
-    assert found.artifact_in_store
+    assert found.variants_in_store == found.variants
     assert found.disk_bytes == 90_000 + 40_000
 
 
@@ -129,14 +130,14 @@ def test_a_published_artifact_is_fetched_and_nothing_is_built(store: Store) -> N
 
     found = planned(store, revision_=pinned, recipe=SELECT)
 
-    assert found.variant == "cpu/cpu-int4"
+    assert found.variants == ("cpu/cpu-int4",)
     assert found.download_bytes == SIZE_BYTES + 30_000
     assert found.memory_bytes is None
     assert found.disk_bytes == 2 * (CHECKPOINT_BYTES + 30_000)
     weights_key = keys.weights_key(pinned, TOOLS)
     store.make(keys.artifact_key(weights_key, pinned, None, TOOLS), fill(30_000))
     again = planned(store, revision_=pinned, recipe=SELECT)
-    assert again.artifact_in_store
+    assert again.variants_in_store == again.variants
     assert again.download_bytes == SIZE_BYTES
 
 
@@ -149,15 +150,16 @@ def test_a_package_is_already_here_and_grows_when_it_is_unpacked(store: Store) -
     assert found.disk_bytes == 2 * (7 * SIZE_BYTES + 7 * SIZE_BYTES // 2)
 
 
-def test_the_first_candidate_is_planned(store: Store) -> None:
-    """Its memory follows from the weights, each number taken for four bytes."""
-    preferred = Quantization(precision="int4", method="k_quant")
-    recipe = QuantizeRecipe(candidates=(preferred, Quantization(precision="int8")))
+def test_every_candidate_is_planned(store: Store) -> None:
+    """Memory for the largest build follows from the weights, each number taken for four bytes."""
+    small, large = Quantization(precision="int8"), Quantization(precision="int4", method="k_quant")
 
-    found = planned(store, recipe=recipe)
+    found = planned(store, recipe=QuantizeRecipe(candidates=(small, large)))
 
-    assert found.variant == preferred.variant
-    assert found.memory_bytes == choose.build_memory_bytes(preferred, CHECKPOINT_BYTES // 4)
+    assert found.variants == (small.variant, large.variant)
+    assert list(found.gates) == ["int8", "int4"]
+    assert found.memory_bytes == choose.build_memory_bytes(large, CHECKPOINT_BYTES // 4)
+    assert found.disk_bytes == CHECKPOINT_BYTES + CHECKPOINT_BYTES + 3 * (CHECKPOINT_BYTES // 2)
 
 
 def test_a_candidate_that_waits_for_a_person_moves_one_alias(store: Store) -> None:

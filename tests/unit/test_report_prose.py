@@ -1,6 +1,7 @@
 """Nothing that comes from a model or a source can break a report."""
 
 import pytest
+from contenders import choice
 from dossiers import (
     ANSWERS,
     answering,
@@ -16,7 +17,7 @@ from markdown_it.token import Token
 
 from slipway.report import description, markdown
 from slipway.report.prose import CELL_CHARACTERS, address, plain, table
-from slipway.values import Check
+from slipway.values import Change, Check, Regression
 
 REGISTRY_CHARACTERS = 5_000  # of a version's description, in MLflow's database
 RENDERED_BYTES = 102_400  # MLflow's page shows the source of a longer report
@@ -74,14 +75,21 @@ def test_foreign_text_outside_the_answers_is_harmless_too() -> None:
     attack = "<img src=x>|`"
     check = Check(name=attack, severity="critical", passed=False, observed=attack)
     onnx = asked("onnx", checks=(check,)).model_copy(update={"error": attack})
-    hostile = dossier(onnx).model_copy(
-        update={"artifact": artifact(variant=attack), "weights": weights(licence=attack)}
+    hostile = dossier(
+        onnx,
+        changes=(Change(what=attack, before=attack, after=None),),
+        regressions=(Regression(prompt_id=attack, what="x", champion=attack, candidate=attack),),
+    ).model_copy(
+        update={
+            "choice": choice(artifact(variant=attack), reason=attack),
+            "weights": weights(licence=attack),
+        }
     )
 
     text = markdown(hostile, "picture.png") + description(hostile)
 
     assert "<" not in text
-    assert text.count("&lt;img src=x&gt;\\|\\`") == 11
+    assert text.count("&lt;img src=x&gt;\\|\\`") == 21
 
 
 def test_an_address_cannot_end_its_link() -> None:

@@ -16,16 +16,18 @@ from slipway.child import Limits
 from slipway.errors import (
     ArchitectureUnsupported,
     LicenceNotAllowed,
-    MachineTooSmall,
     SourceRefused,
 )
 from slipway.hub_server import LocalHub, RunningHub
 from slipway.steps import Workshop
 from slipway.store import Store
 from slipway.values import (
+    Artifact,
+    Attempt,
     Entry,
     FolderSource,
     HubSource,
+    Override,
     PackageSource,
     Quantization,
     QuantizeRecipe,
@@ -51,6 +53,13 @@ def mine(checkpoint: Path, tmp_path: Path) -> Entry:
 def entry(**changes: Any) -> Entry:
     """Return an entry that allows the MIT licence alone, with ``changes``."""
     return dossiers.entry(**{"licences": ("mit",), "recipe": FP32, **changes})
+
+
+def only(attempts: tuple[Attempt, ...]) -> Artifact:
+    """Return what the only candidate was built as."""
+    (attempt,) = attempts
+    assert attempt.artifact is not None
+    return attempt.artifact
 
 
 @pytest.mark.parametrize(
@@ -159,8 +168,8 @@ def test_an_artifact_is_built_once_with_its_licence(mine: Entry, workshop: Works
     workshop = replace(workshop, progress=lambda _, text: news.append(text))
     weights = steps.download(steps.resolve(mine), workshop)
 
-    built = steps.prepare(weights, mine.recipe, workshop)
-    again = steps.prepare(weights, mine.recipe, workshop)
+    built = only(steps.prepare(weights, mine.recipe, workshop))
+    again = only(steps.prepare(weights, mine.recipe, workshop))
 
     names = {file.path for file in built.stored.files}
     assert {"genai_config.json", "model.onnx", "LICENSE", "README.md"} <= names
@@ -176,17 +185,37 @@ def test_an_artifact_is_built_once_with_its_licence(mine: Entry, workshop: Works
     ]
 
 
-def test_a_machine_too_small_for_every_candidate_starts_no_build(
+def test_a_candidate_that_cannot_be_built_is_a_row_with_a_reason(
     mine: Entry, workshop: Workshop
 ) -> None:
-    """What a child may hold counts, where somebody has set it."""
+    """One needs more memory than a child may hold, and the builder refuses another's layer."""
     weights = steps.download(steps.resolve(mine), workshop)
+    missing = Override(node="/no/such/layer", precision="int8")
+    broken = Quantization(precision="int4", overrides=(missing,))
+    recipe = QuantizeRecipe(candidates=(broken, Quantization(precision="fp32")))
+
+    first, second = steps.prepare(weights, recipe, workshop)
     small = replace(workshop, limits=replace(workshop.limits, memory_bytes=1000))
+    (third,) = steps.prepare(weights, FP32, small)
 
-    with pytest.raises(MachineTooSmall) as caught:
-        steps.prepare(weights, mine.recipe, small)
+    assert first.artifact is None
+    assert "/no/such/layer" in (first.reason or "")
+    assert second.artifact is not None
+    assert second.reason is None
+    assert third.artifact is None
+    assert "of memory" in (third.reason or "")
 
-    assert caught.value.free_bytes == 1000
+
+def test_an_output_layer_may_be_finer_than_the_rest(mine: Entry, workshop: Workshop) -> None:
+    """The name of the variant says so, and so does its graph."""
+    weights = steps.download(steps.resolve(mine), workshop)
+    finer = Override(node="/lm_head/MatMul", precision="int8")
+    recipe = QuantizeRecipe(candidates=(Quantization(precision="int4", overrides=(finer,)),))
+
+    artifact = only(steps.prepare(weights, recipe, workshop))
+
+    assert artifact.variant == "cpu-int4-rtn-block-32-lm_head-int8"
+    assert {name.split()[1] for name in artifact.nodes} == {"int4", "int8"}
 
 
 def test_an_architecture_that_was_never_compared_is_not_built(
@@ -212,7 +241,7 @@ def test_a_published_artifact_is_selected_with_its_origin(
     revision = steps.resolve(selecting_entry)
     assert revision.published is not None
 
-    artifact = steps.prepare(steps.download(revision, workshop), recipe, workshop)
+    artifact = only(steps.prepare(steps.download(revision, workshop), recipe, workshop))
 
     assert contents(artifact.stored.folder) == SELECTED
     assert artifact.variant == FAST.rpartition("/")[2]

@@ -1,29 +1,37 @@
 """A candidate serves only if everything was checked, measured and found good."""
 
-import math
 from typing import Any
 
 import pytest
-from dossiers import asked, passed
+from contenders import choice
+from dossiers import artifact, asked, entry, passed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipway.values import (
     Check,
+    Estimate,
+    GateResult,
     Gates,
     Inconclusive,
     Keep,
+    Limits,
     Prediction,
     Promote,
     SmokeReport,
     WrapperReport,
 )
-from slipway.verdict import judge, latencies_ms
+from slipway.verdict import final_gates, judge, said
 
-GATES = Gates(
-    max_median_latency_ms=1000, min_tokens_per_second=5, max_size_ratio=0.6, min_prompts=3
-)
 SUITE = passed("onnx")
+PARITY = (Check(name="the same tokens", severity="critical", passed=True),)
+
+
+def gate(state: str = "pass", **fields: Any) -> GateResult:
+    """Return what a critical gate on the KL divergence said."""
+    base = {"metric": "kl_mean", "rule": "at most 0.02", "limit": 0.02, "severity": "critical"}
+    observed = Estimate(value=0.57, low=0.52, high=0.61)
+    return GateResult(**{**base, "state": state, "observed": observed, **fields})
 
 
 def check(passed: bool | None, **fields: Any) -> Check:
@@ -31,28 +39,19 @@ def check(passed: bool | None, **fields: Any) -> Check:
     return Check(**{"name": "no answer loops", "severity": "critical", "passed": passed, **fields})
 
 
-def timed(*latencies_ms: float, **changes: Any) -> tuple[Prediction, ...]:
-    """Return an answer for each latency."""
-    fields = {"prompt_id": "joke", "response": '"x"', **changes}
-    return tuple(Prediction(**fields, latency_ms=latency_ms) for latency_ms in latencies_ms)
-
-
 def onnx(*checks: Check, **changes: Any) -> WrapperReport:
-    """Return the report of an ONNX wrapper that does well, with more checks or other figures."""
-    figures: dict[str, Any] = {"predictions": timed(800, 900, 1000), "tokens_per_second": 5.0}
-    return asked("onnx", checks=(*SUITE, *checks), **figures | changes)
+    """Return the report of an ONNX wrapper that does well, with more checks or other answers."""
+    return asked("onnx", checks=(*SUITE, *checks), **changes)
 
 
 def report(
     onnx_: WrapperReport | None = None,
     transformers: WrapperReport | None = None,
-    size_ratio: float = 0.6,
+    parity: tuple[Check, ...] = PARITY,
 ) -> SmokeReport:
-    """Return the smoke test of a candidate that is just good enough, with these changes."""
+    """Return the smoke test of a candidate that does well, with these changes."""
     return SmokeReport(
-        onnx=onnx_ or onnx(),
-        transformers=transformers or asked("transformers"),
-        size_ratio=size_ratio,
+        onnx=onnx_ or onnx(), transformers=transformers or asked("transformers"), parity=parity
     )
 
 
@@ -61,169 +60,151 @@ def unasked(error: str | None = "it hung") -> WrapperReport:
     return WrapperReport(wrapper=onnx().wrapper, answers=None, checks=(), error=error)
 
 
-def test_a_candidate_at_every_limit_may_serve() -> None:
-    """A limit is kept by a figure that equals it; the reason says what it rests on."""
-    assert judge(report(), GATES) == Promote(reasons=("all 12 checks and 3 limits hold",))
+def test_a_candidate_without_fault_or_doubt_may_serve() -> None:
+    """The reason says what it rests on."""
+    assert judge(report(), (gate(), gate())) == Promote(reasons=("all 13 checks and 2 gates hold",))
 
 
 def test_a_warning_is_shown_and_does_not_block() -> None:
-    """Neither a failed one nor an undecided one."""
+    """Neither a failed one nor an undecided one, of a check or of a gate."""
     failed = check(False, severity="warning", failing=("joke", "poem"))
     undecided = check(None, name="no answer is long", severity="warning")
 
-    verdict = judge(report(onnx(failed, undecided)), GATES)
+    verdict = judge(report(onnx(failed, undecided)), (gate(), gate("fail", severity="warning")))
 
     assert verdict == Promote(
         reasons=(
-            "all 14 checks and 3 limits hold",
+            "all critical checks and gates hold",
             "onnx warning: no answer loops (joke, poem)",
             "onnx warning: no answer is long",
+            "warning: kl_mean is 0.57 (0.52 to 0.61), at most 0.02 is allowed",
         )
     )
 
 
 @pytest.mark.parametrize(
-    ("faulty", "reason"),
+    ("faulty", "gates", "reason"),
     [
         pytest.param(
             report(onnx(check(False, failing=("joke",), observed="ha ha ha"))),
+            (gate(),),
             "onnx failed: no answer loops: ha ha ha (joke)",
             id="critical check",
         ),
         pytest.param(
             report(transformers=asked("transformers", checks=(check(False),))),
+            (gate(),),
             "transformers failed: no answer loops",
             id="critical check of the reference, nothing observed",
         ),
         pytest.param(
-            report(onnx(predictions=timed(1, 1001, 1002))),
-            "median latency 1001 ms is over max_median_latency_ms = 1000",
-            id="slow answers",
+            report(parity=(check(False, name="the same tokens", observed="a doubled BOS"),)),
+            (gate(),),
+            "both wrappers failed: the same tokens: a doubled BOS",
+            id="the wrappers differ",
         ),
         pytest.param(
-            report(onnx(tokens_per_second=4.94)),
-            "4.9 tokens per second are under min_tokens_per_second = 5",
-            id="slow generation",
-        ),
-        pytest.param(
-            report(size_ratio=0.61),
-            "0.61 of the source's size is over max_size_ratio = 0.6",
-            id="large artifact",
+            report(),
+            (gate("fail"),),
+            "kl_mean is 0.57 (0.52 to 0.61), at most 0.02 is allowed",
+            id="gate",
         ),
     ],
 )
-def test_any_single_fault_keeps_the_champion_and_says_why(faulty: SmokeReport, reason: str) -> None:
+def test_any_single_fault_keeps_the_champion_and_says_why(
+    faulty: SmokeReport, gates: tuple[GateResult, ...], reason: str
+) -> None:
     """The reason names figure and limit, or check and prompts."""
-    assert judge(faulty, GATES) == Keep(reasons=(reason,))
+    assert judge(faulty, gates) == Keep(reasons=(reason,))
 
 
 @pytest.mark.parametrize(
-    ("doubtful", "reason"),
+    ("doubtful", "gates", "reason"),
     [
         pytest.param(
             report(onnx(check(None, failing=("joke",)))),
+            (gate(),),
             "onnx no answer loops: could not be decided (joke)",
             id="undecided check",
         ),
         pytest.param(
-            report(onnx(predictions=timed(math.nan, 1, 1))),
-            "a latency was not measured",
-            id="NaN latency",
+            report(),
+            (gate("inconclusive"),),
+            "kl_mean is 0.57 (0.52 to 0.61), at most 0.02 is allowed; that is not sure to hold",
+            id="the interval straddles the limit",
         ),
         pytest.param(
-            report(onnx(predictions=timed(-1, 1, 1))),
-            "a latency was not measured",
-            id="negative latency",
+            report(),
+            (gate("inconclusive", observed=None),),
+            "kl_mean was not measured, at most 0.02 is allowed",
+            id="not measured",
+        ),
+        pytest.param(report(), (), "no gate was weighed", id="no gate at all"),
+        pytest.param(
+            report(parity=()), (gate(),), "the wrappers were not compared", id="no comparison"
         ),
         pytest.param(
-            report(onnx(tokens_per_second=None)),
-            "tokens per second were not measured",
-            id="no speed",
+            report(unasked()), (gate(),), "onnx could not be asked: it hung", id="wrapper error"
         ),
         pytest.param(
-            report(onnx(tokens_per_second=math.inf)),
-            "tokens per second were not measured",
-            id="infinite speed",
-        ),
-        pytest.param(
-            report(onnx(predictions=timed(1, 1))),
-            "2 prompts were answered, min_prompts = 3",
-            id="too few prompts",
-        ),
-        pytest.param(
-            report(onnx(predictions=(*timed(1, 1), *timed(1, error="ValueError: no")))),
-            "2 prompts were answered, min_prompts = 3",
-            id="errors are no answers",
-        ),
-        pytest.param(
-            report(onnx(predictions=(*timed(1, 1), *timed(1, response=None)))),
-            "2 prompts were answered, min_prompts = 3",
-            id="nothing is no answer",
-        ),
-        pytest.param(
-            report(onnx(predictions=())),
-            "0 prompts were answered, min_prompts = 3",
-            id="no prompt at all",
-        ),
-        pytest.param(
-            report(size_ratio=math.nan), "the size was not measured", id="NaN for the size"
-        ),
-        pytest.param(report(unasked()), "onnx could not be asked: it hung", id="wrapper error"),
-        pytest.param(
-            report(unasked(None)), "onnx could not be asked: no answers", id="no answers, no error"
-        ),
-        pytest.param(
-            report(transformers=unasked().model_copy(update={"wrapper": asked("onnx").wrapper})),
-            "onnx could not be asked: it hung",
-            id="reference could not be asked",
+            report(unasked(None)),
+            (gate(),),
+            "onnx could not be asked: no answers",
+            id="no answers, no error",
         ),
         pytest.param(
             report(transformers=asked("transformers", checks=())),
+            (gate(),),
             "transformers nothing was checked",
             id="no checks",
         ),
     ],
 )
-def test_any_single_doubt_is_inconclusive_and_says_why(doubtful: SmokeReport, reason: str) -> None:
+def test_any_single_doubt_is_inconclusive_and_says_why(
+    doubtful: SmokeReport, gates: tuple[GateResult, ...], reason: str
+) -> None:
     """What was not measured or not decided is never taken for good."""
-    assert judge(doubtful, GATES) == Inconclusive(reasons=(reason,))
+    assert judge(doubtful, gates) == Inconclusive(reasons=(reason,))
 
 
 def test_a_certain_fault_outweighs_a_doubt() -> None:
     """With both, the champion is kept for the fault, since measuring again would not help."""
-    wrapper = onnx(check(None), tokens_per_second=1)
+    verdict = judge(report(onnx(check(None))), (gate("fail"), gate("inconclusive")))
 
-    verdict = judge(report(wrapper, size_ratio=math.nan), GATES)
-
-    assert verdict == Keep(reasons=("1.0 tokens per second are under min_tokens_per_second = 5",))
-
-
-def test_an_impossible_figure_is_a_doubt_and_no_fault() -> None:
-    """One NaN among the latencies makes their median say nothing."""
-    wrapper = onnx(predictions=timed(5000, math.nan, 5000))
-
-    assert judge(report(wrapper), GATES) == Inconclusive(reasons=("a latency was not measured",))
+    assert verdict == Keep(reasons=(said(gate("fail")),))
 
 
 def test_all_reasons_are_given_at_once() -> None:
     """A person sees everything that has to change."""
-    wrapper = onnx(check(False), predictions=timed(1500, 1500, 1500), tokens_per_second=1)
-
-    verdict = judge(report(wrapper, size_ratio=2), GATES)
+    verdict = judge(report(onnx(check(False), check(False))), (gate("fail"), gate("fail")))
 
     assert isinstance(verdict, Keep)
     assert len(verdict.reasons) == 4
 
 
-def test_latencies_are_those_of_answered_prompts() -> None:
-    """A call that raised tells nothing about speed."""
-    answers = onnx(predictions=(*timed(7), *timed(3, error="ValueError: no"))).answers
-    assert answers is not None
+def test_a_relative_limit_is_said_with_its_figure() -> None:
+    """A share alone would leave the reader to look up the base."""
+    relative = gate(
+        "fail", metric="size_bytes", rule="at most 10% above the source", limit=110.0
+    ).model_copy(update={"observed": Estimate.exact(120)})
 
-    assert latencies_ms(answers) == (7,)
+    assert said(relative) == ("size_bytes is 120, at most 10% above the source = 110 is allowed")
 
 
-FIGURES = st.one_of(st.floats(), st.floats(min_value=0, max_value=2000))
+def test_the_smoke_test_adds_gates_on_what_was_answered() -> None:
+    """Its figures are known only now, and are held against limits of the same entry."""
+    own = entry(gates=Gates(median_latency_ms=Limits(max=5)))
+    slow = onnx(predictions=(Prediction(prompt_id="a", response='"x"', latency_ms=6),))
+
+    results = final_gates(own, choice(artifact()), report(slow), None)
+
+    states = {each.metric: each.state for each in results}
+    assert states["median_latency_ms"] == "fail"
+    assert states["answered_prompts"] == "inconclusive"
+    assert states["tokens_per_second"] == "pass"
+    assert states["kl_mean"] == "pass"
+
+
 CHECKS = st.lists(
     st.builds(
         Check,
@@ -233,46 +214,29 @@ CHECKS = st.lists(
     ),
     max_size=4,
 )
+GATES = st.lists(
+    st.builds(
+        gate,
+        st.sampled_from(["pass", "pass", "fail", "inconclusive"]),
+        severity=st.sampled_from(["critical", "warning"]),
+    ),
+    max_size=4,
+)
 
 
 @settings(max_examples=500, deadline=None)
-@given(
-    both=st.tuples(CHECKS, CHECKS),
-    times_ms=st.lists(FIGURES, max_size=5),
-    speed=st.one_of(st.none(), FIGURES),
-    size_ratio=st.one_of(FIGURES, st.floats(min_value=0, max_value=1)),
-)
+@given(checks=st.tuples(CHECKS, CHECKS, CHECKS), gates=GATES)
 def test_only_a_candidate_without_fault_or_doubt_is_promoted(
-    both: tuple[list[Check], list[Check]],
-    times_ms: list[float],
-    speed: float | None,
-    size_ratio: float,
+    checks: tuple[list[Check], list[Check], list[Check]], gates: list[GateResult]
 ) -> None:
-    """A critical check that did not pass, or a gated figure that is none, never promotes."""
-    wrapper = asked(
-        "onnx", checks=tuple(both[0]), predictions=timed(*times_ms), tokens_per_second=speed
+    """It is promoted exactly when something was seen and every critical part of it is good."""
+    serving, reference, parity = (tuple(each) for each in checks)
+    seen = report(
+        asked("onnx", checks=serving), asked("transformers", checks=reference), parity=parity
     )
-    reference = asked("transformers", checks=tuple(both[1]))
 
-    verdict = judge(report(wrapper, reference, size_ratio), GATES)
+    verdict = judge(seen, tuple(gates))
 
-    critical = [each.passed for checks in both for each in checks if each.severity == "critical"]
-    figures = [*times_ms, speed, size_ratio]
-    real = all(figure is not None and 0 <= figure < math.inf for figure in figures)
-    allowed = real and all(critical) and all(both) and len(times_ms) >= GATES.min_prompts
-    assert allowed or not isinstance(verdict, Promote)
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    latency_ms=st.floats(min_value=0, max_value=1000),
-    speed=st.floats(min_value=5, max_value=1e6),
-    size_ratio=st.floats(min_value=0, max_value=0.6),
-)
-def test_a_candidate_within_its_limits_is_promoted(
-    latency_ms: float, speed: float, size_ratio: float
-) -> None:
-    """The gates are no wall: whatever keeps them passes."""
-    wrapper = onnx(predictions=timed(*[latency_ms] * 3), tokens_per_second=speed)
-
-    assert isinstance(judge(report(wrapper, size_ratio=size_ratio), GATES), Promote)
+    critical = [each.passed for part in checks for each in part if each.severity == "critical"]
+    critical += [each.state == "pass" for each in gates if each.severity == "critical"]
+    assert isinstance(verdict, Promote) == (all(critical) and all(checks) and bool(gates))

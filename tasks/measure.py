@@ -1,0 +1,29 @@
+"""Attempts → Trials."""
+
+from prefect import task
+
+from slipway import trials
+from slipway.fidelity import load_texts
+from slipway.settings import Settings
+from slipway.values import Attempt, Entry, Trial, Weights
+from tasks.edge import workshop
+from tasks.policies import DELAYS_SECONDS, Reporter, by_candidates, verified, worth_retrying
+
+
+@verified
+@task(
+    task_run_name="measure {entry.name}",
+    description="Hold every candidate against its source on the same texts, and time them in turn. "
+    "Cached by content.",
+    cache_key_fn=by_candidates,
+    persist_result=True,
+    retries=2,
+    retry_delay_seconds=DELAYS_SECONDS[:2],
+    retry_condition_fn=worth_retrying,
+    timeout_seconds=6 * 3600,
+)
+def measure(entry: Entry, weights: Weights, attempts: tuple[Attempt, ...]) -> tuple[Trial, ...]:
+    """Return how close every candidate is to its source, how fast and how large."""
+    texts = load_texts(Settings().expectations / "texts" / entry.texts)
+    progress = Reporter("measure", entry.name)
+    return trials.run(weights, attempts, texts, workshop(progress))

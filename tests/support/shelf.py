@@ -1,0 +1,80 @@
+"""Releases that were published to a real MLflow store, without a model having been made."""
+
+from pathlib import Path
+from typing import Any
+
+from dossiers import NAME, candidate
+from findings import COMMIT
+
+from slipway import runs
+from slipway.tracking import KEY, Place, connect, experiment_id
+from slipway.values import Dossier, Manifest
+
+CATALOGUE = f"""\
+[models.{NAME}]
+title = "SmolLM2 135M Instruct"
+source = {{ kind = "hub", repo = "HuggingFaceTB/SmolLM2-135M-Instruct" }}
+recipe = {{ kind = "quantize", candidates = [{{ precision = "int8" }}] }}
+licences = ["apache-2.0"]
+"""
+
+
+def place(home: Path) -> Place:
+    """Return an MLflow store below ``home``, where the settings look for it."""
+    return Place(
+        uri=f"sqlite:///{home / 'mlflow' / 'mlflow.db'}", artifacts=home / "mlflow" / "artifacts"
+    )
+
+
+def manifest(**changes: Any) -> Manifest:
+    """Return what a release was made of."""
+    fields = {
+        "repo": "HuggingFaceTB/SmolLM2-135M-Instruct",
+        "commit": COMMIT,
+        "licence": "apache-2.0",
+        "chat_template_digest": "ab" * 32,
+        "variant": "cpu-int8",
+        "settings": {"config.json: rope_theta": "10000"},
+        "weights": {"model.safetensors": "02" * 32},
+        "artifact": {"model.onnx": "03" * 32},
+        "tools": {"transformers": "5.22.1"},
+    }
+    return Manifest(**fields | changes)
+
+
+def open_run(where: Place) -> str:
+    """Return a new run of a release, as ``wrapping.log`` leaves it."""
+    connect(where)
+    from mlflow import MlflowClient
+
+    tags = {KEY: "cd" * 32, "slipway.variant": "cpu-int8-rtn-block-32-acc-level-4"}
+    run = MlflowClient().create_run(experiment_id(NAME, where), tags=tags)
+    return str(run.info.run_id)
+
+
+def published(where: Place, dossier: Dossier, made_of: Manifest) -> Dossier:
+    """Return ``dossier`` as a run of its own, with everything that a release shows in it."""
+    placed = at(open_run(where), dossier)
+    runs.publish(placed, made_of, where)
+    return placed
+
+
+def at(run_id: str, dossier: Dossier) -> Dossier:
+    """Return ``dossier`` as that of another run."""
+    placed = candidate().model_copy(update={"run_id": run_id})
+    return dossier.model_copy(update={"candidate": placed})
+
+
+def register(where: Place, run_id: str) -> int:
+    """Return a new version of the model, made by this run."""
+    connect(where)
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    client = MlflowClient()
+    try:
+        client.create_registered_model(NAME)
+    except MlflowException as error:
+        assert error.error_code == "RESOURCE_ALREADY_EXISTS"  # noqa: PT017 - any other is a fault
+    source = client.get_run(run_id).info.artifact_uri
+    return int(client.create_model_version(NAME, source, run_id=run_id).version)

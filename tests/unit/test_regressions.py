@@ -1,0 +1,137 @@
+"""What the champion answers better is found, prompt by prompt."""
+
+from typing import Any
+
+import pytest
+from answering import answers, completion, predicted, prompt
+from dossiers import logged
+
+from slipway.regressions import find, weigh
+from slipway.values import Check, Contract, Regression, WrapperReport
+
+PROMPTS = (prompt("capital", expected=("Madrid",)), prompt("sum", expected=("12", "twelve")))
+RIGHT = {"capital": "It is Madrid.", "sum": "7 plus 5 is 12."}
+SAYS = "every answer says something"
+LOOPS = "no answer is a loop"
+
+
+def report(
+    *checks: Check, texts: dict[str, str | None] | None = None, contract: Contract = "chat"
+) -> WrapperReport:
+    """Return the smoke test of a wrapper that gave these answers; None is an error."""
+    predictions = []
+    for name, text in (RIGHT | (texts or {})).items():
+        said: Any = completion(text or "") if contract == "chat" else text
+        gone: dict[str, Any] = {} if text is not None else {"response": None, "error": "no answer"}
+        predictions.append(predicted(name, said, **gone))
+    said_all = answers(*predictions, contract=contract)
+    return WrapperReport(wrapper=logged("onnx"), answers=said_all, checks=checks)
+
+
+def failed(name: str, *prompts: str, column: str = "output") -> Check:
+    """Return a check that these prompts failed."""
+    return Check(name=name, severity="warning", passed=not prompts, failing=prompts, column=column)
+
+
+def whats(champion: WrapperReport, candidate: WrapperReport) -> dict[str, str]:
+    """Return what was found, by prompt."""
+    return {each.prompt_id: each.what for each in find(champion, candidate, PROMPTS)}
+
+
+def test_a_candidate_that_answers_as_well_has_no_regression() -> None:
+    """Other words, and other letter case, are as good."""
+    candidate = report(texts={"capital": "MADRID, of course", "sum": "Twelve"})
+
+    assert find(report(), candidate, PROMPTS) == ()
+
+
+def test_an_expected_word_that_only_the_champion_says_is_a_regression() -> None:
+    """Both answers are kept, so that a person can read them side by side."""
+    (found,) = find(report(), report(texts={"sum": "It is 125."}), PROMPTS)
+
+    assert found == Regression(
+        prompt_id="sum",
+        what="only the champion says '12' or 'twelve'",
+        champion="7 plus 5 is 12.",
+        candidate="It is 125.",
+    )
+
+
+def test_an_answer_that_only_the_champion_gives_is_a_regression() -> None:
+    """Whatever its error was."""
+    found = whats(report(), report(texts={"capital": None}))
+
+    assert found == {"capital": "the champion answers, the candidate does not"}
+
+
+def test_a_check_that_only_the_champion_passes_is_a_regression() -> None:
+    """A warning too: each of them says something of the answer; what both fail is no news."""
+    champion = report(failed(SAYS, "sum"), failed(LOOPS))
+    candidate = report(failed(SAYS, "sum"), failed(LOOPS, "capital", "sum"))
+
+    assert whats(champion, candidate) == {"capital": f"only the champion passes: {LOOPS}"}
+
+
+def test_what_the_champion_does_not_know_either_is_no_regression() -> None:
+    """A wrong answer, or none, in both."""
+    wrong = report(texts={"capital": "It is Paris.", "sum": None})
+
+    assert find(wrong, wrong, PROMPTS) == ()
+    assert find(wrong, report(texts={"capital": "It is Rome."}), PROMPTS) == ()
+
+
+def test_a_slow_moment_is_no_regression() -> None:
+    """The time of an answer says more of the machine than of the model."""
+    name = "every answer takes at most 10 seconds"
+    champion = report(failed(name, column="latency_ms"))
+
+    assert find(champion, report(failed(name, "capital", column="latency_ms")), PROMPTS) == ()
+
+
+def test_a_champion_of_the_other_contract_is_compared_in_what_both_know() -> None:
+    """Its suite has other checks, and its answers are texts; the words count all the same."""
+    champion = report(failed(SAYS), contract="prompt")
+    candidate = report(failed("the finish reason is true", "capital"), texts={"sum": "None."})
+
+    assert whats(champion, candidate) == {"sum": "only the champion says '12' or 'twelve'"}
+
+
+def test_wrappers_that_could_not_be_asked_have_nothing_to_compare() -> None:
+    """That the candidate could not is a finding of its own, which blocks it."""
+    silent = WrapperReport(wrapper=logged("onnx"), answers=None, checks=(), error="it ended")
+
+    assert find(silent, report(), PROMPTS) == find(report(), silent, PROMPTS) == ()
+
+
+@pytest.mark.parametrize(
+    ("count", "asked", "passed", "severity"),
+    [
+        (0, 17, True, "critical"),
+        (1, 2, False, "warning"),
+        (2, 4, False, "critical"),
+        (3, 17, False, "warning"),
+        (4, 17, False, "critical"),
+    ],
+)
+def test_one_regression_is_shown_and_several_block(
+    count: int, asked: int, *, passed: bool, severity: str
+) -> None:
+    """Or as many as a fifth of the prompts."""
+    prompts = tuple(prompt(f"question-{number}") for number in range(asked))
+    regressions = tuple(
+        Regression(prompt_id=each.id, what="worse", champion="a", candidate="b")
+        for each in prompts[:count]
+    )
+    (check,) = weigh(report(), regressions, prompts)
+
+    assert (check.passed, check.severity, len(check.failing)) == (passed, severity, count)
+
+
+def test_a_champion_that_could_not_be_asked_is_shown_and_blocks_nothing() -> None:
+    """The candidate may be the very repair of it; without a champion there is nothing to say."""
+    silent = WrapperReport(wrapper=logged("onnx"), answers=None, checks=(), error="it ended")
+    (check,) = weigh(silent, (), PROMPTS)
+
+    assert (check.passed, check.severity) == (None, "warning")
+    assert check.observed == "the champion could not be asked: it ended"
+    assert weigh(None, (), PROMPTS) == ()

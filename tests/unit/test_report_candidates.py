@@ -1,0 +1,143 @@
+"""The report says why this candidate and no other, and what is new in it."""
+
+from contenders import CHOSEN, REASON, choice, refused, selected, unbuilt
+from dossiers import artifact, dossier, inconclusive, promoted, regressed
+
+from slipway.report import markdown, standing
+from slipway.report.comparing import MOST_CHANGES
+from slipway.values import Change, Choice
+
+
+def row(text: str, *words: str) -> str:
+    """Return the only line of a report that holds all these words."""
+    (found,) = [line for line in text.splitlines() if all(word in line for word in words)]
+    return found
+
+
+def test_every_candidate_has_its_row_with_the_figure_that_decided() -> None:
+    """A reader sees what was refused and why, without opening another page."""
+    text = markdown(promoted(), "p")
+
+    assert row(text, "⛔ refused") == (
+        "| cpu-int4-rtn-block-32-acc-level-4 | ⛔ refused: kl\\_mean 0.57 (0.531 to 0.612), at "
+        "most 0.15 | 98.2 MB | 0.57 (0.531 to 0.612) | 66 % | 2.000 | 61.2 tokens/s | 41 s |"
+    )
+    assert "❔ in doubt: kl\\_mean 0.148 (0.139 to 0.158)" in row(text, "lm\\_head-int8 |")
+    assert row(text, "✅ chosen").startswith(f"| **{CHOSEN}** | ✅ chosen: {REASON} | 137 MB |")
+    assert "| ⛔ not built: prepare was ended for memory at 6.0 GB | — | — |" in row(
+        text, "k\\_quant"
+    )
+
+
+def test_a_chosen_candidate_that_breaks_a_gate_is_not_praised() -> None:
+    """Where none passes, the closest goes on to be looked at; its row says what it breaks."""
+    text = markdown(dossier(artifact_bytes=341_706_901), "p")
+
+    assert "⚠️ chosen: " in row(text, f"**{CHOSEN}** |")
+    assert "size\\_bytes 342 MB, at most 10% above the source" in row(text, f"**{CHOSEN}** |")
+
+
+def test_a_candidate_that_passes_beside_the_chosen_one_says_so() -> None:
+    """It was not refused: another one was preferred."""
+    other = selected(artifact(variant="cpu-fp16"))
+    both = choice(artifact(), contenders=(other, selected(artifact())))
+
+    assert standing(other, both) == ("passed", f"passes its gates too; chosen was {REASON}")
+    assert standing(unbuilt(), both).state == "not built"
+
+
+def test_a_fault_decides_before_a_doubt() -> None:
+    """What is certain is what a reader has to know."""
+    doubtful_first = tuple(reversed(refused().gates))
+    contender = refused().model_copy(update={"gates": doubtful_first})
+    alone = Choice(contenders=(contender, selected(artifact())), variant=CHOSEN, reason="x")
+
+    assert {gate.state for gate in contender.gates} >= {"pass", "fail"}
+    assert standing(contender, alone).state == "refused"
+    assert standing(contender.model_copy(update={"gates": ()}), alone).state == "not measured"
+
+
+def test_the_gates_of_the_chosen_one_stand_with_what_was_observed() -> None:
+    """Those of the smoke test too; a gate that blocks comes first."""
+    text = markdown(inconclusive(), "p")
+
+    lines = text.partition("## Gates")[2].splitlines()
+    assert lines[4].startswith("| ❔ in doubt | Speed of whole answers (`tokens_per_second`) |")
+    assert (
+        "| ✅ kept | KL divergence from the source, mean (`kl_mean`) | at most 0.02 | "
+        "0.0041 (0.0036 to 0.0047) | critical |"
+    ) in text
+
+
+def test_without_any_gate_the_report_says_that_nothing_was_weighed() -> None:
+    """An empty table would look like a gate that holds."""
+    assert "Nothing was weighed" in markdown(promoted(gates=()), "p")
+
+
+def test_the_divergence_is_told_by_kind_of_text_the_worst_first() -> None:
+    """A language that suffers most is seen at once."""
+    text = markdown(promoted(), "p")
+
+    groups = text.partition("### KL divergence by kind of text")[2].splitlines()
+    assert groups[4:7] == ["| german | 0.00574 |", "| english | 0.00369 |", "| code | 0.00287 |"]
+
+
+def test_what_changed_since_the_champion_is_listed() -> None:
+    """Whatever is new or gone has a dash on the other side."""
+    text = markdown(regressed(), "p")
+
+    assert "## What changed since version 2" in text
+    assert row(text, "rope\\_theta") == "| config.json: rope\\_theta | 10000 | 100000 |"
+    assert row(text, "weights: generation") == (
+        "| weights: generation\\_config.json | — | efefefefefef |"
+    )
+    assert "Nothing that is recorded." in markdown(promoted(), "p")
+    assert "What changed" not in markdown(inconclusive(), "p")
+
+
+def test_many_changes_are_counted_and_not_all_shown() -> None:
+    """A model of a hundred files must not bury the verdict."""
+    many = tuple(Change(what=f"weights: {i}", before="a", after="b") for i in range(100))
+    text = markdown(dossier(changes=many), "p")
+
+    assert text.count("| weights: ") == MOST_CHANGES
+    assert "70 more: compare `manifest.json`" in text
+
+
+def test_prompts_that_the_champion_answers_better_are_shown_with_both_answers() -> None:
+    """One prompt that got worse may matter more than a mean that got better."""
+    text = markdown(regressed(), "p")
+
+    assert "## What version 2 answers better" in text
+    assert row(text, "| json-object | valid JSON |").endswith(
+        '| {"name": "Ada", "age": 36} | {"name": "Ada", "age": 36 |'
+    )
+    assert "answers better" not in markdown(promoted(), "p")
+
+
+def test_the_champions_answers_stand_beside_the_candidates() -> None:
+    """The prompt that regressed comes first."""
+    text = markdown(regressed(), "p")
+    answers = text.partition("## Answers")[2].splitlines()
+
+    assert answers[4] == "| Prompt | Reference | Candidate | Champion, version 2 |"
+    assert answers[6].startswith("| json-object | ")
+    assert row(text, "| emoji | A ship").endswith("| A ship 🚢. |")
+
+
+def test_what_both_wrappers_agree_on_has_its_checks() -> None:
+    """The reference is none if it is fed something else."""
+    text = markdown(regressed(), "p")
+
+    assert "### Both wrappers alike" in text
+    assert "| ⚠️ failed | both wrappers feed the model the same tokens | warning | emoji |" in text
+
+
+def test_next_steps_tell_a_doubt_from_a_missing_figure() -> None:
+    """More text narrows an interval; nothing narrows a figure that is not there."""
+    release = inconclusive()
+    gate = release.gates[2].model_copy(update={"state": "inconclusive"})
+    text = markdown(release.model_copy(update={"gates": (gate, release.gates[-1])}), "p")
+
+    assert "- Measure on more text, or look at the limit in the `gates`" in text
+    assert "- Find out why `tokens_per_second` was not measured" in text

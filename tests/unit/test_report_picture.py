@@ -1,0 +1,134 @@
+"""The picture of a release shows every candidate, and can be read."""
+
+import io
+import math
+from itertools import combinations
+from typing import Any
+
+import pytest
+from contenders import built, choice, fidelity, measured, speed, unbuilt, weighed
+from dossiers import artifact, promoted
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from slipway.report import picture, points
+from slipway.report.standing import short_names
+from slipway.values import Choice, Contender, Dossier
+
+
+def crowd(count: int) -> tuple[Contender, ...]:
+    """Return candidates that are nearly the same, as a recipe with small variations has them."""
+    return tuple(
+        weighed(
+            measured(
+                built(f"cpu-int4-rtn-block-{32 * index}", 98_000_000 + 900_000 * index, 40),
+                fidelity((0.1 + index / 100,) * 3, (0.9,) * 3, 1.02),
+                speed(40 + index),
+            )
+        )
+        for index in range(1, count + 1)
+    )
+
+
+def choosing(contenders: tuple[Contender, ...]) -> Choice:
+    """Return a choice of the first of these."""
+    return Choice(contenders=contenders, variant=contenders[0].trial.variant, reason="the first")
+
+
+def unmeasured() -> Choice:
+    """Return a choice among candidates of which neither distance nor speed are known."""
+    contenders = (weighed(measured(artifact(), None, None)), unbuilt())
+    return choosing(contenders)
+
+
+def drawn_labels(chosen: Choice) -> tuple[Any, list[Any]]:
+    """Return the left panel as it is drawn, and the boxes of the names in it."""
+    figure = Figure((6, 3.2), 100)
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    shown = points.draw(axes, chosen, 269.0)
+    canvas.draw()
+    points.place(axes, shown)
+    names = {point.name for point in shown}
+    return axes, [text.get_window_extent() for text in axes.texts if text.get_text() in names]
+
+
+@pytest.mark.parametrize(
+    "release",
+    [
+        pytest.param(promoted(), id="four candidates"),
+        pytest.param(promoted(choice=choosing(crowd(1))), id="one candidate"),
+        pytest.param(promoted(choice=choosing(crowd(8))), id="eight candidates"),
+        pytest.param(promoted(choice=unmeasured()), id="nothing measured"),
+        pytest.param(
+            promoted(
+                choice=choosing(
+                    (
+                        weighed(
+                            measured(artifact(), fidelity((0, 0, 0), (1,) * 3, 1), speed(math.nan))
+                        ),
+                    )
+                )
+            ),
+            id="as the source, of no known speed",
+        ),
+    ],
+)
+def test_the_picture_is_a_small_png_on_white(release: Dossier) -> None:
+    """It fits into a page, into a data address, and shows on a dark page, whatever is missing."""
+    image = picture(release)
+
+    with Image.open(io.BytesIO(image)) as opened:
+        assert (opened.format, opened.width) == ("PNG", 900)
+        assert opened.convert("RGBA").getpixel((0, 0)) == (255, 255, 255, 255)
+    assert len(image) < 80_000
+
+
+def test_the_picture_shows_the_figures_it_was_given() -> None:
+    """The same release is drawn the same, another one differently."""
+    larger = promoted(choice=choice(artifact(stored=built("x", 200_000_000, 1).stored)))
+
+    assert picture(promoted()) == picture(promoted())
+    assert picture(promoted()) != picture(larger)
+    assert picture(promoted(choice=unmeasured())) != picture(promoted())
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        pytest.param(choice(artifact()), id="a usual release"),
+        pytest.param(choosing(crowd(6)), id="six that are nearly the same"),
+    ],
+)
+def test_names_in_the_picture_do_not_overlap(chosen: Choice) -> None:
+    """Each can be read, and stands inside of its panel."""
+    axes, boxes = drawn_labels(chosen)
+
+    inside = axes.get_window_extent()
+    assert len(boxes) == len([each for each in chosen.contenders if each.trial.fidelity])
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    assert all(inside.x0 <= box.x0 and box.x1 <= inside.x1 for box in boxes)
+
+
+@pytest.mark.parametrize(
+    ("variants", "short"),
+    [
+        (
+            ["cpu-int4-rtn-block-32-acc-level-4", "cpu-int8-rtn-block-32-acc-level-4"],
+            ["int4", "int8"],
+        ),
+        (["cpu-int4-rtn-block-32", "cpu-int4-rtn-block-128"], ["block-32", "block-128"]),
+        (
+            ["cpu-int4-rtn-block-32", "cpu-int4-rtn-block-32-lm_head-int8"],
+            ["cpu-int4-rtn-block-32", "cpu-int4-rtn-block-32-lm_head-int8"],
+        ),
+        (["cpu-fp32"], ["cpu-fp32"]),
+        ([], []),
+    ],
+)
+def test_names_in_the_picture_leave_out_what_all_share(
+    variants: list[str], short: list[str]
+) -> None:
+    """What is left tells them apart; where nothing would be left, the full names stand."""
+    assert list(short_names(variants).values()) == short

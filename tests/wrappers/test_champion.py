@@ -1,0 +1,105 @@
+"""The smoke test of a candidate asks the version that serves as well."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from line import PROJECT, Yard
+from tiny_phi3 import CONVERSATIONS
+from two_wrappers import Errand, Subject, register_all
+
+from slipway import catalogue, child
+from slipway.registry import DETAILS
+from slipway.settings import Settings
+from slipway.values import Candidate, LoggedWrapper
+
+EXPECTED = ("Madrid", "ship", "Hello", "10")
+DUMB = "{{- 'Say: ' -}}"  # a chat template that drops the question
+
+
+@pytest.fixture
+def wrappers(yard: Yard, onnx_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a champion that speaks texts, and a candidate that chats and hears nothing."""
+    from tasks.edge import limits, place, registry
+
+    monkeypatch.setenv("PYTHONPATH", f"{PROJECT / 'tests' / 'support'}:{PROJECT}")
+    prompts = [
+        {
+            "id": f"question-{number}",
+            "purpose": "one that the tiny model knows by heart",
+            "messages": [{"role": "user", "content": question}],
+            "expected": [EXPECTED[number]],
+            "max_tokens": 64,
+        }
+        for number, question in enumerate(CONVERSATIONS)
+    ]
+    suite = yard.folder / "expectations" / "prompts" / "brief.json"
+    suite.write_text(json.dumps(prompts), encoding="utf-8")
+    dumb = shutil.copytree(onnx_folder, yard.folder / "dumb")
+    (dumb / "chat_template.jinja").write_text(DUMB, encoding="utf-8")
+    subjects = {
+        "tiny:1": Subject(kind="onnx", contract="prompt", folder=onnx_folder),
+        "tiny:2": Subject(kind="onnx", contract="chat", folder=dumb),
+        "tiny-transformers": Subject(kind="transformers", contract="chat", folder=yard.checkpoint),
+    }
+    settings = Settings()
+    errand = Errand(place=place(settings), prompts=(), subjects=subjects)
+    found = child.call(register_all, errand, limits(settings), step="register all").value
+    client = registry().client
+    client.set_registered_model_alias("tiny", "champion", "1")
+    recorded = {"candidate": {"onnx": found["tiny:1"].model_dump(mode="json")}}
+    client.set_model_version_tag("tiny", "1", DETAILS, json.dumps(recorded))
+    return found
+
+
+def smoke_test(wrappers: dict[str, LoggedWrapper]) -> Any:
+    """Run the task, as the flow does."""
+    from prefect import flow
+
+    from tasks.smoke_test import smoke_test as task
+
+    candidate = Candidate(
+        model="tiny",
+        key="ab" * 32,
+        run_id="1",
+        onnx=wrappers["tiny:2"],
+        transformers=wrappers["tiny-transformers"],
+    )
+    entry = catalogue.find(Settings().catalogue, "tiny")
+    return flow(name="smoke-test")(lambda: task(entry, candidate, "fp32"))()
+
+
+def test_a_champion_of_another_contract_is_asked_and_answers_better(
+    wrappers: dict[str, LoggedWrapper],
+) -> None:
+    """The candidate only counts, whatever it is asked, and parity says what is behind it."""
+    report = smoke_test(wrappers)
+    (check,) = report.against_champion
+
+    assert (report.champion.wrapper, report.champion.error) == (wrappers["tiny:1"], None)
+    assert [each.what for each in report.regressions] == [
+        f"only the champion says '{word}'" for word in EXPECTED[:3]
+    ]
+    assert (check.passed, check.severity) == (False, "critical")
+    failed = {check.name for check in report.parity if check.passed is False}
+    assert "both render a conversation to the same prompt" in failed
+
+
+def test_a_champion_that_cannot_be_asked_is_a_finding(
+    wrappers: dict[str, LoggedWrapper], yard: Yard
+) -> None:
+    """Its files are gone; the candidate is not to blame, and what it answered is all there."""
+    from tasks.edge import registry
+
+    model = registry().client.get_logged_model(wrappers["tiny:1"].model_id)
+    shutil.rmtree(model.artifact_location)
+    registry().client.delete_model_version_tag("tiny", "1", DETAILS)
+    report = smoke_test(wrappers)
+    (check,) = report.against_champion
+
+    assert report.champion.wrapper.version == 1
+    assert "smoke-test champion crashed" in report.champion.error
+    assert (report.regressions, check.passed, check.severity) == ((), None, "warning")
+    assert None not in {report.onnx.answers, report.transformers.answers}

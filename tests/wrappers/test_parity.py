@@ -1,0 +1,186 @@
+"""Both wrappers of the tiny model, asked as the smoke test asks; then one of them is spoilt."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_phi3 import BEGIN, CHAT_TEMPLATE, CONVERSATIONS, END_OF_TEXT
+from two_wrappers import Errand, Subject, ask_all
+
+from slipway import child
+from slipway.parity import compare
+from slipway.tracking import Place
+from slipway.values import Answers, Check, Message, Prompt
+
+SUPPORT = Path(__file__).parents[1] / "support"
+UNUSED = 7  # a token that ends nothing
+TEXT = "both render a conversation to the same prompt"
+TOKENS = "both make the same tokens of the same prompt"
+END = "onnx ends at every end token of transformers"
+OTHER_END = "onnx ends at no other token"
+STOP = "an answer that ends in one wrapper ends in the other"
+USAGE = "the prompt tokens that are counted are those that are fed"
+ANSWERS = "greedy answers agree for 90% of their length"
+
+WITH_BEGIN = CHAT_TEMPLATE.replace("{%- for", "{{- '<s>' -}}\n{%- for", 1)
+WITHOUT_SYSTEM = CHAT_TEMPLATE.replace("in messages", "in messages if message['role'] != 'system'")
+SWAPPED = CHAT_TEMPLATE.replace("'<|' + message['role'] + '|>\n'", "message['role'] + ': '")
+
+SYSTEM = Message(role="system", content="Be brief.")
+QUESTIONS = tuple(
+    Prompt(
+        id=f"question-{number}",
+        purpose="one that the tiny model knows by heart",
+        messages=(Message(role="user", content=question),),
+        max_tokens=20 if number == 1 else 64,
+        stop=("harbour",) if number == 1 else (),
+    )
+    for number, question in enumerate(CONVERSATIONS)
+)
+CONVERSATION = Prompt(
+    id="conversation",
+    purpose="every turn counts",
+    messages=(SYSTEM, Message(role="user", content="Tell me a joke.")),
+)
+PROMPTS = (*QUESTIONS, CONVERSATION)
+
+
+def spoilt(folder: Path, target: Path, **changes: Callable[[str], str]) -> Path:
+    """Return a copy of ``folder`` with its template, configuration or tokenizer changed."""
+    names = {
+        "template": "chat_template.jinja",
+        "genai": "genai_config.json",
+        "tokenizer": "tokenizer.json",
+    }
+    shutil.copytree(folder, target)
+    for part, change in changes.items():
+        file = target / names[part]
+        file.write_text(change(file.read_text(encoding="utf-8")), encoding="utf-8")
+    return target
+
+
+def endless(text: str) -> str:
+    """Let the end of a turn end nothing."""
+    config = json.loads(text)
+    config["model"]["eos_token_id"] = [END_OF_TEXT, UNUSED]
+    return json.dumps(config)
+
+
+def adding_begin(text: str) -> str:
+    """Let the tokenizer put its BOS before every text, as Llama's does."""
+    tokenizer = json.loads(text)
+    piece = [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+    tokenizer["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": piece,
+        "pair": [*piece, {"Sequence": {"id": "B", "type_id": 0}}],
+        "special_tokens": {"<s>": {"id": "<s>", "ids": [BEGIN], "tokens": ["<s>"]}},
+    }
+    return json.dumps(tokenizer)
+
+
+@pytest.fixture(scope="module")
+def asked(
+    checkpoint: Path, onnx_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Answers]:
+    """Return the answers of the healthy wrappers and of the spoilt ones."""
+    room = tmp_path_factory.mktemp("parity")
+    begins: dict[str, Any] = {"template": lambda _: WITH_BEGIN, "tokenizer": adding_begin}
+    folders = {
+        "swapped": spoilt(onnx_folder, room / "swapped", template=lambda _: SWAPPED),
+        "deaf": spoilt(onnx_folder, room / "deaf", template=lambda _: WITHOUT_SYSTEM),
+        "endless": spoilt(onnx_folder, room / "endless", genai=endless),
+        "begins": spoilt(onnx_folder, room / "begins", **begins),
+    }
+    reference = spoilt(checkpoint, room / "reference", **begins)
+    chat = {
+        name: Subject(kind="onnx", contract="chat", folder=path) for name, path in folders.items()
+    }
+    subjects = chat | {
+        "chat": Subject(kind="onnx", contract="chat", folder=onnx_folder),
+        "prompt": Subject(kind="onnx", contract="prompt", folder=onnx_folder),
+        "endless-prompt": Subject(kind="onnx", contract="prompt", folder=folders["endless"]),
+        "reference": Subject(kind="transformers", contract="chat", folder=checkpoint),
+        "reference-begins": Subject(kind="transformers", contract="chat", folder=reference),
+        "reference-doubles": Subject(kind="plain", contract="chat", folder=reference),
+    }
+    place = Place(uri=f"sqlite:///{room}/mlflow.db", artifacts=room / "artifacts")
+    limits = child.Limits(timeout_seconds=300, memory_bytes=None, logs=room / "logs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(SUPPORT))
+        errand = Errand(place=place, prompts=PROMPTS, subjects=subjects)
+        return child.call(ask_all, errand, limits, step="ask all").value
+
+
+def found(onnx: Answers, transformers: Answers) -> dict[str, Check]:
+    """Return the checks that did not pass."""
+    checks = compare(onnx, transformers, PROMPTS, "fp32")
+    return {check.name: check for check in checks if check.passed is not True}
+
+
+@pytest.mark.parametrize("contract", ["chat", "prompt"])
+def test_both_wrappers_of_an_unchanged_model_pass(asked: dict[str, Answers], contract: str) -> None:
+    """Whatever it speaks, the fp32 build is the reference's equal, conversation by conversation."""
+    checks = compare(asked[contract], asked["reference"], PROMPTS, "fp32")
+
+    assert {check.name: check.passed for check in checks} == dict.fromkeys(
+        (TEXT, TOKENS, END, OTHER_END, STOP, USAGE, ANSWERS), True
+    )
+    assert "5 of 5 are the same, 100% agree" in {check.observed for check in checks}
+
+
+def test_another_chat_template_is_named(asked: dict[str, Answers]) -> None:
+    """Every conversation is rendered otherwise, and the line shows from where on."""
+    check = found(asked["swapped"], asked["reference"])[TEXT]
+
+    assert check.failing == tuple(prompt.id for prompt in PROMPTS)
+    assert check.observed.startswith("character 0 on: onnx has 'user: ")
+
+
+def test_a_template_that_ignores_the_system_turn_is_named(asked: dict[str, Answers]) -> None:
+    """Only the conversation that has such a turn is at fault."""
+    check = found(asked["deaf"], asked["reference"])[TEXT]
+
+    assert check.failing == ("conversation",)
+    assert check.observed == "onnx leaves out the system turn"
+
+
+def test_a_doubled_begin_is_named(asked: dict[str, Answers]) -> None:
+    """Template and tokenizer both write one, and MLflow counts only the template's."""
+    checks = found(asked["begins"], asked["reference-doubles"])
+
+    assert checks[TOKENS].observed == f"transformers has a doubled BOS, token {BEGIN}"
+    assert checks[TOKENS].failing == tuple(prompt.id for prompt in PROMPTS)
+    assert "and feeds" in checks[USAGE].observed
+
+
+def test_the_wrapper_as_we_log_it_feeds_what_the_template_wrote(asked: dict[str, Answers]) -> None:
+    """With our settings the same tokenizer doubles nothing."""
+    checks = found(asked["begins"], asked["reference-begins"])
+
+    assert not {TEXT, TOKENS, USAGE} & checks.keys()
+    assert asked["begins"].renderings[0].token_ids[0] == BEGIN
+
+
+@pytest.mark.parametrize("subject", ["endless", "endless-prompt"])
+def test_an_end_that_is_not_seen_is_named(asked: dict[str, Answers], subject: str) -> None:
+    """The missing token is named, and so is what follows from it: answers that go on and on."""
+    checks = found(asked[subject], asked["reference"])
+
+    assert checks[END].observed == "onnx does not end at [5], only at [0, 7]"
+    assert checks[STOP].severity == "critical"
+    assert checks[STOP].observed.startswith("of 3 ends, onnx goes on after 3 ")
+    assert not {TEXT, TOKENS, USAGE} & checks.keys()
+
+
+def test_a_wrapper_that_cannot_be_read_leaves_parity_undecided(asked: dict[str, Answers]) -> None:
+    """Nothing is guessed: without renderings and end tokens there is nothing to compare."""
+    blind = asked["chat"].model_copy(update={"renderings": (), "end_token_ids": ()})
+    checks = found(blind, asked["reference"])
+
+    assert {check.name for check in checks.values() if check.passed is None} == {
+        *(TEXT, TOKENS, END, OTHER_END),
+    }
