@@ -20,6 +20,10 @@ PLACES = (
     (9, -12, "left", "top"),
     (-9, 12, "right", "bottom"),
     (-9, -12, "right", "top"),
+    (9, 24, "left", "bottom"),
+    (9, -24, "left", "top"),
+    (-9, 24, "right", "bottom"),
+    (-9, -24, "right", "top"),
 )
 
 
@@ -52,6 +56,8 @@ def draw(axes: Any, choice: Choice, source_mb: float) -> Sequence[Point]:
     Returns:
         What was drawn, for ``place`` to label.
     """
+    from matplotlib.ticker import LogLocator
+
     style(axes, "How large, and how far from its source")
     points = [*_points(choice)]
     axes.set_yscale("log")
@@ -61,7 +67,10 @@ def draw(axes: Any, choice: Choice, source_mb: float) -> Sequence[Point]:
     _scale(axes, points, source_mb)
     axes.set_xlabel("size in MB", color=INK, fontsize=9)
     axes.set_ylabel("KL divergence, nats per token", color=INK, fontsize=9)
-    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+    for formatted in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        formatted("{x:g}")
+    axes.tick_params(which="minor", color=QUIET, labelcolor=QUIET, labelsize=8)
     if any(point.limit for point in points):
         axes.plot([], [], color=LIMIT, label="limit of its gate")
         axes.legend(loc="lower left", frameon=False, labelcolor=INK, fontsize=9)
