@@ -74,7 +74,12 @@ class _Source:
     def vocabulary(self) -> int:
         """How many token ids the tokenizer and the model both know."""
         known = max(self._tokenizer.get_vocab().values()) + 1
-        return int(min(known, self._model.get_output_embeddings().weight.shape[0]))
+        return int(min(known, self._columns))
+
+    @cached_property
+    def _columns(self) -> int:
+        """How many logits a position has, padding included."""
+        return int(self._model.get_output_embeddings().weight.shape[0])
 
     @cached_property
     def _room(self) -> int:
@@ -125,7 +130,11 @@ class _Source:
         # Not the model's own configuration, which may sample, or punish repetition
         ends = self._model.generation_config.eos_token_id
         greedy = GenerationConfig(
-            max_new_tokens=_ANSWER, do_sample=False, eos_token_id=ends, pad_token_id=0
+            max_new_tokens=_ANSWER,
+            do_sample=False,
+            eos_token_id=ends,
+            pad_token_id=0,
+            suppress_tokens=list(range(self.vocabulary, self._columns)) or None,
         )
         width = max(map(len, asked))
         prompts, mask = (np.zeros((len(asked), width), np.int64) for _ in range(2))

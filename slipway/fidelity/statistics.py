@@ -18,6 +18,15 @@ _HIGH = 0.99
 #: The least that a logarithm of a probability may be, so that one lost token costs no infinity.
 _FLOOR = -100.0
 
+_FIGURES = (
+    "kl_mean",
+    "kl_p99",
+    "top1_agreement",
+    "perplexity_ratio",
+    "first_divergence_tokens",
+    "max_logit_difference",
+)
+
 
 def fidelity(source: Notes, candidate: Notes, sequences: Sequences) -> Fidelity:
     """Compare a candidate with its source.
@@ -52,16 +61,6 @@ def fidelity(source: Notes, candidate: Notes, sequences: Sequences) -> Fidelity:
         max_logit_difference=Estimate.exact(_largest(source, candidate)),
         kl_by_group=_by_group(kl, sequences),
     )
-
-
-_FIGURES = (
-    "kl_mean",
-    "kl_p99",
-    "top1_agreement",
-    "perplexity_ratio",
-    "first_divergence_tokens",
-    "max_logit_difference",
-)
 
 
 def divergence(source: Notes, candidate: Notes) -> Array:
