@@ -35,6 +35,7 @@ _COMMANDS = {
     "rollback": ("commands.people:rollback", "Let the champion of before serve again."),
     "approve": ("commands.people:approve", "Approve or reject a candidate that waits."),
     "predict": ("commands.status:predict", "Ask the version that serves."),
+    "serve": ("commands.serve:serve", "Serve a released model as OpenAI's API on loopback."),
     "ui": ("commands.ui:ui", "Open the Prefect and MLflow UIs on loopback."),
 }
 for _name, (_address, _help) in _COMMANDS.items():

@@ -77,6 +77,12 @@ class Outcome(Generic[Result]):
     peak_memory_bytes: int
 
 
+def environment() -> dict[str, str]:
+    """Return what a child process finds in its environment: no secret that it does not need."""
+    kept = {name: text for name, text in os.environ.items() if name not in secrets()}
+    return kept | _IMPOSED
+
+
 def call(
     function: Callable[[Request], Result],
     request: Request,
@@ -118,14 +124,13 @@ def call(
 def _watch(
     command: list[str], limits: Limits, step: str, log: Path, on_line: Callable[[str], None]
 ) -> tuple[int, int]:
-    environment = {name: text for name, text in os.environ.items() if name not in secrets()}
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        env=environment | _IMPOSED,
+        env=environment(),
     )
     deadline = time.monotonic() + limits.timeout_seconds
     peak = 0
@@ -233,7 +238,7 @@ def _last_words(status: int, log: Path) -> str:
 
 def main(address: str, room: Path) -> int:
     """Run the child's side: read the request, call the function, write its result."""
-    _die_with_parent()
+    die_with_parent()
     module, name = address.split(":")
     function = getattr(importlib.import_module(module), name)
     hints = typing.get_type_hints(function)
@@ -266,10 +271,10 @@ def _peak_memory_bytes() -> int:
     return int(found[1]) * 1024 if found else 0
 
 
-def _die_with_parent() -> None:
+def die_with_parent(how: signal.Signals = signal.SIGKILL) -> None:
     """Ask Linux to end this process when its parent dies, so that no builder is left behind."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, see prctl(2)
+        ctypes.CDLL(None).prctl(1, how)  # PR_SET_PDEATHSIG, see prctl(2)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from slipway.errors import Unreachable
+from slipway.settings import Settings
 from slipway.values import Value, Watched
 
 #: Names of the tags by which releases are found again.
@@ -16,6 +17,9 @@ KEY, WRAPPER = "slipway.key", "slipway.wrapper"
 WATCHED = "slipway.watched"
 
 _LONGEST_TAG = 5000  # characters; what every database behind MLflow takes
+#: Names of the tags that say what a version's bytes are: the artifact's digest, as
+#: ``keys.manifest_digest`` counts it, and the SHA-256 of the wrapper's code.
+DIGEST, CODE = "slipway.digest", "slipway.code_sha256"
 
 
 class Place(Value):
@@ -28,6 +32,12 @@ class Place(Value):
 
     uri: str
     artifacts: Path | None
+
+
+def place_of(settings: Settings) -> Place:
+    """Return where ``settings`` say that MLflow keeps things."""
+    artifacts = None if settings.registry.startswith("http") else settings.mlflow / "artifacts"
+    return Place(uri=settings.registry, artifacts=artifacts)
 
 
 def connect(place: Place) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 from slipway.errors import MoveRefused
 from slipway.keys import manifest_digest
 from slipway.registry.lookup import Lookup
-from slipway.registry.names import DIGEST
 from slipway.store import manifest
+from slipway.tracking import DIGEST
 from slipway.values import Release
 
 

@@ -29,6 +29,7 @@ DOORS = {
         "slipway/registry/contents.py",
         "slipway/registry/lookup.py",
         "slipway/registry/registration.py",
+        "slipway/serving/loading.py",
         "slipway/smoke.py",
         "slipway/tracking.py",
         "slipway/wrapping.py",
