@@ -1,6 +1,7 @@
 """``slipway release``: the main job."""
 
 import time
+from typing import Literal
 
 from commands import console
 from slipway import catalogue, tracking
@@ -9,13 +10,21 @@ from slipway.values import Inconclusive, Keep, Release
 
 
 def release(
-    model: str, *, reason: str | None = None, lift_quarantine: bool = False, json: bool = False
+    model: str,
+    *,
+    ref: str | None = None,
+    recipe: Literal["as in the catalogue", "int4", "int8", "fp32"] = "as in the catalogue",
+    reason: str | None = None,
+    lift_quarantine: bool = False,
+    json: bool = False,
 ) -> int:
     """Release a model end to end: download, quantize or select, log, smoke-test, promote.
 
     Args:
         model: Name of an entry in catalogue.toml; `slipway models` lists them.
-        reason: Why a quarantine is lifted, for the record.
+        ref: Branch, tag or commit of its repository on the Hub, instead of the catalogue's.
+        recipe: What to build: as in the catalogue, or one precision alone.
+        reason: Why, for the record; a lifted quarantine needs one.
         lift_quarantine: Let this release serve again although it was rolled back or rejected.
         json: Print the result as JSON, and nothing else.
     """
@@ -26,7 +35,9 @@ def release(
     from flows.release_model import release_model
 
     console.shorten_errors()
-    outcome = release_model(model, reason=reason, lift_quarantine=lift_quarantine)
+    outcome = release_model(
+        model, ref=ref, recipe=recipe, reason=reason, lift_quarantine=lift_quarantine
+    )
     if json:
         console.show(outcome.model_dump(mode="json"))
     else:

@@ -3,6 +3,7 @@
 from prefect import flow
 from prefect.flow_runs import suspend_flow_run
 
+from flows.parameters import Model
 from slipway.values import Decision, Release
 from tasks.approval import Answer
 from tasks.decide import decide, open_form, waiting
@@ -13,7 +14,7 @@ _DAY_SECONDS = 24 * 3600
 
 @flow(name="approve-model", flow_run_name="approve {model}", validate_parameters=True)
 def approve_model(
-    model: str,
+    model: Model,
     version: int | None = None,
     decision: Decision | None = None,
     reason: str = "no reason was given",

@@ -2,10 +2,11 @@
 
 from prefect import flow
 
+from flows.parameters import Model, Recipe
 from slipway.values import Release
 from tasks.choose import choose
 from tasks.download import download
-from tasks.entries import entry_of, find_champion, find_release, key_of
+from tasks.entries import asked_for, entry_of, find_champion, find_release, key_of
 from tasks.judge import judge
 from tasks.lift import lift
 from tasks.log import log
@@ -19,17 +20,25 @@ from tasks.smoke_test import smoke_test
 
 
 @flow(name="release-model", flow_run_name="{model}", validate_parameters=True)
-def release_model(model: str, reason: str | None = None, lift_quarantine: bool = False) -> Release:
+def release_model(
+    model: Model,
+    ref: str | None = None,
+    recipe: Recipe = "as in the catalogue",
+    reason: str | None = None,
+    lift_quarantine: bool = False,
+) -> Release:
     """Release one model of the catalogue, unless this very release is already there.
 
     Running it again is safe: what an earlier run finished is found again by its key.
 
     Args:
         model: Name of an entry in catalogue.toml.
-        reason: Why a quarantine is lifted, for the record.
+        ref: Branch, tag or commit of its repository on the Hub, instead of the catalogue's.
+        recipe: What to build: as in the catalogue, or one precision alone.
+        reason: Why, for the record; a lifted quarantine needs one.
         lift_quarantine: Let this release serve again although it was rolled back or rejected.
     """
-    entry = entry_of(model)
+    entry = asked_for(entry_of(model), ref, recipe)
     revision = resolve(entry)
     key = key_of(entry, revision)
     name_run(f"{model}@{revision.commit[:8]}")

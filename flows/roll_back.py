@@ -5,6 +5,7 @@ from typing import Annotated
 from prefect import flow
 from pydantic import Field
 
+from flows.parameters import Model
 from slipway.values import Move
 from tasks.entries import entry_of
 from tasks.roll_back import swap_back
@@ -12,7 +13,7 @@ from tasks.roll_back import swap_back
 
 @flow(name="roll-back", flow_run_name="roll back {model}", validate_parameters=True)
 def roll_back(
-    model: str, reason: Annotated[str, Field(min_length=1)], to: int | None = None
+    model: Model, reason: Annotated[str, Field(min_length=1)], to: int | None = None
 ) -> Move:
     """Let the champion of before serve again, and quarantine the one that failed.
 

@@ -1,13 +1,26 @@
 """Model → Entry, and the release that may already be there."""
 
+from typing import get_args
+
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from slipway import catalogue, expectations, keys
+from slipway.errors import SourceMissing
 from slipway.fidelity import load_texts, texts_digest
 from slipway.settings import Settings, toolchain
 from slipway.store import sha256
-from slipway.values import Champion, Entry, Release, Revision
+from slipway.values import (
+    Champion,
+    Entry,
+    HubSource,
+    Precision,
+    QuantizeRecipe,
+    Recipe,
+    Release,
+    Revision,
+    Source,
+)
 from tasks.approval import settle_approval
 from tasks.edge import registry
 from tasks.policies import DELAYS_SECONDS, worth_retrying
@@ -16,6 +29,28 @@ from tasks.policies import DELAYS_SECONDS, worth_retrying
 def entry_of(model: str) -> Entry:
     """Return the catalogue's entry ``model``."""
     return catalogue.find(Settings().catalogue, model)
+
+
+def asked_for(entry: Entry, ref: str | None, recipe: str) -> Entry:
+    """Return ``entry`` with what a person asked for instead of what the catalogue says.
+
+    Args:
+        entry: As in the catalogue.
+        ref: Branch, tag or commit on the Hub; None for the catalogue's.
+        recipe: A precision to build alone; any other text leaves the catalogue's recipe.
+
+    Raises:
+        SourceMissing: If the source has no refs.
+    """
+    changes: dict[str, Source | Recipe] = {}
+    if ref:
+        if not isinstance(entry.source, HubSource):
+            advice = "leave the ref out, since the source is no repository on the Hub"
+            raise SourceMissing(f"ref {ref!r} of {entry.name}", advice)
+        changes["source"] = entry.source.model_copy(update={"ref": ref})
+    if recipe in get_args(Precision):
+        changes["recipe"] = QuantizeRecipe.model_validate({"candidates": [{"precision": recipe}]})
+    return entry.model_copy(update=changes)
 
 
 def key_of(entry: Entry, revision: Revision) -> str:
