@@ -9,7 +9,7 @@ from slipway.settings import Settings
 from slipway.values import Inconclusive, Keep, Release
 
 
-def release(
+def release(  # noqa: PLR0913 - a command has the options that people need
     model: str,
     *,
     ref: str | None = None,
