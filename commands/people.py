@@ -77,10 +77,10 @@ def approve(model: str, *, reason: str, reject: bool = False, json: bool = False
 
     console.shorten_errors()
     release = approve_model(model, decision="reject" if reject else "approve", reason=reason)
-    version = release.candidate.onnx.version
     if json:
         console.show(release.model_dump(mode="json"))
     else:
-        word = "rejected" if release.promotion is None else "approved, and champion"
-        console.facts(f"{model}: version {version} is {word}", {"reason": reason})
+        word = "rejected" if release.promotion is None else "approved"
+        address = f"models:/{model}/{release.candidate.onnx.version}"
+        console.facts(f"{model}: {word}", {"version": address, "reason": reason})
     return exit_code(release) if not reject else 0

@@ -3,15 +3,17 @@
 import json
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import line
 import pytest
 from line import Yard
 from prefect.client.orchestration import get_client
 from prefect.exceptions import Pause
 from prefect.flow_engine import run_flow
-from shelf import Shelf
+from shelf import Shelf, fresh_name
 
 from commands.main import run
 from flows.approve_model import approve_model
@@ -22,10 +24,23 @@ from tasks.approval import settle_approval
 Said = pytest.CaptureFixture[str]
 
 
+@pytest.fixture(scope="module")
+def quay(
+    tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, prefect_backend: None
+) -> Iterator[Yard]:
+    """Give these tests one registry, in which each has a model of its own."""
+    folder = tmp_path_factory.mktemp("quay")
+    with pytest.MonkeyPatch.context() as patch, line._laid_out(folder, checkpoint, patch) as place:
+        yield place
+
+
 @pytest.fixture
-def shelf(yard: Yard) -> Shelf:
-    """Return the yard's model, whose releases are made up."""
-    return Shelf(yard.registry(), yard.folder / "files")
+def shelf(quay: Yard) -> Shelf:
+    """Return a model of the catalogue, whose releases are made up."""
+    name = fresh_name()
+    entry = line.CATALOGUE.format(contract="prompt").replace("models.tiny", f"models.{name}")
+    quay.edit("[models.tiny]", f"{entry}\n[models.tiny]")
+    return Shelf(quay.registry(), quay.folder / "files" / name, name)
 
 
 @pytest.fixture
@@ -40,7 +55,7 @@ def waiting(shelf: Shelf) -> Shelf:
 def form(waiting: Shelf) -> Iterator[UUID]:
     """Open the form of version 2, as a worker does: the run is suspended, and no process waits."""
     identity = approve_model.to_deployment("approve-model").apply()
-    parameters = {"model": "tiny", "version": 2}
+    parameters = {"model": waiting.model, "version": 2}
     with get_client(sync_client=True) as client:
         opened = client.create_flow_run_from_deployment(identity, parameters=parameters)
     assert executed(opened.id).name == "Suspended"
@@ -92,26 +107,28 @@ def test_the_form_shows_what_the_report_says(waiting: Shelf, form: UUID) -> None
         shown = client._client.get(f"/flow_runs/{form}/input/{keyset['description']}").text
 
     assert "Release two." in shown
-    assert "/#/models/tiny/versions/2" in shown
+    assert f"/#/models/{waiting.model}/versions/2" in shown
 
 
 def test_the_command_approves_and_closes_the_form(waiting: Shelf, form: UUID, capsys: Said) -> None:
     """Both ways are open; the form's run then ends with what was decided."""
-    assert run(["approve", "tiny", "--reason", "read and good", "--json"]) == 0
+    assert run(["approve", waiting.model, "--reason", "read and good", "--json"]) == 0
     state = executed(form)
 
     assert json.loads(capsys.readouterr().out)["waiting"] is False
-    assert waiting.registry.champion("tiny") == 2
+    assert waiting.registry.champion(waiting.model) == 2
     assert state.is_completed()
     assert "@" in waiting.tags(2)["slipway.decided"]
 
 
 def test_a_tag_in_mlflow_approves_and_closes_the_form(waiting: Shelf, form: UUID) -> None:
     """Carried out by whatever looks at the model next."""
-    waiting.registry.client.set_model_version_tag("tiny", "2", "slipway.approval", "approved")
+    waiting.registry.client.set_model_version_tag(
+        waiting.model, "2", "slipway.approval", "approved"
+    )
     settle_approval(waiting.entry)
 
-    assert waiting.registry.champion("tiny") == 2
+    assert waiting.registry.champion(waiting.model) == 2
     assert executed(form).is_completed()
 
 
@@ -127,9 +144,9 @@ def test_too_late_is_rejected_and_closes_the_form(waiting: Shelf, form: UUID) ->
 
 def test_the_command_rejects(waiting: Shelf, capsys: Said) -> None:
     """Exit code 0: what was asked for was done."""
-    assert run(["approve", "tiny", "--reject", "--reason", "it is rude"]) == 0
+    assert run(["approve", waiting.model, "--reject", "--reason", "it is rude"]) == 0
 
-    assert "version 2 is rejected" in capsys.readouterr().out
+    assert f"{waiting.model}: rejected" in capsys.readouterr().out
     assert waiting.aliases()[0] == {"champion": 1}
 
 
@@ -137,11 +154,11 @@ def test_nothing_waits_is_a_line(shelf: Shelf, capsys: Said) -> None:
     """Bad input, and where to look."""
     shelf.release("one")
 
-    assert run(["approve", "tiny", "--reason", "fine"]) == 2
+    assert run(["approve", shelf.model, "--reason", "fine"]) == 2
 
-    assert "tiny: no candidate waits for approval" in capsys.readouterr().err
+    assert f"{shelf.model}: no candidate waits for approval" in capsys.readouterr().err
     with pytest.raises(MoveRefused):
-        approve_model("tiny")
+        approve_model(shelf.model)
 
 
 def test_rollback_and_history_by_command(shelf: Shelf, capsys: Said) -> None:
@@ -149,19 +166,19 @@ def test_rollback_and_history_by_command(shelf: Shelf, capsys: Said) -> None:
     shelf.release("one")
     shelf.release("two")
 
-    assert run(["rollback", "tiny", "--reason", "it answers in verse"]) == 0
+    assert run(["rollback", shelf.model, "--reason", "it answers in verse"]) == 0
     said = capsys.readouterr().out
-    assert "tiny: rolled back from version 2 to 1" in said
-    assert "slipway release tiny --lift-quarantine" in said
+    assert f"{shelf.model}: rolled back from version 2 to 1" in said
+    assert f"slipway release {shelf.model} --lift-quarantine" in said
 
-    assert run(["history", "tiny", "--json"]) == 0
+    assert run(["history", shelf.model, "--json"]) == 0
     last = json.loads(capsys.readouterr().out)[-1]
     assert (last["version"], last["kind"], last["until"]) == (1, "rollback", None)
     assert last["cause"]["reason"] == "it answers in verse"
 
-    assert run(["history", "tiny"]) == 0
+    assert run(["history", shelf.model]) == 0
     assert "it answers in" in capsys.readouterr().out
-    assert run(["rollback", "tiny", "--reason", "again"]) == 2
+    assert run(["rollback", shelf.model, "--reason", "again"]) == 2
     assert "version 2 is quarantined" in capsys.readouterr().err
 
 
@@ -183,7 +200,7 @@ def test_events_that_were_not_sent_are_sent_later(
 
     shelf.release("one")
     sent: list[str] = []
-    flow_of = flow(name="send")(lambda: announce.announce_pending("tiny"))
+    flow_of = flow(name="send")(lambda: announce.announce_pending(shelf.model))
     with monkeypatch.context() as patch:
         patch.setattr(announce, "announce", lambda *_, **__: False)
         flow_of()
@@ -199,15 +216,16 @@ def test_events_that_were_not_sent_are_sent_later(
     flow_of()
     flow_of()
 
-    assert sent == ["promoted tiny v1"]
+    assert sent == [f"promoted {shelf.model} v1"]
     assert "slipway.announce" not in shelf.tags(1)
 
 
-def test_one_release_from_approval_to_rollback_to_lift(shelf: Shelf, yard: Yard) -> None:
+def test_one_release_from_approval_to_rollback_to_lift(yard: Yard) -> None:
     """The whole line once: it waits, serves, fails, is refused to every run, and comes back."""
     from flows.release_model import release_model
 
     yard.edit('suite = "brief"', 'suite = "brief"\napproval = "manual"')
+    shelf = Shelf(yard.registry(), yard.folder / "files")
     shelf.release("made up")
 
     first = release_model("tiny")
