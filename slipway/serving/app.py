@@ -29,7 +29,7 @@ from slipway.serving.schemas import (
     header,
 )
 from slipway.serving.service import Limits, Service
-from slipway.serving.wire import Load, Part
+from slipway.serving.wire import Part
 from slipway.settings import Settings
 from slipway.tracking import place_of
 
@@ -137,7 +137,7 @@ def create() -> ASGIApp:
         request_seconds=settings.serving_request_seconds,
     )
     child.die_with_parent(signal.SIGTERM)
-    return application(Service(Load(place=place_of(settings), pointer=aim), limits))
+    return application(Service(place_of(settings), aim, limits))
 
 
 def application(service: Service) -> ASGIApp:

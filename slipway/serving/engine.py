@@ -8,14 +8,18 @@ import asyncio
 import contextlib
 import logging
 import sys
+import tempfile
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 from pydantic import ValidationError
 
 from slipway import child
 from slipway.errors import NotServing
+from slipway.serving.pointer import Pointer
 from slipway.serving.wire import EVENT, Ask, Cancel, End, Load, Part, Served, Unserved
+from slipway.tracking import Place
 
 #: Longest that an engine may take to load its model: less than a worker's health check waits.
 LOAD_SECONDS = 570.0
@@ -74,18 +78,23 @@ class Engine:
     """One copy of a model in a process of its own.
 
     Args:
-        load: What it loads.
+        place: Where MLflow keeps the model.
+        pointer: Which version it loads.
         queue_limit: Requests that may wait while one is answered.
         on_change: Called whenever what the attributes say has changed.
 
     Attributes:
+        pointer: Which version it loads.
         served: What is loaded; None while nothing is.
         reason: Why nothing is.
         restarts: How often it was started again.
     """
 
-    def __init__(self, load: Load, queue_limit: int, on_change: Callable[[], None]) -> None:
-        self.load = load
+    def __init__(
+        self, place: Place, pointer: Pointer, queue_limit: int, on_change: Callable[[], None]
+    ) -> None:
+        self.pointer = pointer
+        self._place = place
         self.served: Served | None = None
         self.reason = "its model is being loaded"
         self.restarts = 0
@@ -186,18 +195,25 @@ class Engine:
             limit=_LINE_BYTES,
             start_new_session=True,  # Ctrl-C is for the worker, which lets answers end
         )
-        try:
-            assert self._process.stdin is not None  # noqa: S101 - asked for with PIPE
-            self._process.stdin.write(self.load.model_dump_json().encode() + b"\n")
-            async with asyncio.timeout(LOAD_SECONDS):
-                event = await self._event()
-        except TimeoutError:
-            event = Unserved(reason=f"it was not loaded within {LOAD_SECONDS:.0f} s")
+        event = await self._first_event(self._process)
         if not isinstance(event, Served):
             await self._down(event.reason if isinstance(event, Unserved) else "its loading died")
             raise self._error()
         self.served = event
         self._on_change()
+
+    async def _first_event(
+        self, process: asyncio.subprocess.Process
+    ) -> Served | Unserved | Part | End | None:
+        assert process.stdin is not None  # noqa: S101 - asked for with PIPE
+        with tempfile.TemporaryDirectory(prefix="slipway-serving-") as room:
+            load = Load(place=self._place, pointer=self.pointer, room=Path(room))
+            process.stdin.write(load.model_dump_json().encode() + b"\n")
+            try:
+                async with asyncio.timeout(LOAD_SECONDS):
+                    return await self._event()
+            except TimeoutError:
+                return Unserved(reason=f"it was not loaded within {LOAD_SECONDS:.0f} s")
 
     async def _event(self) -> Served | Unserved | Part | End | None:
         """Return what the engine says next; None if it died, or talks nonsense."""
@@ -248,4 +264,4 @@ class Engine:
         self._on_change()
 
     def _error(self) -> NotServing:
-        return NotServing(str(self.load.pointer), self.reason)
+        return NotServing(str(self.pointer), self.reason)

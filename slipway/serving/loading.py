@@ -1,6 +1,5 @@
 """The engine's door to MLflow: a registered version, verified and loaded."""
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +27,12 @@ def load(request: Load) -> tuple[Any, Served]:
     connect(request.place)
     pointer = request.pointer
     released = _released(pointer)
-    with tempfile.TemporaryDirectory(prefix="slipway-serving-") as room:
-        # Files that lie on this machine are used where they are; only a server's are fetched.
-        into = None if request.place.artifacts else room
-        uri = f"models:/{pointer.model}/{pointer.version}"
-        folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=into))
-        verify(folder, pointer, released)
-        model = mlflow.pyfunc.load_model(str(folder)).unwrap_python_model()
+    # Files that lie on this machine are used where they are; only a server's are fetched.
+    into = None if request.place.artifacts else str(request.room)
+    uri = f"models:/{pointer.model}/{pointer.version}"
+    folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=into))
+    verify(folder, pointer, released)
+    model = mlflow.pyfunc.load_model(str(folder)).unwrap_python_model()
     return model, Served(digest=released[DIGEST], max_tokens=model.defaults.max_tokens)
 
 

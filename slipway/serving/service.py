@@ -9,7 +9,8 @@ from slipway.serving.answers import Tally, parts
 from slipway.serving.engine import Engine, Job
 from slipway.serving.metrics import Metrics
 from slipway.serving.pointer import Pointer
-from slipway.serving.wire import Load, Part
+from slipway.serving.wire import Part
+from slipway.tracking import Place
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Service:
     """What the routes serve.
 
     Args:
-        load: What the engine loads.
+        place: Where MLflow keeps the model.
+        aim: Which version is served.
         limits: What one request may cost.
 
     Attributes:
@@ -40,17 +42,17 @@ class Service:
         started: When, in seconds of Unix time.
     """
 
-    def __init__(self, load: Load, limits: Limits) -> None:
+    def __init__(self, place: Place, aim: Pointer, limits: Limits) -> None:
         self.limits = limits
         self.metrics = Metrics()
-        self.engine = Engine(load, limits.queue, self._observe)
+        self.engine = Engine(place, aim, limits.queue, self._observe)
         self.started = int(time.time())
         self._restarts = 0
 
     @property
     def pointer(self) -> Pointer:
         """What was to be served when the worker started."""
-        return self.engine.load.pointer
+        return self.engine.pointer
 
     @property
     def fingerprint(self) -> str:

@@ -1,5 +1,6 @@
 """What a worker and its engine say to each other: one JSON value a line."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
@@ -22,10 +23,13 @@ class Load(Value):
     Attributes:
         place: Where MLflow keeps it.
         pointer: Which model and version.
+        room: Folder for what is fetched from a server; the worker removes it after the load,
+            however the load ends.
     """
 
     place: Place
     pointer: Pointer
+    room: Path
 
 
 class Ask(Value):
