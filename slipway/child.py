@@ -118,21 +118,20 @@ def call(
 def _watch(
     command: list[str], limits: Limits, step: str, log: Path, on_line: Callable[[str], None]
 ) -> tuple[int, int]:
-    environment = {name: text for name, text in os.environ.items() if name not in secrets()}
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        env=environment | _IMPOSED,
+        env=child_environment(),
     )
     deadline = time.monotonic() + limits.timeout_seconds
     peak = 0
     try:
         with log.open("w", encoding="utf-8") as file:
             for line in _lines(process):
-                peak = max(peak, _held_bytes(process.pid))
+                peak = max(peak, held_bytes(process.pid))
                 if line:
                     file.write(line + "\n")
                     on_line(line)
@@ -143,6 +142,11 @@ def _watch(
         return process.wait(), peak
     finally:
         _end(process)
+
+
+def child_environment() -> dict[str, str]:
+    """Return what a child finds in its environment: ours, without the secrets."""
+    return {name: text for name, text in os.environ.items() if name not in secrets()} | _IMPOSED
 
 
 def _lines(process: subprocess.Popen[bytes]) -> typing.Iterator[str]:
@@ -178,7 +182,7 @@ def _runs_on(process: subprocess.Popen[bytes]) -> bool:
     return process.returncode is None
 
 
-def _held_bytes(pid: int) -> int:
+def held_bytes(pid: int) -> int:
     """Return what a process and those that it started hold.
 
     Of the others only what is theirs alone counts: one that was forked a moment ago still shows the

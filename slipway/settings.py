@@ -29,6 +29,7 @@ class Settings(BaseSettings):
         prefect_url: Where people see the Prefect UI, for links.
         step_timeout_seconds: Longest that one child process may run.
         step_memory_gb: Most that one child process may hold; None leaves it to the system.
+        load_timeout_seconds: Longest that a model server may take to load a version.
     """
 
     model_config = SettingsConfigDict(env_prefix="SLIPWAY_", frozen=True)
@@ -49,6 +50,7 @@ class Settings(BaseSettings):
     prefect_url: str = "http://127.0.0.1:4200"
     step_timeout_seconds: float = Field(default=3600, gt=0)
     step_memory_gb: float | None = Field(default=None, gt=0)
+    load_timeout_seconds: float = Field(default=600, gt=0)
 
     @property
     def mlflow(self) -> Path:
