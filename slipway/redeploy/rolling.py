@@ -8,13 +8,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from slipway.errors import CandidateFailed, SourceMissing
 from slipway.redeploy import server
 from slipway.redeploy.server import Address
 
 _POLL_SECONDS = 0.2
+#: A server that has neither more nor fewer workers than it should for so long has given up.
+_QUIET_SECONDS = 30.0
 _LEAST_WORKERS = 2
 
 
@@ -42,11 +42,10 @@ class Rolling:
             CandidateFailed: If a worker did not get ready; all answer with ``before`` again.
         """
         address = self._address()
-        former = {ready.pid for ready in server.ask_all(address)}
-        if self._roll(address, version, former):
+        if self._roll(address, version):
             return
-        reason = f"its workers were not ready within {self._limit_seconds(address):.0f} s"
-        if not self._roll(address, self.before, set()):
+        reason = "its workers did not get ready; the server's log says why"
+        if not self._roll(address, self.before):
             reason += f", and not all workers are back at version {self.before}: restart the server"
         raise CandidateFailed(self.model, version, reason)
 
@@ -59,22 +58,19 @@ class Rolling:
             raise SourceMissing(f"a second worker of {self.model}", advice)
         return address
 
-    def _roll(self, address: Address, version: int, former: set[int]) -> bool:
-        """Tell whether all workers came to answer with ``version``, and the former ones ended."""
+    def _roll(self, address: Address, version: int) -> bool:
+        """Tell whether all workers were replaced by such as answer with ``version``."""
+        former, answered = server.workers(address), set[int]()
         server.point(self.folder, self.model, version)
         address.roll()
-        deadline = time.monotonic() + self._limit_seconds(address)
-        while time.monotonic() < deadline and server.find(self.folder):
-            found = server.ask_all(address)
-            ended = not any(psutil.pid_exists(pid) for pid in former)
-            if ended and {ready.version for ready in found} == {version}:
-                return len(found) >= address.workers or self._others_agree(address, version)
+        deadline = time.monotonic() + address.workers * self.worker_seconds
+        quiet_until = time.monotonic() + _QUIET_SECONDS
+        while time.monotonic() < min(deadline, quiet_until) and server.find(self.folder):
+            answered |= {ready.pid for ready in server.ask_all(address) if ready.version == version}
+            workers = server.workers(address)
+            if len(workers - former) == address.workers and workers <= answered:
+                return True
+            if len(workers) != address.workers:  # one is loading, or giving its last answers
+                quiet_until = time.monotonic() + _QUIET_SECONDS
             time.sleep(_POLL_SECONDS)
         return False
-
-    def _others_agree(self, address: Address, version: int) -> bool:
-        """Ask again, since a busy worker may leave all questions to the others."""
-        return all(ready.version == version for ready in server.ask_all(address))
-
-    def _limit_seconds(self, address: Address) -> float:
-        return address.workers * self.worker_seconds

@@ -23,6 +23,9 @@ from slipway.values import Value
 
 MODULE = "slipway.serving"
 
+#: How Python starts the workers of a supervisor, among which is one process of its own.
+_WORKER = "multiprocessing.spawn"
+
 _ASK_SECONDS = 10.0
 _POLL_SECONDS = 0.2
 
@@ -133,6 +136,15 @@ def serving(folder: Path, *, patience_seconds: float = 60) -> Serving | None:
             raise Unreachable("the model server", address.url, "no worker is ready")
         time.sleep(_POLL_SECONDS)
     return None
+
+
+def workers(address: Address) -> set[int]:
+    """Return the processes of a server's workers, those included that load or end."""
+    try:
+        children = psutil.Process(address.pid).children()
+        return {child.pid for child in children if any(_WORKER in t for t in child.cmdline())}
+    except psutil.Error:
+        return set()
 
 
 def family(pid: int) -> list[psutil.Process]:
