@@ -17,6 +17,7 @@ from slipway.redeploy import (
     Refused,
     Try,
     attempt,
+    book,
     server,
 )
 from slipway.settings import Settings
@@ -75,7 +76,7 @@ def alone(model: str) -> Iterator[None]:
 )
 def compare(model: str) -> Decision:
     """Return what is to be done, after asking both."""
-    decision = dock(model).compare(registry().wanted(model))
+    decision = dock(model).compare(book.wanted(registry(), model))
     get_run_logger().info(f"{model}: {_words(decision)}")
     return decision
 
@@ -120,6 +121,6 @@ def switch(model: str, candidate: Try) -> Attempt:
 )
 def put_back(model: str, candidate: Try | Refuse, reason: str) -> Refused:
     """Return the refusal, once the registry says again what is true."""
-    registry().refuse(model, candidate.version, candidate.serving, reason)
+    book.refuse(registry(), model, candidate.version, candidate.serving, reason)
     get_run_logger().warning(f"version {candidate.version} must not serve: {reason}")
     return Refused(model=model, version=candidate.version, serving=candidate.serving, reason=reason)

@@ -15,7 +15,6 @@ from slipway.redeploy.server import Address
 _POLL_SECONDS = 0.2
 #: A server that has neither more nor fewer workers than it should for so long has given up.
 _QUIET_SECONDS = 30.0
-_LEAST_WORKERS = 2
 
 
 @dataclass(frozen=True)
@@ -38,12 +37,13 @@ class Rolling:
         """Return once every worker answers with ``version`` and those before have ended.
 
         Raises:
-            SourceMissing: If there is no server, or it has a single worker, which a roll would end.
+            SourceMissing: If there is no server any more.
             CandidateFailed: If a worker did not get ready; all answer with ``before`` again.
         """
         address = self._address()
         if self._roll(address, version):
             return
+        self._address()  # without a server the version is not to blame
         reason = "its workers did not get ready; the server's log says why"
         if not self._roll(address, self.before):
             reason += f", and not all workers are back at version {self.before}: restart the server"
@@ -52,10 +52,7 @@ class Rolling:
     def _address(self) -> Address:
         address = server.find(self.folder)
         if address is None:
-            raise SourceMissing(f"a server of {self.model}", "start it; it takes the champion")
-        if address.workers < _LEAST_WORKERS:
-            advice = "start the server with --workers 2, or no redeploy can go unnoticed"
-            raise SourceMissing(f"a second worker of {self.model}", advice)
+            raise SourceMissing(f"a server of {self.model}", f"slipway serve {self.model}")
         return address
 
     def _roll(self, address: Address, version: int) -> bool:
