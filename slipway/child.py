@@ -77,6 +77,12 @@ class Outcome(Generic[Result]):
     peak_memory_bytes: int
 
 
+def environment() -> dict[str, str]:
+    """Return what a child process finds in its environment: no secret that it does not need."""
+    kept = {name: text for name, text in os.environ.items() if name not in secrets()}
+    return kept | _IMPOSED
+
+
 def call(
     function: Callable[[Request], Result],
     request: Request,
@@ -124,7 +130,7 @@ def _watch(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        env=child_environment(),
+        env=environment(),
     )
     deadline = time.monotonic() + limits.timeout_seconds
     peak = 0
@@ -142,11 +148,6 @@ def _watch(
         return process.wait(), peak
     finally:
         _end(process)
-
-
-def child_environment() -> dict[str, str]:
-    """Return what a child finds in its environment: ours, without the secrets."""
-    return {name: text for name, text in os.environ.items() if name not in secrets()} | _IMPOSED
 
 
 def _lines(process: subprocess.Popen[bytes]) -> typing.Iterator[str]:
@@ -237,7 +238,7 @@ def _last_words(status: int, log: Path) -> str:
 
 def main(address: str, room: Path) -> int:
     """Run the child's side: read the request, call the function, write its result."""
-    _die_with_parent()
+    die_with_parent()
     module, name = address.split(":")
     function = getattr(importlib.import_module(module), name)
     hints = typing.get_type_hints(function)
@@ -270,10 +271,10 @@ def _peak_memory_bytes() -> int:
     return int(found[1]) * 1024 if found else 0
 
 
-def _die_with_parent() -> None:
+def die_with_parent(how: signal.Signals = signal.SIGKILL) -> None:
     """Ask Linux to end this process when its parent dies, so that no builder is left behind."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, see prctl(2)
+        ctypes.CDLL(None).prctl(1, how)  # PR_SET_PDEATHSIG, see prctl(2)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,7 @@ def dock(model: str) -> Dock:
             answer=expectations.schema(settings.expectations, "chat"),
             max_median_latency_ms=entry.gates.max_median_latency_ms,
         ),
+        drain_seconds=settings.serving_request_seconds,
     )
 
 

@@ -13,16 +13,20 @@ import psutil
 from filelock import FileLock
 
 from slipway.child import Limits
-from slipway.errors import CandidateFailed, MachineTooSmall, StepFailed
+from slipway.errors import (
+    CandidateFailed,
+    MachineTooSmall,
+    StepCrashed,
+    StepFailed,
+    StepOutOfMemory,
+    StepTimedOut,
+)
 from slipway.redeploy import golden, server
 from slipway.redeploy.decide import decide, needed_bytes
 from slipway.redeploy.golden import Golden
 from slipway.redeploy.rolling import Rolling
 from slipway.redeploy.trial import Stage, free_port, trial
 from slipway.redeploy.values import Attempt, Decision, Switch, Wanted
-
-#: A worker that is replaced may take this long for the answers that it has begun.
-DRAIN_SECONDS = 600.0
 
 #: What a trial leaves to those that serve, whatever it would take.
 _RESERVE_BYTES = 300_000_000
@@ -38,6 +42,7 @@ class Dock:
         locks: Folder for the lock that makes redeploys one at a time.
         limits: Of a trial: time until it is ready, memory, and where its log goes.
         golden: What it is asked.
+        drain_seconds: Longest that a worker which is replaced may take for what it has begun.
         port: Names the port of a trial.
     """
 
@@ -46,6 +51,7 @@ class Dock:
     locks: Path
     limits: Limits
     golden: Golden
+    drain_seconds: float
     port: Callable[[], int] = free_port
 
     @contextmanager
@@ -74,12 +80,12 @@ class Dock:
         except CandidateFailed as error:
             return Attempt(seconds=time.monotonic() - started, fault=error.reason)
         except StepFailed as error:
-            return Attempt(seconds=time.monotonic() - started, fault=str(error))
+            return Attempt(seconds=time.monotonic() - started, fault=_words(error))
         return Attempt(seconds=time.monotonic() - started)
 
     def rolling(self, before: int) -> Rolling:
         """Return the default switch, which goes back to ``before`` if it fails."""
-        worker_seconds = self.limits.timeout_seconds + DRAIN_SECONDS
+        worker_seconds = self.limits.timeout_seconds + self.drain_seconds
         return Rolling(self.model, self.folder, before, worker_seconds)
 
     def _limits(self, size_bytes: int) -> Limits:
@@ -91,6 +97,20 @@ class Dock:
             advice = "close something and redeploy again, or restart the server with the champion"
             raise MachineTooSmall(step, "memory", needed, free_bytes, advice)
         return replace(self.limits, memory_bytes=self.limits.memory_bytes or free_bytes)
+
+
+def _words(error: StepFailed) -> str:
+    """Say what a trial died of, without this machine's paths: it is kept in the registry."""
+    match error:
+        case StepTimedOut():
+            said = f"it was not ready within {error.limit_seconds:.0f} s"
+        case StepOutOfMemory():
+            said = f"it was ended for memory at {error.peak_bytes / 1e9:.1f} GB"
+        case StepCrashed():
+            said = f"it ended before it was ready: {error.reason}"
+        case _:
+            said = str(error)
+    return said
 
 
 def attempt(switch: Switch, version: int) -> Attempt:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from slipway.child import Limits, child_environment, held_bytes
+from slipway.child import Limits, environment, held_bytes
 from slipway.errors import AddressTaken, StepCrashed, StepOutOfMemory, StepTimedOut
 from slipway.redeploy import server
 from slipway.redeploy.server import Address
@@ -26,7 +26,7 @@ STEP = "trial"
 
 _PORTS_TRIED = 3
 _POLL_SECONDS = 0.2
-_END_SECONDS = 20.0
+_END_SECONDS = 5.0
 _TAKEN = f"[Errno {errno.EADDRINUSE}]"
 
 
@@ -95,7 +95,7 @@ def _started(room: Path, port: int, log: Path) -> Iterator[subprocess.Popen[byte
             stdout=said,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env=child_environment(),
+            env=environment(),
         )
     try:
         yield process
@@ -109,16 +109,19 @@ def _wait_until_ready(
     """Return where the trial answers; None if its port was taken."""
     address = Address(pid=process.pid, host=LOOPBACK, port=port, workers=1)
     deadline = time.monotonic() + limits.timeout_seconds
+    began = False
     while not _answers(address):
-        if _TAKEN in log.read_text(encoding="utf-8", errors="replace"):
+        if _TAKEN in _said(log):
             return None
-        if process.poll() is not None:
+        workers = server.workers(address)
+        if process.poll() is not None or (began and not workers):
             raise StepCrashed(STEP, _last_words(log), str(log))
         held = held_bytes(process.pid)
         if limits.memory_bytes is not None and held > limits.memory_bytes:
             raise StepOutOfMemory(STEP, held, str(log))
         if time.monotonic() > deadline:
             raise StepTimedOut(STEP, limits.timeout_seconds, str(log))
+        began = bool(workers)
         time.sleep(_POLL_SECONDS)
     return address
 
@@ -130,10 +133,14 @@ def _answers(address: Address) -> bool:
 
 
 def _last_words(log: Path) -> str:
-    lines = [
-        line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line
-    ]
-    return lines[-1].strip()[:300] if lines else "it ended without a word"
+    """Return why the server says that it ended: its last error, or whatever it said last."""
+    lines = [line.strip() for line in _said(log).splitlines() if line.strip()]
+    told = [line.partition("slipway: ")[2] for line in lines if "slipway: " in line]
+    return next(reversed(told or lines), "it ended without a word")[:300]
+
+
+def _said(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

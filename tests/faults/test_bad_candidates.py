@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from bad_candidates import BAD, LATENCY_MS, LOAD_SECONDS, MEMORY_GB, Bad
+from bad_candidates import BAD, LATENCY_MS, MEMORY_GB, Bad
 from line import Yard
 from traffic import traffic
 from wharf import Wharf, marked, running
@@ -35,7 +35,6 @@ def wharf(released: tuple[Yard, Any]) -> Iterator[Wharf]:
     yard, release = released
     yard.edit("suite =", f"gates = {{ max_median_latency_ms = {LATENCY_MS} }}\nsuite =")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SLIPWAY_LOAD_TIMEOUT_SECONDS", str(LOAD_SECONDS))
         patch.setenv("SLIPWAY_STEP_MEMORY_GB", str(MEMORY_GB))
         with running(Wharf(yard, release), version=1, workers=1) as place:
             yield place
@@ -51,9 +50,10 @@ def table() -> Iterator[Table]:
 
 @pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.kind)
 def test_a_bad_candidate_is_quarantined_and_nobody_notices(
-    wharf: Wharf, table: Table, bad: Bad
+    wharf: Wharf, table: Table, bad: Bad, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No request fails, the old version serves, and alias and quarantine tell the truth."""
+    monkeypatch.setenv("SLIPWAY_LOAD_TIMEOUT_SECONDS", str(bad.load_seconds))
     version = wharf.add(bad.edit, tags=dict(bad.tags), spoil=bad.spoil)
     pids = wharf.pids()
 
