@@ -1,6 +1,11 @@
-"""What serves follows the alias, and nobody who asks the server meanwhile notices."""
+"""What serves follows the alias, and nobody who asks the server meanwhile notices.
 
+``make redeploys`` does it thirty times and prints the figures.
+"""
+
+import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -10,10 +15,40 @@ from wharf import Wharf, marked, running
 
 from flows.reconcile import reconcile
 from flows.redeploy import redeploy
-from slipway.redeploy import Redeployed, Unchanged
+from slipway.redeploy import Redeployed, Redeployment, Unchanged
 
-REDEPLOYS = 3
-MARKS = {"ⓐ": marked("ⓐ"), "ⓑ": marked("ⓑ")}
+#: At least two: every other one is left to the hourly look, as if its event had been lost.
+REDEPLOYS = int(os.environ.get("REDEPLOYS", "2"))
+
+pytestmark = pytest.mark.timeout(300 + 120 * REDEPLOYS)
+
+
+@dataclass(frozen=True)
+class Voyage:
+    """Redeploys under traffic, one after the other.
+
+    Attributes:
+        seen: Every request, and how it ended.
+        marks: What each version puts into its answers.
+        versions: To which the alias was moved.
+        outcomes: How each redeploy ended.
+    """
+
+    seen: Traffic
+    marks: dict[int, str]
+    versions: list[int]
+    outcomes: list[Redeployment]
+
+    def __str__(self) -> str:
+        """Give the figures."""
+        done = [each for each in self.outcomes if isinstance(each, Redeployed)]
+        seconds = sorted(each.trial_seconds + each.switch_seconds for each in done)
+        asked = self.seen.outcomes
+        return (
+            f"{len(done)} redeploys: {len(asked)} requests, {len(self.seen.streams)} of them "
+            f"streams, {len(self.seen.faults)} failed; a redeploy took {seconds[0]:.0f} to "
+            f"{seconds[-1]:.0f} s, the slowest request {max(each.seconds for each in asked):.1f} s"
+        )
 
 
 @pytest.fixture(scope="module")
@@ -24,51 +59,53 @@ def wharf(released: tuple[Yard, Any]) -> Iterator[Wharf]:
         yield place
 
 
-def test_requests_and_streams_go_on_while_versions_change(wharf: Wharf) -> None:
-    """None fails, each is answered by one version, and a stream ends on the one that began it."""
-    marks = {wharf.add(edit): mark for mark, edit in MARKS.items()}
+@pytest.fixture(scope="module")
+def voyage(wharf: Wharf) -> Voyage:
+    """Move the alias to and fro between two versions while people ask."""
+    marks = {wharf.add(marked(mark)): mark for mark in ("ⓐ", "ⓑ")}
     versions = [list(marks)[number % 2] for number in range(REDEPLOYS)]
-
+    outcomes: list[Redeployment] = []
     with traffic(wharf.url) as seen:
-        outcomes = []
-        for version in versions:
+        for number, version in enumerate(versions):
             wharf.move(version)
-            outcomes.append(redeploy("tiny"))
-
-    show(seen, outcomes)
-    assert_enough(seen, versions)
-    assert seen.faults == []
-    assert [each.version for each in outcomes if isinstance(each, Redeployed)] == versions
-    assert_whole(seen, marks)
-    assert wharf.serves() == {versions[-1]}
+            outcomes += [redeploy("tiny")] if number % 2 == 0 else reconcile()
+    made = Voyage(seen, marks, versions, outcomes)
+    print(f"\n{made}")  # noqa: T201 - figures for whoever runs this with -s
+    return made
 
 
-def show(seen: Traffic, outcomes: list[Any]) -> None:
-    """Print the figures, for whoever runs this with ``-s``."""
-    slowest = max(each.seconds for each in seen.outcomes)
-    figures = (
-        f"{len(outcomes)} redeploys, {len(seen.outcomes)} requests, "
-        f"{len(seen.streams)} of them streams, {len(seen.faults)} failed; slowest {slowest:.1f} s"
-    )
-    print("", figures, *outcomes, sep="\n")  # noqa: T201 - figures for people
+def test_no_request_fails_while_versions_change(voyage: Voyage) -> None:
+    """Neither a plain one nor a stream, be the connection new or kept; and there were enough."""
+    count = len(voyage.versions)
+
+    assert len(voyage.seen.outcomes) >= 50 * count
+    assert len(voyage.seen.streams) >= 20 * count
+    assert set(voyage.seen.versions) == {"1", *(str(version) for version in voyage.versions)}
+    assert voyage.seen.faults == []
 
 
-def assert_enough(seen: Traffic, versions: list[int]) -> None:
-    """Fail where too little was seen to say anything."""
-    assert len(seen.outcomes) >= 20 * len(versions)
-    assert len(seen.streams) >= 5 * len(versions)
-    assert {str(version) for version in versions} <= set(seen.versions)
+def test_an_answer_is_of_one_version_from_its_header_to_its_end(voyage: Voyage) -> None:
+    """Every piece of text bears its version's mark, and that is the version of the header."""
+    marks, wrong = {"1": "", **{str(key): mark for key, mark in voyage.marks.items()}}, []
+
+    for each in voyage.seen.outcomes:
+        expected = marks[each.version or ""]
+        found = {mark for mark in voyage.marks.values() if mark in each.text}
+        if found != ({expected} if expected else set()):
+            wrong.append(each)
+
+    assert wrong == []
 
 
-def assert_whole(seen: Traffic, marks: dict[int, str]) -> None:
-    """Check that every answer bears the mark of the version in its header, and no other."""
-    for each in seen.outcomes:
-        found = {mark for mark in marks.values() if mark in each.text}
-        expected = marks.get(int(each.version or 0))
-        assert found == ({expected} if expected else set()), each
+def test_each_version_served_when_its_redeploy_was_over(wharf: Wharf, voyage: Voyage) -> None:
+    """After an event, and where an event was missed: the next look repaired that."""
+    done = [each.version for each in voyage.outcomes if isinstance(each, Redeployed)]
+
+    assert done == voyage.versions
+    assert wharf.serves() == {voyage.versions[-1]}
 
 
-def test_nothing_is_done_where_nothing_differs(wharf: Wharf) -> None:
+def test_nothing_is_done_where_nothing_differs(wharf: Wharf, voyage: Voyage) -> None:
     """Neither by a redeploy nor by the hourly look; the workers stay the same processes."""
     before = wharf.pids()
 
@@ -79,20 +116,8 @@ def test_nothing_is_done_where_nothing_differs(wharf: Wharf) -> None:
     assert wharf.pids() == before
 
 
-def test_a_missed_event_is_repaired_by_the_next_look(wharf: Wharf) -> None:
-    """Somebody moved the alias back, and no event told of it."""
-    before = wharf.served()
-    wharf.move(1)
-
-    (outcome,) = reconcile()
-
-    assert isinstance(outcome, Redeployed)
-    assert (outcome.before, outcome.version) == (before, 1)
-    assert wharf.serves() == {1}
-
-
 def test_without_a_server_nothing_is_done(wharf: Wharf) -> None:
-    """What is said tells how to start one."""
+    """What is said tells that there is none."""
     with wharf.hidden():
         outcome, looked = redeploy("tiny"), reconcile()
 
