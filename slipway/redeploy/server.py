@@ -4,7 +4,6 @@ A server keeps a pointer file, which its workers read when they start, and write
 beside it. Every question goes over a connection of its own, so that any worker may take it.
 """
 
-import json
 import os
 import signal
 import time
@@ -18,7 +17,9 @@ from pydantic import ValidationError
 
 from slipway.errors import Unreachable
 from slipway.redeploy.values import Serving
-from slipway.store import flush
+from slipway.serving import pointer
+from slipway.serving.pointer import Pointer
+from slipway.serving.schemas import Ready
 from slipway.values import Value
 
 MODULE = "slipway.serving"
@@ -28,22 +29,6 @@ _WORKER = "multiprocessing.spawn"
 
 _ASK_SECONDS = 10.0
 _POLL_SECONDS = 0.2
-
-
-class Ready(Value):
-    """What one worker says about itself.
-
-    Attributes:
-        model: Name of the registered model.
-        version: Version that it answers with.
-        digest: Of the bytes that it loaded.
-        pid: Its process.
-    """
-
-    model: str
-    version: int
-    digest: str
-    pid: int
 
 
 class Address(Value):
@@ -90,12 +75,8 @@ def _is_server(pid: int) -> bool:
 
 
 def point(folder: Path, model: str, version: int) -> None:
-    """Let workers that start from now on take ``version``; the file is whole at any moment."""
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / "pointer.part"
-    part.write_text(json.dumps({"model": model, "version": version}), encoding="utf-8")
-    flush(part)
-    part.rename(folder / "pointer.json")
+    """Let workers that start from now on take ``version``."""
+    pointer.write(folder / "pointer.json", Pointer(model=model, version=version))
 
 
 def ask(address: Address) -> Ready | None:
