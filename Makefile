@@ -38,7 +38,7 @@ guide: setup    ## run the tutorial alone
 faults: setup   ## break downloads in seventy ways and print what became of each
 	@$(BIN)/python -m pytest -q -s tests/faults/test_download_faults.py
 
-redeploys: setup ## redeploy thirty times under load, try ten bad candidates, print what failed
+redeploys: setup ## redeploy thirty times under load, try bad candidates, print what failed
 	@REDEPLOYS=30 $(BIN)/python -m pytest -q -s tests/end_to_end/test_redeploy.py
 	@$(BIN)/python -m pytest -q -s tests/faults/test_bad_candidates.py
 

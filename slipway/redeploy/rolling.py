@@ -14,7 +14,7 @@ from slipway.redeploy.server import Address
 
 _POLL_SECONDS = 0.2
 #: A server that has neither more nor fewer workers than it should for so long has given up.
-_QUIET_SECONDS = 30.0
+_QUIET_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,14 @@ class Rolling:
             CandidateFailed: If a worker did not get ready; all answer with ``before`` again.
         """
         address = self._address()
+        former = server.workers(address)
         if self._roll(address, version):
             return
         self._address()  # without a server the version is not to blame
         reason = "its workers did not get ready; the server's log says why"
-        if not self._roll(address, self.before):
+        if server.workers(address) == former:  # none was replaced
+            server.point(self.folder, self.model, self.before)
+        elif not self._roll(address, self.before):
             reason += f", and not all workers are back at version {self.before}: restart the server"
         raise CandidateFailed(self.model, version, reason)
 

@@ -72,6 +72,9 @@ def _answering(code: str) -> Edit:
 
 HUNGRY = "hold = [bytearray(b'x' * 100_000_000) for _ in range(200) if not time.sleep(0.1)]"
 
+#: Made when it is loaded in its trial, so that the worker that is to serve does not load.
+ONCE = "os.mkdir(context.artifacts['model'] + '.loaded'); super().load_context(context)"
+
 BAD = (
     Bad("does not load", _loading("raise RuntimeError('no weights here')"), "no weights here"),
     Bad(
@@ -94,6 +97,7 @@ BAD = (
         _answering("yield replace(piece, prompt_tokens=0)"),
         "wrong answer shape",
     ),
+    Bad("loads once and never again", _loading(ONCE), "its workers did not get ready"),
     Bad(
         "never passed its gates",
         unchanged,
