@@ -27,6 +27,9 @@ _COMMANDS = {
         "List the ready ONNX artifacts that a repository publishes.",
     ),
     "status": ("commands.status:status", "Show what is released, and which version serves."),
+    "history": ("commands.people:history", "Show who was champion when, by whom, and why."),
+    "rollback": ("commands.people:rollback", "Let the champion of before serve again."),
+    "approve": ("commands.people:approve", "Approve or reject a candidate that waits."),
     "predict": ("commands.status:predict", "Ask the version that serves."),
     "serve": ("commands.serve:serve", "Serve a released model as OpenAI's API on loopback."),
     "redeploy": (

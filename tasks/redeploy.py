@@ -21,7 +21,8 @@ from slipway.redeploy import (
     server,
 )
 from slipway.settings import Settings
-from tasks.edge import registry
+from tasks.announce import announce, announce_pending
+from tasks.edge import cause, registry
 from tasks.policies import DELAYS_SECONDS, worth_retrying
 
 #: Of the entry's smoke prompts; a trial runs beside what serves, and takes from its speed.
@@ -108,7 +109,10 @@ def rehearse(model: str, candidate: Try) -> Attempt:
 )
 def switch(model: str, candidate: Try) -> Attempt:
     """Return how the switch went; if there was a fault, what served before serves again."""
-    return attempt(dock(model).rolling(candidate.serving), candidate.version)
+    outcome = attempt(dock(model).rolling(candidate.serving), candidate.version)
+    if outcome.fault is None:
+        announce("redeployed", model, version=candidate.version, before=candidate.serving)
+    return outcome
 
 
 @task(
@@ -122,6 +126,9 @@ def switch(model: str, candidate: Try) -> Attempt:
 )
 def put_back(model: str, candidate: Try | Refuse, reason: str) -> Refused:
     """Return the refusal, once the registry says again what is true."""
-    book.refuse(registry(), model, candidate.version, candidate.serving, reason)
+    why = cause(f"version {candidate.version} must not serve: {reason}")
+    book.refuse(registry(), model, candidate.version, candidate.serving, why)
+    announce_pending(model)
+    announce("quarantined", model, version=candidate.version, reason=reason)
     get_run_logger().warning(f"version {candidate.version} must not serve: {reason}")
     return Refused(model=model, version=candidate.version, serving=candidate.serving, reason=reason)

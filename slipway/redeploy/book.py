@@ -1,10 +1,9 @@
 """What the registry says about the champion, and what it is told about one that must not serve."""
 
 from slipway.redeploy.values import Wanted
-from slipway.registry import DETAILS, STATUS, Registry
-from slipway.values import Release
-
-QUARANTINED = "slipway.quarantined"
+from slipway.registry import Registry
+from slipway.registry.names import DETAILS, QUARANTINED, STATUS
+from slipway.values import Cause, Release
 
 
 def wanted(registry: Registry, model: str) -> Wanted | None:
@@ -23,13 +22,14 @@ def wanted(registry: Registry, model: str) -> Wanted | None:
     )
 
 
-def refuse(registry: Registry, model: str, version: int, serving: int, reason: str) -> None:
-    """Quarantine ``version`` and move the alias back to the version that serves.
+def refuse(registry: Registry, model: str, version: int, serving: int, cause: Cause) -> None:
+    """Quarantine ``version`` and move the alias back to the version that serves, as a rollback.
 
-    An alias that names another version by now is left alone.
+    An alias that names another version by now is left alone: there is nothing to put back.
+
+    Raises:
+        MoveRefused: If what serves may not be champion either; the alias stays, and it serves on.
+        RegistryConflict: If the aliases could not be moved; they are as they were.
     """
-    if registry.champion(model) != version:
-        return
-    registry.client.set_model_version_tag(model, str(version), QUARANTINED, reason)
-    for name in (model, f"{model}-transformers"):
-        registry.client.set_registered_model_alias(name, "champion", str(serving))
+    if registry.champion(model) == version:
+        registry.roll_back(model, serving, cause)
