@@ -12,7 +12,9 @@ from typing import Any
 
 import yaml
 
-from slipway.tracking import KEY, WRAPPER, Place, connect, experiment_id
+from slipway import keys
+from slipway.store import sha256
+from slipway.tracking import CODE, DIGEST, KEY, WRAPPER, Place, connect, experiment_id
 from slipway.values import Artifact, Entry, Value, Weights, WrapperKind
 
 
@@ -70,6 +72,11 @@ def log(request: LogRequest) -> Logged:
             folder = request.artifact if kind == "onnx" else request.weights
             sizes[kind] = folder.stored.size_bytes
     return Logged(run_id=run_id, model_ids=ids, size_bytes=sizes)
+
+
+def identity(artifact: Artifact, wrapper: Path) -> dict[str, str]:
+    """Return the tags by which a server knows that a version's files are those released."""
+    return {DIGEST: keys.manifest_digest(artifact.stored.files), CODE: sha256(wrapper)}
 
 
 def requirements(kind: WrapperKind, tools: Mapping[str, str]) -> list[str]:

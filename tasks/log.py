@@ -3,10 +3,8 @@
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from slipway import child, keys, wrapping
+from slipway import child, wrapping
 from slipway.settings import Settings, toolchain
-from slipway.store import sha256
-from slipway.tracking import CODE, DIGEST
 from slipway.values import Artifact, Candidate, Entry, Weights
 from tasks.edge import flow_run_url, limits, place, registry
 from tasks.policies import DELAYS_SECONDS, Reporter, worth_retrying
@@ -32,8 +30,7 @@ def log(entry: Entry, key: str, weights: Weights, artifact: Artifact) -> Candida
         "slipway.variant": artifact.variant,
         "slipway.licence": weights.revision.licence or "",
         "slipway.flow_run": flow_run_url() or "",
-        DIGEST: keys.manifest_digest(artifact.stored.files),
-        CODE: sha256(wrapper),
+        **wrapping.identity(artifact, wrapper),
     }
     request = wrapping.LogRequest(
         place=place(settings),

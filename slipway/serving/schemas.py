@@ -43,6 +43,7 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "top_logprobs": (0,),
 }
 _STOP_TEXTS = 4
+_ANSWERS = 16  # of one request; the model gives one after the other
 
 Text = Annotated[str, Field(min_length=1)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -93,7 +94,7 @@ class Request(BaseModel):
     max_tokens: Annotated[StrictInt, Field(ge=1)] | None = None
     temperature: Annotated[Number, Field(ge=0, le=2)] | None = None
     top_p: Annotated[Number, Field(ge=0, le=1)] | None = None
-    n: Annotated[StrictInt, Field(ge=1, le=16)] | None = None
+    n: Annotated[StrictInt, Field(ge=1, le=_ANSWERS)] | None = None
     seed: StrictInt | None = None
     stop: Text | Annotated[list[Text], Field(max_length=_STOP_TEXTS)] | None = None
     stream: StrictBool | None = None
@@ -151,12 +152,22 @@ class ChatRequest(Request):
 class CompletionRequest(Request):
     """``POST /v1/completions``: each text is answered as the model's ``prompt`` contract does."""
 
-    prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=16)]
+    prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=_ANSWERS)]
+
+    @model_validator(mode="after")
+    def _refuse_too_many_answers(self) -> "CompletionRequest":
+        if (self.n or 1) * len(self._prompts) > _ANSWERS:
+            text = f"n times the prompts is more than {_ANSWERS} answers; ask for fewer at once"
+            raise Unsupported(text, "n", "invalid_value")
+        return self
+
+    @property
+    def _prompts(self) -> tuple[str, ...]:
+        return (self.prompt,) if isinstance(self.prompt, str) else tuple(self.prompt)
 
     def ask(self, *, usual: int, most: int) -> Ask:
         """Return what the engine is asked, with at most ``most`` tokens an answer."""
-        prompts = (self.prompt,) if isinstance(self.prompt, str) else tuple(self.prompt)
-        return self._ask(prompts, min(self.max_tokens or usual, most))
+        return self._ask(self._prompts, min(self.max_tokens or usual, most))
 
 
 class Usage(Value):

@@ -1,0 +1,83 @@
+"""Two versions of the tiny model in a registry, and a server for the tests that only ask."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from line import CATALOGUE, PROJECT
+from servers import MODEL, Registered, Server, serving
+
+from slipway import catalogue, child, steps, wrapping
+from slipway.child import Limits
+from slipway.registry import Registry
+from slipway.settings import toolchain
+from slipway.store import Store, manifest
+from slipway.tracking import Place
+from slipway.values import Artifact, Candidate, Entry, Weights
+
+NEVER_SAID = 319  # a token that the tiny model was not taught
+
+
+@pytest.fixture(scope="session")
+def registered(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Registered:
+    """Register what a release registers, without Prefect and without the smoke test.
+
+    Version 1 is the tiny model. Version 2 is the same but for its end-of-text token, so that each
+    of its answers goes on until a limit ends it.
+    """
+    folder = tmp_path_factory.mktemp("serving")
+    (folder / "checkpoint").symlink_to(checkpoint)
+    (folder / "catalogue.toml").write_text(CATALOGUE.format(contract="chat"), encoding="utf-8")
+    entry = catalogue.find(folder / "catalogue.toml", MODEL)
+    home = folder / "home"
+    limits = Limits(timeout_seconds=300, memory_bytes=None, logs=home / "logs")
+    workshop = steps.Workshop(Store(home / "store"), limits, toolchain())
+    weights = steps.download(steps.resolve(entry), workshop)
+    artifact = steps.prepare(weights, entry.recipe, workshop)
+    first = _register(entry, weights, artifact, home, limits)
+    _register(entry, weights, _endless(artifact, folder / "endless"), home, limits)
+    return Registered(home, _weights_file(home, first))
+
+
+@pytest.fixture(scope="session")
+def server(registered: Registered, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Serve version 1 to all tests that only ask; an answer has at most 64 tokens."""
+    folder = tmp_path_factory.mktemp("server")
+    with serving(registered.home, folder, 1, SLIPWAY_SERVING_MAX_TOKENS="64") as running:
+        yield running
+
+
+def _register(
+    entry: Entry, weights: Weights, artifact: Artifact, home: Path, limits: Limits
+) -> Candidate:
+    wrapper = PROJECT / "wrappers" / "onnx_genai.py"
+    identity = wrapping.identity(artifact, wrapper)
+    request = wrapping.LogRequest(
+        place=Place(uri=f"sqlite:///{home}/mlflow/mlflow.db", artifacts=home / "mlflow/artifacts"),
+        key=identity["slipway.digest"],
+        entry=entry,
+        weights=weights,
+        artifact=artifact,
+        wrapper=wrapper,
+        tools=toolchain(),
+        tags=identity,
+    )
+    logged = child.call(wrapping.log, request, limits, step="log").value
+    return Registry(request.place, home / "locks").register(entry, request.key, logged, identity)
+
+
+def _endless(artifact: Artifact, folder: Path) -> Artifact:
+    shutil.copytree(artifact.stored.folder, folder)
+    file = folder / "genai_config.json"
+    config = json.loads(file.read_text(encoding="utf-8"))
+    config["model"]["eos_token_id"] = NEVER_SAID
+    file.write_text(json.dumps(config), encoding="utf-8")
+    stored = artifact.stored.model_copy(update={"folder": folder, "files": manifest(folder)})
+    return artifact.model_copy(update={"stored": stored})
+
+
+def _weights_file(home: Path, candidate: Candidate) -> Path:
+    model = home / "mlflow/artifacts" / MODEL / "models" / candidate.onnx.model_id / "artifacts"
+    return model / "artifacts" / "model" / "model.onnx.data"

@@ -1,0 +1,143 @@
+"""What a server does when there is too much to do, or nobody waits for it any more."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from servers import MODEL, SPAIN, Registered, Server, serving, wait_until
+
+ENDLESS = {
+    "model": MODEL,
+    "messages": [{"role": "user", "content": SPAIN}],
+    "max_tokens": 480,
+    "n": 16,
+}
+BRIEF = ENDLESS | {"max_tokens": 2, "n": 1}
+REQUEST_SECONDS = 3
+
+
+@pytest.fixture(scope="module")
+def busy_server(registered: Registered, tmp_path_factory: Any) -> Iterator[Server]:
+    """Serve the version whose answers do not end by themselves; one request may wait."""
+    folder = tmp_path_factory.mktemp("busy")
+    limits = {"QUEUE": "1", "REQUEST_SECONDS": str(REQUEST_SECONDS)}
+    variables = {f"SLIPWAY_SERVING_{name}": value for name, value in limits.items()}
+    with serving(registered.home, folder, 2, **variables) as running:
+        yield running
+
+
+def post(server: Server, body: dict[str, Any]) -> httpx.Response:
+    """Ask for a chat."""
+    return httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=60)
+
+
+def begin(server: Server, body: dict[str, Any]) -> threading.Thread:
+    """Ask without waiting for the answer."""
+    thread = threading.Thread(target=post, args=(server, body))
+    thread.start()
+    return thread
+
+
+def leave(server: Server, *, stream: bool) -> None:
+    """Ask for what would take seconds, and hang up soon after the answer began."""
+    body = ENDLESS | {"stream": stream}
+    with (
+        suppress(httpx.ReadTimeout),
+        httpx.stream("POST", f"{server.url}/v1/chat/completions", json=body, timeout=0.5) as answer,
+    ):
+        next(answer.iter_lines())
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_model_is_free_again_once_its_client_left(busy_server: Server, *, stream: bool) -> None:
+    """Work that would go on for seconds ends at its next token, whoever waits is answered."""
+    given_up = busy_server.figure("slipway_serving_cancelled_total")
+    leave(busy_server, stream=stream)
+    left = time.monotonic()
+
+    assert post(busy_server, BRIEF).status_code == 200
+
+    assert time.monotonic() - left < 0.5
+    assert busy_server.figure("slipway_serving_cancelled_total") == given_up + 1
+    assert busy_server.figure("slipway_serving_busy") == 0
+
+
+def test_a_long_prompt_is_given_up_before_its_answer_begins(busy_server: Server) -> None:
+    """A client that leaves while it waits in the queue costs nothing at all."""
+    [engine] = busy_server.engines()
+    engine.suspend()
+    first = begin(busy_server, BRIEF)
+    wait_until(lambda: busy_server.figure("slipway_serving_busy") == 1, 5)
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{busy_server.url}/v1/chat/completions", json=ENDLESS, timeout=0.3)
+    wait_until(lambda: busy_server.figure("slipway_serving_queue") == 0, 5)
+    generated = busy_server.figure('slipway_serving_tokens_total{kind="completion"}')
+    engine.resume()
+    first.join()
+
+    now = busy_server.figure('slipway_serving_tokens_total{kind="completion"}')
+    assert now == generated + 2
+
+
+def test_who_comes_when_the_queue_is_full_is_told_when_to_come_back(busy_server: Server) -> None:
+    """One is being answered and one may wait; the third is refused at once, in OpenAI's form."""
+    [engine] = busy_server.engines()
+    engine.suspend()
+    waiting = [begin(busy_server, BRIEF)]
+    wait_until(lambda: busy_server.figure("slipway_serving_busy") == 1, 5)
+    waiting.append(begin(busy_server, BRIEF))
+    wait_until(lambda: busy_server.figure("slipway_serving_queue") == 1, 5)
+
+    refused = post(busy_server, BRIEF)
+    live = httpx.get(f"{busy_server.url}/health")
+    engine.resume()
+    for thread in waiting:
+        thread.join()
+
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "queue_full")
+    assert int(refused.headers["retry-after"]) > 0
+    assert live.status_code == 200
+    assert post(busy_server, BRIEF).status_code == 200
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_request_has_only_so_much_time(busy_server: Server, *, stream: bool) -> None:
+    """Then it is given up; a client is told not to try again, since it would take as long."""
+    [engine] = busy_server.engines()
+    started = time.monotonic()
+    with httpx.stream(
+        "POST",
+        f"{busy_server.url}/v1/chat/completions",
+        json=ENDLESS | {"stream": stream},
+        timeout=30,
+    ) as answer:
+        engine.suspend()
+        lines = [line for line in answer.iter_lines() if line]
+    engine.resume()
+
+    assert REQUEST_SECONDS * 0.9 < time.monotonic() - started < REQUEST_SECONDS + 2
+    assert json.loads(lines[-1].removeprefix("data: "))["error"]["code"] == "timeout"
+    assert (answer.status_code, answer.headers.get("x-should-retry")) == (
+        (200, None) if stream else (504, "false")
+    )
+    assert post(busy_server, BRIEF).status_code == 200
+
+
+def test_the_figures_say_what_was_done(busy_server: Server) -> None:
+    """By route and status, with times and tokens, and which version it was."""
+    answered = 'slipway_serving_requests_total{route="/v1/chat/completions",status="200"}'
+    before = busy_server.figure(answered)
+
+    post(busy_server, BRIEF)
+
+    assert busy_server.figure(answered) == before + 1
+    first = 'slipway_serving_first_token_seconds_count{route="/v1/chat/completions"}'
+    whole = 'slipway_serving_request_seconds_count{route="/v1/chat/completions"}'
+    assert 0 < busy_server.figure(first) <= busy_server.figure(whole)
+    assert busy_server.figure('slipway_serving_tokens_total{kind="prompt"}') >= 15
+    assert busy_server.figure('slipway_serving_workers{model="tiny",version="2"}') == 1
+    assert busy_server.figure("slipway_serving_queue") == 0

@@ -1,0 +1,237 @@
+"""OpenAI's own client talks to the server as to OpenAI's."""
+
+import json
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from openai import OpenAI
+from servers import MADRID, MODEL, SPAIN, Server
+
+from slipway.serving.boundary import BODY_BYTES
+
+JOKE = "Tell me a joke."
+PUNCHLINE = "Why did the ship stay in the harbour? It was tired of waves!"
+
+
+@pytest.fixture(scope="module")
+def client(server: Server) -> OpenAI:
+    """Return a client that asks once: what is tried again would hide a fault."""
+    return OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0, timeout=60)
+
+
+def ask(client: OpenAI, text: str = SPAIN, **fields: Any) -> Any:
+    """Ask one question."""
+    messages: Any = [{"role": "user", "content": text}]
+    return client.chat.completions.create(**({"model": MODEL, "messages": messages} | fields))
+
+
+def test_a_chat_is_answered_and_counted(client: OpenAI) -> None:
+    """Greedy by default, as the model was released; the counts are the tokenizer's."""
+    answer = ask(client)
+
+    assert answer.choices[0].message.content == MADRID
+    assert answer.choices[0].message.role == "assistant"
+    assert answer.choices[0].finish_reason == "stop"
+    assert answer.model == MODEL
+    assert answer.usage.prompt_tokens == 15
+    assert answer.usage.total_tokens == 15 + answer.usage.completion_tokens
+
+
+def test_the_version_that_answers_is_in_a_header(client: OpenAI, server: Server) -> None:
+    """Beside the body, which has no field for it; /ready says the same."""
+    raw = client.chat.completions.with_raw_response.create(
+        model=MODEL, messages=[{"role": "user", "content": SPAIN}]
+    )
+
+    assert raw.headers["x-model-version"] == "1"
+    assert server.ready().headers["x-model-version"] == "1"
+    assert server.ready().json().keys() == {"model", "version", "digest", "pid"}
+
+
+def test_a_streamed_chat_is_the_same_piece_by_piece(client: OpenAI) -> None:
+    """Characters whose bytes are several tokens arrive whole; the counts come last."""
+    text = "Say hello in three languages."
+    whole = ask(client, text)
+
+    chunks = list(ask(client, text, stream=True, stream_options={"include_usage": True}))
+
+    *said, last, counts = chunks
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in said) == (
+        whole.choices[0].message.content
+    )
+    assert said[0].choices[0].delta.role == "assistant"
+    assert {chunk.choices[0].finish_reason for chunk in said} == {None}
+    assert last.choices[0].finish_reason == "stop"
+    assert (counts.choices, counts.usage) == ([], whole.usage)
+    assert {chunk.usage for chunk in (*said, last)} == {None}
+    assert len({chunk.id for chunk in chunks}) == 1
+
+
+def test_a_stream_that_nobody_wants_counted_has_no_counts(client: OpenAI) -> None:
+    """Every chunk has its choice, as older clients expect."""
+    chunks = list(ask(client, stream=True))
+
+    assert all(len(chunk.choices) == 1 for chunk in chunks)
+
+
+@pytest.mark.parametrize("stop", ["harbour", ["waves", "harbour"]])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_stop_text_ends_the_answer_before_it(client: OpenAI, stop: Any, *, stream: bool) -> None:
+    """Whichever comes first; no part of it is shown, not even for a moment."""
+    answer = ask(client, JOKE, stop=stop, stream=stream)
+
+    if stream:
+        chunks = list(answer)
+        text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+        reason = chunks[-1].choices[0].finish_reason
+    else:
+        text, reason = answer.choices[0].message.content, answer.choices[0].finish_reason
+    assert (text, reason) == ("Why did the ship stay in the ", "stop")
+
+
+@pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
+def test_an_answer_ends_at_its_limit(client: OpenAI, field: str) -> None:
+    """The older field and the newer one mean the same."""
+    answer = ask(client, **{field: 3})
+
+    assert answer.choices[0].finish_reason == "length"
+    assert answer.usage.completion_tokens == 3
+
+
+def test_nobody_gets_more_tokens_than_the_server_allows(client: OpenAI) -> None:
+    """A limit above the server's is no error: the answer says that it was cut."""
+    answer = ask(client, "Talk!", temperature=2, seed=4, max_tokens=100_000)
+
+    assert answer.usage.completion_tokens <= 64
+
+
+def test_several_answers_are_drawn_apart_and_again(client: OpenAI) -> None:
+    """Each has a seed of its own, which makes all of them repeatable."""
+    fields = {"n": 3, "temperature": 1.5, "seed": 2**40 + 5, "max_tokens": 12}
+    first, again = (ask(client, "Sail!", **fields) for _ in range(2))
+
+    texts = [choice.message.content for choice in first.choices]
+    assert [choice.index for choice in first.choices] == [0, 1, 2]
+    assert len(set(texts)) > 1
+    assert texts == [choice.message.content for choice in again.choices]
+    assert first.usage.completion_tokens > 12
+    streamed: dict[int, str] = {}
+    for chunk in ask(client, "Sail!", stream=True, **fields):
+        choice = chunk.choices[0]
+        streamed[choice.index] = streamed.get(choice.index, "") + (choice.delta.content or "")
+    assert [streamed[index] for index in range(3)] == texts
+
+
+def test_texts_are_completed_one_or_several(client: OpenAI) -> None:
+    """As the ``prompt`` contract does; a prompt counts once, however often it is answered."""
+    one = client.completions.create(model=MODEL, prompt=SPAIN)
+    two = client.completions.create(model=MODEL, prompt=[SPAIN, JOKE], n=2)
+    stream = client.completions.create(model=MODEL, prompt=SPAIN, stream=True)
+
+    assert one.choices[0].text == MADRID
+    assert [each.text for each in two.choices] == [MADRID, MADRID, PUNCHLINE, PUNCHLINE]
+    assert two.usage is not None
+    assert one.usage is not None
+    assert two.usage.prompt_tokens == one.usage.prompt_tokens + 19
+    assert "".join(chunk.choices[0].text for chunk in stream) == MADRID
+
+
+def test_the_one_model_is_listed(client: OpenAI) -> None:
+    """With the version behind it."""
+    [listed] = client.models.list().data
+
+    assert (listed.id, listed.model_extra["version"]) == (MODEL, 1)  # type: ignore[index]
+    assert client.models.retrieve(MODEL).id == MODEL
+
+
+def test_what_changes_nothing_is_accepted(client: OpenAI) -> None:
+    """Clients and frameworks send these by habit."""
+    parts = [
+        {"type": "text", "text": "What is the capital "},
+        {"type": "text", "text": "of Spain?"},
+    ]
+    answer = ask(
+        client,
+        messages=[{"role": "user", "content": parts, "name": "ada"}],
+        user="ada",
+        metadata={"trace": "1"},
+        presence_penalty=0,
+        frequency_penalty=0.0,
+        logprobs=False,
+        response_format={"type": "text"},
+        tools=[],
+        store=False,
+        stop=None,
+        seed=None,
+    )
+
+    assert answer.choices[0].message.content == MADRID
+
+
+REFUSED = [
+    ({"model": "other"}, openai.NotFoundError, "model", "model_not_found"),
+    ({"temperature": 3}, openai.BadRequestError, "temperature", "invalid_value"),
+    ({"temperature": "warm"}, openai.BadRequestError, "temperature", "invalid_value"),
+    ({"max_tokens": 0}, openai.BadRequestError, "max_tokens", "invalid_value"),
+    ({"n": 17}, openai.BadRequestError, "n", "invalid_value"),
+    ({"stop": ["a", "b", "c", "d", "e"]}, openai.BadRequestError, "stop", "invalid_value"),
+    ({"stop": ""}, openai.BadRequestError, "stop", "invalid_value"),
+    ({"messages": []}, openai.BadRequestError, "messages", "invalid_value"),
+    ({"logprobs": True}, openai.BadRequestError, "logprobs", "unsupported_parameter"),
+    ({"tools": [{"type": "x"}]}, openai.BadRequestError, "tools", "unsupported_parameter"),
+    ({"presence_penalty": 1}, openai.BadRequestError, "presence_penalty", "unsupported_parameter"),
+    ({"extra_body": {"beams": 4}}, openai.BadRequestError, "beams", "unknown_parameter"),
+    ({"stream_options": {}}, openai.BadRequestError, "stream_options", "invalid_value"),
+]
+
+
+@pytest.mark.parametrize(("fields", "kind", "param", "code"), REFUSED)
+def test_what_cannot_be_obeyed_is_refused_by_name(
+    client: OpenAI, fields: Any, kind: type[openai.APIStatusError], param: str, code: str
+) -> None:
+    """No request is answered as if half of it had not been said."""
+    with pytest.raises(kind) as refused:
+        ask(client, **fields)
+
+    assert (refused.value.param, refused.value.code) == (param, code)
+    assert refused.value.body["message"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("messages", "code"),
+    [
+        ([{"role": "user", "content": "ship " * 600}], "context_length_exceeded"),
+        ([{"role": "user", "content": "end\0here"}], "invalid_value"),
+        ([{"role": "tool", "content": "5"}], "invalid_value"),
+        ([{"role": "user", "content": [{"type": "image_url"}]}], "invalid_value"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_messages_that_the_model_cannot_take_are_a_bad_request(
+    client: OpenAI, messages: Any, code: str, *, stream: bool
+) -> None:
+    """Also for a stream, whose status is sent once the model has begun."""
+    with pytest.raises(openai.BadRequestError) as refused:
+        ask(client, messages=messages, stream=stream)
+
+    assert refused.value.code == code
+
+
+def test_whatever_is_sent_an_error_has_openais_form(server: Server) -> None:
+    """Also what is refused before a route is found, or before its body is read."""
+    chat = f"{server.url}/v1/chat/completions"
+    kind = {"content-type": "application/json"}
+    large = b"x" * (BODY_BYTES + 1)
+    answers = {
+        404: httpx.get(f"{server.url}/v2"),
+        405: httpx.get(chat),
+        400: httpx.post(chat, content=b'{"model": "\\ud800', headers=kind),
+        413: httpx.post(chat, content=large, headers=kind),
+    }
+    undeclared = httpx.post(chat, content=iter([large]), headers=kind)  # sent in chunks
+
+    for status, answer in (*answers.items(), (413, undeclared)):
+        assert answer.status_code == status
+        assert json.loads(answer.text)["error"].keys() == {"message", "type", "param", "code"}
