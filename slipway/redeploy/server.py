@@ -62,10 +62,10 @@ def find(folder: Path) -> Address | None:
         address = Address.model_validate_json((folder / "server.json").read_bytes())
     except (OSError, ValidationError):
         return None
-    return address if _is_server(address.pid) else None
+    return address if is_server(address.pid) else None
 
 
-def _is_server(pid: int) -> bool:
+def is_server(pid: int) -> bool:
     """Tell whether ``pid`` is a server, and not a process that got its number later."""
     try:
         process = psutil.Process(pid)

@@ -65,6 +65,7 @@ def trial(model: str, version: int, stage: Stage) -> Iterator[Address]:
         AddressTaken: If every port that was tried was taken.
     """
     stage.folder.mkdir(parents=True, exist_ok=True)
+    sweep(stage.folder)
     room = Path(tempfile.mkdtemp(prefix="trial-", dir=stage.folder))
     try:
         server.point(room, model, version)
@@ -84,6 +85,19 @@ def _first_ready(room: Path, stage: Stage, stack: ExitStack) -> Address:
     raise AddressTaken(port)
 
 
+def sweep(folder: Path) -> None:
+    """End what a redeploy left running that was killed in the middle of its trial.
+
+    There is one redeploy of a model at a time, so every trial that is found belongs to nobody.
+    """
+    for room in folder.glob(f"{STEP}-*"):
+        with suppress(OSError, ValueError):
+            pid = int((room / "pid").read_text(encoding="utf-8"))
+            if server.is_server(pid):
+                _kill(server.family(pid))
+        shutil.rmtree(room, ignore_errors=True)
+
+
 @contextmanager
 def _started(room: Path, port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -97,6 +111,7 @@ def _started(room: Path, port: int, log: Path) -> Iterator[subprocess.Popen[byte
             start_new_session=True,
             env=environment(),
         )
+    (room / "pid").write_text(str(process.pid), encoding="utf-8")
     try:
         yield process
     finally:
@@ -150,7 +165,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         os.kill(process.pid, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
         process.wait(_END_SECONDS)
+    _kill(family)
+    process.wait()
+
+
+def _kill(family: list[psutil.Process]) -> None:
     for each in family:
         with suppress(psutil.Error):
             each.kill()
-    process.wait()

@@ -1,5 +1,8 @@
 """The order of a redeploy's steps, with made-up findings: real servers are in end_to_end."""
 
+import signal
+import subprocess
+import sys
 import threading
 from contextlib import nullcontext
 from pathlib import Path
@@ -22,6 +25,8 @@ from slipway.redeploy import (
     Refused,
     Try,
     Unchanged,
+    server,
+    trial,
 )
 from slipway.settings import PROJECT
 
@@ -163,6 +168,25 @@ def dock(tmp_path: Path) -> Dock:
         golden=Golden(prompts=prompts, answer={}, max_median_latency_ms=1),
         drain_seconds=1,
     )
+
+
+def test_a_trial_that_a_killed_redeploy_left_behind_is_ended(tmp_path: Path) -> None:
+    """The next trial looks for it; a process that only got its number later is left alone."""
+    code = "import time; time.sleep(600)"
+    left, other = (
+        subprocess.Popen([sys.executable, "-c", code, name]) for name in (server.MODULE, "other")
+    )
+    for name, process in (("trial-a", left), ("trial-b", other)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "pid").write_text(str(process.pid), encoding="utf-8")
+
+    trial.sweep(tmp_path)
+
+    assert left.wait(10) == -signal.SIGKILL
+    assert other.poll() is None
+    assert list(tmp_path.iterdir()) == []
+    other.kill()
+    other.wait()
 
 
 def test_redeploys_of_one_model_wait_for_each_other(dock: Dock) -> None:
