@@ -1,6 +1,7 @@
 """``slipway serve``: the version that serves, as OpenAI's API on loopback."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -17,13 +18,11 @@ _ANSWERED = "curl {url}/v1/chat/completions -H 'Content-Type: application/json' 
 def serve(model: str, *, port: int = 8080, workers: int = 2, version: int | None = None) -> int:
     """Serve a released model as OpenAI's API on loopback; Ctrl-C lets answers end and stops.
 
-    Each worker has a model of its own, which is one copy of the weights in memory; a roll to
-    another version holds one copy more while it lasts.
-
     Args:
         model: Name of a released model.
         port: Where it listens; 0 takes a free one.
-        workers: How many requests are answered at once.
+        workers: Processes that answer, one request each at a time. Each holds a copy of the
+            weights in memory; a change of version needs one more while it lasts.
         version: Serve this version; the champion if it is not named.
     """
     settings = Settings()
@@ -31,14 +30,18 @@ def serve(model: str, *, port: int = 8080, workers: int = 2, version: int | None
     file = settings.home.resolve() / "serving" / model / "pointer.json"
     write(file, aim)
     flags = ["--pointer", str(file), "--port", str(port), "--workers", str(workers)]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     process = subprocess.Popen([sys.executable, "-m", "slipway.serving", *flags])
     try:
         if seen := _server(file.parent / "server.json", process):
             _show(aim, seen)
         return process.wait()
     except KeyboardInterrupt:
+        print("stopping")
+    finally:
         process.terminate()
-        return process.wait()
+        process.wait()
+    return 0
 
 
 def _champion(model: str) -> int:

@@ -98,7 +98,7 @@ async def models(request: Request) -> ModelList:
     return ModelList(data=[_card(_service(request))])
 
 
-@routes.get("/v1/models/{model:path}", responses={404: {"model": ErrorBody}}, tags=["model"])
+@routes.get("/v1/models/{model}", responses={404: {"model": ErrorBody}}, tags=["model"])
 async def model(model: str, request: Request) -> ModelCard:
     """Describe the model that is served."""
     service = _service(request)

@@ -117,15 +117,21 @@ def install(app: FastAPI) -> None:
 def _invalid(faults: Any) -> Problem:
     """Return the first fault of a request's body."""
     fault = faults[0]
-    places = [str(each) for each in fault["loc"] if each != "body"]
     if fault["type"] == "json_invalid":
         return Problem(400, f"the body is not JSON: {fault['ctx']['error']}", code="invalid_json")
     raised = fault.get("ctx", {}).get("error")
     if isinstance(raised, Unsupported):
         return Problem(400, str(raised), param=raised.param, code=raised.code)
-    param = ".".join(places) or None
-    message = f"{param}: {fault['msg']}" if param else fault["msg"]
+    param = _field(fault)
+    same = dict.fromkeys(each["msg"] for each in faults if _field(each) == param)
+    message = f"{param or 'the body'}: {' or '.join(same)}"
     return Problem(400, message, param=param, code="invalid_value")
+
+
+def _field(fault: Any) -> str | None:
+    """Return where a fault is, without the names that pydantic gives to the branches of a union."""
+    _, *places = (str(each) for each in fault["loc"])
+    return ".".join(each for each in places if each != "str" and not set(each) & set("[-")) or None
 
 
 class Unsupported(ValueError):

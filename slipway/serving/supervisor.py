@@ -9,6 +9,9 @@ How uvicorn 0.54 reacts to a worker whose model cannot be loaded (its applicatio
 - Anywhere else it ends the whole server. That is right at the first start, where nothing would ever
   be served. It is wrong later, when one worker was killed and MLflow is away for a moment: so once
   the server listens, a worker that ended is started again and again.
+- It asks each worker for a sign of life twice a second, and waits for the answer as long as for a
+  model to load; a worker that ends between both would block it for minutes. Here it is only looked
+  whether the process is there; its engine looks after itself.
 - It looks at signals only between two checks, so a roll could not be interrupted: here SIGTERM and
   SIGINT count at once.
 
@@ -34,6 +37,7 @@ from slipway.serving.metrics import FOLDER
 from slipway.settings import Settings
 
 _PAUSE_SECONDS = 5.0  # between two starts of workers that end
+_PING_SECONDS = 0.2
 _GRACE_SECONDS = 15.0  # beyond the longest answer, when a worker is asked to end
 
 
@@ -53,15 +57,14 @@ class Workers(Multiprocess):
         self.listens = False
         self._listener = listener
         self._note = note
-        self._restarted = 0.0
+        self._replaced = 0.0
 
     def keep_subprocess_alive(self) -> None:
         """Look after the workers; say that the server listens when all of them do."""
-        if self.listens:
-            self._replace_ended()
-            return
-        super().keep_subprocess_alive()
-        if not self.should_exit.is_set() and all(each.is_ready(0.2) for each in self.processes):
+        for index, worker in enumerate(self.processes):
+            if not worker.process.is_alive():
+                self._replace(index, worker)
+        if not self.listens and all(each.is_ready(_PING_SECONDS) for each in self.processes):
             self._announce()
 
     def _announce(self) -> None:
@@ -72,16 +75,14 @@ class Workers(Multiprocess):
         part.replace(self._note)
         self.listens = True
 
-    def _replace_ended(self) -> None:
-        if time.monotonic() < self._restarted + _PAUSE_SECONDS:
-            return
-        for index, old in enumerate(self.processes):
-            if not old.is_alive(self.config.timeout_worker_healthcheck):
-                old.kill()
-                old.join()
-                self.processes[index] = Process(self.config, self.sockets)
-                self.processes[index].start()
-                self._restarted = time.monotonic()
+    def _replace(self, index: int, ended: Process) -> None:
+        if not self.listens:
+            self.should_exit.set()
+        elif time.monotonic() > self._replaced + _PAUSE_SECONDS:
+            ended.kill()  # it has ended, but its pipes are open
+            self.processes[index] = Process(self.config, self.sockets)
+            self.processes[index].start()
+            self._replaced = time.monotonic()
 
 
 def serve(file: Path, host: str, port: int, workers: int) -> int:

@@ -5,6 +5,7 @@ import shutil
 
 from line import Yard
 
+from slipway import keys, store
 from slipway.values import Release
 
 
@@ -50,6 +51,17 @@ def test_the_reports_are_where_people_look(released: tuple[Yard, Release]) -> No
     assert {"report.md", "picture.png", "predictions.json"} <= files
     assert run.data.metrics["onnx.tokens_per_second"] > 0
     assert "tiny-phi3" in client.get_model_version("tiny", "1").description
+
+
+def test_a_version_says_what_its_bytes_are(released: tuple[Yard, Release]) -> None:
+    """By its tags a server knows whether the files that it loads are those that were released."""
+    yard, outcome = released
+
+    tags = yard.registry().tags("tiny", outcome.candidate.onnx.version)
+    logged = yard.home / "mlflow/artifacts/tiny/models" / outcome.candidate.onnx.model_id
+    found = store.manifest(logged / "artifacts" / "artifacts" / "model")
+    assert tags["slipway.digest"] == keys.manifest_digest(found)
+    assert tags["slipway.code_sha256"] == store.sha256(logged / "artifacts" / "onnx_genai.py")
 
 
 def test_nothing_logged_names_a_path_of_this_machine(released: tuple[Yard, Release]) -> None:

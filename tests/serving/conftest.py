@@ -36,9 +36,10 @@ def registered(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Re
     workshop = steps.Workshop(Store(home / "store"), limits, toolchain())
     weights = steps.download(steps.resolve(entry), workshop)
     artifact = steps.prepare(weights, entry.recipe, workshop)
-    first = _register(entry, weights, artifact, home, limits)
-    _register(entry, weights, _endless(artifact, folder / "endless"), home, limits)
-    return Registered(home, _weights_file(home, first))
+    endless = _endless(artifact, folder / "endless" / "model")
+    _register(entry, weights, artifact, home, limits)
+    second = _register(entry, weights, endless, home, limits)
+    return Registered(home, _weights_file(home, second))
 
 
 @pytest.fixture(scope="session")

@@ -4,16 +4,39 @@ from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, settings
-from schemathesis.checks import CHECKS
-from servers import Server
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from servers import MODEL, Server
 
-CHECKED = [
-    "not_a_server_error",
-    "status_code_conformance",
-    "content_type_conformance",
-    "response_schema_conformance",
+OPERATIONS = [
+    ("POST", "/v1/chat/completions"),
+    ("POST", "/v1/completions"),
+    ("GET", "/v1/models"),
+    ("GET", "/v1/models/{model}"),
+    ("GET", "/health"),
+    ("GET", "/ready"),
+    ("GET", "/metrics"),
 ]
+CHECKED = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+LONGEST_SECONDS = 20
+EXAMPLES = settings(
+    max_examples=25,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
 
 
 @pytest.fixture(scope="module")
@@ -22,20 +45,40 @@ def description(server: Server) -> Any:
     return schemathesis.openapi.from_url(f"{server.url}/openapi.json")
 
 
-schema = schemathesis.pytest.from_fixture("description")
+def test_every_route_is_described(description: Any) -> None:
+    """So that none is left out below."""
+    described = {
+        (each.ok().method.upper(), each.ok().path) for each in description.get_all_operations()
+    }
+
+    assert described == set(OPERATIONS)
 
 
-@schema.parametrize()
-@settings(
-    max_examples=25,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
-def test_no_request_is_answered_with_a_defect_or_not_at_all(case: Any) -> None:
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_what_fits_the_description_is_answered_as_described(
+    description: Any, method: str, path: str
+) -> None:
     """No status of 500 or above, none that is not described, no wait without end."""
-    case.call_and_validate(
-        timeout=20,
-        checks=CHECKS.get_by_names(CHECKED),
-    )
+
+    @EXAMPLES
+    @given(case=description[path][method].as_strategy(generation_mode=GenerationMode.POSITIVE))
+    def holds(case: Any) -> None:
+        if isinstance(case.body, dict):
+            case.body["model"] = MODEL  # any other would be asked nothing
+        case.call_and_validate(timeout=LONGEST_SECONDS, checks=CHECKED)
+
+    holds()
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS[:2])
+def test_what_does_not_fit_is_refused_as_described(
+    description: Any, method: str, path: str
+) -> None:
+    """Other routes take nothing that could be wrong."""
+
+    @EXAMPLES
+    @given(case=description[path][method].as_strategy(generation_mode=GenerationMode.NEGATIVE))
+    def holds(case: Any) -> None:
+        case.call_and_validate(timeout=LONGEST_SECONDS, checks=CHECKED)
+
+    holds()

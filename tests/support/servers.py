@@ -25,11 +25,19 @@ class Registered:
 
     Attributes:
         home: What SLIPWAY_HOME is.
-        weights: The file of the first version's weights, as it was logged.
+        weights: The file of the second version's weights, as it was logged.
     """
 
     home: Path
     weights: Path
+
+    def promote(self, version: int) -> None:
+        """Let an alias say that this version serves."""
+        from mlflow import MlflowClient
+
+        place = f"sqlite:///{self.home}/mlflow/mlflow.db"
+        client = MlflowClient(tracking_uri=place, registry_uri=place)
+        client.set_registered_model_alias(MODEL, "champion", str(version))
 
 
 @dataclass(frozen=True)
