@@ -15,7 +15,7 @@ def release(
 
     Args:
         model: Name of an entry in catalogue.toml; `slipway models` lists them.
-        reason: Why, for the record.
+        reason: Why a quarantine is lifted, for the record.
         lift_quarantine: Let this release serve again although it was rolled back or rejected.
         json: Print the result as JSON, and nothing else.
     """

@@ -24,7 +24,7 @@ def release_model(model: str, reason: str | None = None, lift_quarantine: bool =
 
     Args:
         model: Name of an entry in catalogue.toml.
-        reason: Why, for the record.
+        reason: Why a quarantine is lifted, for the record.
         lift_quarantine: Let this release serve again although it was rolled back or rejected.
     """
     entry = entry_of(model)

@@ -49,5 +49,5 @@ def _by_hand(version: int | None) -> Reign:
 
 def _ended(found: list[Reign]) -> Iterable[Reign]:
     """End each reign where the next one begins."""
-    for reign, successor in zip(found, [*found[1:], None], strict=True):
+    for reign, successor in zip(found, [*found, None][1:], strict=True):
         yield reign.model_copy(update={"until": successor.since}) if successor else reign

@@ -13,7 +13,7 @@ from prefect.runtime import flow_run
 from slipway.values import Move
 from tasks.edge import registry
 
-_EVENTS = {"promotion": "promoted", "rollback": "rolled-back"}
+_EVENTS = {"promotion": "promoted", "by-hand": "promoted", "rollback": "rolled-back"}
 
 
 def announce(event: str, model: str, **payload: Any) -> bool:

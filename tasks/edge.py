@@ -46,7 +46,7 @@ def registry() -> Registry:
 
 def cause(reason: str) -> Cause:
     """Return who runs this, for the record, with ``reason``."""
-    return Cause(actor=_actor(), reason=reason[:1000])
+    return Cause(actor=_actor(), reason=reason[:500])
 
 
 def _actor() -> str:

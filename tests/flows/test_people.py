@@ -1,0 +1,238 @@
+"""What people do, through flows and the command line, with a real Prefect server."""
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+import pytest
+from line import Yard
+from prefect.client.orchestration import get_client
+from prefect.exceptions import Pause
+from prefect.flow_engine import run_flow
+from shelf import Shelf
+
+from commands.main import run
+from flows.approve_model import approve_model
+from slipway.errors import MoveRefused
+from slipway.values import Entry
+from tasks.approval import settle_approval
+
+Said = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def shelf(yard: Yard) -> Shelf:
+    """Return the yard's model, whose releases are made up."""
+    return Shelf(yard.registry(), yard.folder / "files")
+
+
+@pytest.fixture
+def waiting(shelf: Shelf) -> Shelf:
+    """Return the model with version 1 serving and version 2 waiting for a person."""
+    shelf.release("one")
+    shelf.release("two", "approval")
+    return shelf
+
+
+@pytest.fixture
+def form(waiting: Shelf) -> Iterator[UUID]:
+    """Open the form of version 2, as a worker does: the run is suspended, and no process waits."""
+    identity = approve_model.to_deployment("approve-model").apply()
+    parameters = {"model": "tiny", "version": 2}
+    with get_client(sync_client=True) as client:
+        opened = client.create_flow_run_from_deployment(identity, parameters=parameters)
+    assert executed(opened.id).name == "Suspended"
+    yield opened.id
+    with get_client(sync_client=True) as client:
+        client._client.delete(f"/deployments/{identity}")
+
+
+def executed(run_id: UUID) -> Any:
+    """Execute a run of approve-model as a worker's process does, and return its state."""
+    with get_client(sync_client=True) as client:
+        flow_run = client.read_flow_run(run_id)
+        with suppress(Pause):  # the process ends here, and the run does not
+            run_flow(approve_model, flow_run, flow_run.parameters, return_type="state")
+        return client.read_flow_run(run_id).state
+
+
+def resumed(run_id: UUID, **answer: str) -> Any:
+    """Fill in the form as its page does, and return what the server says."""
+    with get_client(sync_client=True) as client:
+        return client.resume_flow_run(run_id, run_input=answer)
+
+
+def test_an_approval_in_the_form_promotes(waiting: Shelf, form: UUID) -> None:
+    """The form's run goes on when it is answered, and records who answered where."""
+    refused = resumed(form, decision="perhaps", reason="who knows")
+    accepted = resumed(form, decision="approve", reason="read and good")
+    state = executed(form)
+
+    assert (refused.status.value, accepted.status.value) == ("REJECT", "ACCEPT")
+    assert state.is_completed()
+    assert waiting.aliases()[0] == {"candidate": 2, "champion": 2, "previous": 1}
+    assert waiting.tags(2)["slipway.decided"] == "Prefect UI: read and good"
+
+
+def test_a_rejection_in_the_form_keeps_the_champion(waiting: Shelf, form: UUID) -> None:
+    """And the candidate is quarantined, with the reason from the form."""
+    resumed(form, decision="reject", reason="it is rude")
+    executed(form)
+
+    assert waiting.aliases()[0] == {"champion": 1}
+    assert waiting.tags(2)["slipway.quarantined"] == "rejected by Prefect UI: it is rude"
+
+
+def test_the_form_shows_what_the_report_says(waiting: Shelf, form: UUID) -> None:
+    """The version's description, and a link to its page."""
+    with get_client(sync_client=True) as client:
+        keyset = client.read_flow_run(form).state.state_details.run_input_keyset
+        shown = client._client.get(f"/flow_runs/{form}/input/{keyset['description']}").text
+
+    assert "Release two." in shown
+    assert "/#/models/tiny/versions/2" in shown
+
+
+def test_the_command_approves_and_closes_the_form(waiting: Shelf, form: UUID, capsys: Said) -> None:
+    """Both ways are open; the form's run then ends with what was decided."""
+    assert run(["approve", "tiny", "--reason", "read and good", "--json"]) == 0
+    state = executed(form)
+
+    assert json.loads(capsys.readouterr().out)["waiting"] is False
+    assert waiting.registry.champion("tiny") == 2
+    assert state.is_completed()
+    assert "@" in waiting.tags(2)["slipway.decided"]
+
+
+def test_a_tag_in_mlflow_approves_and_closes_the_form(waiting: Shelf, form: UUID) -> None:
+    """Carried out by whatever looks at the model next."""
+    waiting.registry.client.set_model_version_tag("tiny", "2", "slipway.approval", "approved")
+    settle_approval(waiting.entry)
+
+    assert waiting.registry.champion("tiny") == 2
+    assert executed(form).is_completed()
+
+
+def test_too_late_is_rejected_and_closes_the_form(waiting: Shelf, form: UUID) -> None:
+    """The entry says how long is too long."""
+    entry: Entry = waiting.entry.model_copy(update={"approval_timeout_hours": 1e-9})
+    settle_approval(entry)
+
+    assert waiting.aliases()[0] == {"champion": 1}
+    assert waiting.tags(2)["slipway.decided"].startswith("timeout: nobody approved it within")
+    assert executed(form).is_completed()
+
+
+def test_the_command_rejects(waiting: Shelf, capsys: Said) -> None:
+    """Exit code 0: what was asked for was done."""
+    assert run(["approve", "tiny", "--reject", "--reason", "it is rude"]) == 0
+
+    assert "version 2 is rejected" in capsys.readouterr().out
+    assert waiting.aliases()[0] == {"champion": 1}
+
+
+def test_nothing_waits_is_a_line(shelf: Shelf, capsys: Said) -> None:
+    """Bad input, and where to look."""
+    shelf.release("one")
+
+    assert run(["approve", "tiny", "--reason", "fine"]) == 2
+
+    assert "tiny: no candidate waits for approval" in capsys.readouterr().err
+    with pytest.raises(MoveRefused):
+        approve_model("tiny")
+
+
+def test_rollback_and_history_by_command(shelf: Shelf, capsys: Said) -> None:
+    """What was done is told, and how to undo it; then it stands in the history."""
+    shelf.release("one")
+    shelf.release("two")
+
+    assert run(["rollback", "tiny", "--reason", "it answers in verse"]) == 0
+    said = capsys.readouterr().out
+    assert "tiny: rolled back from version 2 to 1" in said
+    assert "slipway release tiny --lift-quarantine" in said
+
+    assert run(["history", "tiny", "--json"]) == 0
+    last = json.loads(capsys.readouterr().out)[-1]
+    assert (last["version"], last["kind"], last["until"]) == (1, "rollback", None)
+    assert last["cause"]["reason"] == "it answers in verse"
+
+    assert run(["history", "tiny"]) == 0
+    assert "it answers in" in capsys.readouterr().out
+    assert run(["rollback", "tiny", "--reason", "again"]) == 2
+    assert "version 2 is quarantined" in capsys.readouterr().err
+
+
+def test_history_before_any_release_writes_nothing(yard: Yard, capsys: Said) -> None:
+    """Not even the folder for its state."""
+    assert run(["history", "tiny", "--json"]) == 0
+
+    assert json.loads(capsys.readouterr().out) == []
+    assert not yard.home.exists()
+
+
+def test_events_that_were_not_sent_are_sent_later(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A promotion's event is written with it, and struck out once Prefect's server has it."""
+    from prefect import flow
+
+    from tasks import announce
+
+    shelf.release("one")
+    sent: list[str] = []
+    flow_of = flow(name="send")(lambda: announce.announce_pending("tiny"))
+    with monkeypatch.context() as patch:
+        patch.setattr(announce, "announce", lambda *_, **__: False)
+        flow_of()
+    assert shelf.tags(1)["slipway.announce"] == "pending"
+
+    send = announce.announce
+
+    def witnessed(event: str, model: str, **payload: Any) -> bool:
+        sent.append(f"{event} {model} v{payload['version']}")
+        return send(event, model, **payload)
+
+    monkeypatch.setattr(announce, "announce", witnessed)
+    flow_of()
+    flow_of()
+
+    assert sent == ["promoted tiny v1"]
+    assert "slipway.announce" not in shelf.tags(1)
+
+
+def test_one_release_from_approval_to_rollback_to_lift(shelf: Shelf, yard: Yard) -> None:
+    """The whole line once: it waits, serves, fails, is refused to every run, and comes back."""
+    from flows.release_model import release_model
+
+    yard.edit('suite = "brief"', 'suite = "brief"\napproval = "manual"')
+    shelf.release("made up")
+
+    first = release_model("tiny")
+    again = release_model("tiny")
+    assert (first.waiting, again.waiting, again.existed) == (True, True, True)
+    assert shelf.registry.champion("tiny") == 1
+
+    assert run(["approve", "tiny", "--reason", "read and good"]) == 0
+    assert release_model("tiny").waiting is False
+    assert shelf.registry.champion("tiny") == 2
+
+    assert run(["rollback", "tiny", "--reason", "it answers in verse"]) == 0
+    before = shelf.aliases()
+    kept = release_model("tiny")
+    assert kept.verdict.kind == "keep"
+    assert "it answers in verse" in kept.verdict.reasons[0]
+    assert run(["release", "tiny"]) == 3
+    assert shelf.aliases() == before
+
+    lifting = ["release", "tiny", "--lift-quarantine", "--reason", "it was the prompt"]
+    assert run(lifting) == 0
+    assert shelf.aliases()[0] == {"candidate": 2, "champion": 2, "previous": 1}
+    assert [each.kind for each in shelf.registry.history("tiny")] == [
+        "promotion",
+        "promotion",
+        "rollback",
+        "promotion",
+    ]

@@ -1,0 +1,171 @@
+"""A candidate that waits for a person: approved, rejected, too late, or overtaken."""
+
+from datetime import datetime, timedelta, tzinfo
+
+import pytest
+from shelf import ANN, Shelf
+
+from slipway.errors import MoveRefused
+from slipway.registry import transfer
+from slipway.values import Cause
+
+BOB = Cause(actor="bob@harbour", reason="not before the holidays")
+
+
+@pytest.fixture
+def waiting(shelf: Shelf) -> Shelf:
+    """Return a model whose version 1 serves and whose version 2 waits."""
+    shelf.release("one")
+    shelf.release("two", "approval")
+    return shelf
+
+
+def answer(shelf: Shelf, text: str) -> None:
+    """Set the tag, as a person does in the MLflow UI."""
+    shelf.registry.client.set_model_version_tag(shelf.model, "2", "slipway.approval", text)
+
+
+def test_a_candidate_waits_at_its_alias(waiting: Shelf) -> None:
+    """The champion stays; the tag says what is wanted."""
+    assert waiting.aliases()[0] == {"candidate": 2, "champion": 1}
+    assert waiting.tags(2)["slipway.approval"] == "pending"
+    assert waiting.registry.waiting(waiting.model) == 2
+    found = waiting.registry.released(waiting.model, "two")
+    assert found is not None
+    assert found.waiting
+
+
+def test_an_approved_candidate_serves(waiting: Shelf) -> None:
+    """Who approved it is on its page and in the history."""
+    release = waiting.registry.decide(waiting.model, 2, "approve", ANN)
+
+    assert not release.waiting
+    assert waiting.aliases()[0] == {"candidate": 2, "champion": 2, "previous": 1}
+    assert waiting.aliases()[1] == waiting.aliases()[0]
+    assert waiting.tags(2)["slipway.approval"] == "approved"
+    assert waiting.tags(2)["slipway.decided"] == "ann@harbour: all checks hold"
+    assert waiting.registry.history(waiting.model)[-1].cause == ANN
+    assert waiting.registry.waiting(waiting.model) is None
+
+
+def test_a_rejected_candidate_is_quarantined(waiting: Shelf) -> None:
+    """The champion stays, nobody is asked about that key again, and its run says why."""
+    release = waiting.registry.decide(waiting.model, 2, "reject", BOB)
+
+    assert release.verdict.kind == "keep"
+    assert waiting.aliases() == ({"champion": 1}, {"champion": 1})
+    reason = "rejected by bob@harbour: not before the holidays"
+    assert waiting.tags(2)["slipway.quarantined"] == reason
+    refusal = waiting.registry.refused(waiting.model, "two")
+    assert refusal is not None
+    assert refusal.reasons[0] == f"quarantined: {reason}"
+    run = waiting.registry.client.get_run(release.candidate.run_id)
+    assert run.data.tags["slipway.verdict"] == "keep"
+
+
+def test_the_first_answer_counts(waiting: Shelf) -> None:
+    """A form that is answered after the command changes nothing."""
+    waiting.registry.decide(waiting.model, 2, "reject", BOB)
+
+    late = waiting.registry.decide(waiting.model, 2, "approve", ANN)
+
+    assert late.verdict.kind == "keep"
+    assert waiting.aliases()[0] == {"champion": 1}
+
+
+def test_a_rejection_can_be_lifted(waiting: Shelf) -> None:
+    """By somebody's explicit wish, which counts as the approval."""
+    waiting.registry.decide(waiting.model, 2, "reject", BOB)
+
+    lifted = waiting.registry.lift(waiting.model, "two", ANN)
+
+    assert lifted is not None
+    assert lifted.verdict.kind == "promote"
+    assert waiting.aliases()[0] == {"candidate": 2, "champion": 2, "previous": 1}
+    assert waiting.tags(2)["slipway.approval"] == "approved"
+
+
+@pytest.mark.parametrize(
+    ("text", "champion"), [("approved", 2), (" Approved ", 2), ("rejected", 1)]
+)
+def test_a_tag_that_is_set_in_the_mlflow_ui_is_carried_out(
+    waiting: Shelf, text: str, champion: int
+) -> None:
+    """By whatever looks next; a second look finds nothing to do."""
+    answer(waiting, text)
+
+    release = waiting.registry.settle_approval(waiting.model, timeout_hours=1)
+
+    assert release is not None
+    assert waiting.registry.champion(waiting.model) == champion
+    assert waiting.tags(2)["slipway.decided"].startswith("MLflow UI: ")
+    assert waiting.registry.settle_approval(waiting.model, timeout_hours=1) is None
+
+
+@pytest.mark.parametrize("text", ["pending", "aproved", ""])
+def test_another_word_is_no_answer(waiting: Shelf, text: str) -> None:
+    """A misspelt approval approves nothing."""
+    answer(waiting, text)
+
+    assert waiting.registry.settle_approval(waiting.model, timeout_hours=1) is None
+    assert waiting.registry.waiting(waiting.model) == 2
+
+
+def test_no_answer_for_too_long_is_a_rejection(
+    waiting: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two days later, where one day was given."""
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Later":
+            return super().now(tz) + timedelta(days=2)
+
+    monkeypatch.setattr("slipway.registry.approval.datetime", Later)
+    assert waiting.registry.settle_approval(waiting.model, timeout_hours=72) is None
+
+    release = waiting.registry.settle_approval(waiting.model, timeout_hours=24)
+
+    assert release is not None
+    assert release.verdict.reasons == ("rejected by timeout: nobody approved it within 24 hours",)
+
+
+def test_a_later_candidate_takes_the_place_of_one_that_waits(waiting: Shelf) -> None:
+    """The older one is not asked about any more, and may not be rolled back to."""
+    waiting.release("three", "approval")
+
+    assert waiting.registry.waiting(waiting.model) == 3
+    overtaken = waiting.registry.decide(waiting.model, 2, "approve", ANN)
+    assert overtaken.existed
+    assert waiting.registry.champion(waiting.model) == 1
+    assert waiting.tags(2)["slipway.decided"] == "version 3 came after it"
+    with pytest.raises(MoveRefused, match="version 2 was not approved"):
+        waiting.registry.roll_back(waiting.model, 2, BOB)
+
+
+def test_a_version_that_never_waited_is_not_decided_about(waiting: Shelf) -> None:
+    """Nor is one that does not exist."""
+    for version in (1, 9):
+        with pytest.raises(MoveRefused, match=f"version {version} does not wait"):
+            waiting.registry.decide(waiting.model, version, "approve", ANN)
+
+
+def test_an_old_entry_of_another_machine_is_undone_and_a_young_one_is_not(
+    waiting: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lock is not ours: somebody there may still be at work."""
+    client = waiting.registry.client
+    before = waiting.aliases()
+    with monkeypatch.context() as patch:
+        patch.setattr("socket.gethostname", lambda: "elsewhere")
+        patch.setattr(client, "set_terminated", lambda *_: (_ for _ in ()).throw(SystemExit))
+        with pytest.raises(SystemExit):
+            waiting.registry.decide(waiting.model, 2, "approve", ANN)
+    moved = waiting.aliases()
+
+    waiting.registry.settle(waiting.model)
+    assert waiting.aliases() == moved != before
+
+    monkeypatch.setattr(transfer, "_LONGEST_MOVE", timedelta(0))
+    waiting.registry.settle(waiting.model)
+    assert waiting.aliases() == before

@@ -1,0 +1,124 @@
+"""Who was champion when: the record, folded, and held against the aliases as they are."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from shelf import ANN, Shelf
+
+from slipway import history
+from slipway.values import Cause, Move, MoveKind
+
+START = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def move(day: int, before: int | None, after: int | None, kind: MoveKind = "promotion") -> Move:
+    """Return a move that was made on this day."""
+    return Move(
+        run_id=f"run-{day}",
+        kind=kind,
+        at=START + timedelta(days=day),
+        cause=ANN,
+        before=before,
+        after=after,
+        version=after,
+    )
+
+
+def told(moves: list[Move], champion: int | None) -> list[tuple[int | None, str, int | None]]:
+    """Return version, kind and last day of every reign."""
+    return [
+        (each.version, each.kind, (each.until - START).days if each.until else None)
+        for each in history.reigns(moves, champion)
+    ]
+
+
+def test_each_reign_ends_where_the_next_begins() -> None:
+    """In order of time, in whatever order the record is read."""
+    moves = [move(5, 2, 1, "rollback"), move(1, None, 1), move(3, 1, 2)]
+
+    assert told(moves, 1) == [(1, "promotion", 3), (2, "promotion", 5), (1, "rollback", None)]
+
+
+@pytest.mark.parametrize(
+    "still", [move(2, 1, 1), move(2, 1, 1, "rejection")], ids=["stops at candidate", "rejected"]
+)
+def test_a_move_that_leaves_the_champion_is_no_reign(still: Move) -> None:
+    """What stops at candidate, or is rejected, changes nothing of who serves."""
+    assert told([move(1, None, 1), still], 1) == [(1, "promotion", None)]
+
+
+def test_an_alias_that_is_not_where_the_record_left_it_was_moved_by_hand() -> None:
+    """Since when is not known; so it is not told."""
+    assert told([move(1, None, 1)], 7) == [(1, "promotion", None), (7, "by-hand", None)]
+
+
+def test_a_gap_in_the_record_was_a_hand_too() -> None:
+    """A promotion that found another champion than was left ends that one's time."""
+    expected = [(1, "promotion", None), (7, "by-hand", 4), (2, "promotion", None)]
+
+    assert told([move(1, None, 1), move(4, 7, 2)], 2) == expected
+
+
+def test_an_alias_that_was_deleted_ends_the_reign() -> None:
+    """Nobody serves, and that is a time of its own."""
+    assert told([move(1, None, 1)], None) == [(1, "promotion", None), (None, "by-hand", None)]
+
+
+def test_nothing_recorded_is_no_history() -> None:
+    """Before the first release."""
+    assert told([], None) == []
+
+
+def test_the_registry_tells_who_and_why(shelf: Shelf) -> None:
+    """What people did, in their own words, with the run that records it."""
+    bob = Cause(actor="bob@harbour", reason="it answers in verse")
+    shelf.release("one")
+    shelf.release("two")
+    undone = shelf.registry.roll_back(shelf.model, None, bob)
+
+    first, second, third = shelf.registry.history(shelf.model)
+
+    assert [each.version for each in (first, second, third)] == [1, 2, 1]
+    assert first.until == second.since
+    assert (third.kind, third.cause, third.run_id, third.until) == (
+        "rollback",
+        bob,
+        undone.run_id,
+        None,
+    )
+
+
+def test_a_move_by_hand_is_seen_and_then_recorded_once(shelf: Shelf) -> None:
+    """Whoever reconciles next writes it down; from then on it has a time."""
+    shelf.release("one")
+    shelf.release("two")
+    shelf.registry.client.set_registered_model_alias(shelf.model, "champion", "1")
+    seen = shelf.registry.history(shelf.model)[-1]
+
+    noted = shelf.registry.note_hand_move(shelf.model)
+
+    assert (seen.version, seen.kind, seen.since, seen.run_id) == (1, "by-hand", None, None)
+    assert noted is not None
+    assert (noted.kind, noted.before, noted.after) == ("by-hand", 2, 1)
+    assert shelf.registry.note_hand_move(shelf.model) is None
+    last = shelf.registry.history(shelf.model)[-1]
+    assert (last.version, last.since, last.run_id) == (1, noted.at, noted.run_id)
+
+
+def test_more_moves_than_a_page_holds_are_all_told(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that is released daily has more of them than MLflow returns at once."""
+    for key in ("one", "two", "three"):
+        shelf.release(key)
+    search = shelf.registry.client.search_runs
+    pages: list[int] = []
+
+    def search_by_two(experiments: list[str], filters: str, *, page_token: str) -> object:
+        pages.append(2)
+        return search(experiments, filters, max_results=2, page_token=page_token)
+
+    monkeypatch.setattr(shelf.registry.client, "search_runs", search_by_two)
+
+    assert [each.after for each in shelf.registry.moves(shelf.model)] == [1, 2, 3]
+    assert len(pages) == 2
