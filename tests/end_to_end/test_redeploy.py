@@ -1,0 +1,126 @@
+"""What serves follows the alias, and nobody who asks the server meanwhile notices.
+
+``make redeploys`` does it thirty times and prints the figures.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from line import Yard
+from traffic import Traffic, traffic
+from wharf import Wharf, marked, running
+
+from flows.reconcile import reconcile
+from flows.redeploy import redeploy
+from slipway.redeploy import Redeployed, Redeployment, Unchanged
+
+#: At least two: every other one is left to the hourly look, as if its event had been lost.
+REDEPLOYS = int(os.environ.get("REDEPLOYS", "2"))
+
+pytestmark = pytest.mark.timeout(300 + 120 * REDEPLOYS)
+
+
+@dataclass(frozen=True)
+class Voyage:
+    """Redeploys under traffic, one after the other.
+
+    Attributes:
+        seen: Every request, and how it ended.
+        marks: What each version puts into its answers.
+        versions: To which the alias was moved.
+        outcomes: How each redeploy ended.
+    """
+
+    seen: Traffic
+    marks: dict[int, str]
+    versions: list[int]
+    outcomes: list[Redeployment]
+
+    def __str__(self) -> str:
+        """Give the figures."""
+        done = [each for each in self.outcomes if isinstance(each, Redeployed)]
+        seconds = sorted(each.trial_seconds + each.switch_seconds for each in done)
+        asked = self.seen.outcomes
+        return (
+            f"{len(done)} redeploys: {len(asked)} requests, {len(self.seen.streams)} of them "
+            f"streams, {len(self.seen.faults)} failed; a redeploy took {seconds[0]:.0f} to "
+            f"{seconds[-1]:.0f} s, the slowest request {max(each.seconds for each in asked):.1f} s"
+        )
+
+
+@pytest.fixture(scope="module")
+def wharf(released: tuple[Yard, Any]) -> Iterator[Wharf]:
+    """Give the tests of this module a server of the released version, with two workers."""
+    yard, release = released
+    with running(Wharf(yard, release), version=1, workers=2) as place:
+        yield place
+
+
+@pytest.fixture(scope="module")
+def voyage(wharf: Wharf) -> Voyage:
+    """Move the alias to and fro between two versions while people ask."""
+    marks = {wharf.add(marked(mark)): mark for mark in ("ⓐ", "ⓑ")}
+    versions = [list(marks)[number % 2] for number in range(REDEPLOYS)]
+    outcomes: list[Redeployment] = []
+    with traffic(wharf.url) as seen:
+        for number, version in enumerate(versions):
+            wharf.move(version)
+            outcomes += [redeploy("tiny")] if number % 2 == 0 else reconcile()
+    made = Voyage(seen, marks, versions, outcomes)
+    print(f"\n{made}")  # noqa: T201 - figures for whoever runs this with -s
+    return made
+
+
+def test_no_request_fails_while_versions_change(voyage: Voyage) -> None:
+    """Neither a plain one nor a stream, be the connection new or kept; and there were enough."""
+    count = len(voyage.versions)
+
+    assert len(voyage.seen.outcomes) >= 50 * count
+    assert len(voyage.seen.streams) >= 20 * count
+    assert set(voyage.seen.versions) == {"1", *(str(version) for version in voyage.versions)}
+    assert voyage.seen.faults == []
+
+
+def test_an_answer_is_of_one_version_from_its_header_to_its_end(voyage: Voyage) -> None:
+    """Every piece of text bears its version's mark, and that is the version of the header."""
+    marks, wrong = {"1": "", **{str(key): mark for key, mark in voyage.marks.items()}}, []
+
+    for each in voyage.seen.outcomes:
+        expected = marks[each.version or ""]
+        found = {mark for mark in voyage.marks.values() if mark in each.text}
+        if found != ({expected} if expected else set()):
+            wrong.append(each)
+
+    assert wrong == []
+
+
+def test_each_version_served_when_its_redeploy_was_over(wharf: Wharf, voyage: Voyage) -> None:
+    """After an event, and where an event was missed: the next look repaired that."""
+    done = [each.version for each in voyage.outcomes if isinstance(each, Redeployed)]
+
+    assert done == voyage.versions
+    assert wharf.serves() == {voyage.versions[-1]}
+
+
+def test_nothing_is_done_where_nothing_differs(wharf: Wharf, voyage: Voyage) -> None:
+    """Neither by a redeploy nor by the hourly look; the workers stay the same processes."""
+    before = wharf.pids()
+
+    again, looked = redeploy("tiny"), reconcile()
+
+    assert again == Unchanged(model="tiny", reason=f"version {wharf.served()} serves already")
+    assert looked == ()
+    assert wharf.pids() == before
+
+
+def test_without_a_server_nothing_is_done(wharf: Wharf) -> None:
+    """What is said tells that there is none."""
+    with wharf.hidden():
+        outcome, looked = redeploy("tiny"), reconcile()
+
+    assert isinstance(outcome, Unchanged)
+    assert "no server of tiny runs" in outcome.reason
+    assert looked == ()
