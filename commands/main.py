@@ -28,7 +28,9 @@ _COMMANDS = {
     ),
     "status": ("commands.status:status", "Show what is released, and which version serves."),
     "predict": ("commands.status:predict", "Ask the version that serves."),
-    "ui": ("commands.ui:ui", "Open the Prefect and MLflow UIs on loopback."),
+    "up": ("commands.up:up", "Run everything on this machine: servers, worker, webhooks, model."),
+    "doctor": ("commands.doctor:doctor", "Check this machine and what runs on it."),
+    "ui": ("commands.up:ui", "Open the Prefect and MLflow UIs on loopback."),
 }
 for _name, (_address, _help) in _COMMANDS.items():
     app.command(_address, name=_name, help=_help)

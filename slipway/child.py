@@ -233,7 +233,7 @@ def _last_words(status: int, log: Path) -> str:
 
 def main(address: str, room: Path) -> int:
     """Run the child's side: read the request, call the function, write its result."""
-    _die_with_parent()
+    die_with_parent()
     module, name = address.split(":")
     function = getattr(importlib.import_module(module), name)
     hints = typing.get_type_hints(function)
@@ -266,10 +266,10 @@ def _peak_memory_bytes() -> int:
     return int(found[1]) * 1024 if found else 0
 
 
-def _die_with_parent() -> None:
-    """Ask Linux to end this process when its parent dies, so that no builder is left behind."""
+def die_with_parent(how: signal.Signals = signal.SIGKILL) -> None:
+    """Ask Linux to signal this process when its parent dies, so that it is not left behind."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, see prctl(2)
+        ctypes.CDLL(None).prctl(1, how)  # PR_SET_PDEATHSIG, see prctl(2)
 
 
 if __name__ == "__main__":
