@@ -12,8 +12,6 @@ from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from slipway import hub_client, store
@@ -107,7 +105,7 @@ class _Fetch:
             try:
                 return self._attempt(file, cache)
             except SlipwayError as error:
-                seconds = max(_asked_seconds(error), self.wait_seconds * 2**attempt)
+                seconds = max(hub_client.asked_seconds(error), self.wait_seconds * 2**attempt)
                 if not error.retryable or seconds > MAX_WAIT_SECONDS:
                     raise
             self.meter.pause(seconds)
@@ -173,27 +171,3 @@ def _git_oid(path: Path) -> str:
         return hashlib.file_digest(
             file, lambda: hashlib.sha1(header, usedforsecurity=False)
         ).hexdigest()
-
-
-def _asked_seconds(error: BaseException | None) -> float:
-    """Return how long the server wants us to wait before we ask again; 0 if it does not say.
-
-    Source: ``Retry-After``, RFC 9110, section 10.2.3: seconds, or a date.
-    """
-    while error is not None:
-        response = getattr(error, "response", None)
-        asked = response.headers.get("Retry-After", "") if response is not None else ""
-        if asked:
-            return _seconds(asked)
-        error = error.__cause__
-    return 0.0
-
-
-def _seconds(asked: str) -> float:
-    if asked.isdecimal():
-        return float(asked)
-    try:
-        moment = parsedate_to_datetime(asked)
-    except ValueError:
-        return 0.0
-    return (moment - datetime.now(tz=UTC)).total_seconds()

@@ -14,7 +14,7 @@ from slipway.fetching import Download
 from slipway.hub_client import Place
 from slipway.intake import SUPPORTED
 from slipway.progress import Progress
-from slipway.values import HubSource, Published, Revision, Scan, SelectRecipe, Variant
+from slipway.values import Entry, HubSource, Published, Revision, Scan, SelectRecipe, Variant
 
 
 def resolve(source: HubSource) -> Revision:
@@ -41,6 +41,21 @@ def resolve(source: HubSource) -> Revision:
         licence=str(card.license).lower() if card and card.license else None,
         scan=hub_client.scan(Place(source.repo, info.sha, source.endpoint), info, paths),
     )
+
+
+def heads(entry: Entry) -> tuple[str, ...] | None:
+    """Return the commits that the entry's repositories have now; None if its source is no Hub's.
+
+    Raises:
+        SourceMissing: If there is no such repository or ref, or it is not open to us.
+        Unreachable: If the Hub does not answer.
+    """
+    if not isinstance(entry.source, HubSource):
+        return None
+    asked: list[HubSource | SelectRecipe] = [entry.source]
+    if isinstance(entry.recipe, SelectRecipe):
+        asked.append(entry.recipe)
+    return tuple(hub_client.head(each.repo, each.ref, each.endpoint) for each in asked)
 
 
 def resolve_published(revision: Revision, recipe: SelectRecipe) -> Revision:

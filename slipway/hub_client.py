@@ -1,12 +1,18 @@
 """What every question to the Hub shares: where it goes, what is listed there, what went wrong."""
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
 from slipway.errors import ScanPending, SourceMissing, SourceRefused, Unreachable
 from slipway.values import Scan
+
+#: Longest silence of the Hub; the client itself would wait for ever.
+ANSWER_SECONDS = 30.0
 
 
 class Place(NamedTuple):
@@ -62,8 +68,22 @@ def info(repo: str, ref: str, endpoint: str | None) -> Any:
     """
     with translated(repo, ref, endpoint):
         return client(endpoint).model_info(
-            repo, revision=ref, files_metadata=True, securityStatus=True
+            repo, revision=ref, files_metadata=True, securityStatus=True, timeout=ANSWER_SECONDS
         )
+
+
+def head(repo: str, ref: str, endpoint: str | None) -> str:
+    """Return the commit that ``ref`` names now, 40 hex digits: the smallest question there is.
+
+    Raises:
+        SourceMissing: If there is no such repository or ref, or it is not open to us.
+        Unreachable: If the Hub does not answer.
+    """
+    with translated(repo, ref, endpoint):
+        found = client(endpoint).model_info(
+            repo, revision=ref, expand=["sha"], timeout=ANSWER_SECONDS
+        )
+    return str(found.sha)
 
 
 def scan(place: Place, found: Any, paths: Sequence[str]) -> Scan:
@@ -128,10 +148,40 @@ def translated(repo: str, ref: str, endpoint: str | None) -> Iterator[None]:
         raise SourceMissing(f"{ref!r} in {repo}", advice) from error
     except errors.RemoteEntryNotFoundError as error:
         raise SourceRefused(repo, f"a listed file is gone at {ref}", "resolve it again") from error
-    except (errors.OfflineModeIsEnabled, errors.HfHubHTTPError, httpx.HTTPError, OSError) as error:
+    except (
+        errors.OfflineModeIsEnabled,
+        errors.HfHubHTTPError,
+        httpx.HTTPError,
+        json.JSONDecodeError,  # a page of somebody else's, such as a network's sign-in
+        OSError,
+    ) as error:
         address = endpoint or constants.ENDPOINT
         raise Unreachable("the Hugging Face Hub", address, _one_line(error)) from error
 
 
 def _one_line(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+
+
+def asked_seconds(error: BaseException | None) -> float:
+    """Return how long the server wants us to wait before we ask again; 0 if it does not say.
+
+    Source: ``Retry-After``, RFC 9110, section 10.2.3: seconds, or a date.
+    """
+    while error is not None:
+        response = getattr(error, "response", None)
+        asked = response.headers.get("Retry-After", "") if response is not None else ""
+        if asked:
+            return _seconds(asked)
+        error = error.__cause__
+    return 0.0
+
+
+def _seconds(asked: str) -> float:
+    if asked.isdecimal():
+        return float(asked)
+    try:
+        moment = parsedate_to_datetime(asked)
+    except ValueError:
+        return 0.0
+    return (moment - datetime.now(tz=UTC)).total_seconds()

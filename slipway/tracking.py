@@ -5,12 +5,19 @@ import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pydantic import ValidationError
+
 from slipway import report
 from slipway.errors import Unreachable
-from slipway.values import Dossier, Value
+from slipway.values import Dossier, Value, Watched
 
 #: Names of the tags by which releases are found again.
 KEY, WRAPPER = "slipway.key", "slipway.wrapper"
+
+#: Tag of a model's experiment that remembers what the last look at its source saw.
+WATCHED = "slipway.watched"
+
+_LONGEST_TAG = 5000  # characters; what every database behind MLflow takes
 
 
 class Place(Value):
@@ -70,6 +77,29 @@ def publish(dossier: Dossier, place: Place) -> None:
     for name, value in report.metrics(dossier).items():
         client.log_metric(run_id, name, value)
     client.set_tag(run_id, "mlflow.note.content", report.description(dossier))
+
+
+def watched(model: str, place: Place) -> Watched | None:
+    """Return what the last look at the model's source saw; None if there was none."""
+    import mlflow
+
+    connect(place)
+    found = mlflow.get_experiment_by_name(model)
+    text = found.tags.get(WATCHED) if found else None
+    try:
+        return Watched.model_validate_json(text) if text else None
+    except ValidationError:  # of another release of this program, or a person's
+        return None
+
+
+def remember(model: str, seen: Watched, place: Place) -> None:
+    """Remember ``seen`` for the next look; what is too long is looked at anew each time."""
+    import mlflow
+
+    connect(place)
+    text = seen.model_dump_json()
+    if len(text) <= _LONGEST_TAG:
+        mlflow.MlflowClient().set_experiment_tag(experiment_id(model, place), WATCHED, text)
 
 
 def _picture_address(dossier: Dossier) -> str:

@@ -29,6 +29,7 @@ from slipway.hub_server.faults import (
 from slipway.hub_server.local_hub import LocalHub, serve_folder
 from slipway.hub_server.repository import Security
 from slipway.hub_server.server import Asked, RunningHub
+from slipway.hub_server.webhook import Webhook
 
 __all__ = [
     "Asked",
@@ -38,6 +39,7 @@ __all__ = [
     "Order",
     "RunningHub",
     "Security",
+    "Webhook",
     "connection_reset",
     "cut",
     "error_status",

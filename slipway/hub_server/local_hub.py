@@ -1,17 +1,43 @@
 """A Hub of one's own: push to it, serve it, order what goes wrong."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from slipway.hub_server.refusals import Refusal
 from slipway.hub_server.server import RunningHub, serve
-from slipway.hub_server.store import Store, files_of
+from slipway.hub_server.store import Files, Store, files_of
+from slipway.hub_server.webhook import Webhook
 
 PAGE_SIZE = 1000  # entries; the real Hub's
 
 
 class LocalHub(Store):
-    """Repositories that can be pushed to from Python and read over HTTP."""
+    """Repositories that can be pushed to from Python and read over HTTP.
+
+    Attributes:
+        webhooks: Told of every push, in the words of the real Hub.
+    """
+
+    def __init__(self, folder: Path, tokens: Mapping[str, str] | None = None) -> None:
+        super().__init__(folder, tokens)
+        self.webhooks: list[Webhook] = []
+
+    def push(
+        self, repo_id: str, files: Files, *, ref: str = "main", message: str = "Upload model"
+    ) -> str:
+        """Make a commit as :meth:`Store.push` does, and tell the webhooks of it."""
+        before = self._head(repo_id, ref)
+        commit = super().push(repo_id, files, ref=ref, message=message)
+        for webhook in self.webhooks:
+            webhook.send(repo_id, ref, before, commit)
+        return commit
+
+    def _head(self, repo_id: str, ref: str) -> str | None:
+        try:
+            return self.repository(repo_id).resolve(ref).id
+        except Refusal:
+            return None
 
     def serve(
         self, port: int = 0, *, page_size: int = PAGE_SIZE

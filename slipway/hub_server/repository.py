@@ -153,6 +153,15 @@ class Repository:
         """Return this repository with the tag ``name`` on ``commit``."""
         return replace(self, refs={**self.refs, f"refs/tags/{name}": commit.id})
 
+    def with_branch(self, name: str, commit: Commit) -> "Repository":
+        """Return this repository with the branch ``name`` on ``commit``, wherever it was."""
+        return replace(self, refs={**self.refs, f"refs/heads/{name}": commit.id})
+
+    def without_branch(self, name: str) -> "Repository":
+        """Return this repository without the branch ``name``; its commits stay."""
+        kept = {ref: commit for ref, commit in self.refs.items() if ref != f"refs/heads/{name}"}
+        return replace(self, refs=kept)
+
 
 def folder_oids(blobs: Mapping[str, Blob]) -> dict[str, str]:
     """Return git's tree id of each folder that holds ``blobs``; the root's path is empty.

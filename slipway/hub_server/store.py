@@ -77,6 +77,36 @@ class Store:
             repository = self.repository(repo_id)
             self._repositories[repo_id] = repository.with_tag(name, repository.resolve(commit))
 
+    def reset(self, repo_id: str, commit: str, *, ref: str = "main") -> None:
+        """Move a branch to any commit of the repository, as a forced push does.
+
+        Raises:
+            RepoNotFound: There is no such repository.
+            RevisionNotFound: It has no such commit.
+        """
+        with self._writing:
+            repository = self.repository(repo_id)
+            self._repositories[repo_id] = repository.with_branch(ref, repository.resolve(commit))
+
+    def delete_branch(self, repo_id: str, ref: str) -> None:
+        """Remove a branch; its commits stay.
+
+        Raises:
+            RepoNotFound: There is no such repository.
+        """
+        with self._writing:
+            self._repositories[repo_id] = self.repository(repo_id).without_branch(ref)
+
+    def delete(self, repo_id: str) -> None:
+        """Remove a repository.
+
+        Raises:
+            RepoNotFound: There is no such repository.
+        """
+        with self._writing:
+            self.repository(repo_id)
+            del self._repositories[repo_id]
+
     def configure(
         self,
         repo_id: str,

@@ -30,6 +30,7 @@ from slipway.values.candidates import Candidate, Contract, LoggedWrapper, Wrappe
 from slipway.values.decisions import Gates, Inconclusive, Keep, Promote, Promotion, Release, Verdict
 from slipway.values.dossier import Dossier
 from slipway.values.entries import Entry, Wrappers
+from slipway.values.notices import Notice
 from slipway.values.sources import (
     FileEntry,
     FolderSource,
@@ -43,10 +44,12 @@ from slipway.values.sources import (
     Weights,
 )
 from slipway.values.variants import Target, Variant, VariantPrecision
+from slipway.values.watching import Attempt, Seen, Sighting, Standing, Watched
 
 __all__ = [
     "Answers",
     "Artifact",
+    "Attempt",
     "Candidate",
     "Check",
     "Contract",
@@ -60,6 +63,7 @@ __all__ = [
     "Keep",
     "LoggedWrapper",
     "Message",
+    "Notice",
     "PackageSource",
     "Precision",
     "Prediction",
@@ -73,16 +77,20 @@ __all__ = [
     "Release",
     "Revision",
     "Scan",
+    "Seen",
     "SelectRecipe",
     "Severity",
+    "Sighting",
     "SmokeReport",
     "Source",
+    "Standing",
     "Stored",
     "Target",
     "Value",
     "Variant",
     "VariantPrecision",
     "Verdict",
+    "Watched",
     "Weights",
     "WrapperKind",
     "WrapperReport",

@@ -1,0 +1,181 @@
+"""The two routes. Each knows who sends before it listens, and answers before it acts."""
+
+import hashlib
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Request
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from deployments.receiver import intake
+from deployments.receiver.intake import Fault, Refused
+from deployments.receiver.memory import Memory
+from deployments.receiver.outbox import Outbox
+from deployments.receiver.settings import ReceiverSettings
+from slipway import catalogue, webhooks
+from slipway.errors import SlipwayError
+from slipway.values import Entry, Notice
+from slipway.webhooks import Delivery, HubPayload, MlflowPayload
+
+_REFUSALS = {
+    400: "The body is not JSON.",
+    401: "The sender did not show that it knows the secret.",
+    403: "No secret is configured for this sender.",
+    408: "The body did not come soon enough.",
+    413: "The body is too large.",
+    415: "The body is of another type.",
+    422: "The body is JSON of something else.",
+    429: "Too many events wait to be sent.",
+}
+
+_logger = logging.getLogger(__name__)
+
+
+class Answer(BaseModel):
+    """What becomes of a webhook.
+
+    Attributes:
+        status: ``accepted``: an event is sent; ``ignored``: it concerns no model of ours;
+            ``duplicate``: it was heard a moment ago.
+        models: Entries of the catalogue that are looked at.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: Literal["accepted", "ignored", "duplicate"]
+    models: tuple[str, ...] = ()
+
+
+class Catalogue:
+    """The catalogue's entries, read again when the file changes; with faults in it, as before.
+
+    Args:
+        path: Where it is.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._entries = catalogue.load(path)
+        self._read_at = path.stat().st_mtime_ns
+
+    def entries(self) -> Mapping[str, Entry]:
+        """Return the entries by name."""
+        try:
+            changed_at = self._path.stat().st_mtime_ns
+            if changed_at != self._read_at:
+                self._read_at = changed_at
+                self._entries = catalogue.load(self._path)
+        except (OSError, SlipwayError) as error:
+            _logger.warning("the catalogue cannot be read, so its last good one is used: %s", error)
+        return self._entries
+
+
+class Hooks:
+    """Both routes, and what they remember.
+
+    Args:
+        settings: Has the secrets.
+        outbox: Takes the events.
+    """
+
+    def __init__(self, settings: ReceiverSettings, outbox: Outbox) -> None:
+        self._settings = settings
+        self._outbox = outbox
+        self._catalogue = Catalogue(settings.catalogue)
+        self._deliveries = Memory(2 * webhooks.TOLERANCE_SECONDS)
+        self._bodies = Memory(webhooks.TOLERANCE_SECONDS)
+        self.router = APIRouter(prefix="/hooks")
+        self._add("/hub", self.hub, HubPayload, _REFUSALS)
+        known = {409: "This delivery was heard before."}
+        self._add("/mlflow", self.mlflow, MlflowPayload, _REFUSALS | known)
+
+    async def hub(
+        self, request: Request, x_webhook_secret: Annotated[str | None, Header()] = None
+    ) -> Answer:
+        """Hear a webhook of the Hugging Face Hub: a repository may have changed."""
+        secret = self._settings.hub_webhook_secret
+        if secret is None:
+            raise _unconfigured("SLIPWAY_HUB_WEBHOOK_SECRET")
+        intake.require_json(request)
+        if not webhooks.same_secret(secret.get_secret_value(), x_webhook_secret or ""):
+            raise Refused(401, "wrong secret", "send the webhook's secret in X-Webhook-Secret")
+        body = await intake.read(request)
+        payload = intake.parse(body, HubPayload)
+        name = hashlib.sha256(body).hexdigest()
+        if self._bodies.knows(name, time.monotonic()):
+            return Answer(status="duplicate")
+        notices = webhooks.source_changes(payload, self._catalogue.entries().values())
+        return self._accept(notices, self._bodies, name)
+
+    async def mlflow(
+        self,
+        request: Request,
+        x_mlflow_delivery_id: Annotated[str | None, Header()] = None,
+        x_mlflow_timestamp: Annotated[str | None, Header()] = None,
+        x_mlflow_signature: Annotated[str | None, Header()] = None,
+    ) -> Answer:
+        """Hear a webhook of MLflow: the version that serves may be another."""
+        secret = self._settings.mlflow_webhook_secret
+        if secret is None:
+            raise _unconfigured("SLIPWAY_MLFLOW_WEBHOOK_SECRET")
+        intake.require_json(request)
+        delivery = _delivery(x_mlflow_delivery_id, x_mlflow_timestamp, x_mlflow_signature)
+        body = await intake.read(request)
+        if not webhooks.is_signed(secret.get_secret_value(), delivery, body):
+            raise Refused(401, "wrong signature", "sign with the webhook's secret, as MLflow does")
+        if self._deliveries.knows(delivery.id, time.monotonic()):
+            raise Refused(409, "heard before", "send each delivery once")
+        payload = intake.parse(body, MlflowPayload)
+        try:
+            notices = webhooks.champion_moves(payload, self._catalogue.entries())
+        except ValidationError as error:
+            raise Refused(422, "not an event of an alias", "see AliasMove") from error
+        return self._accept(notices, self._deliveries, delivery.id)
+
+    def _add(
+        self, path: str, handler: Any, payload: type[BaseModel], refusals: Mapping[int, str]
+    ) -> None:
+        schema = {"$ref": f"#/components/schemas/{payload.__name__}"}
+        self.router.add_api_route(
+            path,
+            handler,
+            methods=["POST"],
+            status_code=202,
+            responses={s: {"model": Fault, "description": why} for s, why in refusals.items()},
+            openapi_extra={
+                "requestBody": {
+                    "required": True,
+                    "content": {"application/json": {"schema": schema}},
+                }
+            },
+        )
+
+    def _accept(self, notices: tuple[Notice, ...], memory: Memory, name: str) -> Answer:
+        if not self._outbox.has_room(len(notices)):
+            raise Refused(429, "too many events wait", "send it again in a minute")
+        memory.hear(name, time.monotonic())
+        for notice in notices:
+            self._outbox.put(notice)
+        models = tuple(notice.model for notice in notices)
+        return Answer(status="accepted" if notices else "ignored", models=models)
+
+
+def _delivery(delivery_id: str | None, timestamp: str | None, signature: str | None) -> Delivery:
+    try:
+        delivery = Delivery.model_validate(
+            {"id": delivery_id, "timestamp": timestamp, "signature": signature}
+        )
+    except ValidationError as error:
+        advice = "send X-MLflow-Delivery-Id, X-MLflow-Timestamp and X-MLflow-Signature"
+        raise Refused(401, "not signed", advice) from error
+    if not webhooks.is_recent(delivery, time.time()):
+        advice = f"correct the clocks; they may differ by {webhooks.TOLERANCE_SECONDS} s"
+        raise Refused(401, "not recent", advice)
+    return delivery
+
+
+def _unconfigured(variable: str) -> Refused:
+    return Refused(403, "no secret is configured", f"set {variable} where the receiver runs")

@@ -1,0 +1,78 @@
+"""The one place where releases are started, whatever says that it is time for one."""
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
+
+from slipway.errors import SourceMissing
+from slipway.values import Attempt
+from slipway.watching import ATTEMPTS
+
+DEPLOYMENT = "release-model/release-model"
+
+_ENDS: dict[StateType, Attempt] = {
+    StateType.COMPLETED: "ended",
+    StateType.CANCELLED: "cancelled",
+    StateType.CANCELLING: "cancelled",
+    StateType.FAILED: "failed",
+    StateType.CRASHED: "failed",
+}
+
+
+@task(
+    task_run_name="dispatch {model} {key:.8} attempt {attempt}",
+    description="Start a release. The same key and attempt a second time is the same flow run.",
+    cache_policy=NO_CACHE,
+    timeout_seconds=120,
+)
+def dispatch(model: str, key: str, attempt: int, reason: str) -> str:
+    """Return the id of the flow run that releases ``key``, started unless it was before.
+
+    Prefect keeps the idempotency key for as long as the flow run exists, however it ended; so an
+    attempt that failed is tried again under another number. Runs that a person starts on the
+    deployment's page have no such key: of those, the registry lets one through.
+
+    Args:
+        model: Name of the entry.
+        key: The release key that made this necessary.
+        attempt: From 1; see ``watching.next_attempt``.
+        reason: Shown on the flow run as a tag.
+
+    Raises:
+        SourceMissing: If the deployment is not there.
+    """
+    try:
+        started = run_deployment(
+            DEPLOYMENT,
+            parameters={"model": model},
+            idempotency_key=_idempotency_key(key, attempt),
+            tags=["slipway", reason],
+            timeout=0,
+            as_subflow=False,  # it outlives this run, and must not be cancelled with it
+        )
+    except ObjectNotFound as error:
+        raise SourceMissing(f"deployment {DEPLOYMENT}", "apply the deployments first") from error
+    assert isinstance(started, FlowRun)  # noqa: S101 - a coroutine only where one is awaited
+    get_run_logger().info(f"{model}: {reason}; flow run {started.name}")
+    return str(started.id)
+
+
+def attempts_of(key: str) -> tuple[Attempt, ...]:
+    """Return what became of the flow runs that were started for ``key``."""
+    numbers = range(1, ATTEMPTS + 1)
+    wanted = FlowRunFilterIdempotencyKey(any_=[_idempotency_key(key, n) for n in numbers])
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(flow_run_filter=FlowRunFilter(idempotency_key=wanted))
+    return tuple(_state(run) for run in runs)
+
+
+def _state(run: FlowRun) -> Attempt:
+    return _ENDS.get(run.state_type, "running") if run.state_type else "running"
+
+
+def _idempotency_key(key: str, attempt: int) -> str:
+    return f"release:{key}:{attempt}"
