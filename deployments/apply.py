@@ -5,6 +5,7 @@
 
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from prefect.client.schemas.actions import (
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.events import AutomationCore
 from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from prefect.workers.process import ProcessWorker
 
 from deployments import automations
@@ -80,13 +82,10 @@ def deploy(settings: Settings) -> None:
         [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
         cwd=PROJECT,
         env=client_surroundings(settings),
-        capture_output=True,
-        text=True,
         check=False,
     )
-    sys.stdout.write(done.stdout)
     if done.returncode:
-        raise StepCrashed("prefect deploy", done.stderr[-300:], "its output, above")
+        raise StepCrashed("prefect deploy", f"exit status {done.returncode}", "its output above")
 
 
 def apply_schedules(client: SyncPrefectClient, settings: Settings) -> None:
@@ -128,7 +127,7 @@ def apply_automations(client: SyncPrefectClient, notify_block: str) -> None:
         elif asked:
             client.update_automation(each.id, asked.model_copy(update={"enabled": each.enabled}))
             wanted.pop(each.name)
-        elif each.name.startswith(automations.OURS) and each.owner_resource is None:
+        elif each.name.startswith(automations.OURS):
             client.delete_automation(each.id)
     for new in wanted.values():
         client.create_automation(new)
@@ -165,6 +164,13 @@ def _block(client: SyncPrefectClient, address: str) -> UUID | None:
         ) from error
 
 
+def signed_in(settings: Settings) -> AbstractContextManager[Any]:
+    """Make Prefect's client talk to our server, whatever it was told when it was imported."""
+    auth = settings.auth.get_secret_value() if settings.auth else None
+    api = f"{settings.prefect_url}/api"
+    return temporary_settings({PREFECT_API_URL: api, PREFECT_API_AUTH_STRING: auth})
+
+
 def _say(words: str) -> None:
     print(f"apply: {words}", flush=True)
 
@@ -177,7 +183,8 @@ def main() -> int:
             print(Unreachable(name, url, "nothing listens there"), file=sys.stderr)
             return 1
     try:
-        apply(settings)
+        with signed_in(settings):
+            apply(settings)
     except SlipwayError as error:
         print(error, file=sys.stderr)
         return error.exit_code

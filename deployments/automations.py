@@ -9,7 +9,7 @@ from prefect.events.actions import ChangeFlowRunState, RunDeployment, SendNotifi
 
 from deployments.parts import HEARTBEAT_SECONDS
 
-#: Every name of ours begins so; what begins so and is not wanted is removed.
+#: Their names begin so, those of prefect.yaml do not; what begins so and is not wanted is removed.
 OURS = "slipway: "
 
 _RUNS = ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"})
