@@ -88,13 +88,16 @@ def _stuck_runs() -> AutomationCore:
 
 
 def _failed_actions(reconcile: UUID) -> AutomationCore:
-    """An action that fails leaves no run behind, so that nobody would see it among the runs."""
-    name = f"{OURS}reconcile after a failed action"
+    """An action that fails leaves no run behind, so that nobody would see it among the runs.
+
+    Ours are left out: this one would answer itself for ever, and those on lost runs fail where a
+    run's last sign of life arrives after its end, which is nothing to be done about.
+    """
     return AutomationCore(
-        name=name,
+        name=f"{OURS}reconcile after a failed action",
         description="An automation could not do what it should; reconcile looks what is missing.",
         trigger=EventTrigger(
-            match=ResourceSpecification({"prefect.resource.name": f"!{name}"}),
+            match=ResourceSpecification({"prefect.resource.name": f"!{OURS}*"}),
             expect={"prefect.automation.action.failed"},
             posture=Posture.Reactive,
             threshold=1,
