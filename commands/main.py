@@ -30,6 +30,7 @@ _COMMANDS = {
     "predict": ("commands.status:predict", "Ask the version that serves."),
     "up": ("commands.up:up", "Run everything on this machine: servers, worker, webhooks, model."),
     "doctor": ("commands.doctor:doctor", "Check this machine and what runs on it."),
+    "serve": ("commands.serve:serve", "Serve a released model as OpenAI's API on loopback."),
     "ui": ("commands.up:ui", "Open the Prefect and MLflow UIs on loopback."),
 }
 for _name, (_address, _help) in _COMMANDS.items():

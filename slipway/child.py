@@ -77,6 +77,12 @@ class Outcome(Generic[Result]):
     peak_memory_bytes: int
 
 
+def environment() -> dict[str, str]:
+    """Return what a child process finds in its environment: no secret that it does not need."""
+    kept = {name: text for name, text in os.environ.items() if name not in secrets()}
+    return kept | _IMPOSED
+
+
 def call(
     function: Callable[[Request], Result],
     request: Request,
@@ -118,14 +124,13 @@ def call(
 def _watch(
     command: list[str], limits: Limits, step: str, log: Path, on_line: Callable[[str], None]
 ) -> tuple[int, int]:
-    environment = {name: text for name, text in os.environ.items() if name not in secrets()}
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        env=environment | _IMPOSED,
+        env=environment(),
     )
     deadline = time.monotonic() + limits.timeout_seconds
     peak = 0

@@ -18,6 +18,8 @@
     │   ├── StepTimedOut                     stop    a child process was ended at its time limit
     │   └── StepOutOfMemory                  stop    … at its memory limit, or by the system
     ├── StoreDamaged                   1     retry   stored bytes differ from their manifest
+    ├── ArtifactChanged                1     stop    a version's files are not those released
+    ├── NotServing                     1     retry   a server's model cannot be asked
     ├── ScanPending                    1     retry   the Hub has not scanned the files yet
     ├── Unreachable                    1     retry   a server does not answer
     └── RegistryConflict               1     retry   the registry changed under a promotion
@@ -235,6 +237,35 @@ class StoreDamaged(SlipwayError):
 
     def __str__(self) -> str:
         return f"store entry {self.key}: {self.file} is missing or changed; it is made again"
+
+
+@dataclass(eq=False)
+class ArtifactChanged(SlipwayError):
+    """The files of a registered version are not those that were released; it is not loaded."""
+
+    version: str
+    files: str
+    released: str
+    found: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.version}: {self.files} has digest {self.found}, and {self.released} was "
+            "released; it is not loaded: restore its files, or serve another version"
+        )
+
+
+@dataclass(eq=False)
+class NotServing(SlipwayError):
+    """The model of a server cannot be asked now."""
+
+    retryable = True
+
+    version: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.version} does not serve: {self.reason}"
 
 
 @dataclass(eq=False)

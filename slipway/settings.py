@@ -40,6 +40,9 @@ class Settings(BaseSettings):
         parallel_runs: Most flow runs at once on this machine; one of them may be a release.
         step_timeout_seconds: Longest that one child process may run.
         step_memory_gb: Most that one child process may hold; None leaves it to the system.
+        serving_queue: Requests that may wait in one worker of a server; more are told to come back.
+        serving_max_tokens: Most tokens of one answer; who asks for more gets an answer cut there.
+        serving_request_seconds: Longest that one request may take, the wait included.
     """
 
     model_config = SettingsConfigDict(env_prefix="SLIPWAY_", frozen=True)
@@ -69,6 +72,9 @@ class Settings(BaseSettings):
     parallel_runs: int = Field(default=4, ge=2)
     step_timeout_seconds: float = Field(default=3600, gt=0)
     step_memory_gb: float | None = Field(default=None, gt=0)
+    serving_queue: int = Field(default=16, ge=0)
+    serving_max_tokens: int = Field(default=4096, gt=0)
+    serving_request_seconds: float = Field(default=300, gt=0)
 
     @field_validator("auth")
     @classmethod

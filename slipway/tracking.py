@@ -9,10 +9,15 @@ from pydantic import ValidationError
 
 from slipway import report
 from slipway.errors import Unreachable
+from slipway.settings import Settings
 from slipway.values import Dossier, Value, Watched
 
 #: Names of the tags by which releases are found again.
 KEY, WRAPPER = "slipway.key", "slipway.wrapper"
+
+#: Names of the tags that say what a version's bytes are: the artifact's digest, as
+#: ``keys.manifest_digest`` counts it, and the SHA-256 of the wrapper's code.
+DIGEST, CODE = "slipway.digest", "slipway.code_sha256"
 
 #: Tag of a model's experiment that remembers what the last look at its source saw.
 WATCHED = "slipway.watched"
@@ -30,6 +35,12 @@ class Place(Value):
 
     uri: str
     artifacts: Path | None
+
+
+def place_of(settings: Settings) -> Place:
+    """Return where ``settings`` say that MLflow keeps things."""
+    artifacts = None if settings.registry.startswith("http") else settings.mlflow / "artifacts"
+    return Place(uri=settings.registry, artifacts=artifacts)
 
 
 def connect(place: Place) -> None:

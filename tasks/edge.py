@@ -8,7 +8,7 @@ from slipway.registry import Registry
 from slipway.settings import Settings, toolchain
 from slipway.steps import Workshop
 from slipway.store import Store
-from slipway.tracking import Place
+from slipway.tracking import Place, place_of
 
 
 def limits(settings: Settings) -> Limits:
@@ -30,8 +30,7 @@ def workshop(progress: Progress = silent) -> Workshop:
 
 def place(settings: Settings) -> Place:
     """Return where MLflow keeps things."""
-    artifacts = None if settings.registry.startswith("http") else settings.mlflow / "artifacts"
-    return Place(uri=settings.registry, artifacts=artifacts)
+    return place_of(settings)
 
 
 def registry() -> Registry:

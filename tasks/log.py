@@ -3,8 +3,10 @@
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from slipway import child, wrapping
+from slipway import child, keys, wrapping
 from slipway.settings import Settings, toolchain
+from slipway.store import sha256
+from slipway.tracking import CODE, DIGEST
 from slipway.values import Artifact, Candidate, Entry, Weights
 from tasks.edge import flow_run_url, limits, place, registry
 from tasks.policies import DELAYS_SECONDS, Reporter, worth_retrying
@@ -23,12 +25,15 @@ def log(entry: Entry, key: str, weights: Weights, artifact: Artifact) -> Candida
     """Return both wrappers, logged and registered once for ``key``."""
     settings = Settings()
     progress = Reporter("log", entry.name)
+    wrapper = settings.wrappers / "onnx_genai.py"
     tags = {
         "slipway.repo": weights.revision.source.repo,
         "slipway.commit": weights.revision.commit,
         "slipway.variant": artifact.variant,
         "slipway.licence": weights.revision.licence or "",
         "slipway.flow_run": flow_run_url() or "",
+        DIGEST: keys.manifest_digest(artifact.stored.files),
+        CODE: sha256(wrapper),
     }
     request = wrapping.LogRequest(
         place=place(settings),
@@ -36,7 +41,7 @@ def log(entry: Entry, key: str, weights: Weights, artifact: Artifact) -> Candida
         entry=entry,
         weights=weights,
         artifact=artifact,
-        wrapper=settings.wrappers / "onnx_genai.py",
+        wrapper=wrapper,
         tools=toolchain(),
         tags=tags,
     )

@@ -24,6 +24,7 @@ DOORS = {
     "mlflow": {
         "commands/status.py",
         "slipway/registry.py",
+        "slipway/serving/loading.py",
         "slipway/smoke.py",
         "slipway/tracking.py",
         "slipway/wrapping.py",

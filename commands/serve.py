@@ -1,0 +1,77 @@
+"""``slipway serve``: the version that serves, as OpenAI's API on loopback."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from commands import console
+from slipway.errors import SourceMissing
+from slipway.serving.pointer import Pointer, write
+from slipway.settings import Settings
+
+_ANSWERED = "curl {url}/v1/chat/completions -H 'Content-Type: application/json' -d '{body}'"
+
+
+def serve(model: str, *, port: int = 8080, workers: int = 2, version: int | None = None) -> int:
+    """Serve a released model as OpenAI's API on loopback; Ctrl-C lets answers end and stops.
+
+    Each worker has a model of its own, which is one copy of the weights in memory; a roll to
+    another version holds one copy more while it lasts.
+
+    Args:
+        model: Name of a released model.
+        port: Where it listens; 0 takes a free one.
+        workers: How many requests are answered at once.
+        version: Serve this version; the champion if it is not named.
+    """
+    settings = Settings()
+    aim = Pointer(model=model, version=version or _champion(model))
+    file = settings.home.resolve() / "serving" / model / "pointer.json"
+    write(file, aim)
+    flags = ["--pointer", str(file), "--port", str(port), "--workers", str(workers)]
+    process = subprocess.Popen([sys.executable, "-m", "slipway.serving", *flags])
+    try:
+        if seen := _server(file.parent / "server.json", process):
+            _show(aim, seen)
+        return process.wait()
+    except KeyboardInterrupt:
+        process.terminate()
+        return process.wait()
+
+
+def _champion(model: str) -> int:
+    if Settings().has_registry:
+        from tasks.edge import registry
+
+        if found := registry().champion(model):
+            return found
+    raise SourceMissing(f"a champion of {model}", f"release it first: slipway release {model}")
+
+
+def _server(note: Path, process: subprocess.Popen[bytes]) -> dict[str, int | str] | None:
+    """Return what the server says of itself once it listens, None if it ended instead."""
+    while process.poll() is None:
+        try:
+            seen: dict[str, int | str] = json.loads(note.read_text(encoding="utf-8"))
+        except OSError:
+            seen = {}
+        if seen.get("pid") == process.pid:
+            return seen
+        time.sleep(0.2)
+    return None
+
+
+def _show(aim: Pointer, seen: dict[str, int | str]) -> None:
+    url = f"http://{seen['host']}:{seen['port']}"
+    body = json.dumps({"model": aim.model, "messages": [{"role": "user", "content": "Hello!"}]})
+    console.facts(
+        f"{aim} serves; Ctrl-C stops it",
+        {
+            "address": f"{url}/v1",
+            "workers": f"{seen['workers']}, each with a copy of the weights",
+            "figures": f"{url}/metrics",
+            "try it": _ANSWERED.format(url=url, body=body),
+        },
+    )

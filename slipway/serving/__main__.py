@@ -1,0 +1,32 @@
+"""``python -m slipway.serving``: the server that ``slipway serve`` and redeploys start.
+
+It writes ``server.json`` (pid, host, port, workers) beside the pointer file when it listens, and
+removes it when it ends. SIGHUP lets its workers read the pointer again, one by one.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from slipway.errors import SlipwayError
+
+
+def main(arguments: list[str]) -> int:
+    """Return the exit code of one server."""
+    parser = argparse.ArgumentParser(prog="python -m slipway.serving", description=__doc__)
+    parser.add_argument("--pointer", type=Path, required=True, help="JSON file: model and version")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8080, help="0 takes a free one")
+    parser.add_argument("--workers", type=int, default=2, help="each holds a copy of the weights")
+    given = parser.parse_args(arguments)
+    from slipway.serving.supervisor import serve
+
+    try:
+        return serve(given.pointer, given.host, given.port, given.workers)
+    except SlipwayError as error:
+        print(f"slipway: {error}", file=sys.stderr)  # noqa: T201 - the command line prints
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,81 @@
+"""The engine's door to MLflow: a registered version, verified and loaded."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from slipway import keys, store
+from slipway.errors import ArtifactChanged, SourceMissing
+from slipway.serving.pointer import Pointer
+from slipway.serving.wire import Load, Served
+from slipway.tracking import CODE, DIGEST, connect
+
+
+def load(request: Load) -> tuple[Any, Served]:
+    """Return the Python model of a version, and what it is.
+
+    Its files are compared with what was released before any of them is used.
+
+    Raises:
+        ArtifactChanged: If they differ.
+        SourceMissing: If there is no such version, or its release kept no digests.
+        Unreachable: If MLflow does not answer.
+    """
+    import mlflow
+
+    connect(request.place)
+    pointer = request.pointer
+    released = _released(pointer)
+    with tempfile.TemporaryDirectory(prefix="slipway-serving-") as room:
+        # Files that lie on this machine are used where they are; only a server's are fetched.
+        into = None if request.place.artifacts else room
+        uri = f"models:/{pointer.model}/{pointer.version}"
+        folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=into))
+        verify(folder, pointer, released)
+        model = mlflow.pyfunc.load_model(str(folder)).unwrap_python_model()
+    return model, Served(digest=released[DIGEST], max_tokens=model.defaults.max_tokens)
+
+
+def verify(folder: Path, pointer: Pointer, released: dict[str, str]) -> None:
+    """Compare a version's files with what was released: the artifact, and the wrapper's code.
+
+    Args:
+        folder: The logged model, as it was downloaded.
+        pointer: For the error.
+        released: The version's tags.
+
+    Raises:
+        ArtifactChanged: Naming which of both differs.
+    """
+    code = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8"))["flavors"]
+    wrapper = folder / Path(code["python_function"]["model_code_path"]).name
+    found = {
+        "artifacts/model": (
+            DIGEST,
+            keys.manifest_digest(store.manifest(folder / "artifacts/model")),
+        ),
+        wrapper.name: (CODE, store.sha256(wrapper)),
+    }
+    for files, (tag, digest) in found.items():
+        if digest != released[tag]:
+            raise ArtifactChanged(str(pointer), files, released[tag], digest)
+
+
+def _released(pointer: Pointer) -> dict[str, str]:
+    """Return the tags of a version that say what its bytes are."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    try:
+        version = MlflowClient().get_model_version(pointer.model, str(pointer.version))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        advice = f"`slipway status {pointer.model}` shows which there are"
+        raise SourceMissing(str(pointer), advice) from error
+    if not {DIGEST, CODE} <= version.tags.keys():
+        advice = "it was not released by `slipway release`, or by an older one; release it again"
+        raise SourceMissing(f"the digest of {pointer}", advice)
+    return {tag: version.tags[tag] for tag in (DIGEST, CODE)}

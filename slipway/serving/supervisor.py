@@ -1,0 +1,125 @@
+"""uvicorn's supervisor of worker processes, with what a server of models needs beyond it.
+
+How uvicorn 0.54 reacts to a worker whose model cannot be loaded (its application reports
+``lifespan.startup.failed``, and the process ends with ``STARTUP_FAILURE``):
+
+- On SIGHUP it starts one new worker at a time and waits until that one's startup is complete, up to
+  ``timeout_worker_healthcheck``. If the new worker ends instead, it is not taken into service and
+  the roll is over: **the old workers go on serving the old version**.
+- Anywhere else it ends the whole server. That is right at the first start, where nothing would ever
+  be served. It is wrong later, when one worker was killed and MLflow is away for a moment: so once
+  the server listens, a worker that ended is started again and again.
+- It looks at signals only between two checks, so a roll could not be interrupted: here SIGTERM and
+  SIGINT count at once.
+
+A single worker goes through the same supervisor, so SIGHUP rolls it too.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import time
+from pathlib import Path
+
+from uvicorn import Config
+from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
+
+from slipway.serving import pointer
+from slipway.serving.app import POINTER
+from slipway.serving.engine import LOAD_SECONDS
+from slipway.serving.metrics import FOLDER
+from slipway.settings import Settings
+
+_PAUSE_SECONDS = 5.0  # between two starts of workers that end
+_GRACE_SECONDS = 15.0  # beyond the longest answer, when a worker is asked to end
+
+
+class Workers(Multiprocess):
+    """Workers of one server.
+
+    Args:
+        config: uvicorn's.
+        listener: The bound socket that all workers share.
+        note: File that says where the server listens, once it does.
+    """
+
+    def __init__(self, config: Config, listener: socket.socket, note: Path) -> None:
+        super().__init__(config, [listener])
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.should_exit.set())
+        self.listens = False
+        self._listener = listener
+        self._note = note
+        self._restarted = 0.0
+
+    def keep_subprocess_alive(self) -> None:
+        """Look after the workers; say that the server listens when all of them do."""
+        if self.listens:
+            self._replace_ended()
+            return
+        super().keep_subprocess_alive()
+        if not self.should_exit.is_set() and all(each.is_ready(0.2) for each in self.processes):
+            self._announce()
+
+    def _announce(self) -> None:
+        host, port = self._listener.getsockname()[:2]
+        seen = {"pid": os.getpid(), "host": host, "port": port, "workers": self.processes_num}
+        part = self._note.with_suffix(".part")
+        part.write_text(json.dumps(seen), encoding="utf-8")
+        part.replace(self._note)
+        self.listens = True
+
+    def _replace_ended(self) -> None:
+        if time.monotonic() < self._restarted + _PAUSE_SECONDS:
+            return
+        for index, old in enumerate(self.processes):
+            if not old.is_alive(self.config.timeout_worker_healthcheck):
+                old.kill()
+                old.join()
+                self.processes[index] = Process(self.config, self.sockets)
+                self.processes[index].start()
+                self._restarted = time.monotonic()
+
+
+def serve(file: Path, host: str, port: int, workers: int) -> int:
+    """Serve until SIGTERM or SIGINT; SIGHUP lets the workers read ``file`` again, one by one.
+
+    Args:
+        file: The pointer file; ``server.json`` is written beside it.
+        host: Where to listen.
+        port: Where; 0 takes a free one.
+        workers: Processes, each with a copy of the model.
+
+    Returns:
+        0, or 1 if the model could not be loaded.
+
+    Raises:
+        SourceMissing: If the pointer cannot be read.
+    """
+    pointer.read(file)  # before anything is started
+    note, figures = file.parent / "server.json", file.parent / "metrics"
+    note.unlink(missing_ok=True)
+    shutil.rmtree(figures, ignore_errors=True)
+    figures.mkdir()
+    os.environ[POINTER], os.environ[FOLDER] = str(file.resolve()), str(figures.resolve())
+    config = Config(
+        "slipway.serving.app:create",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        access_log=False,
+        log_level="info",
+        server_header=False,
+        timeout_graceful_shutdown=int(Settings().serving_request_seconds + _GRACE_SECONDS),
+        timeout_worker_healthcheck=int(LOAD_SECONDS + 30),
+    )
+    supervisor = Workers(config, config.bind_socket(), note)
+    try:
+        supervisor.run()
+    finally:
+        note.unlink(missing_ok=True)
+    return 0 if supervisor.listens else 1
