@@ -7,11 +7,12 @@ from types import FrameType
 
 from commands import console
 from deployments import parts
+from deployments.first_pointer import appoint
 from deployments.parts import Part
 from deployments.supervisor import Supervisor, require_free_ports
 from slipway.settings import Settings
 
-_LOOK_SECONDS = 1.0
+_LOOK_SECONDS = 2.0
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -42,6 +43,8 @@ def _run(settings: Settings, servers: tuple[Part, ...], workers: tuple[Part, ...
                 _start(supervisor, workers)
             _show((*servers, *workers), supervisor)
             while True:
+                if workers:
+                    appoint(settings)
                 supervisor.look_after((*servers, *workers))
                 time.sleep(_LOOK_SECONDS)
         except KeyboardInterrupt:

@@ -13,8 +13,7 @@ from pydantic import Field
 from slipway.child import die_with_parent
 from slipway.ports import host_and_port
 from slipway.private import secret, write
-from slipway.settings import PROJECT, Settings, environment
-from slipway.settings import secrets as secret_names
+from slipway.settings import PROJECT, Settings, environment, is_secret
 from slipway.values import Value
 
 POOL = "slipway"
@@ -35,7 +34,7 @@ class Part(Value):
         setting: The environment variable that moves it elsewhere.
         health: Answers when it is ready.
         awaits: File that has to be there before it can start.
-        trusted: Whether it may see this machine's secrets.
+        trusted: Whether it may see more of this machine's secrets than MLflow's password.
     """
 
     name: str
@@ -213,9 +212,10 @@ def client_variables(settings: Settings) -> dict[str, str]:
 
 def surroundings(part: Part, settings: Settings) -> dict[str, str]:
     """Return the whole environment of a part; what the machine's own says of ours wins."""
+    found = client_surroundings(settings)
     if not part.trusted:
-        return {name: text for name, text in os.environ.items() if name not in secret_names()}
-    return client_surroundings(settings) | part.variables
+        found = {name: text for name, text in found.items() if not is_secret(name)}
+    return found | part.variables
 
 
 def client_surroundings(settings: Settings) -> dict[str, str]:

@@ -19,8 +19,7 @@ from slipway.ports import host_and_port, is_taken, wait_until_answers
 from slipway.settings import PROJECT
 
 _STOP_SECONDS = 20.0
-_QUICK_SECONDS = 15.0  # a part that ends sooner than this has not run
-_QUICK_ENDS = 3  # so often in a row, and it is given up
+_AGAIN_SECONDS = 15.0  # between two starts of a part that ends
 
 Tell = Callable[[str, str], None]
 
@@ -49,7 +48,6 @@ class Supervisor:
         self._tell = tell
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._started: dict[str, float] = {}
-        self._quick_ends: dict[str, int] = {}
         logs.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> Self:
@@ -125,27 +123,18 @@ class Supervisor:
         self._tell(name, f"done after {time.monotonic() - started:.0f} s")
 
     def look_after(self, parts: Iterable[Part]) -> None:
-        """Start what may be started now: what waited for a file, and what has ended.
-
-        Raises:
-            StepCrashed: If a part ended several times in a row as soon as it was started.
-        """
+        """Start what may be started now: what waited for a file, and what has ended."""
         for part in parts:
             process = self._processes.get(part.name)
             if process is None and (part.awaits is None or part.awaits.exists()):
                 self.start(part)
-            elif process is not None and process.poll() is not None:
-                self._start_again(part, process.returncode)
+            elif process is not None and process.poll() is not None and self._is_due(part):
+                self._tell(part.name, f"ended with {process.returncode}, see {self.log(part.name)}")
+                self.start(part)
 
-    def _start_again(self, part: Part, code: int) -> None:
-        quick = time.monotonic() - self._started[part.name] < _QUICK_SECONDS
-        ends = self._quick_ends.get(part.name, 0) + 1 if quick else 0
-        self._quick_ends[part.name] = ends
-        log = self.log(part.name)
-        if ends >= _QUICK_ENDS:
-            raise StepCrashed(part.name, last_line(log), str(log))
-        self._tell(part.name, f"ended with {code}, see {log}")
-        self.start(part)
+    def _is_due(self, part: Part) -> bool:
+        """Tell whether its last start is so long ago that it may be started again."""
+        return time.monotonic() - self._started[part.name] > _AGAIN_SECONDS
 
     def stop(self) -> None:
         """Ask every process to end, those that others started too; after a while, end it."""

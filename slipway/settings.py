@@ -154,9 +154,13 @@ def secrets() -> frozenset[str]:
 
     MLflow's own credentials stay: the children that log and load need them.
     """
+    return frozenset(name for name in os.environ if is_secret(name))
+
+
+def is_secret(name: str) -> bool:
+    """Tell by its name whether an environment variable holds a secret."""
     words = ("TOKEN", "PASSWORD", "SECRET", "_AUTH", "API_KEY")
-    named = (name for name in os.environ if any(word in name for word in words))
-    return frozenset(name for name in named if not name.startswith("MLFLOW_TRACKING_"))
+    return any(word in name for word in words) and not name.startswith("MLFLOW_TRACKING_")
 
 
 def toolchain() -> dict[str, str]:

@@ -144,7 +144,5 @@ def _hub() -> Check:
         httpx.get(f"{endpoint}/api/models?limit=1&search={quote('phi')}", timeout=_WAIT_SECONDS)
     except httpx.HTTPError as error:
         found = f"{endpoint} does not answer ({type(error).__name__})"
-        return warn(
-            "hub", found, "its models cannot be released; check network and HF_ENDPOINT"
-        )
+        return warn("hub", found, "its models cannot be released; check network and HF_ENDPOINT")
     return ok("hub", f"{endpoint} answers")
