@@ -51,7 +51,13 @@ def create_app(settings: ReceiverSettings, send: Send = send) -> FastAPI:
         with suppress(asyncio.CancelledError):
             await running
 
-    app = FastAPI(title="Slipway's webhooks", lifespan=sending, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Slipway's webhooks",
+        lifespan=sending,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # whoever follows would send the secret once more
+    )
     app.include_router(Hooks(settings, outbox).router)
 
     @app.get("/health")

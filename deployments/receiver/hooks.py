@@ -139,18 +139,14 @@ class Hooks:
         self, path: str, handler: Any, payload: type[BaseModel], refusals: Mapping[int, str]
     ) -> None:
         schema = {"$ref": f"#/components/schemas/{payload.__name__}"}
+        body = {"required": True, "content": {"application/json": {"schema": schema}}}
         self.router.add_api_route(
             path,
             handler,
             methods=["POST"],
             status_code=202,
             responses={s: {"model": Fault, "description": why} for s, why in refusals.items()},
-            openapi_extra={
-                "requestBody": {
-                    "required": True,
-                    "content": {"application/json": {"schema": schema}},
-                }
-            },
+            openapi_extra={"requestBody": body},
         )
 
     def _accept(self, notices: tuple[Notice, ...], memory: Memory, name: str) -> Answer:

@@ -1,0 +1,288 @@
+"""What a webhook leads to: one event that says "look again", soon, and in Prefect."""
+
+import asyncio
+import logging
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from receiving import (
+    AFTER,
+    CATALOGUE,
+    HUB_SECRET,
+    MLFLOW_SECRET,
+    Receiver,
+    mlflow_headers,
+    moved,
+    pushed,
+    receive,
+)
+
+from deployments.receiver import outbox
+from deployments.receiver.memory import Memory
+from deployments.receiver.settings import ReceiverSettings
+from slipway.errors import CatalogueInvalid
+from slipway.hub_server import LocalHub, Webhook
+from slipway.settings import PROJECT
+
+GOOD_MS = 100
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Iterator[Receiver]:
+    """Run a receiver."""
+    with receive(tmp_path) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("payload", "models", "commit"),
+    [
+        (pushed("acme/tiny", after=AFTER), ["tiny-1.5"], AFTER),
+        (pushed("ACME/Tiny-ONNX", after=AFTER), ["tiny-1.5"], AFTER),
+        (pushed("acme/other", "v2", AFTER), ["other"], AFTER),
+        (pushed("acme/other", "refs/tags/v2", AFTER), ["other"], AFTER),
+        (pushed("acme/other", "main"), [], None),
+        (pushed("acme/tiny", "refs/pr/1"), [], None),
+        (pushed("acme/unknown"), [], None),
+        (pushed() | {"event": {"action": "create", "scope": "discussion"}}, [], None),
+        (pushed() | {"repo": {"type": "dataset", "name": "acme/tiny"}}, [], None),
+        (pushed() | {"updatedRefs": None}, ["tiny-1.5"], None),
+        (pushed() | {"something": "new"}, ["tiny-1.5"], "any"),
+    ],
+)
+def test_a_push_is_told_to_the_models_that_follow_it(
+    receiver: Receiver, payload: dict[str, object], models: list[str], commit: str | None
+) -> None:
+    """By repository, in either role, and by branch or tag; all else is ignored with a 202."""
+    answer = receiver.hub(payload)
+
+    notices = receiver.settled()
+    assert answer.status_code == 202
+    assert answer.json() == {"status": "accepted" if models else "ignored", "models": models}
+    assert [notice.model for notice in notices] == models
+    assert [notice.event for notice in notices] == ["slipway.source.changed"] * len(models)
+    assert all(commit in {"any", notice.payload["commit"]} for notice in notices)
+
+
+@pytest.mark.parametrize(
+    ("payload", "version"),
+    [
+        (moved(version="3"), 3),
+        (moved() | {"data": {"name": "tiny-1.5", "alias": "champion"}, "action": "deleted"}, None),
+    ],
+)
+def test_a_champion_that_moved_is_told(
+    receiver: Receiver, payload: dict[str, object], version: int | None
+) -> None:
+    """Of the model that serves; an alias that was deleted moved too."""
+    answer = receiver.mlflow(payload)
+
+    (notice,) = receiver.heard()
+    assert answer.json() == {"status": "accepted", "models": ["tiny-1.5"]}
+    assert notice.event == "slipway.champion.moved"
+    assert notice.payload == {"model": "tiny-1.5", "version": version}
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        moved(alias="candidate"),
+        moved(name="tiny-1.5-transformers"),
+        moved(name="unknown"),
+        moved() | {"entity": "model_version", "data": {"name": "tiny-1.5", "version": "1"}},
+    ],
+)
+def test_another_event_of_mlflow_is_ignored(receiver: Receiver, payload: dict[str, object]) -> None:
+    """It is no fault of the sender's, which sends one webhook for all models."""
+    answer = receiver.mlflow(payload)
+
+    assert (answer.status_code, answer.json()["status"]) == (202, "ignored")
+    assert receiver.settled() == []
+
+
+def test_the_same_push_a_hundred_times_is_one_event(receiver: Receiver) -> None:
+    """A sender that repeats itself is no fault; its answers say that it was heard."""
+    payload = pushed(after=AFTER)
+
+    answers = [receiver.hub(payload).json()["status"] for _ in range(100)]
+
+    assert answers == ["accepted"] + ["duplicate"] * 99
+    assert len(receiver.settled()) == 1
+
+
+def test_an_answer_takes_less_than_a_tenth_of_a_second(
+    receiver: Receiver, record_property: Callable[[str, object], None]
+) -> None:
+    """Median and 99th percentile of 100 calls of each sender, while Prefect does not answer."""
+    receiver.away = True
+    latencies_ms = []
+    for _ in range(100):
+        for call in (receiver.hub, receiver.mlflow):
+            started = time.perf_counter()
+            assert call().status_code == 202
+            latencies_ms.append((time.perf_counter() - started) * 1000)
+
+    median_ms, p99_ms = statistics.median(latencies_ms), sorted(latencies_ms)[-3]
+    record_property("median_ms", median_ms)
+    record_property("p99_ms", p99_ms)
+    assert median_ms < p99_ms < GOOD_MS
+
+
+def test_an_event_that_cannot_be_sent_is_a_line_and_not_the_end(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The line says that the schedule repairs it; the next event is sent."""
+    caplog.set_level(logging.WARNING)
+    receiver.away = True
+    receiver.hub()
+    until = time.monotonic() + 5
+    while "lost" not in caplog.text and time.monotonic() < until:
+        time.sleep(0.01)
+    receiver.away = False
+
+    receiver.hub()
+
+    assert len(receiver.heard()) == 1
+    assert "slipway.source.changed tiny-1.5: lost" in caplog.text
+    assert "the next scheduled look" in caplog.text
+
+
+def test_a_full_outbox_asks_the_sender_to_come_again(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what it asked for again is not a duplicate then."""
+    payload = pushed(after=AFTER)
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox, "MOST", 0)
+        refused = receiver.hub(payload)
+
+    accepted = receiver.hub(payload)
+
+    assert (refused.status_code, accepted.json()["status"]) == (429, "accepted")
+
+
+@pytest.mark.parametrize("sender", ["hub", "mlflow"])
+def test_without_a_secret_a_route_refuses_and_says_which(tmp_path: Path, sender: str) -> None:
+    """It is not a trouble that passes, so the sender need not try again."""
+    with receive(tmp_path, hub_webhook_secret=None, mlflow_webhook_secret=None) as receiver:
+        answer = receiver.hub() if sender == "hub" else receiver.mlflow()
+        health = receiver.client.get("/health")
+
+    assert answer.status_code == 403
+    assert f"SLIPWAY_{sender.upper()}_WEBHOOK_SECRET" in answer.json()["advice"]
+    assert health.json() == {"status": "ok", "hub": False, "mlflow": False}
+
+
+@pytest.mark.parametrize("secret", ["", "too short"])
+def test_a_secret_that_can_be_guessed_is_bad_input(secret: str) -> None:
+    """The receiver does not start with one; the line names the variable and not the secret."""
+    with pytest.raises(CatalogueInvalid) as raised:
+        ReceiverSettings(hub_webhook_secret=secret)
+
+    assert "SLIPWAY_HUB_WEBHOOK_SECRET" in str(raised.value)
+    assert "too short" not in str(raised.value).replace("too_short", "")
+
+
+def test_a_broken_catalogue_is_not_taken_over(receiver: Receiver, tmp_path: Path) -> None:
+    """A model that is added is followed at once; a fault leaves things as they were."""
+    catalogue = tmp_path / "catalogue.toml"
+    added = CATALOGUE.replace("models.other", "models.added").replace("acme/other", "acme/added")
+    catalogue.write_text(CATALOGUE + added.partition("\n\n")[2], encoding="utf-8")
+    followed = receiver.hub(pushed("acme/added", "v2"))
+
+    catalogue.write_text("not a catalogue", encoding="utf-8")
+    still = receiver.hub(pushed("acme/added", "v2"))
+
+    assert followed.json()["models"] == still.json()["models"] == ["added"]
+
+
+def test_a_memory_forgets_the_old_and_holds_no_more_than_it_may() -> None:
+    """By time, and by number with the oldest first."""
+    memory = Memory(keep_seconds=10, most=2)
+
+    for moment, name in enumerate(["first", "second", "third"]):
+        memory.hear(name, moment)
+
+    assert [memory.knows(name, 3) for name in ("first", "second", "third")] == [False, True, True]
+    assert not memory.knows("third", 12)
+
+
+def test_a_push_to_the_hub_is_an_event_in_prefect(prefect_backend: None, tmp_path: Path) -> None:
+    """From the Hub's webhook through the receiver's own process to Prefect's stream of events."""
+    (tmp_path / "catalogue.toml").write_text(CATALOGUE, encoding="utf-8")
+    hub = LocalHub(tmp_path / "hub")
+
+    with started(tmp_path) as url:
+        hub.webhooks.append(Webhook(f"{url}/hooks/hub", HUB_SECRET))
+        seen = asyncio.run(first_event(lambda: hub.push("acme/tiny", {"config.json": b"{}"})))
+        body = b'{"entity": "model_version_alias", "action": "created", "data": {}}'
+        refused = httpx.post(
+            f"{url}/hooks/mlflow", content=body, headers=mlflow_headers(body, secret=HUB_SECRET)
+        )
+
+    assert seen.event == "slipway.source.changed"
+    assert seen.resource.id == "slipway.model.tiny-1.5"
+    assert seen.payload["model"] == "tiny-1.5"
+    assert seen.payload["commit"] == hub.repository("acme/tiny").resolve("main").id
+    assert refused.status_code == 401
+
+
+async def first_event(act: object) -> object:
+    """Return the first event of ours that Prefect streams once ``act`` was called."""
+    from prefect.events.clients import get_events_subscriber
+    from prefect.events.filters import EventFilter, EventNameFilter
+
+    wanted = EventFilter(event=EventNameFilter(prefix=["slipway."]))
+    async with asyncio.timeout(60), get_events_subscriber(filter=wanted) as stream:
+        await asyncio.to_thread(act)  # type: ignore[arg-type]
+        async for event in stream:
+            return event
+    raise AssertionError
+
+
+@contextmanager
+def started(folder: Path) -> Iterator[str]:
+    """Run the receiver as people do, in a process of its own."""
+    from prefect.settings import PREFECT_API_URL
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "deployments.receiver", "--port", str(port)],
+        cwd=PROJECT,
+        env=os.environ
+        | {
+            "PREFECT_API_URL": str(PREFECT_API_URL.value()),
+            "SLIPWAY_CATALOGUE": str(folder / "catalogue.toml"),
+            "SLIPWAY_HUB_WEBHOOK_SECRET": HUB_SECRET,
+            "SLIPWAY_MLFLOW_WEBHOOK_SECRET": MLFLOW_SECRET,
+        },
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _await(url)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _await(url: str) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        try:
+            httpx.get(f"{url}/health").raise_for_status()
+        except httpx.HTTPError:
+            time.sleep(0.2)
+        else:
+            return
+    raise AssertionError("the receiver did not start")
