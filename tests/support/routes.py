@@ -31,7 +31,7 @@ def of_asgi(routes: Iterable[Any], prefix: str = "") -> Iterator[tuple[str, str]
             yield "WEBSOCKET", path
         else:
             methods = getattr(route, "methods", None) or {"GET"}
-            yield from ((method, path if path else "/") for method in sorted(methods))
+            yield from ((method, path or "/") for method in sorted(methods))
 
 
 def _flask_below(route: Any) -> Any:
