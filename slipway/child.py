@@ -137,7 +137,7 @@ def _watch(
     try:
         with log.open("w", encoding="utf-8") as file:
             for line in _lines(process):
-                peak = max(peak, _held_bytes(process.pid))
+                peak = max(peak, held_bytes(process.pid))
                 if line:
                     file.write(line + "\n")
                     on_line(line)
@@ -183,7 +183,7 @@ def _runs_on(process: subprocess.Popen[bytes]) -> bool:
     return process.returncode is None
 
 
-def _held_bytes(pid: int) -> int:
+def held_bytes(pid: int) -> int:
     """Return what a process and those that it started hold.
 
     Of the others only what is theirs alone counts: one that was forked a moment ago still shows the

@@ -17,6 +17,8 @@
     │   ├── StepCrashed                      stop    a child process ended with an error
     │   ├── StepTimedOut                     stop    a child process was ended at its time limit
     │   └── StepOutOfMemory                  stop    … at its memory limit, or by the system
+    ├── CandidateFailed                1     stop    a version must not serve: seen in its trial
+    ├── AddressTaken                   1     retry   every port that was tried was taken
     ├── StoreDamaged                   1     retry   stored bytes differ from their manifest
     ├── ArtifactChanged                1     stop    a version's files are not those released
     ├── NotServing                     1     retry   a server's model cannot be asked
@@ -169,6 +171,7 @@ class MachineTooSmall(SlipwayError):
     resource: str
     needed_bytes: int
     free_bytes: int
+    advice: str = ""
 
     def __str__(self) -> str:
         way_out = "free some, or set SLIPWAY_HOME to a larger disk"
@@ -176,7 +179,7 @@ class MachineTooSmall(SlipwayError):
             way_out = "close something, or list a candidate that needs less"
         return (
             f"{self.step} needs {self.needed_bytes / 1e9:.1f} GB of {self.resource}, and "
-            f"{self.free_bytes / 1e9:.1f} GB are free; {way_out}"
+            f"{self.free_bytes / 1e9:.1f} GB are free; {self.advice or way_out}"
         )
 
 
@@ -223,6 +226,33 @@ class StepOutOfMemory(StepFailed):
         return (
             f"{self.step} was ended for memory at {self.peak_bytes / 1e9:.1f} GB; use a larger "
             f"machine, raise SLIPWAY_STEP_MEMORY_GB, or list a smaller candidate: {self.log}"
+        )
+
+
+@dataclass(eq=False)
+class CandidateFailed(SlipwayError):
+    """A version was tried beside the one that serves, and must not take its place."""
+
+    model: str
+    version: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"version {self.version} of {self.model} must not serve: {self.reason}"
+
+
+@dataclass(eq=False)
+class AddressTaken(SlipwayError):
+    """Ports were free when they were looked for, and taken when they were needed."""
+
+    retryable = True
+
+    port: int
+
+    def __str__(self) -> str:
+        return (
+            f"port {self.port} of this machine was taken, and so were those tried before; nothing "
+            "has changed, so redeploy again, or end what takes the ports"
         )
 
 

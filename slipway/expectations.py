@@ -134,6 +134,11 @@ def check(answers: Answers, prompts: tuple[Prompt, ...], folder: Path) -> tuple[
     )
 
 
+def schema(folder: Path, contract: Contract) -> dict[str, Any]:
+    """Return the JSON schema of one answer under ``contract``."""
+    return _load(TypeAdapter(dict[str, Any]), _schema_path(folder, contract))
+
+
 def _suite_path(folder: Path, contract: Contract) -> Path:
     return folder / f"{contract}.json"
 
@@ -176,15 +181,15 @@ def _mixed_groups(prompts: tuple[Prompt, ...]) -> tuple[str, ...]:
 def _load_suite(folder: Path, contract: Contract) -> Suite:
     """Read the suite of a contract, and put the contract's schema where it asks for one."""
     suite = _load(TypeAdapter(Suite), _suite_path(folder, contract))
-    schema = _load(TypeAdapter(dict[str, Any]), _schema_path(folder, contract))
-    entries = tuple(_with_schema(entry, schema) for entry in suite.expectations)
+    found = schema(folder, contract)
+    entries = tuple(_with_schema(entry, found) for entry in suite.expectations)
     return suite.model_copy(update={"expectations": entries})
 
 
-def _with_schema(entry: Expectation, schema: dict[str, Any]) -> Expectation:
+def _with_schema(entry: Expectation, answer: dict[str, Any]) -> Expectation:
     if entry.type != MATCH_SCHEMA:
         return entry
-    return entry.model_copy(update={"kwargs": {"json_schema": schema, **entry.kwargs}})
+    return entry.model_copy(update={"kwargs": {"json_schema": answer, **entry.kwargs}})
 
 
 def _understood(entries: list[Expectation], path: Path) -> list[Any]:

@@ -40,6 +40,7 @@ class Settings(BaseSettings):
         parallel_runs: Most flow runs at once on this machine; one of them may be a release.
         step_timeout_seconds: Longest that one child process may run.
         step_memory_gb: Most that one child process may hold; None leaves it to the system.
+        load_timeout_seconds: Longest that a model server may take to load a version.
         serving_queue: Requests that may wait in one worker of a server; more are told to come back.
         serving_max_tokens: Most tokens of one answer; who asks for more gets an answer cut there.
         serving_request_seconds: Longest that one request may take, the wait included.
@@ -72,6 +73,7 @@ class Settings(BaseSettings):
     parallel_runs: int = Field(default=4, ge=2)
     step_timeout_seconds: float = Field(default=3600, gt=0)
     step_memory_gb: float | None = Field(default=None, gt=0)
+    load_timeout_seconds: float = Field(default=600, gt=0)
     serving_queue: int = Field(default=16, ge=0)
     serving_max_tokens: int = Field(default=4096, gt=0)
     serving_request_seconds: float = Field(default=300, gt=0)

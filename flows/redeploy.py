@@ -1,0 +1,48 @@
+"""What serves follows the alias ``champion``; a version that must not serve goes to quarantine."""
+
+from prefect import flow
+
+from slipway.redeploy import Leave, Redeployed, Redeployment, Refuse, Refused, Try, Unchanged
+from tasks.redeploy import alone, compare, put_back, rehearse, switch
+
+#: An alias that moves meanwhile is followed, but not for ever.
+ROUNDS = 4
+
+
+@flow(name="redeploy", flow_run_name="{model}", validate_parameters=True)
+def redeploy(model: str) -> Redeployment:
+    """Make the champion serve, unless it does, or must not; requests keep being answered.
+
+    Running it again is safe: it compares what serves with what should, and acts on the difference.
+
+    Args:
+        model: Name of a model that a server serves.
+    """
+    outcome: Redeployed | Refused | None = None
+    with alone(model):
+        for _ in range(ROUNDS):
+            decision = compare(model)
+            if isinstance(decision, Leave):
+                return outcome or Unchanged(model=model, reason=decision.reason)
+            outcome = carry_out(model, decision)
+    assert outcome is not None  # noqa: S101 - there was a round
+    return outcome
+
+
+def carry_out(model: str, decision: Try | Refuse) -> Redeployed | Refused:
+    """Return how one round ended: the new version serves, or the old one does as before."""
+    if isinstance(decision, Refuse):
+        return put_back(model, decision, decision.reason)
+    trial = rehearse(model, decision)
+    if trial.fault:
+        return put_back(model, decision, trial.fault)
+    moved = switch(model, decision)
+    if moved.fault:
+        return put_back(model, decision, moved.fault)
+    return Redeployed(
+        model=model,
+        before=decision.serving,
+        version=decision.version,
+        trial_seconds=trial.seconds,
+        switch_seconds=moved.seconds,
+    )

@@ -1,0 +1,123 @@
+"""The steps of one model's redeploy, each of which may be the last that is reached.
+
+A fault of the candidate is a value; an error is a fault of the machine, and says nothing about it.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psutil
+from filelock import FileLock
+
+from slipway.child import Limits
+from slipway.errors import (
+    CandidateFailed,
+    MachineTooSmall,
+    StepCrashed,
+    StepFailed,
+    StepOutOfMemory,
+    StepTimedOut,
+)
+from slipway.redeploy import golden, server
+from slipway.redeploy.decide import decide, needed_bytes
+from slipway.redeploy.golden import Golden
+from slipway.redeploy.rolling import Rolling
+from slipway.redeploy.trial import Stage, free_port, trial
+from slipway.redeploy.values import Attempt, Decision, Switch, Wanted
+
+#: What a trial leaves to those that serve, whatever it would take.
+_RESERVE_BYTES = 300_000_000
+
+
+@dataclass(frozen=True)
+class Dock:
+    """Where one model is served, and what a candidate must show there.
+
+    Attributes:
+        model: Name of the registered model.
+        folder: Of its server: the pointer file, and ``server.json``.
+        locks: Folder for the lock that makes redeploys one at a time.
+        limits: Of a trial: time until it is ready, memory, and where its log goes.
+        golden: What it is asked.
+        drain_seconds: Longest that a worker which is replaced may take for what it has begun.
+        port: Names the port of a trial.
+    """
+
+    model: str
+    folder: Path
+    locks: Path
+    limits: Limits
+    golden: Golden
+    drain_seconds: float
+    port: Callable[[], int] = free_port
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Wait until no other redeploy of this model is at work."""
+        self.locks.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.locks / f"redeploy-{self.model}.lock"):
+            yield
+
+    def compare(self, wanted: Wanted | None) -> Decision:
+        """Return what is to be done, after asking the server which version answers."""
+        return decide(self.model, server.serving(self.folder), wanted)
+
+    def rehearse(self, version: int, size_bytes: int) -> Attempt:
+        """Start ``version`` beside what serves, and ask it the golden prompts.
+
+        Raises:
+            MachineTooSmall: If memory has no room for both at once; nothing was started.
+            AddressTaken: If no port could be had.
+        """
+        limits = self._limits(size_bytes)
+        started = time.monotonic()
+        try:
+            with trial(self.model, version, Stage(self.folder, limits, self.port)) as address:
+                golden.ask(address, self.model, version, self.golden)
+        except CandidateFailed as error:
+            return Attempt(seconds=time.monotonic() - started, fault=error.reason)
+        except StepFailed as error:
+            return Attempt(seconds=time.monotonic() - started, fault=_words(error))
+        return Attempt(seconds=time.monotonic() - started)
+
+    def rolling(self, before: int) -> Rolling:
+        """Return the default switch, which goes back to ``before`` if it fails."""
+        worker_seconds = self.limits.timeout_seconds + self.drain_seconds
+        return Rolling(self.model, self.folder, before, worker_seconds)
+
+    def _limits(self, size_bytes: int) -> Limits:
+        """Return what a trial may use, so that those that serve keep what they have."""
+        free_bytes = psutil.virtual_memory().available - _RESERVE_BYTES
+        needed = needed_bytes(size_bytes)
+        if needed > free_bytes:
+            step = f"a second copy of {self.model}, beside the one that serves,"
+            advice = "close something and redeploy again, or restart the server with the champion"
+            raise MachineTooSmall(step, "memory", needed, free_bytes, advice)
+        return replace(self.limits, memory_bytes=self.limits.memory_bytes or free_bytes)
+
+
+def _words(error: StepFailed) -> str:
+    """Say what a trial died of, without this machine's paths: it is kept in the registry."""
+    match error:
+        case StepTimedOut():
+            said = f"it was not ready within {error.limit_seconds:.0f} s"
+        case StepOutOfMemory():
+            said = f"it was ended for memory at {error.peak_bytes / 1e9:.1f} GB"
+        case StepCrashed():
+            said = f"it ended before it was ready: {error.reason}"
+        case _:
+            said = str(error)
+    return said
+
+
+def attempt(switch: Switch, version: int) -> Attempt:
+    """Return how ``switch`` went."""
+    started = time.monotonic()
+    try:
+        switch(version)
+    except CandidateFailed as error:
+        return Attempt(seconds=time.monotonic() - started, fault=error.reason)
+    return Attempt(seconds=time.monotonic() - started)

@@ -1,0 +1,127 @@
+"""What serves ↔ what the alias names: the steps of a redeploy, one task each."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+
+from slipway import catalogue, expectations
+from slipway.child import Limits
+from slipway.redeploy import (
+    Attempt,
+    Decision,
+    Dock,
+    Golden,
+    Refuse,
+    Refused,
+    Try,
+    attempt,
+    book,
+    server,
+)
+from slipway.settings import Settings
+from tasks.edge import registry
+from tasks.policies import DELAYS_SECONDS, worth_retrying
+
+#: Of the entry's smoke prompts; a trial runs beside what serves, and takes from its speed.
+GOLDEN_PROMPTS = 6
+
+
+def dock(model: str) -> Dock:
+    """Return where ``model`` is served, and what a candidate must show there."""
+    settings = Settings()
+    entry = catalogue.find(settings.catalogue, model)
+    prompts = expectations.load_prompts(settings.expectations / "prompts" / f"{entry.suite}.json")
+    memory = settings.step_memory_gb
+    home = settings.home.resolve()
+    return Dock(
+        model=model,
+        folder=home / "serving" / model,
+        locks=home / "locks",
+        limits=Limits(
+            timeout_seconds=settings.load_timeout_seconds,
+            memory_bytes=int(memory * 1e9) if memory else None,
+            logs=home / "logs",
+        ),
+        golden=Golden(
+            prompts=prompts[:GOLDEN_PROMPTS],
+            answer=expectations.schema(settings.expectations, "chat"),
+            max_median_latency_ms=entry.gates.max_median_latency_ms,
+        ),
+        drain_seconds=settings.serving_request_seconds,
+    )
+
+
+def served_models() -> tuple[str, ...]:
+    """Return the models of which a server runs on this machine."""
+    folders = sorted((Settings().home.resolve() / "serving").glob("*"))
+    return tuple(folder.name for folder in folders if server.find(folder))
+
+
+@contextmanager
+def alone(model: str) -> Iterator[None]:
+    """Wait until no other redeploy of ``model`` is at work, here or in another process."""
+    with dock(model).alone():
+        yield
+
+
+@task(
+    task_run_name="compare {model}",
+    description="Ask the server which version answers, and the registry which one should.",
+    cache_policy=NO_CACHE,
+    retries=3,
+    retry_delay_seconds=DELAYS_SECONDS,
+    retry_condition_fn=worth_retrying,
+    timeout_seconds=600,
+)
+def compare(model: str) -> Decision:
+    """Return what is to be done, after asking both."""
+    decision = dock(model).compare(book.wanted(registry(), model))
+    get_run_logger().info(f"{model}: {_words(decision)}")
+    return decision
+
+
+def _words(decision: Decision) -> str:
+    if isinstance(decision, Try):
+        return f"version {decision.serving} serves, the champion is version {decision.version}"
+    return decision.reason
+
+
+@task(
+    task_run_name="rehearse {model} v{candidate.version}",
+    description="Start the candidate beside what serves, and ask it golden prompts over HTTP.",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=DELAYS_SECONDS[:2],
+    retry_condition_fn=worth_retrying,
+)
+def rehearse(model: str, candidate: Try) -> Attempt:
+    """Return how the candidate did in a server of its own."""
+    return dock(model).rehearse(candidate.version, candidate.size_bytes)
+
+
+@task(
+    task_run_name="switch {model} to v{candidate.version}",
+    description="Replace the server's workers one by one, while requests keep coming.",
+    cache_policy=NO_CACHE,
+)
+def switch(model: str, candidate: Try) -> Attempt:
+    """Return how the switch went; if there was a fault, what served before serves again."""
+    return attempt(dock(model).rolling(candidate.serving), candidate.version)
+
+
+@task(
+    task_run_name="put {model} back to v{candidate.serving}",
+    description="Quarantine a version that must not serve; the alias returns to what serves.",
+    cache_policy=NO_CACHE,
+    retries=3,
+    retry_delay_seconds=DELAYS_SECONDS,
+    retry_condition_fn=worth_retrying,
+    timeout_seconds=600,
+)
+def put_back(model: str, candidate: Try | Refuse, reason: str) -> Refused:
+    """Return the refusal, once the registry says again what is true."""
+    book.refuse(registry(), model, candidate.version, candidate.serving, reason)
+    get_run_logger().warning(f"version {candidate.version} must not serve: {reason}")
+    return Refused(model=model, version=candidate.version, serving=candidate.serving, reason=reason)
