@@ -62,6 +62,7 @@ async def send(notice: Notice) -> None:
     resource = {
         "prefect.resource.id": f"slipway.model.{notice.model}",
         "prefect.resource.name": notice.model,
+        "slipway.model": notice.model,
     }
     event = Event(event=notice.event, resource=Resource(resource), payload=dict(notice.payload))
     async with get_client() as client:

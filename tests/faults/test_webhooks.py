@@ -1,15 +1,9 @@
 """The receiver is open to anybody: what is wrong is refused, fast, and changes nothing."""
 
-import contextlib
 import json
 import logging
-import socket
-from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 import pytest
-import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
 from receiving import (
     AFTER,
     HUB_SECRET,
@@ -19,11 +13,8 @@ from receiving import (
     mlflow_headers,
     moved,
     pushed,
-    receive,
 )
-from schemathesis.generation.modes import GenerationMode
 
-from deployments.receiver import intake
 from deployments.receiver.intake import LONGEST_BYTES
 
 GOOD = json.dumps(pushed(after=AFTER)).encode()
@@ -54,13 +45,6 @@ BODIES = {
     "half of a pair": (b'{"event": {"action": "\\ud800", "scope": "repo"}}', 422),
     "huge": (HUGE, 413),
 }
-
-
-@pytest.fixture(scope="module")
-def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
-    """Run one receiver for the tests of this module."""
-    with receive(tmp_path_factory.mktemp("receiver")) as running:
-        yield running
 
 
 @pytest.fixture(autouse=True)
@@ -213,51 +197,6 @@ def test_another_address_is_not_there(receiver: Receiver, path: str) -> None:
     assert refusal(answer)
 
 
-@pytest.mark.parametrize("declared", ["Content-Length: 9999999", "Transfer-Encoding: chunked"])
-def test_a_huge_body_is_not_read_to_its_end(receiver: Receiver, declared: str) -> None:
-    """The answer comes while most of it is still to be sent."""
-    head = "\r\n".join(f"{name}: {value}" for name, value in hub_headers().items())
-    chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
-    with connected(receiver) as connection:
-        connection.sendall(f"POST /hooks/hub HTTP/1.1\r\nHost: x\r\n{head}\r\n{declared}".encode())
-        connection.sendall(b"\r\n\r\n")
-        sent = 0 if "Length" in declared else sum(len(chunk) for _ in send(connection, chunk, 5))
-
-        answer = connection.recv(65536)
-
-    assert b" 413 " in answer.partition(b"\r\n")[0]
-    assert sent < 2 * LONGEST_BYTES
-    assert receiver.settled() == []
-
-
-def test_a_body_that_does_not_come_is_not_waited_for(
-    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And meanwhile others are answered."""
-    monkeypatch.setattr(intake, "READ_SECONDS", 0.5)
-    head = "\r\n".join(f"{name}: {value}" for name, value in hub_headers().items())
-    request = f"POST /hooks/hub HTTP/1.1\r\nHost: x\r\n{head}\r\nContent-Length: 100\r\n\r\n{{"
-    with connected(receiver) as connection:
-        connection.sendall(request.encode())
-
-        other = receiver.hub()
-        answer = connection.recv(65536)
-
-    assert other.status_code == 202
-    assert b" 408 " in answer.partition(b"\r\n")[0]
-
-
-def test_a_caller_who_hangs_up_is_no_trouble(receiver: Receiver) -> None:
-    """Half a body, and the connection is gone; the next call is answered."""
-    head = "\r\n".join(f"{name}: {value}" for name, value in hub_headers().items())
-    request = f"POST /hooks/hub HTTP/1.1\r\nHost: x\r\n{head}\r\nContent-Length: 100\r\n\r\n{{"
-
-    with connected(receiver) as connection:
-        connection.sendall(request.encode())
-
-    assert receiver.hub().status_code == 202
-
-
 def test_nothing_that_was_sent_is_logged(
     receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -280,66 +219,3 @@ def test_nothing_that_was_sent_is_logged(
     ]
     assert said
     assert [each for each in told if any(each in line for line in said)] == []
-
-
-def test_openapi_is_true_whatever_is_sent(receiver: Receiver) -> None:
-    """Generated calls, right and wrong, with and without the secret: never a 5xx, never a hang."""
-    schema = schemathesis.openapi.from_url(f"{receiver.url}/openapi.json")
-
-    statuses = {
-        status
-        for operation in (found.ok() for found in schema.get_all_operations())
-        for mode in GenerationMode
-        for is_signed in (False, True)
-        if operation.method == "post" or mode is GenerationMode.POSITIVE
-        for status in explored(operation, mode, is_signed=is_signed)
-    }
-
-    assert {200, 202, 401, 422} <= statuses
-    assert max(statuses) < 500
-
-
-def explored(
-    operation: schemathesis.APIOperation, mode: GenerationMode, *, is_signed: bool
-) -> set[int]:
-    """Return the statuses of generated calls, each of which kept to the OpenAPI document."""
-    statuses: set[int] = set()
-
-    @settings(
-        max_examples=25,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=[*HealthCheck],
-        derandomize=True,
-    )
-    @given(case=operation.as_strategy(generation_mode=mode))
-    def call(case: schemathesis.Case) -> None:
-        answer = case.call(headers=signed(case) if is_signed else None, timeout=5)
-        case.validate_response(answer)
-        statuses.add(answer.status_code)
-
-    call()
-    return statuses
-
-
-def signed(case: schemathesis.Case) -> dict[str, str]:
-    """Return headers of a sender who knows the secret, for what the case will send."""
-    sent = case.as_transport_kwargs()
-    content = json.dumps(sent["json"]).encode() if "json" in sent else sent.get("data", b"")
-    return hub_headers() | mlflow_headers(content)
-
-
-@contextlib.contextmanager
-def connected(receiver: Receiver) -> Iterator[socket.socket]:
-    """Connect without a client's good manners."""
-    address = urlsplit(receiver.url)
-    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
-        yield connection
-
-
-def send(connection: socket.socket, chunk: bytes, times: int) -> Iterator[bytes]:
-    """Send a chunk a few times, and yield it each time, until the other side has had enough."""
-    for _ in range(times):
-        with contextlib.suppress(OSError):
-            connection.sendall(chunk)
-        yield chunk

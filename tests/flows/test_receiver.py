@@ -231,6 +231,7 @@ def test_a_push_to_the_hub_is_an_event_in_prefect(prefect_backend: None, tmp_pat
 
     assert seen.event == "slipway.source.changed"
     assert seen.resource.id == "slipway.model.tiny-1.5"
+    assert seen.resource["slipway.model"] == "tiny-1.5"
     assert seen.payload["model"] == "tiny-1.5"
     assert seen.payload["commit"] == hub.repository("acme/tiny").resolve("main").id
     assert refused.status_code == 401

@@ -1,0 +1,126 @@
+"""Who sent a webhook, and what it is about: pure, and as the senders themselves write it."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from receiving import AFTER, pushed
+
+from slipway import webhooks
+from slipway.hub_server import LocalHub, Webhook
+from slipway.webhooks import Delivery, HubPayload
+
+SHARED = "a secret of ours"
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+def delivery(**changes: str) -> Delivery:
+    """Return what MLflow writes over a webhook made at second 1,000,000."""
+    fields = {"id": "d-1", "timestamp": "1000000", "signature": ""}
+    return Delivery.model_validate(fields | changes)
+
+
+def test_a_signature_is_the_one_that_mlflow_makes() -> None:
+    """Of the installed MLflow, not of a memory of it."""
+    from mlflow.webhooks.delivery import _generate_hmac_signature
+
+    body = json.dumps({"data": {"name": "größer"}})
+
+    theirs = _generate_hmac_signature(SHARED, "d-1", "1000000", body)
+
+    assert webhooks.signature(SHARED, "d-1", "1000000", body.encode()) == theirs
+    assert webhooks.is_signed(SHARED, delivery(signature=theirs), body.encode())
+
+
+@given(body=st.binary(max_size=50), other=st.binary(max_size=50))
+def test_a_signature_is_good_for_one_body(body: bytes, other: bytes) -> None:
+    """And for one id, one moment and one secret."""
+    right = delivery(signature=webhooks.signature(SHARED, "d-1", "1000000", body))
+
+    assert webhooks.is_signed(SHARED, right, body)
+    assert webhooks.is_signed(SHARED, right, other) == (body == other)
+    assert not webhooks.is_signed(SHARED + "x", right, body)
+    assert not webhooks.is_signed(SHARED, right.model_copy(update={"id": "d-2"}), body)
+    assert not webhooks.is_signed(SHARED, right.model_copy(update={"timestamp": "9"}), body)
+
+
+@pytest.mark.parametrize(
+    ("now_seconds", "is_recent"),
+    [(1_000_000, True), (1_000_300, True), (999_700, True), (1_000_301, False), (999_699, False)],
+)
+def test_a_delivery_is_good_for_five_minutes(now_seconds: float, *, is_recent: bool) -> None:
+    """In both directions, since clocks differ in both."""
+    assert webhooks.is_recent(delivery(), now_seconds) == is_recent
+
+
+@given(given_secret=st.text())
+def test_only_the_secret_is_the_secret(given_secret: str) -> None:
+    """Whatever is sent, halves of pairs included, is compared and not choked on."""
+    assert webhooks.same_secret(SHARED, SHARED)
+    assert webhooks.same_secret(SHARED, given_secret) == (given_secret == SHARED)
+
+
+@given(document=ANY_JSON)
+def test_plain_json_is_taken_as_it_is(document: Any) -> None:
+    """Whatever a JSON library writes, of moderate depth."""
+    assert webhooks.parse(json.dumps(document).encode()) == document
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"a":'])
+def test_depth_is_counted(opening: bytes) -> None:
+    """32 levels are more than any sender uses."""
+    closing = {b"[": b"]", b'{"a":': b"}"}[opening]
+    inner = {b"[": b"", b'{"a":': b"1"}[opening]
+
+    def nested(levels: int) -> bytes:
+        return opening * levels + inner + closing * levels
+
+    assert webhooks.parse(nested(webhooks.DEEPEST - 1))
+    with pytest.raises(ValueError, match="deep"):
+        webhooks.parse(nested(webhooks.DEEPEST + 1))
+
+
+def test_the_commit_of_the_branch_that_is_followed_is_passed_on() -> None:
+    """Several refs may move in one push."""
+    payload = pushed(after=AFTER)
+    payload["updatedRefs"].insert(0, {"ref": "refs/pr/1", "oldSha": None, "newSha": "c" * 40})
+    import dossiers
+
+    entry = dossiers.entry(source={"kind": "hub", "repo": "acme/tiny"})
+
+    (notice,) = webhooks.source_changes(HubPayload.model_validate(payload), [entry])
+
+    assert notice.payload == {"model": entry.name, "repo": "acme/tiny", "commit": AFTER}
+
+
+def test_a_source_that_is_on_no_hub_is_never_told_of(tmp_path: Any) -> None:
+    """A package has the public name of the repository that it was made from."""
+    import dossiers
+
+    source = {"kind": "package", "package": "p", "file": "m.gguf", "repo": "acme/tiny"}
+
+    notices = webhooks.source_changes(
+        HubPayload.model_validate(pushed()), [dossiers.entry(source=source)]
+    )
+
+    assert notices == ()
+
+
+def test_the_local_hub_says_what_a_webhook_can_read(tmp_path: Any) -> None:
+    """A push tells both commits; nobody who listens is no trouble."""
+    hub = LocalHub(tmp_path)
+    hub.webhooks.append(Webhook("http://127.0.0.1:9/hooks/hub"))
+
+    commit = hub.push("acme/tiny", {"config.json": b"{}"})
+
+    payload = HubPayload.model_validate(pushed(after=commit))
+    assert re.fullmatch("[0-9a-f]{40}", commit)
+    assert payload.updatedRefs is not None
+    assert payload.updatedRefs[0].newSha == commit
