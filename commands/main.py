@@ -1,11 +1,13 @@
 """The command line: one function a command, imported when it is asked for."""
 
+import os
 import sys
 
 from cyclopts import App, CycloptsError
 
 from commands import console
 from slipway.errors import SlipwayError
+from slipway.settings import Settings, sign_in
 
 app = App(
     name="slipway",
@@ -44,6 +46,8 @@ app.command(hub)
 def run(arguments: list[str]) -> int:
     """Return the exit code of one call of the command line."""
     try:
+        if "SLIPWAY_AUTH" in os.environ:
+            sign_in(Settings())
         return int(app(arguments, exit_on_error=False, print_error=False) or 0)
     except CycloptsError as error:
         print(f"slipway: {error}", file=sys.stderr)

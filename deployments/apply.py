@@ -26,7 +26,7 @@ from deployments.parts import POOL, client_surroundings, webhook_secret
 from slipway import catalogue, subscription
 from slipway.errors import SlipwayError, SourceMissing, StepCrashed, Unreachable
 from slipway.ports import is_taken
-from slipway.settings import PROJECT, Settings
+from slipway.settings import PROJECT, Settings, sign_in
 
 #: Queues of the pool: most runs at once (None: as many as the pool), and priority.
 QUEUES = {"default": (None, 1), "releases": (1, 2)}
@@ -178,6 +178,7 @@ def _say(words: str) -> None:
 def main() -> int:
     """Apply everything; an error is one line."""
     settings = Settings()
+    sign_in(settings)
     for name, url in (("Prefect", settings.prefect_url), ("MLflow", settings.mlflow_url)):
         if not is_taken(url):
             print(Unreachable(name, url, "nothing listens there"), file=sys.stderr)

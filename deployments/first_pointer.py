@@ -1,7 +1,10 @@
 """The model server's start: its first pointer is the first champion, later ones are redeploy's."""
 
+import time
+
 import httpx
 
+from deployments import parts
 from deployments.parts import model_server
 from slipway.serving.pointer import Pointer, write
 from slipway.settings import Settings
@@ -38,3 +41,15 @@ def _champion(settings: Settings) -> int | None:
     if response.status_code != httpx.codes.OK:
         return None
     return int(response.json()["model_version"]["version"])
+
+
+def main() -> None:
+    """Become the model server, once there is something to serve."""
+    settings = Settings()
+    while not appoint(settings):
+        time.sleep(_WAIT_SECONDS)
+    parts.main("model-server")
+
+
+if __name__ == "__main__":
+    main()

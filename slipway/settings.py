@@ -151,6 +151,12 @@ def _signed_in(settings: Settings) -> dict[str, str]:
     }
 
 
+def sign_in(settings: Settings) -> None:
+    """Let the servers' clients in this process sign in, unless they are told how already."""
+    for name, text in _signed_in(settings).items():
+        os.environ.setdefault(name, text)
+
+
 def secrets() -> frozenset[str]:
     """Return the names of environment variables that no child process of a step may see.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -168,3 +169,92 @@ def _routes(everything: Running, server: str) -> list[tuple[str, str]]:
     listed = beside.command("tests/support/routes.py", server)
     assert listed.returncode == 0, listed.stderr[-2000:]
     return [(method, path) for method, path in json.loads(listed.stdout.splitlines()[-1])]
+
+
+def test_the_first_champion_starts_the_model_server(everything: Running) -> None:
+    """A release through both servers, started as from the UI; then the model answers."""
+    found = prefect(everything, "/deployments/filter", {})
+    deployment = next(each["id"] for each in found if each["name"] == "release-model")
+
+    prefect(
+        everything, f"/deployments/{deployment}/create_flow_run", {"parameters": {"model": "tiny"}}
+    )
+
+    address = f"{everything.url('serving')}/ready"
+    deadline = time.monotonic() + 180
+    while not answers(address):
+        assert time.monotonic() < deadline, _logs(everything)
+        time.sleep(1)
+    assert httpx.get(address).json()["model"] == "tiny"
+
+
+def _logs(everything: Running) -> str:
+    logs = everything.home.joinpath("logs").glob("up-*.log")
+    return "\n".join(log.read_text(encoding="utf-8")[-2000:] for log in logs)
+
+
+def test_the_doctor_finds_nothing_that_fails(everything: Running) -> None:
+    """With all parts running it has no complaint but the Hub, which cannot be reached from here."""
+    done = everything.command("-c", "from commands.main import main; main()", "doctor", "--json")
+
+    checks = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert {each["name"] for each in checks if each["status"] != "ok"} <= {"hub", "memory", "disk"}
+    assert {"prefect", "mlflow", "worker", "receiver", "model-server"} <= {
+        each["name"] for each in checks
+    }
+
+
+def test_the_doctor_says_what_to_do_with_a_wrong_password(everything: Running) -> None:
+    """Both servers refuse it, and the exit code says so too."""
+    wrong = dict(everything.environment) | {"SLIPWAY_AUTH": "operator:another-long-password"}
+    beside = Running(everything.home, wrong, everything.said, everything.process)
+
+    done = beside.command("-c", "from commands.main import main; main()", "doctor", "--json")
+
+    failed = {
+        each["name"]: each["advice"] for each in json.loads(done.stdout) if each["status"] == "fail"
+    }
+    assert done.returncode == 1
+    assert set(failed) == {"prefect sign-in", "mlflow sign-in"}
+    assert all("SLIPWAY_AUTH" in advice for advice in failed.values())
+
+
+def test_a_second_one_says_which_port_is_taken(everything: Running) -> None:
+    """It starts nothing, and leaves the first one alone."""
+    done = everything.command("-c", "from commands.main import main; main()", "up")
+
+    port = everything.url("prefect").rpartition(":")[2]
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"slipway: port {port} of prefect is taken")
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+    assert everything.process.poll() is None
+
+
+def test_secrets_are_for_their_owner_alone(everything: Running) -> None:
+    """Files made by `slipway up`, and none of them said aloud."""
+    files = list((everything.home / "secrets").iterdir())
+    printed = everything.said.read_text(encoding="utf-8")
+
+    assert {file.name for file in files} == {
+        "mlflow-auth.ini",
+        "mlflow-forms",
+        "mlflow-webhook",
+        "webhook-encryption",
+    }
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+    assert PASSWORD not in printed
+
+
+def test_ctrl_c_stops_every_process(everything: Running) -> None:
+    """Of servers, worker and model server, and those that they started."""
+    family = everything.look()
+    assert len(family) >= 8
+
+    code = everything.interrupt()
+
+    assert code == 0
+    assert [each for each in family if each.is_running()] == []
+    assert "stopped" in everything.said.read_text(encoding="utf-8")
+    assert not any(answers(everything.url(server)) for server in ("prefect", "mlflow", "serving"))
