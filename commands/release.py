@@ -8,29 +8,38 @@ from slipway.settings import Settings
 from slipway.values import Inconclusive, Keep, Release
 
 
-def release(model: str, *, json: bool = False) -> int:
+def release(
+    model: str, *, reason: str | None = None, lift_quarantine: bool = False, json: bool = False
+) -> int:
     """Release a model end to end: download, quantize or select, log, smoke-test, promote.
 
     Args:
         model: Name of an entry in catalogue.toml; `slipway models` lists them.
+        reason: Why, for the record.
+        lift_quarantine: Let this release serve again although it was rolled back or rejected.
         json: Print the result as JSON, and nothing else.
     """
     settings = Settings()
-    catalogue.find(settings.catalogue, model)  # what can be told before anything starts, is
-    if settings.registry.startswith("http"):
-        tracking.require_listener(settings.registry)
-    console.prepare_prefect(settings, quiet=json)
+    prepare(settings, model, quiet=json)
     started = time.monotonic()
 
     from flows.release_model import release_model
 
     console.shorten_errors()
-    outcome = release_model(model)
+    outcome = release_model(model, reason=reason, lift_quarantine=lift_quarantine)
     if json:
         console.show(outcome.model_dump(mode="json"))
     else:
         _summary(outcome, time.monotonic() - started, settings)
     return exit_code(outcome)
+
+
+def prepare(settings: Settings, model: str, *, quiet: bool) -> None:
+    """Tell what can be told before anything starts, and make Prefect ready for a flow."""
+    catalogue.find(settings.catalogue, model)
+    if settings.registry.startswith("http"):
+        tracking.require_listener(settings.registry)
+    console.prepare_prefect(settings, quiet=quiet)
 
 
 def exit_code(outcome: Release) -> int:
@@ -43,7 +52,11 @@ def exit_code(outcome: Release) -> int:
 def _summary(outcome: Release, seconds: float, settings: Settings) -> None:
     candidate = outcome.candidate
     words = {"promote": "promoted", "keep": "kept", "inconclusive": "inconclusive"}
-    word = "already released" if outcome.existed else words[outcome.verdict.kind]
+    word = words[outcome.verdict.kind]
+    if outcome.waiting:
+        word = "waiting for approval"
+    elif outcome.existed and outcome.verdict.kind == "promote":
+        word = "already released"
     pairs = {"verdict": "; ".join(outcome.verdict.reasons)}
     for wrapper in candidate.wrappers:
         size = console.megabytes(wrapper.size_bytes)
@@ -57,6 +70,8 @@ def _summary(outcome: Release, seconds: float, settings: Settings) -> None:
         moved = ", ".join(outcome.promotion.aliases)
         pairs["aliases"] = f"{moved}; champion before: {f'v{before}' if before else 'none'}"
         pairs["ask it"] = f'slipway predict {candidate.model} "What is the capital of Spain?"'
+    if outcome.waiting:
+        pairs["approve it"] = f"slipway approve {candidate.model} --reason TEXT, or --reject"
     pairs["report"] = f"report.md of MLflow run {candidate.run_id}"
     pairs["look"] = f"slipway ui  ({settings.prefect_url}, {settings.mlflow_url})"
     print()

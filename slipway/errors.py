@@ -10,6 +10,7 @@
     │   ├── SourceRefused                            a file of the source breaks a rule
     │   ├── ArchitectureUnsupported                  the builder cannot convert it
     │   ├── LicenceNotAllowed                        the entry does not list the source's licence
+    │   ├── MoveRefused                              a version may not serve, or nothing waits
     │   ├── NoVariant                                nothing, or too much, fits what was asked for
     │   └── PortTaken                                something else listens where a server should
     ├── MachineTooSmall                1     stop    not enough disk or memory, known beforehand
@@ -130,6 +131,18 @@ class LicenceNotAllowed(BadInput):
             f"models.{self.model}.licences: the source's licence is {found} (allowed: "
             f"{', '.join(self.allowed)}); read it, and add it to the list if you may use it"
         )
+
+
+@dataclass(eq=False)
+class MoveRefused(BadInput):
+    """What a person asked the registry for may not be done; no alias was moved."""
+
+    model: str
+    reason: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f"{self.model}: {self.reason}; {self.advice}"
 
 
 @dataclass(eq=False)
@@ -329,7 +342,7 @@ class Unreachable(SlipwayError):
 
 @dataclass(eq=False)
 class RegistryConflict(SlipwayError):
-    """The registry changed under a promotion; its aliases were put back."""
+    """The registry failed or changed under a move; its aliases were put back."""
 
     retryable = True
 
@@ -337,4 +350,4 @@ class RegistryConflict(SlipwayError):
     reason: str
 
     def __str__(self) -> str:
-        return f"promotion of {self.model} was undone: {self.reason}; run the release again"
+        return f"the move of {self.model} was undone: {self.reason}; run it again"

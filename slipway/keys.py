@@ -10,6 +10,9 @@ from slipway.values import Entry, FileEntry, Quantization, Revision
 #: Raised when a step changes what it writes: stored results of older steps are then not used.
 RECIPES = {"weights": 1, "artifact": 1, "release": 1}
 
+#: Fields of an entry that change nothing of what is made or how it is tested.
+_NOT_THE_MODEL = {"title", "schedule", "source", "approval", "approval_timeout_hours"}
+
 
 def digest(value: Any) -> str:
     """Return the SHA-256, 64 hex digits, over ``value`` as canonical JSON."""
@@ -64,14 +67,14 @@ def release_key(
     The commit itself is left out: one that changes none of the used files is no new release.
 
     Args:
-        entry: The catalogue's entry; its title and schedule do not matter.
+        entry: The catalogue's entry; its title, its schedule and who approves do not matter.
         revision: The repository, and the digest of the files that are used of it.
         tools: Versions of the tools that shape the bytes.
         shipped: Digests of what is shipped or asked: wrapper, smoke prompts, suites.
     """
     identity = {
         "recipe_number": RECIPES["release"],
-        "entry": entry.model_dump(mode="json", exclude={"title", "schedule", "source"}),
+        "entry": entry.model_dump(mode="json", exclude=_NOT_THE_MODEL),
         "repo": revision.source.repo,
         "digest": revision.digest,
         "tools": dict(tools),

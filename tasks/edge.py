@@ -1,5 +1,9 @@
 """Where settings are read: what tasks hand to the core."""
 
+import getpass
+import socket
+
+from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 
 from slipway.child import Limits
@@ -9,6 +13,7 @@ from slipway.settings import Settings, toolchain
 from slipway.steps import Workshop
 from slipway.store import Store
 from slipway.tracking import Place, place_of
+from slipway.values import Cause
 
 
 def limits(settings: Settings) -> Limits:
@@ -37,6 +42,25 @@ def registry() -> Registry:
     """Return the model registry, reached."""
     settings = Settings()
     return Registry(place(settings), settings.home.resolve() / "locks")
+
+
+def cause(reason: str) -> Cause:
+    """Return who runs this, for the record, with ``reason``."""
+    return Cause(actor=_actor(), reason=reason[:1000])
+
+
+def _actor() -> str:
+    """Return the person at this machine, or what started the run of a deployment."""
+    context = FlowRunContext.get()
+    run = context.flow_run if context else None
+    if run is None or run.deployment_id is None:
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    if run.auto_scheduled:
+        return "schedule"
+    if run.created_by and run.created_by.type == "AUTOMATION":
+        return f"event ({run.created_by.display_value})"
+    # the line's own dispatch names its key; a person's press of a button does not
+    return "event" if (run.idempotency_key or "").startswith("release:") else "Prefect UI"
 
 
 def flow_run_url() -> str | None:

@@ -7,6 +7,7 @@ from slipway import catalogue, expectations, keys
 from slipway.settings import Settings, toolchain
 from slipway.store import sha256
 from slipway.values import Entry, Release, Revision
+from tasks.approval import settle_approval
 from tasks.edge import registry
 from tasks.policies import DELAYS_SECONDS, worth_retrying
 
@@ -40,5 +41,9 @@ def key_of(entry: Entry, revision: Revision) -> str:
     timeout_seconds=600,
 )
 def find_release(entry: Entry, key: str) -> Release | None:
-    """Return the finished release with this key; None if there is none."""
+    """Return the finished release with this key; None if there is none.
+
+    What a person answered in the MLflow UI is carried out before.
+    """
+    settle_approval(entry)
     return registry().released(entry.name, key)

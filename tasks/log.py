@@ -30,6 +30,7 @@ def log(entry: Entry, key: str, weights: Weights, artifact: Artifact) -> Candida
         "slipway.repo": weights.revision.source.repo,
         "slipway.commit": weights.revision.commit,
         "slipway.variant": artifact.variant,
+        "slipway.digest": keys.manifest_digest(artifact.stored.files),
         "slipway.licence": weights.revision.licence or "",
         "slipway.flow_run": flow_run_url() or "",
         DIGEST: keys.manifest_digest(artifact.stored.files),

@@ -5,7 +5,9 @@ from prefect.cache_policies import NO_CACHE
 
 from slipway import report
 from slipway.values import Dossier, Promote, Release
-from tasks.edge import registry
+from tasks.announce import announce, announce_pending
+from tasks.approval import ask
+from tasks.edge import cause, registry
 from tasks.policies import DELAYS_SECONDS, worth_retrying
 
 
@@ -29,10 +31,15 @@ def promote(dossier: Dossier) -> Release:
         verdict=dossier.verdict,
         promotion=None,
     )
+    reasons = "; ".join(dossier.verdict.reasons)
     if not isinstance(dossier.verdict, Promote):
         registry().withdraw(candidate, dossier.verdict)
-        get_run_logger().warning(f"{dossier.verdict.kind}: {'; '.join(dossier.verdict.reasons)}")
+        get_run_logger().warning(f"{dossier.verdict.kind}: {reasons}")
+        announce("kept", candidate.model, verdict=dossier.verdict.kind, reasons=reasons)
         return release
-    return registry().promote(
-        candidate, release, dossier.entry.aliases, report.description(dossier)
-    )
+    description = report.description(dossier)
+    promoted = registry().promote(release, dossier.entry.goal, description, cause(reasons))
+    if promoted.waiting:
+        ask(dossier.entry, promoted)
+    announce_pending(candidate.model)
+    return promoted

@@ -1,10 +1,9 @@
 """What the registry says about the champion, and what it is told about one that must not serve."""
 
 from slipway.redeploy.values import Wanted
-from slipway.registry import DETAILS, STATUS, Registry
+from slipway.registry import Registry
+from slipway.registry.names import DETAILS, QUARANTINED, STATUS
 from slipway.values import Release
-
-QUARANTINED = "slipway.quarantined"
 
 
 def wanted(registry: Registry, model: str) -> Wanted | None:

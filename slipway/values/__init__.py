@@ -30,6 +30,7 @@ from slipway.values.candidates import Candidate, Contract, LoggedWrapper, Wrappe
 from slipway.values.decisions import Gates, Inconclusive, Keep, Promote, Promotion, Release, Verdict
 from slipway.values.dossier import Dossier
 from slipway.values.entries import Entry, Wrappers
+from slipway.values.moves import Cause, Decision, Goal, Move, MoveKind, Refusal, Reign
 from slipway.values.notices import Notice
 from slipway.values.sources import (
     FileEntry,
@@ -51,18 +52,23 @@ __all__ = [
     "Artifact",
     "Attempt",
     "Candidate",
+    "Cause",
     "Check",
     "Contract",
+    "Decision",
     "Dossier",
     "Entry",
     "FileEntry",
     "FolderSource",
     "Gates",
+    "Goal",
     "HubSource",
     "Inconclusive",
     "Keep",
     "LoggedWrapper",
     "Message",
+    "Move",
+    "MoveKind",
     "Notice",
     "PackageSource",
     "Precision",
@@ -74,6 +80,8 @@ __all__ = [
     "Quantization",
     "QuantizeRecipe",
     "Recipe",
+    "Refusal",
+    "Reign",
     "Release",
     "Revision",
     "Scan",

@@ -76,6 +76,7 @@ class Release(Value):
         verdict: What was decided, with reasons.
         promotion: What moved; None unless the verdict is Promote.
         existed: Whether an earlier run had already released the same key.
+        waiting: Whether a person still has to approve it.
     """
 
     candidate: Candidate
@@ -85,3 +86,4 @@ class Release(Value):
     verdict: Verdict
     promotion: Promotion | None
     existed: bool = False
+    waiting: bool = False

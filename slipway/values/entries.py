@@ -8,6 +8,7 @@ from slipway.values.artifacts import Recipe
 from slipway.values.base import Value
 from slipway.values.candidates import Contract
 from slipway.values.decisions import Gates
+from slipway.values.moves import Goal
 from slipway.values.sources import Source
 
 
@@ -37,6 +38,8 @@ class Entry(Value):
         gates: Limits that a candidate must keep.
         aliases: How far a candidate that passes may go: ``champion`` serves; ``candidate`` waits
             for a person to move the alias.
+        approval: ``manual``: what passed its gates waits at ``candidate`` for a person's approval.
+        approval_timeout_hours: After this time without an answer it is rejected.
         licences: Licence identifiers that may be released.
         schedule: Cron expression (UTC) at which it is released again; None for never.
     """
@@ -49,5 +52,13 @@ class Entry(Value):
     suite: str = Field(default="general", pattern=r"^[a-z0-9-]+$")
     gates: Gates = Gates()
     aliases: Literal["champion", "candidate"] = "champion"
+    approval: Literal["automatic", "manual"] = "automatic"
+    approval_timeout_hours: float = Field(default=72, gt=0)
     licences: tuple[str, ...] = Field(min_length=1)
     schedule: str | None = Field(default=None, pattern=r"^\S+( \S+){4}$")
+
+    @property
+    def goal(self) -> Goal:
+        """How far a candidate that passes goes by itself."""
+        waits = self.approval == "manual" and self.aliases == "champion"
+        return "approval" if waits else self.aliases

@@ -87,7 +87,7 @@ def test_new_weights_become_the_champion_and_the_old_one_is_remembered(yard: Yar
     assert yard.registry().aliases("tiny") == {"candidate": 2, "champion": 2, "previous": 1}
     assert yard.registry().aliases("tiny-transformers") == yard.registry().aliases("tiny")
     record = yard.registry().client.get_run(outcome.promotion.run_id)
-    assert record.data.tags["slipway.champion_before"] == "1"
+    assert record.data.tags["slipway.from"] == "1"
 
 
 def test_a_candidate_below_a_gate_is_kept_and_leaves_the_registry(yard: Yard) -> None:

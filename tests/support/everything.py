@@ -76,7 +76,7 @@ def environment(folder: Path) -> dict[str, str]:
         kept
         | urls
         | {
-            "PYTHONPATH": str(PROJECT),
+            "PYTHONPATH": os.pathsep.join([str(PROJECT), kept.get("PYTHONPATH", "")]),
             "SLIPWAY_HOME": str(folder / "home"),
             "SLIPWAY_CATALOGUE": str(folder / "catalogue.toml"),
             "SLIPWAY_EXPECTATIONS": str(folder / "expectations"),

@@ -1,0 +1,53 @@
+"""Who was champion when: the record of moves, folded. Pure."""
+
+from collections.abc import Iterable
+
+from slipway.values import Cause, Move, Reign
+
+BY_HAND = Cause(actor="unknown", reason="moved by hand, in the MLflow UI or through its API")
+
+
+def reigns(moves: Iterable[Move], champion: int | None) -> tuple[Reign, ...]:
+    """Return every version that was champion, oldest first, the one that serves now last.
+
+    Where a move began from another champion than the one before it had left, or where the alias is
+    not where the last move left it, somebody moved the alias by hand in between.
+
+    Args:
+        moves: What was recorded, in any order.
+        champion: Version that the alias points to now; None for none.
+    """
+    found: list[Reign] = []
+    holder: int | None = None
+    for move in sorted(moves, key=lambda each: each.at):
+        if move.before != holder:
+            found.append(_by_hand(move.before))
+        if move.after != move.before:
+            found.append(_reign(move))
+        holder = move.after
+    if champion != holder:
+        found.append(_by_hand(champion))
+    return tuple(_ended(found))
+
+
+def _reign(move: Move) -> Reign:
+    return Reign(
+        version=move.after,
+        since=move.at,
+        until=None,
+        kind=move.kind,
+        cause=move.cause,
+        run_id=move.run_id,
+    )
+
+
+def _by_hand(version: int | None) -> Reign:
+    return Reign(
+        version=version, since=None, until=None, kind="by-hand", cause=BY_HAND, run_id=None
+    )
+
+
+def _ended(found: list[Reign]) -> Iterable[Reign]:
+    """End each reign where the next one begins."""
+    for reign, successor in zip(found, [*found[1:], None], strict=True):
+        yield reign.model_copy(update={"until": successor.since}) if successor else reign

@@ -1,0 +1,41 @@
+"""What the registry remembers: who was champion when, and which events were not sent yet."""
+
+from slipway import history
+from slipway.registry.names import ANNOUNCE
+from slipway.registry.transfer import Transfer, Transfers
+from slipway.values import Move, Reign
+
+
+class Memory(Transfers):
+    """Reads the record against the aliases as they are."""
+
+    def history(self, model: str) -> tuple[Reign, ...]:
+        """Return every version that was champion, oldest first, the one that serves now last."""
+        return history.reigns(self.moves(model), self.champion(model))
+
+    def note_hand_move(self, model: str) -> Move | None:
+        """Record a champion that somebody moved by hand; None if record and alias agree."""
+        with self._alone(model):
+            self._settle(model)
+            moves, champion = self.moves(model), self.champion(model)
+            held = moves[-1].after if moves else None
+            if held == champion:
+                return None
+            nothing = Transfer(
+                model=model, kind="by-hand", cause=history.BY_HAND, version=champion, aliases={}
+            )
+            run_id = self._open_record(nothing, nothing, held, champion)
+            self.client.set_terminated(run_id, "FINISHED")
+        return self.moves(model)[-1]
+
+    def unannounced(self, model: str) -> tuple[Move, ...]:
+        """Return the moves whose event was not sent yet, oldest first."""
+        filters = f"name = '{model}' AND tags.`{ANNOUNCE}` = 'pending'"
+        versions = {int(each.version) for each in self.client.search_model_versions(filters)}
+        last = {move.after: move for move in self.moves(model) if move.after != move.before}
+        return tuple(move for version, move in last.items() if version in versions)
+
+    def announced(self, model: str, version: int) -> None:
+        """Note that the event of the move to ``version`` was sent."""
+        if ANNOUNCE in self.tags(model, version):
+            self.client.delete_model_version_tag(model, str(version), ANNOUNCE)

@@ -1,0 +1,49 @@
+"""What things are called in MLflow, and what a version's tags say of it. Pure."""
+
+from collections.abc import Mapping
+
+from slipway.values import WrapperKind
+
+STATUS, DETAILS = "slipway.status", "slipway.release"
+
+#: Digest over the artifact's files, written at registration; a rollback compares it.
+DIGEST = "slipway.digest"
+
+#: Why nothing promotes this version again, until a person lifts it.
+QUARANTINED = "slipway.quarantined"
+
+#: ``pending``, ``approved`` or ``rejected``: a person may set it in the MLflow UI.
+APPROVAL = "slipway.approval"
+#: By whom it was approved or rejected; set when that was carried out.
+DECIDED = "slipway.decided"
+#: The Prefect run whose form waits for the answer.
+APPROVAL_RUN = "slipway.approval_run"
+
+#: ``pending`` until the event that tells of the move was sent.
+ANNOUNCE = "slipway.announce"
+
+
+def registered_name(model: str, kind: WrapperKind) -> str:
+    """Return the registered model under which one wrapper of the entry ``model`` stands."""
+    return model if kind == "onnx" else f"{model}-{kind}"
+
+
+def obstacle(tags: Mapping[str, str]) -> str | None:
+    """Return why a version with these tags may not serve; None if it may."""
+    if tags.get(STATUS) != "released":
+        return "is not released"
+    if reason := tags.get(QUARANTINED):
+        return f"is quarantined ({reason})"
+    if is_open(tags):
+        return "waits for approval"
+    return "was not approved" if tags.get(APPROVAL, "approved") != "approved" else None
+
+
+def to_lift(model: str) -> str:
+    """Return how a person lifts a quarantine."""
+    return f"lift it with slipway release {model} --lift-quarantine"
+
+
+def is_open(tags: Mapping[str, str]) -> bool:
+    """Tell whether an approval was asked for and no answer was carried out yet."""
+    return APPROVAL in tags and DECIDED not in tags

@@ -1,0 +1,80 @@
+"""Candidates come into the registry, found by their key or created; and leave it again."""
+
+from slipway.registry.lookup import Lookup
+from slipway.registry.names import registered_name
+from slipway.tracking import KEY
+from slipway.values import Candidate, Entry, LoggedWrapper, Verdict, WrapperKind
+from slipway.wrapping import Logged
+
+
+class Registration(Lookup):
+    """Registers both wrappers of a release, once a key."""
+
+    def register(self, entry: Entry, key: str, logged: Logged, tags: dict[str, str]) -> Candidate:
+        """Return both wrappers as registered versions, found by ``key`` or created.
+
+        Args:
+            entry: The catalogue's entry.
+            key: The release key.
+            logged: What was logged for it.
+            tags: Put on both versions.
+        """
+        with self._alone(entry.name):
+            tags = {KEY: key, **tags}
+            return Candidate(
+                model=entry.name,
+                key=key,
+                run_id=logged.run_id,
+                onnx=self._register("onnx", entry, logged, tags),
+                transformers=self._register("transformers", entry, logged, tags),
+            )
+
+    def withdraw(self, candidate: Candidate, verdict: Verdict) -> None:
+        """Take a candidate that may not serve out of the registry.
+
+        Its logged models and its run stay, with the verdict, so that it can be looked into.
+        """
+        self._describe_run(candidate, verdict)
+        with self._alone(candidate.model):
+            for wrapper in candidate.wrappers:
+                self.client.delete_model_version(wrapper.name, str(wrapper.version))
+
+    def _register(
+        self, kind: WrapperKind, entry: Entry, logged: Logged, tags: dict[str, str]
+    ) -> LoggedWrapper:
+        name = registered_name(entry.name, kind)
+        self._ensure_model(name, entry, kind)
+        if not self._versions(name, tags[KEY]):
+            model_id = logged.model_ids[kind]
+            self.client.create_model_version(
+                name, f"models:/{model_id}", run_id=logged.run_id, tags=tags, model_id=model_id
+            )
+        first, *doubles = self._versions(name, tags[KEY])
+        for double in doubles:  # the answer to a creation was lost, and the client asked again
+            self.client.delete_model_version(name, double.version)
+        return LoggedWrapper(
+            kind=kind,
+            contract=entry.wrappers.onnx if kind == "onnx" else entry.wrappers.transformers,
+            model_id=logged.model_ids[kind],
+            name=name,
+            version=int(first.version),
+            size_bytes=logged.size_bytes[kind],
+        )
+
+    def _ensure_model(self, name: str, entry: Entry, kind: WrapperKind) -> None:
+        from mlflow.exceptions import MlflowException
+
+        role = "the wrapper that serves" if kind == "onnx" else "the reference, in transformers"
+        text = (
+            f"**{entry.title}**, {role}. `champion` serves; `previous` is what rollback returns to."
+        )
+        try:
+            self.client.create_registered_model(name, description=text)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+    def _describe_run(self, candidate: Candidate, verdict: Verdict) -> None:
+        self.client.set_tag(candidate.run_id, "slipway.verdict", verdict.kind)
+        self.client.set_tag(candidate.run_id, "slipway.reasons", "; ".join(verdict.reasons)[:5000])
+        self.client.set_terminated(candidate.run_id, "FINISHED")

@@ -1,0 +1,74 @@
+"""A candidate that waits → the form in which people answer, and what comes of it."""
+
+from typing import Literal
+from uuid import UUID
+
+from prefect import get_run_logger
+from prefect.client.orchestration import get_client
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
+from prefect.input import RunInput
+from pydantic import Field
+
+from slipway.values import Entry, Release
+from tasks.announce import announce, announce_pending
+from tasks.edge import registry
+
+DEPLOYMENT = "approve-model/approve-model"
+
+
+class Answer(RunInput):
+    """What a person decides about a candidate that passed its gates."""
+
+    decision: Literal["approve", "reject"] = "reject"
+    reason: str = Field(min_length=1, max_length=1000, description="For the record.")
+
+
+def ask(entry: Entry, release: Release) -> None:
+    """Tell that an approval is wanted, and open the form where there is a worker to serve it.
+
+    Without its deployment nobody could resume the form's run; so the command line or a tag in the
+    MLflow UI answers.
+    """
+    model, version = entry.name, release.candidate.onnx.version
+    announce("approval-wanted", model, version=version, commit=release.commit)
+    get_run_logger().info(f"version {version} waits: slipway approve {model} --reason TEXT")
+    try:
+        run_deployment(
+            DEPLOYMENT,
+            parameters={"model": model, "version": version},
+            idempotency_key=f"approve:{release.candidate.key}:{version}",
+            timeout=0,
+            as_subflow=False,
+        )
+    except ObjectNotFound:
+        get_run_logger().info(f"there is no form for it: {DEPLOYMENT} is not deployed")
+
+
+def settle_approval(entry: Entry) -> None:
+    """Carry out an answer that was given as a tag in MLflow, or by nobody for too long."""
+    if release := registry().settle_approval(entry.name, entry.approval_timeout_hours):
+        carried_out(release)
+
+
+def carried_out(release: Release) -> None:
+    """Tell what was decided, and close the form if it was not the one that answered."""
+    candidate = release.candidate
+    announce_pending(candidate.model)
+    if release.verdict.kind == "keep":
+        reason = "; ".join(release.verdict.reasons)
+        announce("quarantined", candidate.model, version=candidate.onnx.version, reason=reason)
+    run_id = registry().form(candidate.model, candidate.onnx.version)
+    if run_id:
+        decision = "reject" if release.verdict.kind == "keep" else "approve"
+        _resume(UUID(run_id), {"decision": decision, "reason": "answered elsewhere"})
+
+
+def _resume(run_id: UUID, answer: dict[str, str]) -> None:
+    with get_client(sync_client=True) as client:
+        try:
+            run = client.read_flow_run(run_id)
+        except ObjectNotFound:
+            return
+        if run.state and run.state.is_paused():
+            client.resume_flow_run(run_id, run_input=answer)

@@ -1,0 +1,26 @@
+"""A quarantined release → a champion again, by somebody's explicit wish."""
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from slipway.values import Entry, Release
+from tasks.announce import announce_pending
+from tasks.edge import cause, registry
+from tasks.policies import DELAYS_SECONDS, worth_retrying
+
+
+@task(
+    task_run_name="lift {entry.name} {key:.8}",
+    description="Compare the version's bytes, lift its quarantine and let it serve.",
+    cache_policy=NO_CACHE,
+    retries=3,
+    retry_delay_seconds=DELAYS_SECONDS,
+    retry_condition_fn=worth_retrying,
+    timeout_seconds=900,
+)
+def lift(entry: Entry, key: str, reason: str | None) -> Release | None:
+    """Return the release that serves again; None if none with this key is quarantined."""
+    why = f"quarantine lifted: {reason or 'no reason was given'}"
+    lifted = registry().lift(entry.name, key, cause(why))
+    announce_pending(entry.name)
+    return lifted

@@ -1,0 +1,27 @@
+"""A champion that failed → the one of before."""
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+
+from slipway.values import Entry, Move
+from tasks.announce import announce, announce_pending
+from tasks.edge import cause, registry
+from tasks.policies import DELAYS_SECONDS, worth_retrying
+
+
+@task(
+    task_run_name="roll back {entry.name}",
+    description="Compare the target's bytes, swap the aliases of both models, quarantine.",
+    cache_policy=NO_CACHE,
+    retries=3,
+    retry_delay_seconds=DELAYS_SECONDS,
+    retry_condition_fn=worth_retrying,
+    timeout_seconds=900,
+)
+def swap_back(entry: Entry, to: int | None, reason: str) -> Move:
+    """Return the rollback as it was recorded."""
+    move = registry().roll_back(entry.name, to, cause(reason))
+    get_run_logger().info(f"champion is version {move.after}; {move.before} is quarantined")
+    announce_pending(entry.name)
+    announce("quarantined", entry.name, version=move.before, reason=reason)
+    return move

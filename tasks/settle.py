@@ -1,0 +1,29 @@
+"""What was left undone → done: for the schedule that compares what is with what should be."""
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+
+from slipway.values import Entry
+from tasks.announce import announce_pending
+from tasks.approval import settle_approval
+from tasks.edge import registry
+from tasks.policies import DELAYS_SECONDS, worth_retrying
+
+
+@task(
+    task_run_name="settle {entry.name}",
+    description="Undo half a move, carry out answers, record moves by hand, send events.",
+    cache_policy=NO_CACHE,
+    retries=3,
+    retry_delay_seconds=DELAYS_SECONDS,
+    retry_condition_fn=worth_retrying,
+    timeout_seconds=900,
+)
+def settle(entry: Entry) -> None:
+    """Bring the registry's record of one model up to date; a second time it does nothing."""
+    models = registry()
+    models.settle(entry.name)
+    settle_approval(entry)
+    if move := models.note_hand_move(entry.name):
+        get_run_logger().warning(f"{entry.name}: version {move.after} was made champion by hand")
+    announce_pending(entry.name)
