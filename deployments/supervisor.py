@@ -19,6 +19,7 @@ from slipway.ports import host_and_port, is_taken, wait_until_answers
 from slipway.settings import PROJECT
 
 _STOP_SECONDS = 20.0
+_KILL_SECONDS = 5.0
 _AGAIN_SECONDS = 15.0  # between two starts of a part that ends
 
 Tell = Callable[[str, str], None]
@@ -148,9 +149,11 @@ class Supervisor:
                 process.poll()  # or those that have ended would stay in the list of processes
             family |= self._family()
             time.sleep(0.1)
-        for each in _running(family):
+        late = _running(family)
+        for each in late:
             with contextlib.suppress(psutil.Error):
                 each.kill()
+        psutil.wait_procs(late, timeout=_KILL_SECONDS)
         for process in self._processes.values():
             process.wait()
         self._processes.clear()

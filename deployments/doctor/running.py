@@ -8,6 +8,11 @@ from urllib.parse import quote
 import httpx
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateName,
+)
 from prefect.client.schemas.objects import WorkerStatus
 from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
@@ -54,7 +59,7 @@ def _part(part: Part, running: set[str], settings: Settings) -> Check:
 def _prefect(settings: Settings) -> list[Check]:
     try:
         with signed_in(settings), get_client(sync_client=True) as client:
-            checks = [_pool(client), _worker(client), _deployments(client), _actions(client)]
+            checks = [look(client) for look in (_pool, _worker, _deployments, _schedules, _actions)]
     except PrefectHTTPStatusError as error:
         found = f"refuses us: {error.response.status_code}"
         return [fail("prefect sign-in", found, "set SLIPWAY_AUTH to what the server was given")]
@@ -91,6 +96,18 @@ def _deployments(client: SyncPrefectClient) -> Check:
     if missing:
         return fail("deployments", f"missing: {', '.join(missing)}", _APPLY)
     return ok("deployments", f"{len(asked)} applied")
+
+
+def _schedules(client: SyncPrefectClient) -> Check:
+    """Look whether the server's scheduler makes runs of schedules: it fails without a word."""
+    active = [
+        each.name for each in client.read_deployments() if any(s.active for s in each.schedules)
+    ]
+    ahead = FlowRunFilter(state=FlowRunFilterState(name=FlowRunFilterStateName(any_=["Scheduled"])))
+    if not active or client.read_flow_runs(flow_run_filter=ahead, limit=1):
+        return ok("schedules", f"of {', '.join(sorted(active)) or 'no deployment'}")
+    advice = "wait a minute; if none comes, look for errors in up-prefect.log"
+    return warn("schedules", "no run is scheduled, though there are schedules", advice)
 
 
 def _declared() -> Iterator[dict[str, str]]:
