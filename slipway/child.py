@@ -272,7 +272,7 @@ def _peak_memory_bytes() -> int:
 
 
 def die_with_parent(how: signal.Signals = signal.SIGKILL) -> None:
-    """Ask Linux to end this process when its parent dies, so that no builder is left behind."""
+    """Ask Linux to signal this process when its parent dies, so that it is not left behind."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, how)  # PR_SET_PDEATHSIG, see prctl(2)
 

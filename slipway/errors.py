@@ -11,7 +11,8 @@
     │   ├── ArchitectureUnsupported                  the builder cannot convert it
     │   ├── LicenceNotAllowed                        the entry does not list the source's licence
     │   ├── MoveRefused                              a version may not serve, or nothing waits
-    │   └── NoVariant                                nothing, or too much, fits what was asked for
+    │   ├── NoVariant                                nothing, or too much, fits what was asked for
+    │   └── PortTaken                                something else listens where a server should
     ├── MachineTooSmall                1     stop    not enough disk or memory, known beforehand
     ├── StepFailed                     1
     │   ├── StepCrashed                      stop    a child process ended with an error
@@ -159,6 +160,21 @@ class NoVariant(BadInput):
         else:
             found = ", ".join(self.found) + "; correct the recipe, or name its folder or model"
         return f"{self.repo}: no single variant for {self.wanted}; it has {found}"
+
+
+@dataclass(eq=False)
+class PortTaken(BadInput):
+    """Something else listens where a server should; nothing was started."""
+
+    server: str
+    port: int
+    setting: str
+
+    def __str__(self) -> str:
+        return (
+            f"port {self.port} of {self.server} is taken, so nothing was started; stop what "
+            f"listens there, or set {self.setting} to another address"
+        )
 
 
 @dataclass(eq=False)

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from slipway.errors import CatalogueInvalid
@@ -14,6 +14,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 #: Packages whose version shapes the bytes of an artifact or the behaviour of a wrapper.
 TOOLS = ("mlflow", "onnxruntime", "onnxruntime-genai", "torch", "transformers")
+
+_SHORTEST_PASSWORD = 12  # characters; MLflow takes none that is shorter
 
 
 class Settings(BaseSettings):
@@ -27,6 +29,15 @@ class Settings(BaseSettings):
         tracking_uri: MLflow's address; a database below ``home`` when it is not set.
         mlflow_url: Where people see the MLflow UI, for links.
         prefect_url: Where people see the Prefect UI, for links.
+        receiver_url: Where the webhook receiver listens.
+        serving_url: Where the model server listens.
+        worker_url: Where the worker tells whether it is well.
+        artifacts: Where the MLflow server keeps artifacts; a folder below ``home`` by default.
+        serve: The model that the model server serves.
+        auth: ``user:password`` that both servers ask for; without it they know no strangers.
+        mlflow_webhook_secret: Signs MLflow's webhooks; one of this machine's own by default.
+        notify_block: Prefect block for messages, as ``type/name``; without it none are sent.
+        parallel_runs: Most flow runs at once on this machine; one of them may be a release.
         step_timeout_seconds: Longest that one child process may run.
         step_memory_gb: Most that one child process may hold; None leaves it to the system.
         load_timeout_seconds: Longest that a model server may take to load a version.
@@ -51,12 +62,38 @@ class Settings(BaseSettings):
     tracking_uri: str = Field(default="", validation_alias="MLFLOW_TRACKING_URI")
     mlflow_url: str = "http://127.0.0.1:5000"
     prefect_url: str = "http://127.0.0.1:4200"
+    receiver_url: str = "http://127.0.0.1:8090"
+    serving_url: str = "http://127.0.0.1:8080"
+    worker_url: str = "http://127.0.0.1:8091"
+    artifacts: str = ""
+    serve: str = "smollm2-135m"
+    auth: SecretStr | None = None
+    mlflow_webhook_secret: SecretStr | None = None
+    notify_block: str = Field(default="", pattern=r"^([^/]+/[^/]+)?$")
+    parallel_runs: int = Field(default=4, ge=2)
     step_timeout_seconds: float = Field(default=3600, gt=0)
     step_memory_gb: float | None = Field(default=None, gt=0)
     load_timeout_seconds: float = Field(default=600, gt=0)
     serving_queue: int = Field(default=16, ge=0)
     serving_max_tokens: int = Field(default=4096, gt=0)
     serving_request_seconds: float = Field(default=300, gt=0)
+
+    @field_validator("auth")
+    @classmethod
+    def _named_and_long(cls, auth: SecretStr | None) -> SecretStr | None:
+        user, _, password = auth.get_secret_value().partition(":") if auth else ("", "", "")
+        if auth and (not user or len(password) < _SHORTEST_PASSWORD):
+            expected = f"expected user:password, a password of {_SHORTEST_PASSWORD} or more"
+            raise ValueError(expected)
+        return auth
+
+    @property
+    def credentials(self) -> tuple[str, str] | None:
+        """User and password of both servers; None where they ask for none."""
+        if self.auth is None:
+            return None
+        user, _, password = self.auth.get_secret_value().partition(":")
+        return user, password
 
     @property
     def mlflow(self) -> Path:
@@ -66,7 +103,14 @@ class Settings(BaseSettings):
     @property
     def registry(self) -> str:
         """Address of the tracking store and the model registry."""
-        return self.tracking_uri or f"sqlite:///{self.mlflow / 'mlflow.db'}"
+        return self.tracking_uri or self.database
+
+    @property
+    def database(self) -> str:
+        """Address of the database in which our own MLflow server keeps its books."""
+        if self.tracking_uri and not self.tracking_uri.startswith("http"):
+            return self.tracking_uri
+        return f"sqlite:///{self.mlflow / 'mlflow.db'}"
 
     @property
     def has_registry(self) -> bool:
@@ -81,9 +125,12 @@ def _variable(field: int | str) -> str:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """Return what Prefect must find in its environment to keep its state below our home."""
+    """Return what the libraries must find in their environment on this machine.
+
+    Prefect keeps its state below our home; both servers' clients sign in.
+    """
     prefect = settings.home.resolve() / "prefect"
-    return {
+    return _signed_in(settings) | {
         "PREFECT_HOME": str(prefect),
         "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(prefect / "results"),
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
@@ -93,14 +140,35 @@ def environment(settings: Settings) -> dict[str, str]:
     }
 
 
+def _signed_in(settings: Settings) -> dict[str, str]:
+    if settings.auth is None or settings.credentials is None:
+        return {}
+    user, password = settings.credentials
+    return {
+        "PREFECT_API_AUTH_STRING": settings.auth.get_secret_value(),
+        "MLFLOW_TRACKING_USERNAME": user,
+        "MLFLOW_TRACKING_PASSWORD": password,
+    }
+
+
+def sign_in(settings: Settings) -> None:
+    """Let the servers' clients in this process sign in, unless they are told how already."""
+    for name, text in _signed_in(settings).items():
+        os.environ.setdefault(name, text)
+
+
 def secrets() -> frozenset[str]:
     """Return the names of environment variables that no child process of a step may see.
 
     MLflow's own credentials stay: the children that log and load need them.
     """
-    words = ("TOKEN", "PASSWORD", "SECRET", "AUTH_STRING", "API_KEY")
-    named = (name for name in os.environ if any(word in name for word in words))
-    return frozenset(name for name in named if not name.startswith("MLFLOW_TRACKING_"))
+    return frozenset(name for name in os.environ if is_secret(name))
+
+
+def is_secret(name: str) -> bool:
+    """Tell by its name whether an environment variable holds a secret."""
+    words = ("TOKEN", "PASSWORD", "SECRET", "_AUTH", "API_KEY")
+    return any(word in name for word in words) and not name.startswith("MLFLOW_TRACKING_")
 
 
 def toolchain() -> dict[str, str]:

@@ -17,6 +17,7 @@ KEY, WRAPPER = "slipway.key", "slipway.wrapper"
 WATCHED = "slipway.watched"
 
 _LONGEST_TAG = 5000  # characters; what every database behind MLflow takes
+
 #: Names of the tags that say what a version's bytes are: the artifact's digest, as
 #: ``keys.manifest_digest`` counts it, and the SHA-256 of the wrapper's code.
 DIGEST, CODE = "slipway.digest", "slipway.code_sha256"

@@ -45,8 +45,10 @@ class Registration(Lookup):
         name = registered_name(entry.name, kind)
         self._ensure_model(name, entry, kind)
         if not self._versions(name, tags[KEY]):
-            source = f"models:/{logged.model_ids[kind]}"
-            self.client.create_model_version(name, source, run_id=logged.run_id, tags=tags)
+            model_id = logged.model_ids[kind]
+            self.client.create_model_version(
+                name, f"models:/{model_id}", run_id=logged.run_id, tags=tags, model_id=model_id
+            )
         first, *doubles = self._versions(name, tags[KEY])
         for double in doubles:  # the answer to a creation was lost, and the client asked again
             self.client.delete_model_version(name, double.version)

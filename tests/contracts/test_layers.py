@@ -31,6 +31,7 @@ DOORS = {
         "slipway/registry/registration.py",
         "slipway/serving/loading.py",
         "slipway/smoke.py",
+        "slipway/subscription.py",
         "slipway/tracking.py",
         "slipway/wrapping.py",
     },

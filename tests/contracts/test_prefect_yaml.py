@@ -1,8 +1,10 @@
 """prefect.yaml says what it seems to say: Prefect itself takes unknown keys in silence."""
 
 import importlib
+import re
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 from line import PROJECT
@@ -10,18 +12,68 @@ from line import PROJECT
 DOCUMENT = yaml.safe_load((PROJECT / "prefect.yaml").read_text(encoding="utf-8"))
 DEPLOYMENTS = DOCUMENT["deployments"]
 
-TOP = {"name", "pull", "definitions", "deployments"}
-DEPLOYMENT = {
-    "name",
-    "entrypoint",
-    "description",
-    "tags",
-    "parameters",
-    "concurrency_limit",
-    "work_pool",
-    "schedules",
-    "triggers",
-}
+TEXT = {"type": "string", "minLength": 1}
+NAMES = {"type": "array", "items": TEXT, "minItems": 1, "uniqueItems": True}
+PARAMETERS = {"type": "object"}
+
+
+def closed(required: str, **properties: Any) -> dict[str, Any]:
+    """Return the schema of a mapping that has these keys, and no other."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": required.split(),
+        "additionalProperties": False,
+    }
+
+
+POOL = closed(
+    "name work_queue_name job_variables",
+    name={"const": "slipway"},
+    work_queue_name={"enum": ["default", "releases"]},
+    job_variables=closed(""),
+)
+SCHEDULE = closed(
+    "slug cron timezone",
+    slug=TEXT,
+    cron=TEXT,
+    timezone={"const": "UTC"},
+)
+TRIGGER = closed(
+    "type name match expect for_each parameters",
+    type={"const": "event"},
+    name={"type": "string", "pattern": "^(?!slipway: )"},  # deployments/apply.py removes those
+    match={"type": "object", "additionalProperties": TEXT, "minProperties": 1},
+    expect=NAMES,
+    for_each=NAMES,
+    parameters=PARAMETERS,
+)
+DEPLOYMENT = closed(
+    "name entrypoint description tags parameters concurrency_limit work_pool",
+    name=TEXT,
+    entrypoint={"type": "string", "pattern": r"^flows\.\w+:\w+$"},
+    description=TEXT,
+    tags=NAMES,
+    parameters=PARAMETERS,
+    concurrency_limit=closed(
+        "limit collision_strategy",
+        limit={"type": "integer", "minimum": 1},
+        collision_strategy={"enum": ["ENQUEUE", "CANCEL_NEW"]},
+    ),
+    work_pool=POOL,
+    schedules={"type": "array", "items": SCHEDULE, "minItems": 1},
+    triggers={"type": "array", "items": TRIGGER, "minItems": 1},
+)
+SCHEMA = closed(
+    "name pull definitions deployments",
+    name={"const": "slipway"},
+    pull={"const": []},
+    definitions={"type": "object", "additionalProperties": POOL},
+    deployments={"type": "array", "items": DEPLOYMENT, "minItems": 1},
+)
+
+#: A field of a cron expression: numbers, ranges, steps, lists.
+CRON_FIELD = re.compile(r"^(\*|\d+(-\d+)?)(/\d+)?(,(\*|\d+(-\d+)?)(/\d+)?)*$")
 
 
 def flow_of(deployment: dict[str, Any]) -> Any:
@@ -30,12 +82,36 @@ def flow_of(deployment: dict[str, Any]) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def test_it_has_no_unknown_key() -> None:
+def test_every_key_is_known() -> None:
     """A misspelt limit would be no limit."""
-    assert set(DOCUMENT) <= TOP
-    assert [set(deployment) - DEPLOYMENT for deployment in DEPLOYMENTS] == [set()] * len(
-        DEPLOYMENTS
-    )
+    jsonschema.validate(DOCUMENT, SCHEMA)
+
+    names = [each["name"] for each in DEPLOYMENTS]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("place", "key"),
+    [
+        ((), "deployment"),
+        (("definitions", "heavy"), "queue"),
+        (("deployments", 0), "concurency_limit"),
+        (("deployments", 0, "concurrency_limit"), "colision_strategy"),
+        (("deployments", 0, "work_pool"), "work_queue"),
+        (("deployments", 2, "schedules", 0), "corn"),
+        (("deployments", 2, "triggers", 0), "expectt"),
+    ],
+)
+def test_an_unknown_key_is_refused_wherever_it_stands(place: tuple[Any, ...], key: str) -> None:
+    """The schema is closed at every level, so that it can fail."""
+    document = yaml.safe_load(yaml.dump(DOCUMENT))  # without what anchors share
+    planted = document
+    for step in place:
+        planted = planted[step]
+    planted[key] = "anything"
+
+    with pytest.raises(jsonschema.ValidationError, match=key):
+        jsonschema.validate(document, SCHEMA)
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda each: each["name"])
@@ -43,16 +119,42 @@ def test_an_entrypoint_is_a_flow_that_takes_the_parameters(deployment: dict[str,
     """Named by module, since a file's path would put flows/ first on sys.path."""
     flow = flow_of(deployment)
 
+    given, known = deployment["parameters"], flow.parameters
     assert flow.name == deployment["name"]
-    assert set(deployment["parameters"]) <= set(flow.parameters.properties)
-    if not set(flow.parameters.required or ()) - set(deployment["parameters"]):
-        assert flow.validate_parameters(deployment["parameters"])
+    assert set(given) <= set(known.properties)
+    if "schedules" in deployment:  # nobody is there to be asked for what is missing
+        assert set(known.required or ()) <= set(given)
+    asked = dict.fromkeys(set(known.required or ()) - set(given), "an answer")
+    assert flow.validate_parameters(given | asked) is not None
 
 
-@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda each: each["name"])
-def test_a_limit_says_what_happens_to_the_next_run(deployment: dict[str, Any]) -> None:
-    """Waiting and being cancelled are very different answers to pressing Run twice."""
-    limit = deployment["concurrency_limit"]
+@pytest.mark.parametrize(
+    ("deployment", "trigger"),
+    [(each, trigger) for each in DEPLOYMENTS for trigger in each.get("triggers", ())],
+    ids=lambda each: each["name"],
+)
+def test_an_event_gives_a_flow_parameters_that_it_takes(
+    deployment: dict[str, Any], trigger: dict[str, Any]
+) -> None:
+    """Of the type that it takes; a wrong one would fail without leaving a run behind."""
+    flow = flow_of(deployment)
+    text = yaml.dump(trigger["parameters"])
+    assert "{{ event.resource['slipway.model'] }}" in text.replace("''", "'")
 
-    assert limit["limit"] >= 1
-    assert limit["collision_strategy"] in {"ENQUEUE", "CANCEL_NEW"}
+    filled = yaml.safe_load(re.sub(r"""['"]\{\{.*?\}\}['"](?!\])""", "tiny", text))
+
+    assert flow.validate_parameters(filled) is not None
+
+
+@pytest.mark.parametrize(
+    "cron", [item["cron"] for each in DEPLOYMENTS for item in each.get("schedules", ())]
+)
+def test_a_schedule_is_a_cron_expression(cron: str) -> None:
+    """Five fields; a sixth would mean seconds to some, and a year to others."""
+    from prefect.client.schemas.schedules import CronSchedule
+
+    fields = cron.split()
+
+    assert len(fields) == 5
+    assert all(CRON_FIELD.match(field) for field in fields)
+    assert CronSchedule(cron=cron, timezone="UTC").cron == cron

@@ -138,10 +138,8 @@ def released(
         yield place, outcome
 
 
-@contextmanager
-def _laid_out(folder: Path, checkpoint: Path, patch: pytest.MonkeyPatch) -> Iterator[Yard]:
-    from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
-
+def lay_out(folder: Path, checkpoint: Path) -> Yard:
+    """Put into a folder what a release of the tiny model needs."""
     place = Yard(folder)
     shutil.copytree(checkpoint, place.checkpoint)
     place.catalogue.write_text(CATALOGUE.format(contract="prompt"), encoding="utf-8")
@@ -153,6 +151,14 @@ def _laid_out(folder: Path, checkpoint: Path, patch: pytest.MonkeyPatch) -> Iter
     (texts / "said.txt").write_text(" ".join(_known()), encoding="utf-8")
     asked = [[{"role": "user", "content": question}] for question in _known()]
     (texts / "chat.json").write_text(json.dumps(asked), encoding="utf-8")
+    return place
+
+
+@contextmanager
+def _laid_out(folder: Path, checkpoint: Path, patch: pytest.MonkeyPatch) -> Iterator[Yard]:
+    from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+
+    place = lay_out(folder, checkpoint)
     patch.setenv("SLIPWAY_HOME", str(place.home))
     patch.setenv("SLIPWAY_CATALOGUE", str(place.catalogue))
     patch.setenv("SLIPWAY_EXPECTATIONS", str(folder / "expectations"))

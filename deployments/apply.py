@@ -1,0 +1,196 @@
+"""Brings the servers to the state that this project describes; running it again changes nothing.
+
+``python -m deployments.apply`` needs both servers. What YAML can say is in ``prefect.yaml``.
+"""
+
+import subprocess
+import sys
+from contextlib import AbstractContextManager
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import (
+    DeploymentScheduleCreate,
+    WorkPoolCreate,
+    WorkPoolUpdate,
+)
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.events import AutomationCore
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+from prefect.workers.process import ProcessWorker
+
+from deployments import automations
+from deployments.parts import POOL, client_surroundings, webhook_secret
+from slipway import catalogue, subscription
+from slipway.errors import SlipwayError, SourceMissing, StepCrashed, Unreachable
+from slipway.ports import is_taken
+from slipway.settings import PROJECT, Settings, sign_in
+
+#: Queues of the pool: most runs at once (None: as many as the pool), and priority.
+QUEUES = {"default": (None, 1), "releases": (1, 2)}
+
+
+def apply(settings: Settings) -> None:
+    """Apply pool, queues, deployments, schedules, automations and MLflow's webhook."""
+    with get_client(sync_client=True) as client:
+        apply_pool(client, settings.parallel_runs)
+        deploy(settings)
+        apply_schedules(client, settings)
+        apply_automations(client, settings.notify_block)
+    _say(f"webhook of MLflow sends to {settings.receiver_url}")
+    subscription.ensure(
+        settings.mlflow_url, f"{settings.receiver_url}/hooks/mlflow", webhook_secret(settings)
+    )
+
+
+def apply_pool(client: SyncPrefectClient, limit: int) -> None:
+    """Have the work pool, with its limit and its queues."""
+    _say(f"work pool {POOL}, {limit} runs at once, queues {', '.join(QUEUES)}")
+    try:
+        client.read_work_pool(POOL)
+        client.update_work_pool(POOL, WorkPoolUpdate(concurrency_limit=limit))
+    except ObjectNotFound:
+        template = ProcessWorker.get_default_base_job_template()
+        pool = WorkPoolCreate(
+            name=POOL, type="process", base_job_template=template, concurrency_limit=limit
+        )
+        client.create_work_pool(pool)
+    for name, (queue_limit, priority) in QUEUES.items():
+        _apply_queue(client, name, queue_limit, priority)
+
+
+def _apply_queue(client: SyncPrefectClient, name: str, limit: int | None, priority: int) -> None:
+    try:
+        queue = client.read_work_queue_by_name(name, work_pool_name=POOL)
+        client.update_work_queue(queue.id, concurrency_limit=limit, priority=priority)
+    except ObjectNotFound:
+        client.create_work_queue(
+            name, concurrency_limit=limit, priority=priority, work_pool_name=POOL
+        )
+
+
+def deploy(settings: Settings) -> None:
+    """Deploy all of ``prefect.yaml``, by the command that a person would use.
+
+    Raises:
+        StepCrashed: If Prefect refuses any of it.
+    """
+    _say("deployments of prefect.yaml")
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+        cwd=PROJECT,
+        env=client_surroundings(settings),
+        check=False,
+    )
+    if done.returncode:
+        raise StepCrashed("prefect deploy", f"exit status {done.returncode}", "its output above")
+
+
+def apply_schedules(client: SyncPrefectClient, settings: Settings) -> None:
+    """Have one schedule of ``release-model`` for each model of the catalogue that names one."""
+    asked = {
+        entry.name: entry.schedule
+        for entry in catalogue.load(settings.catalogue).values()
+        if entry.schedule
+    }
+    _say(f"schedules of {', '.join(asked) or 'no model'}")
+    deployment = client.read_deployment_by_name("release-model/release-model")
+    there = {}
+    for each in client.read_deployment_schedules(deployment.id):
+        if each.slug in asked:
+            there[each.slug] = each.id
+        else:
+            client.delete_deployment_schedule(deployment.id, each.id)
+    for name, cron in asked.items():
+        schedule, parameters = CronSchedule(cron=cron, timezone="UTC"), {"model": name}
+        if name in there:
+            client.update_deployment_schedule(
+                deployment.id, there[name], schedule=schedule, parameters=parameters
+            )
+            continue
+        new = DeploymentScheduleCreate(schedule=schedule, parameters=parameters, slug=name)
+        client.create_deployment_schedules(deployment.id, [new])
+
+
+def apply_automations(client: SyncPrefectClient, notify_block: str) -> None:
+    """Have the automations that belong to no deployment, and no other of their kind."""
+    reconcile = client.read_deployment_by_name("reconcile/reconcile").id
+    block = _block(client, notify_block)
+    wanted = {each.name: each for each in automations.wanted(reconcile, block)}
+    _say(f"automations: {', '.join(name.removeprefix(automations.OURS) for name in wanted)}")
+    for each in client.read_automations():
+        asked = wanted.get(each.name)
+        if asked and _same(each, asked):
+            wanted.pop(each.name)
+        elif asked:
+            client.update_automation(each.id, asked.model_copy(update={"enabled": each.enabled}))
+            wanted.pop(each.name)
+        elif each.name.startswith(automations.OURS):
+            client.delete_automation(each.id)
+    for new in wanted.values():
+        client.create_automation(new)
+
+
+def _same(there: AutomationCore, asked: AutomationCore) -> bool:
+    """Tell whether an automation does what is asked; one that a person switched off stays off."""
+    wanted = asked.model_dump(mode="json", include=_COMPARED)
+    found = there.model_dump(mode="json", include=_COMPARED)
+    return bool(_sorted(found) == _sorted(wanted))
+
+
+_COMPARED = {"description", "trigger", "actions"}
+
+
+def _sorted(value: Any) -> Any:
+    """Return the same without an order among the items of lists, which are sets at the server."""
+    if isinstance(value, dict):
+        return {name: _sorted(each) for name, each in value.items() if name != "id"}
+    if isinstance(value, list):
+        return sorted((_sorted(each) for each in value), key=str)
+    return value
+
+
+def _block(client: SyncPrefectClient, address: str) -> UUID | None:
+    if not address:
+        return None
+    kind, name = address.split("/")
+    try:
+        return client.read_block_document_by_name(name, kind).id
+    except ObjectNotFound as error:
+        raise SourceMissing(
+            f"block {address}", "make it in the Prefect UI, or correct SLIPWAY_NOTIFY_BLOCK"
+        ) from error
+
+
+def signed_in(settings: Settings) -> AbstractContextManager[Any]:
+    """Make Prefect's client talk to our server, whatever it was told when it was imported."""
+    auth = settings.auth.get_secret_value() if settings.auth else None
+    api = f"{settings.prefect_url}/api"
+    return temporary_settings({PREFECT_API_URL: api, PREFECT_API_AUTH_STRING: auth})
+
+
+def _say(words: str) -> None:
+    print(f"apply: {words}", flush=True)
+
+
+def main() -> int:
+    """Apply everything; an error is one line."""
+    settings = Settings()
+    sign_in(settings)
+    for name, url in (("Prefect", settings.prefect_url), ("MLflow", settings.mlflow_url)):
+        if not is_taken(url):
+            print(Unreachable(name, url, "nothing listens there"), file=sys.stderr)
+            return 1
+    try:
+        with signed_in(settings):
+            apply(settings)
+    except SlipwayError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""What can be told of a machine on which nothing runs yet."""
+
+import os
+import shutil
+import stat
+import sys
+import tempfile
+from importlib.metadata import PackageNotFoundError, requires, version
+from ipaddress import ip_address
+from pathlib import Path
+
+import psutil
+from packaging.requirements import Requirement
+
+from deployments.doctor.check import Check, fail, ok, warn
+from deployments.parts import servers, workers
+from slipway import catalogue
+from slipway.errors import SlipwayError
+from slipway.ports import host_and_port
+from slipway.settings import Settings
+
+_PYTHONS = ((3, 11), (3, 12), (3, 13))
+_LEAST_DISK_BYTES, _GOOD_DISK_BYTES = 1_000_000_000, 6_000_000_000
+_GOOD_MEMORY_BYTES = 3_000_000_000
+
+
+def machine_checks(settings: Settings) -> tuple[Check, ...]:
+    """Return what is so of Python, packages, disk, memory, home, catalogue and secrets."""
+    return (
+        _python(),
+        _packages(),
+        _home(settings.home),
+        _disk(settings.home),
+        _memory(),
+        _catalogue(settings),
+        _secrets(settings.home),
+        _auth(settings),
+        _set("HF_TOKEN", "gated and private repositories cannot be fetched"),
+        _set("SLIPWAY_HUB_WEBHOOK_SECRET", "the receiver refuses the Hub's webhooks"),
+    )
+
+
+def _python() -> Check:
+    found = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info[:2] in _PYTHONS:
+        return ok("Python", found)
+    return fail("Python", found, "use Python 3.11, 3.12 or 3.13: make setup PYTHON=python3.12")
+
+
+def _packages() -> Check:
+    """Compare what is installed with what ``pyproject.toml`` asks for."""
+    asked = [Requirement(text) for text in requires("slipway") or ()]
+    needed = [each for each in asked if not each.marker or each.marker.evaluate({"extra": ""})]
+    wrong = [each for each in needed if not each.specifier.contains(_version(each.name))]
+    if not wrong:
+        return ok("packages", f"{len(needed)} as pinned")
+    found = ", ".join(f"{each.name} {_version(each.name)} (not {each.specifier})" for each in wrong)
+    return fail("packages", found, "make setup installs the versions that were tested together")
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "0"
+
+
+def _home(home: Path) -> Check:
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            pass
+    except OSError as error:
+        return fail("home", f"{home}: {error.strerror}", "set SLIPWAY_HOME to a folder of yours")
+    return ok("home", f"{home.resolve()} can be written")
+
+
+def _disk(home: Path) -> Check:
+    there = next(folder for folder in (home, *home.resolve().parents) if folder.exists())
+    free_bytes = shutil.disk_usage(there).free
+    finding = f"{free_bytes / 1e9:.1f} GB free"
+    advice = "free some, or set SLIPWAY_HOME to a larger disk"
+    if free_bytes < _LEAST_DISK_BYTES:
+        return fail("disk", finding, advice)
+    return ok("disk", finding) if free_bytes >= _GOOD_DISK_BYTES else warn("disk", finding, advice)
+
+
+def _memory() -> Check:
+    free_bytes = psutil.virtual_memory().available
+    finding = f"{free_bytes / 1e9:.1f} GB available"
+    if free_bytes >= _GOOD_MEMORY_BYTES:
+        return ok("memory", finding)
+    return warn("memory", finding, "a release may not fit; close something first")
+
+
+def _catalogue(settings: Settings) -> Check:
+    try:
+        models = catalogue.load(settings.catalogue)
+    except SlipwayError as error:
+        return fail("catalogue", str(error).replace("\n", "; "), "correct the file")
+    if settings.serve not in models:
+        found = f"{len(models)} models, {settings.serve} is none of them"
+        return warn("catalogue", found, "set SLIPWAY_SERVE to the model that is to be served")
+    return ok("catalogue", f"{len(models)} models; {settings.serve} is to be served")
+
+
+def _secrets(home: Path) -> Check:
+    """Look who may read the secrets that this machine made for itself."""
+    files = [path for path in (home / "secrets").glob("*") if path.is_file()]
+    open_ones = [path.name for path in files if stat.S_IMODE(path.stat().st_mode) & 0o077]
+    if open_ones:
+        found = f"others may read {', '.join(open_ones)}"
+        return fail("secrets", found, f"chmod 600 {home / 'secrets'}/*")
+    return ok("secrets", f"{len(files)} files that nobody else may read")
+
+
+def _auth(settings: Settings) -> Check:
+    """Require a password of strangers wherever strangers can come."""
+    urls = {part.url for part in (*servers(settings), *workers(settings))}
+    public = sorted(url for url in urls if not _is_loopback(url))
+    if settings.auth:
+        return ok("auth", "Prefect and MLflow ask for user and password")
+    if public:
+        found = f"off, and others may reach {', '.join(public)}"
+        return fail("auth", found, "set SLIPWAY_AUTH=user:password, or listen on 127.0.0.1")
+    return ok("auth", "off; all listens on loopback, where any user of this machine may come")
+
+
+def _is_loopback(url: str) -> bool:
+    host, _port = host_and_port(url)
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _set(variable: str, without: str) -> Check:
+    words = "configured" if os.environ.get(variable) else f"not set: {without}"
+    return ok(variable, words)

@@ -1,0 +1,165 @@
+"""What can be told of what runs: servers, worker, deployments, webhooks, model server, Hub."""
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
+
+import httpx
+import yaml
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateName,
+)
+from prefect.client.schemas.objects import WorkerStatus
+from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+
+from deployments.apply import signed_in
+from deployments.doctor.check import Check, fail, ok, warn
+from deployments.parts import POOL, Part, mlflow_server, prefect_server, servers, workers
+from slipway.ports import answers, is_taken
+from slipway.settings import PROJECT, Settings
+
+_APPLY = "python -m deployments.apply"
+_DAY = timedelta(days=1)
+_HUB = "https://huggingface.co"
+_WAIT_SECONDS = 10.0
+_EVENTS = 50
+_LATE = "already in terminal state"  # a run's last sign of life arrived after its end
+
+
+def running_checks(settings: Settings) -> tuple[Check, ...]:
+    """Return what is so of each part and, where the servers run, of what is applied to them."""
+    parts = (*servers(settings), *workers(settings))
+    running = {part.name for part in parts if is_taken(part.url)}
+    checks = [_part(part, running, settings) for part in parts]
+    if prefect_server(settings).name in running:
+        checks += _prefect(settings)
+    if mlflow_server(settings).name in running:
+        checks += _mlflow(settings)
+    return (*checks, _hub())
+
+
+def _part(part: Part, running: set[str], settings: Settings) -> Check:
+    if part.name not in running:
+        if part.awaits and not part.awaits.exists():
+            return ok(part.name, f"waits for a champion of {settings.serve}")
+        if running:
+            return fail(part.name, "not running, though others are", "slipway up starts all")
+        return warn(part.name, f"not running; {part.url} is free", "slipway up starts it")
+    if answers(part.health):
+        return ok(part.name, f"answers at {part.url}")
+    advice = f"stop what listens there, or set {part.setting} to another address"
+    return fail(part.name, f"something else listens at {part.url}", advice)
+
+
+def _prefect(settings: Settings) -> list[Check]:
+    try:
+        with signed_in(settings), get_client(sync_client=True) as client:
+            checks = [look(client) for look in (_pool, _worker, _deployments, _schedules, _actions)]
+    except PrefectHTTPStatusError as error:
+        found = f"refuses us: {error.response.status_code}"
+        return [fail("prefect sign-in", found, "set SLIPWAY_AUTH to what the server was given")]
+    except httpx.HTTPError as error:
+        found = f"{type(error).__name__} at {settings.prefect_url}"
+        return [fail("prefect sign-in", found, "look into its log, up-prefect.log")]
+    return [ok("prefect sign-in", "our requests are taken"), *checks]
+
+
+def _pool(client: SyncPrefectClient) -> Check:
+    try:
+        pool = client.read_work_pool(POOL)
+    except ObjectNotFound:
+        return fail("work pool", f"there is no {POOL}", _APPLY)
+    if pool.is_paused:
+        return warn("work pool", f"{POOL} is paused", "resume it in the Prefect UI")
+    return ok("work pool", f"{POOL}, {pool.concurrency_limit} runs at once")
+
+
+def _worker(client: SyncPrefectClient) -> Check:
+    try:
+        found = client.read_workers_for_work_pool(POOL)
+    except ObjectNotFound:
+        found = []
+    online = [worker.name for worker in found if worker.status == WorkerStatus.ONLINE]
+    if online:
+        return ok("workers", f"online: {', '.join(online)}")
+    return fail("workers", "none is online, so that no run starts", "slipway up starts one")
+
+
+def _deployments(client: SyncPrefectClient) -> Check:
+    asked = {each["name"] for each in _declared()}
+    missing = sorted(asked - {each.name for each in client.read_deployments()})
+    if missing:
+        return fail("deployments", f"missing: {', '.join(missing)}", _APPLY)
+    return ok("deployments", f"{len(asked)} applied")
+
+
+def _schedules(client: SyncPrefectClient) -> Check:
+    """Look whether the server's scheduler makes runs of schedules: it fails without a word."""
+    active = [
+        each.name for each in client.read_deployments() if any(s.active for s in each.schedules)
+    ]
+    ahead = FlowRunFilter(state=FlowRunFilterState(name=FlowRunFilterStateName(any_=["Scheduled"])))
+    if not active or client.read_flow_runs(flow_run_filter=ahead, limit=1):
+        return ok("schedules", f"of {', '.join(sorted(active)) or 'no deployment'}")
+    advice = "wait a minute; if none comes, look for errors in up-prefect.log"
+    return warn("schedules", "no run is scheduled, though there are schedules", advice)
+
+
+def _declared() -> Iterator[dict[str, str]]:
+    document = yaml.safe_load((PROJECT / "prefect.yaml").read_text(encoding="utf-8"))
+    yield from document["deployments"]
+
+
+def _actions(client: SyncPrefectClient) -> Check:
+    """Look for actions that failed: they leave no run behind, and so are not among the runs."""
+    wanted = EventFilter(
+        event=EventNameFilter(name=["prefect.automation.action.failed"]),
+        occurred=EventOccurredFilter(since=datetime.now(UTC) - _DAY),
+    )
+    events = client.read_events(wanted, limit=_EVENTS).events
+    failed = [each for each in events if _LATE not in str(each.payload.get("reason"))]
+    if not failed:
+        return ok("automations", "no action failed since yesterday")
+    name = failed[0].resource.get("prefect.resource.name", "?")
+    reason = failed[0].payload.get("reason")
+    found = f"{len(failed)} actions failed since yesterday; {name}: {reason}"
+    return warn("automations", found, "look at it in the Prefect UI's event feed")
+
+
+def _mlflow(settings: Settings) -> list[Check]:
+    base = f"{settings.mlflow_url}/api/2.0/mlflow"
+    with httpx.Client(auth=settings.credentials, timeout=_WAIT_SECONDS) as client:
+        try:
+            response = client.get(f"{base}/experiments/search", params={"max_results": 1})
+            hooks = client.get(f"{base}/webhooks")
+        except httpx.HTTPError as error:
+            found = f"{type(error).__name__} at {settings.mlflow_url}"
+            return [fail("mlflow sign-in", found, "look into its log, up-mlflow.log")]
+    if response.status_code != httpx.codes.OK:
+        found = f"refuses us: {response.status_code}"
+        advice = "set SLIPWAY_AUTH to what the server was first given"
+        return [fail("mlflow sign-in", found, advice)]
+    return [ok("mlflow sign-in", "our requests are taken"), _webhook(hooks, settings)]
+
+
+def _webhook(response: httpx.Response, settings: Settings) -> Check:
+    urls = [str(each.get("url")) for each in response.json().get("webhooks", [])]
+    if any(url.startswith(settings.receiver_url) for url in urls):
+        return ok("mlflow webhook", f"sends to {settings.receiver_url}")
+    return warn("mlflow webhook", "a moved alias is noticed by the schedule alone", _APPLY)
+
+
+def _hub() -> Check:
+    """Ask the Hub for something small."""
+    endpoint = os.environ.get("HF_ENDPOINT", _HUB).rstrip("/")
+    try:
+        httpx.get(f"{endpoint}/api/models?limit=1&search={quote('phi')}", timeout=_WAIT_SECONDS)
+    except httpx.HTTPError as error:
+        found = f"{endpoint} does not answer ({type(error).__name__})"
+        return warn("hub", found, "its models cannot be released; check network and HF_ENDPOINT")
+    return ok("hub", f"{endpoint} answers")

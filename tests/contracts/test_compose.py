@@ -1,0 +1,95 @@
+"""compose.yaml is not run here; its form is checked, and what it would let others reach."""
+
+import re
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from line import PROJECT
+
+DOCUMENT = yaml.safe_load((PROJECT / "compose.yaml").read_text(encoding="utf-8"))
+SERVICES = DOCUMENT["services"]
+
+PARTS = {"prefect", "mlflow", "worker", "receiver", "model-server"}
+WORDS = {"type": "array", "items": {"type": "string"}}
+SERVICE = {
+    "type": "object",
+    "required": ["image"],
+    "additionalProperties": False,
+    "properties": {
+        "image": {"type": "string"},
+        "command": WORDS,
+        "entrypoint": WORDS,
+        "working_dir": {"type": "string"},
+        "volumes": WORDS,
+        "environment": {"type": "object", "additionalProperties": {"type": "string"}},
+        "ports": WORDS,
+        "restart": {"enum": ["no", "on-failure", "unless-stopped"]},
+        "healthcheck": {"type": "object"},
+        "depends_on": {
+            "type": "object",
+            "additionalProperties": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["condition"],
+                "properties": {
+                    "condition": {
+                        "enum": [
+                            "service_started",
+                            "service_healthy",
+                            "service_completed_successfully",
+                        ]
+                    }
+                },
+            },
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_has_known_keys_alone(name: str) -> None:
+    """A misspelt one would be refused by Compose, which does not run here."""
+    jsonschema.validate(SERVICES[name], SERVICE)
+
+
+def test_every_part_of_slipway_up_is_there() -> None:
+    """And what a service waits for, and where it keeps things, exists."""
+    waits: Any = [each.get("depends_on", {}) for each in SERVICES.values()]
+    mounts = [mount for each in SERVICES.values() for mount in each.get("volumes", [])]
+    named = {mount.split(":")[0] for mount in mounts if mount[0] not in "./"}
+
+    assert set(SERVICES) >= PARTS
+    assert {name for each in waits for name in each} <= set(SERVICES)
+    assert named == set(DOCUMENT["volumes"])
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_an_image_is_pinned(name: str) -> None:
+    """By a whole version: the same file is the same system next year."""
+    _, _, tag = SERVICES[name]["image"].partition(":")
+
+    assert re.fullmatch(r"\d+\.\d+(\.\d+)?(-\w+)*|RELEASE\.[\dTZ-]+", tag)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_port_is_published_on_loopback_alone(name: str) -> None:
+    """Docker's own rules would let the world in, past a firewall."""
+    assert [
+        port for port in SERVICES[name].get("ports", []) if not port.startswith("127.0.0.1:")
+    ] == []
+
+
+def test_no_password_stands_in_the_file() -> None:
+    """Each comes from the environment, and is asked for where it is missing."""
+    words = ("PASSWORD", "SECRET", "AUTH")
+    found = [
+        value
+        for each in SERVICES.values()
+        for variable, value in each.get("environment", {}).items()
+        if any(word in variable for word in words)
+    ]
+
+    assert found
+    assert all(value.startswith("${") for value in found)

@@ -1,0 +1,284 @@
+"""One machine, everything running: ``slipway up`` with a password, a release, and Ctrl-C."""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+import websockets
+from everything import AUTH, Running, running
+from routes import filled
+
+from slipway.ports import answers
+
+USER, PASSWORD = AUTH.split(":")
+REFUSED = {401, 403}
+
+#: What a stranger may see, and why. Everything else must refuse.
+OPEN = {
+    "/health": "MLflow: says that the server runs, and nothing else",
+    "/api/health /api/ready": "Prefect: likewise",
+    "/docs /docs/oauth2-redirect /redoc /openapi.json": "Prefect: its public description of itself",
+    "/ui-settings /": "Prefect: the UI's empty shell, which then asks for the password",
+    "/api/3.0/mlflow/server-info /ajax-api/3.0/mlflow/server-info": "MLflow: its kind of store",
+    "/static-files/<path:path>": "MLflow: scripts and pictures of the UI, as in its package",
+}
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Iterator[Running]:
+    """Run everything for the tests of this module; the last of them stops it."""
+    with running(tmp_path_factory.mktemp("up"), checkpoint) as started:
+        yield started
+
+
+def prefect(everything: Running, path: str, body: dict[str, Any]) -> Any:
+    """Ask Prefect's API as its own clients do."""
+    client = {"Prefect-Csrf-Client": "a-test"}
+    with httpx.Client(base_url=everything.url("prefect"), auth=(USER, PASSWORD)) as session:
+        token = session.get("/api/csrf-token", params={"client": "a-test"}).json()["token"]
+        headers = client | {"Prefect-Csrf-Token": token}
+        return session.post(f"/api{path}", json=body, headers=headers).raise_for_status().json()
+
+
+def state(everything: Running) -> dict[str, Any]:
+    """Return all that is applied to the servers, without what differs at every look."""
+    kinds = ("automations", "deployments", "work_pools", "work_queues", "concurrency_limits")
+    found = {kind: prefect(everything, f"/{kind}/filter", {}) for kind in kinds}
+    address = f"{everything.url('mlflow')}/api/2.0/mlflow/webhooks"
+    found["webhooks"] = httpx.get(address, auth=(USER, PASSWORD)).json()["webhooks"]
+    return _still(found)
+
+
+def _still(value: Any) -> Any:
+    """Return the same without clocks and without an order among what servers keep as sets."""
+    if isinstance(value, dict):
+        moving = {"created", "updated", "last_polled", "last_updated_timestamp", "status"}
+        kept = {name: each for name, each in value.items() if name not in moving}
+        if "trigger" in kept:
+            kept = {name: each for name, each in kept.items() if name != "id"}
+            kept["trigger"] = {n: each for n, each in kept["trigger"].items() if n != "id"}
+        return {name: _still(each) for name, each in kept.items()}
+    if isinstance(value, list):
+        return sorted((_still(each) for each in value), key=json.dumps)
+    return value
+
+
+def test_every_address_answers(everything: Running) -> None:
+    """The table names five, of which the last waits for a champion."""
+    said = everything.said.read_text(encoding="utf-8")
+
+    for server, path in {
+        "prefect": "/api/health",
+        "mlflow": "/health",
+        "receiver": "/health",
+        "worker": "/health",
+    }.items():
+        assert everything.url(server) in said
+        assert answers(everything.url(server) + path)
+    assert not answers(everything.url("serving") + "/health")
+
+
+def test_all_deployments_and_automations_are_there(everything: Running) -> None:
+    """Those of prefect.yaml with their triggers, and those that YAML cannot say."""
+    deployments = prefect(everything, "/deployments/filter", {})
+    automations = prefect(everything, "/automations/filter", {})
+
+    assert {each["name"] for each in deployments} == {
+        "release-model",
+        "release-catalogue",
+        "watch-sources",
+        "redeploy",
+        "roll-back",
+        "approve-model",
+        "reconcile",
+    }
+    assert {each["name"] for each in automations} == {
+        "redeploy a champion that has moved",
+        "watch a source that has changed",
+        "slipway: crash runs that went silent",
+        "slipway: crash runs that never started",
+        "slipway: reconcile after a failed action",
+    }
+
+
+def test_schedules_make_runs(everything: Running) -> None:
+    """The server's scheduler works: of each deployment with a schedule, the next run is there."""
+    deadline = time.monotonic() + 90
+    scheduled: set[str] = set()
+    while not scheduled >= {"watch-sources", "release-catalogue", "reconcile"}:
+        assert time.monotonic() < deadline, scheduled
+        time.sleep(2)
+        names = {
+            each["id"]: each["name"] for each in prefect(everything, "/deployments/filter", {})
+        }
+        runs = prefect(everything, "/flow_runs/filter", {})
+        scheduled = {names[each["deployment_id"]] for each in runs if each["auto_scheduled"]}
+
+
+def test_applying_again_changes_nothing(everything: Running) -> None:
+    """Pool, queues, deployments, schedules, automations and webhook are as they were."""
+    before = state(everything)
+
+    done = everything.command("-m", "deployments.apply")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert state(everything) == before
+    assert len(before["webhooks"]) == 1
+
+
+@pytest.mark.parametrize("server", ["prefect", "mlflow"])
+def test_a_stranger_is_refused_everywhere(everything: Running, server: str) -> None:
+    """Every method of every route that the server's own map lists, called without a password."""
+    routes = _routes(everything, server)
+    allowed = {path for paths in OPEN for path in paths.split()}
+
+    with httpx.Client(base_url=everything.url(server), timeout=30) as stranger:
+        seen = {
+            (method, path): stranger.request(method, filled(path)).status_code
+            for method, path in routes
+            if method != "WEBSOCKET"
+        }
+
+    assert len(seen) > 150
+    assert {
+        route for route, code in seen.items() if code not in REFUSED and route[1] not in allowed
+    } == set()
+
+
+def test_a_stranger_hears_nothing_on_a_web_socket(everything: Running) -> None:
+    """Each is closed before it says anything: at the handshake, or for want of a password."""
+    paths = [path for method, path in _routes(everything, "prefect") if method == "WEBSOCKET"]
+
+    heard = [asyncio.run(_listen(everything.url("prefect"), path)) for path in paths]
+
+    assert len(paths) >= 3
+    assert heard == ["closed"] * len(paths)
+
+
+async def _listen(url: str, path: str) -> str:
+    address = url.replace("http", "ws", 1) + filled(path)
+    wrong = {"type": "auth", "token": "operator:a-wrong-password", "filter": {}}
+    try:
+        async with websockets.connect(address, subprotocols=["prefect"]) as socket:  # type: ignore[list-item]
+            await socket.send(json.dumps(wrong))
+            said = json.loads(await asyncio.wait_for(socket.recv(), 10))
+            return "closed" if said.get("type") == "auth_failure" else str(said)
+    except (websockets.InvalidStatus, websockets.ConnectionClosed, websockets.InvalidHandshake):
+        return "closed"
+
+
+def _routes(everything: Running, server: str) -> list[tuple[str, str]]:
+    code = (
+        "import json, sys; from deployments import parts; from slipway.settings import Settings;"
+        "part = parts.named(sys.argv[1], Settings());"
+        "print(json.dumps(parts.surroundings(part, Settings())))"
+    )
+    told = everything.command("-c", code, server)
+    variables = json.loads(told.stdout)
+    beside = Running(everything.home, variables, everything.said, everything.process)
+    listed = beside.command("tests/support/routes.py", server)
+    assert listed.returncode == 0, listed.stderr[-2000:]
+    return [(method, path) for method, path in json.loads(listed.stdout.splitlines()[-1])]
+
+
+def test_the_first_champion_starts_the_model_server(everything: Running) -> None:
+    """A release through both servers, started as from the UI; then the model answers."""
+    found = prefect(everything, "/deployments/filter", {})
+    deployment = next(each["id"] for each in found if each["name"] == "release-model")
+
+    prefect(
+        everything, f"/deployments/{deployment}/create_flow_run", {"parameters": {"model": "tiny"}}
+    )
+
+    address = f"{everything.url('serving')}/ready"
+    deadline = time.monotonic() + 500  # a loaded machine takes its time
+    while not answers(address):
+        assert time.monotonic() < deadline, _logs(everything)
+        time.sleep(1)
+    assert httpx.get(address).json()["model"] == "tiny"
+
+
+def lives(process: psutil.Process) -> bool:
+    """Tell whether a process runs; one that has ended may stay listed until its parent looks."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _logs(everything: Running) -> str:
+    logs = everything.home.joinpath("logs").glob("up-*.log")
+    return "\n".join(log.read_text(encoding="utf-8")[-2000:] for log in logs)
+
+
+def test_the_doctor_finds_nothing_that_fails(everything: Running) -> None:
+    """With all parts running it has no complaint but the Hub, which cannot be reached from here."""
+    done = everything.command("-c", "from commands.main import main; main()", "doctor", "--json")
+
+    checks = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert {each["name"] for each in checks if each["status"] != "ok"} <= {"hub", "memory", "disk"}
+    assert {"prefect", "mlflow", "worker", "receiver", "model-server"} <= {
+        each["name"] for each in checks
+    }
+
+
+def test_the_doctor_says_what_to_do_with_a_wrong_password(everything: Running) -> None:
+    """Both servers refuse it, and the exit code says so too."""
+    wrong = dict(everything.environment) | {"SLIPWAY_AUTH": "operator:another-long-password"}
+    beside = Running(everything.home, wrong, everything.said, everything.process)
+
+    done = beside.command("-c", "from commands.main import main; main()", "doctor", "--json")
+
+    failed = {
+        each["name"]: each["advice"] for each in json.loads(done.stdout) if each["status"] == "fail"
+    }
+    assert done.returncode == 1
+    assert set(failed) == {"prefect sign-in", "mlflow sign-in"}
+    assert all("SLIPWAY_AUTH" in advice for advice in failed.values())
+
+
+def test_a_second_one_says_which_port_is_taken(everything: Running) -> None:
+    """It starts nothing, and leaves the first one alone."""
+    done = everything.command("-c", "from commands.main import main; main()", "up")
+
+    port = everything.url("prefect").rpartition(":")[2]
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"slipway: port {port} of prefect is taken")
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+    assert everything.process.poll() is None
+
+
+def test_secrets_are_for_their_owner_alone(everything: Running) -> None:
+    """Files made by `slipway up`, and none of them said aloud."""
+    files = list((everything.home / "secrets").iterdir())
+    printed = everything.said.read_text(encoding="utf-8")
+
+    assert {file.name for file in files} == {
+        "mlflow-auth.ini",
+        "mlflow-forms",
+        "mlflow-webhook",
+        "webhook-encryption",
+    }
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+    assert PASSWORD not in printed
+
+
+def test_ctrl_c_stops_every_process(everything: Running) -> None:
+    """Of servers, worker and model server, and those that they started."""
+    family = everything.look()
+    assert len(family) >= 6
+
+    code = everything.interrupt()
+
+    assert code == 0
+    assert [each for each in family if lives(each)] == []
+    assert "stopped" in everything.said.read_text(encoding="utf-8")
+    assert not any(answers(everything.url(server)) for server in ("prefect", "mlflow", "serving"))

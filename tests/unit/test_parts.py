@@ -1,0 +1,70 @@
+"""What each part is started with."""
+
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+
+from deployments import parts
+from slipway.errors import CatalogueInvalid
+from slipway.settings import Settings
+
+PASSWORD = "a-long-100%-password"  # noqa: S105 - of a test
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Return settings of a machine with a password and a token."""
+    for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "SLIPWAY_MLFLOW_WEBHOOK_SECRET"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path))
+    monkeypatch.setenv("SLIPWAY_AUTH", f"operator:{PASSWORD}")
+    monkeypatch.setenv("HF_TOKEN", "hf_abc")
+    return Settings()
+
+
+def test_every_part_listens_on_loopback(settings: Settings) -> None:
+    """Unless an address says otherwise, nobody from outside comes in."""
+    everything = (*parts.servers(settings), *parts.workers(settings))
+
+    assert len(everything) == 5
+    assert all(part.url.startswith("http://127.0.0.1:") for part in everything)
+    assert all(part.health.startswith(part.url) for part in everything)
+
+
+def test_the_model_server_sees_no_secret_but_mlflows_password(settings: Settings) -> None:
+    """It runs what others made, and needs the registry alone."""
+    server = parts.surroundings(parts.model_server(settings), settings)
+    worker = parts.surroundings(parts.worker(settings), settings)
+
+    hidden = {"HF_TOKEN", "SLIPWAY_AUTH", "PREFECT_API_AUTH_STRING"}
+    assert hidden & set(server) == set()
+    assert hidden <= set(worker)
+    assert server["MLFLOW_TRACKING_PASSWORD"] == PASSWORD
+
+
+def test_mlflow_reads_the_password_as_it_is(settings: Settings) -> None:
+    """A percent sign means something to the format of its file."""
+    variables = parts.mlflow_server(settings).variables
+
+    file = ConfigParser()
+    file.read(variables["MLFLOW_AUTH_CONFIG_PATH"])
+    assert file["mlflow"]["admin_username"] == "operator"
+    assert file["mlflow"]["admin_password"] == PASSWORD
+    assert file["mlflow"]["default_permission"] == "NO_PERMISSIONS"
+
+
+def test_no_part_shows_its_secrets(settings: Settings) -> None:
+    """Not where it is printed, nor on its command line, which any user may read."""
+    everything = (*parts.servers(settings), *parts.workers(settings))
+
+    assert not any("password" in repr(part).lower() for part in everything)
+
+
+@pytest.mark.parametrize("auth", ["operator", "operator:short", ":a-long-enough-password"])
+def test_a_password_has_a_user_and_a_length(auth: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What MLflow would refuse when it starts is refused before, in one line."""
+    monkeypatch.setenv("SLIPWAY_AUTH", auth)
+
+    with pytest.raises(CatalogueInvalid, match=r"SLIPWAY_AUTH: .*expected user:password"):
+        Settings()
