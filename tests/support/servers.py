@@ -63,13 +63,20 @@ class Server:
     def engines(self) -> list[psutil.Process]:
         """Return the processes that hold a model."""
         found = psutil.Process(self.pid).children(recursive=True)
-        return [each for each in found if "slipway.serving.process" in each.cmdline()]
+        return [each for each in found if "slipway.serving.process" in _command(each)]
 
     def figure(self, name: str) -> float:
         """Return one figure of /metrics, 0 if it is not there yet."""
         page = httpx.get(f"{self.url}/metrics", timeout=10).text
         lines = (line.rpartition(" ") for line in page.splitlines())
         return next((float(value) for found, _, value in lines if found == name), 0.0)
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:  # it ended meanwhile
+        return []
 
 
 def wait_until(found: Callable[[], Any], seconds: float) -> None:
