@@ -41,8 +41,8 @@ test: setup     ## run every test, on two processes
 guide: setup    ## run the tutorial alone
 	@$(BIN)/python -m pytest tests/guide
 
-faults: setup   ## break downloads in seventy ways and print what became of each
-	@$(BIN)/python -m pytest -q -s tests/faults/test_download_faults.py
+faults: setup   ## break downloads and plant faults in a model; print what became of each
+	@$(BIN)/python -m pytest -q -s tests/faults/test_download_faults.py tests/faults/test_planted_faults.py
 
 redeploys: setup ## redeploy thirty times under load, try bad candidates, print what failed
 	@REDEPLOYS=30 $(BIN)/python -m pytest -q -s tests/end_to_end/test_redeploy.py

@@ -73,7 +73,12 @@ def write_checkpoint(folder: Path, *, seed: int = 0) -> Path:
 
 
 def build_onnx(
-    checkpoint: Path, folder: Path, precision: str = "fp32", *, filename: str = "model.onnx"
+    checkpoint: Path,
+    folder: Path,
+    precision: str = "fp32",
+    *,
+    filename: str = "model.onnx",
+    block_size: int = 32,
 ) -> Path:
     """Build the ONNX form of ``checkpoint`` with the builder of onnxruntime-genai.
 
@@ -84,6 +89,7 @@ def build_onnx(
         folder: Where the ONNX files go; made when missing.
         precision: Type of the weights: ``fp32``, ``int8`` or ``int4``.
         filename: Name of the graph's file; its weights' file is called after it.
+        block_size: Numbers that share one scale in ``int4``.
 
     Returns:
         ``folder``.
@@ -91,9 +97,10 @@ def build_onnx(
     Raises:
         RuntimeError: The builder failed; the message holds the end of what it wrote.
     """
+    weights = {"type": precision} | ({"block_size": block_size} if precision == "int4" else {})
     with tempfile.TemporaryDirectory() as cache:
         built = subprocess.run(
-            [*_builder_command(checkpoint, folder, precision, cache), f"filename={filename}"],
+            [*_builder_command(checkpoint, folder, weights, cache), f"filename={filename}"],
             env=os.environ | {"HF_HUB_OFFLINE": "1", "ORT_DISABLE_TELEMETRY": "1"},
             capture_output=True,
             text=True,
@@ -105,13 +112,14 @@ def build_onnx(
     return folder
 
 
-def _builder_command(checkpoint: Path, folder: Path, precision: str, cache: str) -> list[str]:
+def _builder_command(
+    checkpoint: Path, folder: Path, weights: dict[str, Any], cache: str
+) -> list[str]:
     """Ask for the structured configuration, which refuses unknown fields."""
-    weights = {"type": precision} | ({"block_size": 32} if precision == "int4" else {})
     return [
         *(sys.executable, "-m", "onnxruntime_genai.models.builder"),
         *("-i", str(checkpoint), "-o", str(folder), "-c", cache),
-        *("-p", precision, "-e", "cpu"),
+        *("-p", weights["type"], "-e", "cpu"),
         *("--builder_config_version", "2"),
         *("--target_options", json.dumps({"quant_config": {"weights": weights}})),
         *("--extra_options", "hf_token=false"),

@@ -1,6 +1,7 @@
 """Logs wrappers of several folders and asks them as the smoke test does, in one child process."""
 
 from collections.abc import Mapping
+from contextlib import chdir
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -20,11 +21,13 @@ class Subject(Value):
         kind: ``plain`` is the transformers wrapper as MLflow logs it without our settings.
         contract: What it speaks.
         folder: An ONNX folder, or a checkpoint.
+        wrapper: The code of an ``onnx`` one.
     """
 
     kind: Literal["onnx", "transformers", "plain"]
     contract: Contract
     folder: Path
+    wrapper: Path = WRAPPER
 
 
 class Errand(Value):
@@ -84,7 +87,7 @@ def _log_onnx(subject: Subject) -> Any:
     chat = ModelSignature(CHAT_MODEL_INPUT_SCHEMA, CHAT_MODEL_OUTPUT_SCHEMA)
     return mlflow.pyfunc.log_model(
         name="onnx",
-        python_model=str(WRAPPER),
+        python_model=str(subject.wrapper),
         artifacts={"model": str(subject.folder)},
         signature=text if subject.contract == "prompt" else chat,
         pip_requirements=[f"mlflow=={version('mlflow')}"],
@@ -96,10 +99,11 @@ def _log_transformers(subject: Subject) -> Any:
     import mlflow
 
     plain = {"max_new_tokens": 256, "do_sample": False}
-    return mlflow.transformers.log_model(
-        str(subject.folder),
-        name="transformers",
-        task="llm/v1/chat",
-        pip_requirements=[f"mlflow=={version('mlflow')}"],
-        model_config=TRANSFORMERS_CONFIG if subject.kind == "transformers" else plain,
-    )
+    with chdir(subject.folder.parent):  # the reference calls itself by the path that is given here
+        return mlflow.transformers.log_model(
+            subject.folder.name,
+            name="transformers",
+            task="llm/v1/chat",
+            pip_requirements=[f"mlflow=={version('mlflow')}"],
+            model_config=TRANSFORMERS_CONFIG if subject.kind == "transformers" else plain,
+        )

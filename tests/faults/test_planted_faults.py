@@ -1,0 +1,188 @@
+"""A fault planted in each gate's subject is caught by the gate that is meant for it.
+
+The subject is the tiny Phi-3 in fp32, with the gates, the texts and the suite that the project
+comes with. A table of what became of each plant is printed (``make faults``).
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from planting import PROMPTS, REFERENCE, Bench, Outcome, Yard, report
+from plants import CLOSE, HARMLESS, IN_CODE, IN_FILES, IN_WEIGHTS, OTHER_TURNS, Plant, write
+from tiny_phi3 import build_onnx, write_checkpoint
+from two_wrappers import Subject
+
+from slipway import choose, gates, regressions
+from slipway.values import Answers, Gates, Trial
+
+SUPPORT = Path(__file__).parents[1] / "support"
+HEALTHY = Plant("nothing")
+CRUDE = Plant("int4 with one scale for 256 numbers, as int8", CLOSE)
+OTHER_SEED = Plant("weights of another model of the same shape", CLOSE)
+FEW_TEXTS = Plant("two texts instead of all", ("compared_tokens",))
+FEW_PROMPTS = Plant("a suite of eleven prompts", ("answered_prompts",))
+WORSE_SOURCE = Plant("a source that its own new template spoils", (regressions.NAME,))
+FAULTS = (
+    *IN_WEIGHTS,
+    CRUDE,
+    OTHER_SEED,
+    *IN_FILES,
+    *IN_CODE,
+    WORSE_SOURCE,
+    FEW_TEXTS,
+    FEW_PROMPTS,
+)
+MEASURED = (HEALTHY, *IN_WEIGHTS, *HARMLESS)
+ASKED = (HEALTHY, *IN_FILES, *IN_CODE, *HARMLESS)
+
+
+class Season(NamedTuple):
+    """Everything that was planted, and the healthy release beside it.
+
+    Attributes:
+        bench: The healthy release.
+        trials: What was measured, by the plant's name.
+        outcomes: What was decided, by the plant's name.
+    """
+
+    bench: Bench
+    trials: Mapping[str, Trial]
+    outcomes: Mapping[str, Outcome]
+
+
+@pytest.fixture(scope="module")
+def season(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Season:
+    """Plant everything once, and let it be measured, asked and judged."""
+    room = tmp_path_factory.mktemp("plants")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(SUPPORT), prepend=os.pathsep)
+        yard = Yard.at(checkpoint, build_onnx(checkpoint, room / "built"), room)
+        folders = {plant.name: yard.plant(plant) for plant in {*MEASURED, *ASKED}}
+        trials = measured(yard, folders)
+        answers = asked(yard, folders)
+    bench = Bench(
+        yard, trials[HEALTHY.name], report(answers[HEALTHY.name]), report(answers[REFERENCE])
+    )
+    outcomes = {each.plant.name: each for each in judged(bench, trials, answers)}
+    return Season(bench, trials, outcomes)
+
+
+def measured(yard: Yard, folders: Mapping[str, Path]) -> dict[str, Trial]:
+    """Hold against the source whatever may be farther from it."""
+    reading, room = yard.read(), yard.room
+    other = write_checkpoint(room / "other", seed=1)
+    built = build_onnx(other, room / "other-built")
+    crude = build_onnx(yard.weights.stored.folder, room / "crude", "int4", block_size=256)
+    return {
+        **{plant.name: yard.measure(folders[plant.name], reading) for plant in MEASURED},
+        OTHER_SEED.name: yard.measure(built, reading),
+        CRUDE.name: yard.measure(crude, reading, "int8"),
+        FEW_TEXTS.name: yard.measure(yard.built, yard.read(texts=2)),
+    }
+
+
+def asked(yard: Yard, folders: Mapping[str, Path]) -> dict[str, Answers]:
+    """Ask every wrapper, and the references."""
+    checkpoint = yard.weights.stored.folder
+    worse = shutil.copytree(checkpoint, yard.room / "worse")
+    write("chat_template.jinja", OTHER_TURNS)(worse)
+    references = {REFERENCE: checkpoint, WORSE_SOURCE.name: worse}
+    return yard.ask(
+        {plant.name: yard.subject(plant, folders[plant.name]) for plant in ASKED}
+        | {
+            name: Subject(kind="transformers", contract="chat", folder=folder)
+            for name, folder in references.items()
+        }
+    )
+
+
+def judged(
+    bench: Bench, trials: Mapping[str, Trial], answers: Mapping[str, Answers]
+) -> Iterator[Outcome]:
+    """Judge every plant in the place of the healthy part."""
+    for plant in (*IN_WEIGHTS, CRUDE, OTHER_SEED, FEW_TEXTS):
+        yield bench.judge(plant, trial=trials[plant.name])
+    for plant in (*IN_FILES, *IN_CODE):
+        yield bench.judge(plant, onnx=report(answers[plant.name]))
+    for plant in (HEALTHY, *HARMLESS):
+        yield bench.judge(plant, trial=trials[plant.name], onnx=report(answers[plant.name]))
+    few = PROMPTS[:11]
+    yield bench.judge(
+        FEW_PROMPTS,
+        onnx=report(first(answers[HEALTHY.name], 11), few),
+        transformers=report(first(answers[REFERENCE], 11), few),
+        asked=few,
+    )
+    spoilt = next(plant for plant in IN_FILES if "another model" in plant.name)
+    yield bench.judge(
+        WORSE_SOURCE,
+        onnx=report(answers[spoilt.name]),
+        transformers=report(answers[WORSE_SOURCE.name]),
+    )
+
+
+def first(answers: Answers, count: int) -> Answers:
+    """Return the answers to the first few prompts."""
+    return answers.model_copy(
+        update={
+            "predictions": answers.predictions[:count],
+            "renderings": answers.renderings[:count],
+        }
+    )
+
+
+def test_what_became_of_every_plant(season: Season) -> None:
+    """The table: what was planted, the gates or checks meant for it, the verdict, and its words."""
+    rows = [season.outcomes[plant.name].row for plant in (*FAULTS, *HARMLESS)]
+    head = f"{'planted':<50} {'meant for it':<64} {'verdict':<12} said"
+    print("", head, *rows, sep="\n")  # noqa: T201 - it is the point
+
+    assert season.outcomes.keys() == {plant.name for plant in (HEALTHY, *FAULTS, *HARMLESS)}
+
+
+@pytest.mark.parametrize("plant", FAULTS, ids=lambda plant: plant.name)
+def test_a_fault_is_caught_by_what_is_meant_for_it(season: Season, plant: Plant) -> None:
+    """And the candidate is not promoted."""
+    outcome = season.outcomes[plant.name]
+
+    assert outcome.verdict.kind != "promote"
+    assert set(plant.caught_by) <= outcome.blocking.keys()
+
+
+@pytest.mark.parametrize("plant", [HEALTHY, *HARMLESS], ids=lambda plant: plant.name)
+def test_a_harmless_change_is_promoted(season: Season, plant: Plant) -> None:
+    """Neither measuring nor asking finds a fault."""
+    outcome = season.outcomes[plant.name]
+
+    assert dict(outcome.blocking) == {}
+    assert outcome.verdict.kind == "promote"
+
+
+def test_every_gate_that_blocks_by_default_has_a_fault() -> None:
+    """So a new gate needs a plant that it catches."""
+    limits = gates.limits_for(Gates(), "fp32")
+    critical = {metric for metric, limit in limits.items() if limit.severity == "critical"}
+
+    assert critical <= {name for plant in FAULTS for name in plant.caught_by}
+
+
+def test_a_candidate_that_cannot_be_measured_says_why_and_others_go_on(season: Season) -> None:
+    """Of all that was planted in the weights, the healthy one is chosen, though it comes last."""
+    truncated = next(plant for plant in IN_WEIGHTS if "cut off" in plant.name)
+    several = [season.trials[plant.name] for plant in (*IN_WEIGHTS, OTHER_SEED, HEALTHY)]
+    renamed = [
+        trial.model_copy(
+            update={"attempt": trial.attempt.model_copy(update={"variant": f"cpu-{place}"})}
+        )
+        for place, trial in enumerate(several)
+    ]
+
+    choice = choose.candidate([season.bench.weigh(trial) for trial in renamed], "first")
+
+    assert (season.trials[truncated.name].reason or "").startswith("compare cpu-fp32 crashed: ")
+    assert choice.variant == f"cpu-{len(several) - 1}"
+    assert choice.reason == f"the only one of {len(several)} that passes its gates"
