@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from planted import CLOSE, HARMLESS, IN_CODE, IN_FILES, IN_WEIGHTS, OTHER_TURNS
 from planting import PROMPTS, REFERENCE, Bench, Outcome, Yard, report
-from plants import CLOSE, HARMLESS, IN_CODE, IN_FILES, IN_WEIGHTS, OTHER_TURNS, Plant, write
+from plants import Plant, write
 from tiny_phi3 import build_onnx, write_checkpoint
 from two_wrappers import Subject
 
