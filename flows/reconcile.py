@@ -4,14 +4,19 @@ from prefect import flow
 
 from flows.redeploy import redeploy
 from slipway.redeploy import Leave, Redeployment
+from tasks.entries import all_entries
 from tasks.redeploy import compare, served_models
+from tasks.settle import settle
 
 
 @flow(name="reconcile", validate_parameters=True)
 def reconcile() -> tuple[Redeployment, ...]:
-    """Redeploy every model whose server answers with another version than its champion.
+    """Bring the record of every model up to date, and what serves in line with its champion.
 
-    Where they are equal, nothing is done.
+    Half a move is undone, an answer that was given as a tag carried out, a move by hand recorded,
+    an event that was not sent is sent. Where all is as it should be, nothing is done.
     """
+    for entry in all_entries():
+        settle(entry)
     astray = [model for model in served_models() if not isinstance(compare(model), Leave)]
     return tuple(redeploy(model) for model in astray)

@@ -10,11 +10,13 @@ from tasks.dispatch import dispatch
 
 @flow(name="release-catalogue", flow_run_name="release the catalogue", validate_parameters=True)
 def release_catalogue() -> tuple[str, ...]:
-    """Start a release of every model of the catalogue, and return the ids of their runs.
+    """Start a release of every model that is automatic, and return the ids of their runs.
 
     A retry of this run starts none twice, and a release that is already there is found again.
     """
     entries = catalogue.load(Settings().catalogue)
     return tuple(
-        dispatch(name, f"{flow_run.id}:{name}", 1, "release-catalogue") for name in entries
+        dispatch(name, f"{flow_run.id}:{name}", 1, "release-catalogue")
+        for name, entry in entries.items()
+        if entry.automatic
     )

@@ -11,7 +11,10 @@ from slipway.values import Entry, FileEntry, Quantization, Revision, Weights
 RECIPES = {"weights": 1, "artifact": 1, "reading": 1, "trial": 1, "release": 2}
 
 #: Fields of an entry that change nothing of what is made or how it is tested.
-_NOT_THE_MODEL = {"title", "schedule", "source", "approval", "approval_timeout_hours"}
+_NOT_THE_MODEL = {
+    *("title", "schedule", "automatic", "source"),
+    *("approval", "approval_timeout_hours"),
+}
 
 
 def digest(value: Any) -> str:

@@ -31,6 +31,11 @@ def entry_of(model: str) -> Entry:
     return catalogue.find(Settings().catalogue, model)
 
 
+def all_entries() -> tuple[Entry, ...]:
+    """Return every entry of the catalogue."""
+    return tuple(catalogue.load(Settings().catalogue).values())
+
+
 def asked_for(entry: Entry, ref: str | None, recipe: str) -> Entry:
     """Return ``entry`` with what a person asked for instead of what the catalogue says.
 

@@ -43,6 +43,8 @@ class Entry(Value):
         approval: ``manual``: what passed its gates waits at ``candidate`` for a person's approval.
         approval_timeout_hours: After this time without an answer it is rejected.
         licences: Licence identifiers that may be released.
+        automatic: Whether schedules and watches release it; otherwise only people and events that
+            name it do.
         schedule: Cron expression (UTC) at which it is released again; None for never.
     """
 
@@ -58,6 +60,7 @@ class Entry(Value):
     approval: Literal["automatic", "manual"] = "automatic"
     approval_timeout_hours: float = Field(default=72, gt=0)
     licences: tuple[str, ...] = Field(min_length=1)
+    automatic: bool = True
     schedule: str | None = Field(default=None, pattern=r"^\S+( \S+){4}$")
 
     @property
