@@ -250,7 +250,8 @@ class NothingBuilt(SlipwayError):
     reasons: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"no candidate of the recipe could be built: {'; '.join(self.reasons)}"
+        said = "; ".join(self.reasons)
+        return f"no candidate of the recipe could be built: {said}; see the logs in SLIPWAY_HOME"
 
 
 @dataclass(eq=False)

@@ -1,5 +1,6 @@
 """The first three steps of the line, from a catalogue entry to an artifact in the store."""
 
+import re
 import shutil
 import time
 from dataclasses import dataclass, replace
@@ -136,6 +137,11 @@ def prepare(weights: Weights, recipe: Recipe, workshop: Workshop) -> tuple[Attem
     )
 
 
+def brief(reason: str) -> str:
+    """Return what went wrong without the path of this machine's log: reports are for everybody."""
+    return re.sub(r"; all that it said is in \S+$", "", reason)
+
+
 def unpacked_bytes(revision: Revision) -> int:
     """Return the disk space that the checkpoint of ``revision`` needs."""
     factor = _UNPACKED if isinstance(revision.source, PackageSource) else _HEADROOM
@@ -159,7 +165,7 @@ def _attempt(weights: Weights, candidate: Quantization, workshop: Workshop) -> A
         return say(artifact=_build(weights, candidate, workshop))
     except (MachineTooSmall, StepFailed) as error:
         workshop.progress(None, f"{candidate.variant} could not be built: {error}")
-        return say(artifact=None, reason=str(error))
+        return say(artifact=None, reason=brief(str(error)))
 
 
 def _require_memory(candidate: Quantization, weights: Weights, workshop: Workshop) -> None:

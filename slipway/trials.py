@@ -2,7 +2,7 @@
 
 from slipway import fidelity, speed
 from slipway.fidelity import Text
-from slipway.steps import Workshop
+from slipway.steps import Workshop, brief
 from slipway.values import Artifact, Attempt, Fidelity, Speed, Trial, Weights
 
 
@@ -21,6 +21,8 @@ def run(
         StepFailed: If reading the source crashed, hung or was ended for memory.
     """
     built = tuple(each.artifact for each in attempts if each.artifact)
+    if not built:
+        return tuple(_trial(attempt, None, None) for attempt in attempts)
     parts = len(built) + 2
     reading = fidelity.read_source(weights, texts, workshop.part(0, parts))
     close = {
@@ -44,5 +46,5 @@ def _trial(attempt: Attempt, close: Fidelity | str | None, fast: Speed | str | N
         attempt=attempt,
         fidelity=close if isinstance(close, Fidelity) else None,
         speed=fast if isinstance(fast, Speed) else None,
-        reason=reasons[0] if reasons else None,
+        reason=brief(reasons[0]) if reasons else None,
     )

@@ -87,7 +87,7 @@ def verified(task: Task[Arguments, Result]) -> Callable[Arguments, Result]:
 
 def _fault(result: Weights | tuple[Attempt | Trial, ...], *, cached: bool) -> str | None:
     """Return what is wrong with a result that was handed on; None if nothing is."""
-    several = result if isinstance(result, tuple) else ()
+    several = () if isinstance(result, Weights) else result  # a cached tuple comes back as a list
     artifacts = (each.artifact for each in several if isinstance(each, Attempt))
     try:
         for made in (result, *artifacts):

@@ -2,7 +2,7 @@
 
 from slipway.registry.lookup import Lookup
 from slipway.registry.names import registered_name
-from slipway.tracking import KEY
+from slipway.tracking import KEY, connect
 from slipway.values import Candidate, Entry, LoggedWrapper, Verdict, WrapperKind
 from slipway.wrapping import Logged
 
@@ -19,6 +19,7 @@ class Registration(Lookup):
             logged: What was logged for it.
             tags: Put on both versions.
         """
+        connect(self.place)  # MLflow looks for the logged model where its client last pointed
         with self._alone(entry.name):
             tags = {KEY: key, **tags}
             return Candidate(

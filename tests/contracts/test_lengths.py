@@ -20,7 +20,7 @@ FOLDERS = (
 )
 
 #: Modules that were longer when the ratchet was set, with their length. It may only shrink.
-EXCEPTIONS: Mapping[str, int] = {"slipway/errors.py": 380}
+EXCEPTIONS: Mapping[str, int] = {"slipway/errors.py": 365}
 
 
 def modules(project: Path) -> Iterator[Path]:

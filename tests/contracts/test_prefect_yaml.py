@@ -61,6 +61,7 @@ DEPLOYMENT = closed(
         collision_strategy={"enum": ["ENQUEUE", "CANCEL_NEW"]},
     ),
     work_pool=POOL,
+    enforce_parameter_schema={"const": False},
     schedules={"type": "array", "items": SCHEDULE, "minItems": 1},
     triggers={"type": "array", "items": TRIGGER, "minItems": 1},
 )

@@ -33,7 +33,7 @@ class Table:
 def wharf(released: tuple[Yard, Any]) -> Iterator[Wharf]:
     """Give the tests a server of the released version, with a single worker."""
     yard, release = released
-    yard.edit("suite =", f"gates = {{ max_median_latency_ms = {LATENCY_MS} }}\nsuite =")
+    yard.limit(f"median_latency_ms = {{ max = {LATENCY_MS} }}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLIPWAY_STEP_MEMORY_GB", str(MEMORY_GB))
         with running(Wharf(yard, release), version=1, workers=1) as place:

@@ -155,7 +155,7 @@ def test_too_little_disk_is_told_before_anything_is_written(
 def test_a_builder_that_crashes_is_told_with_its_reason(
     yard: Yard, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The line ends with where all that the builder said is kept."""
+    """The line names the candidate and what was raised; all that the builder said is kept."""
     config = json.loads((yard.checkpoint / "config.json").read_bytes())
     config["hidden_act"] = "nonsense"
     (yard.checkpoint / "config.json").write_text(json.dumps(config), encoding="utf-8")
@@ -163,8 +163,8 @@ def test_a_builder_that_crashes_is_told_with_its_reason(
     assert run(["release", "tiny"]) == 1
 
     said = complaint(capsys)
-    assert said.startswith("slipway: prepare crashed: ")
-    assert Path(said.rsplit(" ", 1)[1]).is_file()
+    assert "could be built: cpu-fp32: prepare crashed: KeyError" in said
+    assert [*(yard.home / "logs").glob("prepare-*.log")]
 
 
 def test_a_builder_that_hangs_is_stopped_at_its_limit(

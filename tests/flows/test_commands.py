@@ -81,7 +81,7 @@ def test_a_plan_knows_what_is_there(released: tuple[Yard, Release], capsys: Said
 
     found = parsed(capsys)
     assert found["exists"] is True
-    assert found["artifact_in_store"] is True
+    assert found["variants_in_store"] == found["variants"] == ["cpu-fp32"]
     assert found["download_bytes"] == 0
     assert found["fits"] is True
 

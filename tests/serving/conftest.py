@@ -35,7 +35,9 @@ def registered(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Re
     limits = Limits(timeout_seconds=300, memory_bytes=None, logs=home / "logs")
     workshop = steps.Workshop(Store(home / "store"), limits, toolchain())
     weights = steps.download(steps.resolve(entry), workshop)
-    artifact = steps.prepare(weights, entry.recipe, workshop)
+    (attempt,) = steps.prepare(weights, entry.recipe, workshop)
+    artifact = attempt.artifact
+    assert artifact is not None
     endless = _endless(artifact, folder / "endless" / "model")
     _register(entry, weights, artifact, home, limits)
     second = _register(entry, weights, endless, home, limits)

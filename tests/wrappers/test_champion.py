@@ -11,7 +11,7 @@ from tiny_phi3 import CONVERSATIONS
 from two_wrappers import Errand, Subject, register_all
 
 from slipway import catalogue, child
-from slipway.registry import DETAILS
+from slipway.registry.names import DETAILS
 from slipway.settings import Settings
 from slipway.values import Candidate, LoggedWrapper
 
