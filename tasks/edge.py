@@ -7,13 +7,14 @@ from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 
 from slipway.child import Limits
+from slipway.fidelity import Text, load_texts
 from slipway.progress import Progress, silent
 from slipway.registry import Registry
 from slipway.settings import Settings, toolchain
 from slipway.steps import Workshop
 from slipway.store import Store
 from slipway.tracking import Place, place_of
-from slipway.values import Cause
+from slipway.values import Cause, Entry
 
 
 def limits(settings: Settings) -> Limits:
@@ -24,6 +25,11 @@ def limits(settings: Settings) -> Limits:
         memory_bytes=int(memory * 1e9) if memory else None,
         logs=settings.home.resolve() / "logs",
     )
+
+
+def texts(entry: Entry) -> tuple[Text, ...]:
+    """Return the texts on which the candidates of ``entry`` are compared with their source."""
+    return load_texts(Settings().expectations / "texts" / entry.texts)
 
 
 def workshop(progress: Progress = silent) -> Workshop:

@@ -7,7 +7,7 @@ from prefect.cache_policies import NO_CACHE
 
 from slipway import catalogue, expectations, keys
 from slipway.errors import SourceMissing
-from slipway.fidelity import load_texts, texts_digest
+from slipway.fidelity import texts_digest
 from slipway.settings import Settings, toolchain
 from slipway.store import sha256
 from slipway.values import (
@@ -22,7 +22,7 @@ from slipway.values import (
     Source,
 )
 from tasks.approval import settle_approval
-from tasks.edge import registry
+from tasks.edge import registry, texts
 from tasks.policies import DELAYS_SECONDS, worth_retrying
 
 
@@ -64,7 +64,7 @@ def key_of(entry: Entry, revision: Revision) -> str:
     shipped = {
         "wrapper": sha256(settings.wrappers / "onnx_genai.py"),
         "prompts": sha256(settings.expectations / "prompts" / f"{entry.suite}.json"),
-        "texts": texts_digest(load_texts(settings.expectations / "texts" / entry.texts)),
+        "texts": texts_digest(texts(entry)),
         "onnx": expectations.suite_digest(settings.expectations, entry.wrappers.onnx),
         "transformers": expectations.suite_digest(
             settings.expectations, entry.wrappers.transformers

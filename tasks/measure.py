@@ -3,10 +3,8 @@
 from prefect import task
 
 from slipway import trials
-from slipway.fidelity import load_texts
-from slipway.settings import Settings
 from slipway.values import Attempt, Entry, Trial, Weights
-from tasks.edge import workshop
+from tasks.edge import texts, workshop
 from tasks.policies import DELAYS_SECONDS, Reporter, by_candidates, verified, worth_retrying
 
 
@@ -24,6 +22,5 @@ from tasks.policies import DELAYS_SECONDS, Reporter, by_candidates, verified, wo
 )
 def measure(entry: Entry, weights: Weights, attempts: tuple[Attempt, ...]) -> tuple[Trial, ...]:
     """Return how close every candidate is to its source, how fast and how large."""
-    texts = load_texts(Settings().expectations / "texts" / entry.texts)
     progress = Reporter("measure", entry.name)
-    return trials.run(weights, attempts, texts, workshop(progress))
+    return trials.run(weights, attempts, texts(entry), workshop(progress))

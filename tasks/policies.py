@@ -14,10 +14,11 @@ from prefect.context import TaskRunContext
 
 from slipway import store
 from slipway.errors import SlipwayError, StoreDamaged
-from slipway.fidelity import load_texts, texts_digest
+from slipway.fidelity import texts_digest
 from slipway.keys import RECIPES, digest, weights_key
-from slipway.settings import Settings, toolchain
+from slipway.settings import toolchain
 from slipway.values import Artifact, Attempt, Entry, Revision, Trial, Weights
+from tasks.edge import texts
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result", Weights, tuple[Attempt, ...], tuple[Trial, ...])
@@ -60,8 +61,8 @@ def by_candidates(_context: TaskRunContext, inputs: dict[str, Any]) -> str:
     weights: Weights = inputs["weights"]
     attempts: tuple[Attempt, ...] = inputs["attempts"]
     built = [(each.variant, each.artifact and each.artifact.stored.key) for each in attempts]
-    texts = texts_digest(load_texts(Settings().expectations / "texts" / entry.texts))
-    identity = [RECIPES["trial"], weights.stored.key, built, texts, toolchain()]
+    read = texts_digest(texts(entry))
+    identity = [RECIPES["trial"], weights.stored.key, built, read, toolchain()]
     return f"trials-{entry.name}-{digest(identity)[:16]}"
 
 

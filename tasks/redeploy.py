@@ -3,12 +3,12 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from slipway import catalogue, expectations, gates
-from slipway.child import Limits
 from slipway.redeploy import (
     Attempt,
     Decision,
@@ -23,7 +23,7 @@ from slipway.redeploy import (
 )
 from slipway.settings import Settings
 from tasks.announce import announce, announce_pending
-from tasks.edge import cause, registry
+from tasks.edge import cause, limits, registry
 from tasks.policies import DELAYS_SECONDS, worth_retrying
 
 #: Of the entry's smoke prompts; a trial runs beside what serves, and takes from its speed.
@@ -35,22 +35,17 @@ def dock(model: str) -> Dock:
     settings = Settings()
     entry = catalogue.find(settings.catalogue, model)
     prompts = expectations.load_prompts(settings.expectations / "prompts" / f"{entry.suite}.json")
-    limits = gates.limits_for(entry.gates, "fp32")
-    memory = settings.step_memory_gb
+    slowest = gates.limits_for(entry.gates, "fp32")["median_latency_ms"].max
     home = settings.home.resolve()
     return Dock(
         model=model,
         folder=home / "serving" / model,
         locks=home / "locks",
-        limits=Limits(
-            timeout_seconds=settings.load_timeout_seconds,
-            memory_bytes=int(memory * 1e9) if memory else None,
-            logs=home / "logs",
-        ),
+        limits=replace(limits(settings), timeout_seconds=settings.load_timeout_seconds),
         golden=Golden(
             prompts=prompts[:GOLDEN_PROMPTS],
             answer=expectations.schema(settings.expectations, "chat"),
-            max_median_latency_ms=limits["median_latency_ms"].max or math.inf,
+            max_median_latency_ms=slowest or math.inf,
         ),
         drain_seconds=settings.serving_request_seconds,
     )

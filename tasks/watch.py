@@ -28,8 +28,8 @@ def look(models: Sequence[str] | None) -> tuple[Seen | Sighting, ...]:
     """Return what is at the sources of ``models``, or of all that are released by themselves."""
     settings = Settings()
     known = catalogue.load(settings.catalogue)
-    named = [name for name, entry in known.items() if entry.automatic] if models is None else models
-    entries = [entry_of(model) for model in named]
+    automatic = [entry for entry in known.values() if entry.automatic]
+    entries = automatic if models is None else [*map(entry_of, models)]
     here = place(settings)
     remembered = {entry.name: tracking.watched(entry.name, here) for entry in entries}
     return lookout.look(entries, {name: seen for name, seen in remembered.items() if seen})

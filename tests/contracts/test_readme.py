@@ -44,9 +44,7 @@ def run(command: str, home: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize(
-    "command", [each for each in COMMANDS if each not in LONG | ENDLESS | BESIDE]
-)
+@pytest.mark.parametrize("command", [each for each in COMMANDS if each not in NOT_RUN])
 def test_a_command_of_the_readme_runs(command: str, tmp_path: Path) -> None:
     """Short commands run for real; of a make target, what it would do is asked."""
     dry = command.replace("make ", "make --dry-run ") if command.startswith("make") else command
