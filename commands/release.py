@@ -15,6 +15,7 @@ def release(  # noqa: PLR0913 - a command has the options that people need
     ref: str | None = None,
     recipe: Literal["as in the catalogue", "int4", "int8", "fp32"] = "as in the catalogue",
     reason: str | None = None,
+    force: bool = False,
     lift_quarantine: bool = False,
     json: bool = False,
 ) -> int:
@@ -25,6 +26,7 @@ def release(  # noqa: PLR0913 - a command has the options that people need
         ref: Branch, tag or commit of its repository on the Hub, instead of the catalogue's.
         recipe: What to build: as in the catalogue, or one precision alone.
         reason: Why, for the record; a lifted quarantine needs one.
+        force: Log, test and promote it once more, as a new version, although it is there already.
         lift_quarantine: Let this release serve again although it was rolled back or rejected.
         json: Print the result as JSON, and nothing else.
     """
@@ -36,7 +38,12 @@ def release(  # noqa: PLR0913 - a command has the options that people need
 
     console.shorten_errors()
     outcome = release_model(
-        model, ref=ref, recipe=recipe, reason=reason, lift_quarantine=lift_quarantine
+        model,
+        ref=ref,
+        recipe=recipe,
+        reason=reason,
+        force=force,
+        lift_quarantine=lift_quarantine,
     )
     if json:
         console.show(outcome.model_dump(mode="json"))

@@ -6,7 +6,14 @@ from flows.parameters import Model, Recipe
 from slipway.values import Release
 from tasks.choose import choose
 from tasks.download import download
-from tasks.entries import asked_for, entry_of, find_champion, find_release, key_of
+from tasks.entries import (
+    asked_for,
+    entry_of,
+    find_champion,
+    find_release,
+    key_of,
+    key_of_repetition,
+)
 from tasks.judge import judge
 from tasks.lift import lift
 from tasks.log import log
@@ -20,11 +27,12 @@ from tasks.smoke_test import smoke_test
 
 
 @flow(name="release-model", flow_run_name="{model}", validate_parameters=True)
-def release_model(
+def release_model(  # noqa: PLR0913, PLR0917 - its form has what people ask for
     model: Model,
     ref: str | None = None,
     recipe: Recipe = "as in the catalogue",
     reason: str | None = None,
+    force: bool = False,
     lift_quarantine: bool = False,
 ) -> Release:
     """Release one model of the catalogue, unless this very release is already there.
@@ -36,6 +44,7 @@ def release_model(
         ref: Branch, tag or commit of its repository on the Hub, instead of the catalogue's.
         recipe: What to build: as in the catalogue, or one precision alone.
         reason: Why, for the record; a lifted quarantine needs one.
+        force: Log, test and promote it once more, as a new version, although it is there already.
         lift_quarantine: Let this release serve again although it was rolled back or rejected.
     """
     entry = asked_for(entry_of(model), ref, recipe)
@@ -46,7 +55,9 @@ def release_model(
     if lift_quarantine and (lifted := lift(entry, key, reason)):
         return lifted
     if existing := find_release(entry, key):
-        return existing
+        if not (force and existing.may_be_repeated):
+            return existing
+        key = key_of_repetition(key)
 
     champion = find_champion(entry)
     weights = download(revision)

@@ -4,6 +4,7 @@ from typing import get_args
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
 
 from slipway import catalogue, expectations, keys
 from slipway.errors import SourceMissing
@@ -71,6 +72,11 @@ def key_of(entry: Entry, revision: Revision) -> str:
         ),
     }
     return keys.release_key(entry, revision, toolchain(), shipped)
+
+
+def key_of_repetition(key: str) -> str:
+    """Return the key of what this flow run releases once more; the same if the run is retried."""
+    return keys.digest([key, flow_run.id])
 
 
 @task(

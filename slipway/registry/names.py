@@ -6,8 +6,6 @@ from slipway.values import WrapperKind
 
 STATUS, DETAILS = "slipway.status", "slipway.release"
 
-#: Digest over the artifact's files, written at registration; a rollback compares it.
-
 #: Why nothing promotes this version again, until a person lifts it.
 QUARANTINED = "slipway.quarantined"
 

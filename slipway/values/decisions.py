@@ -152,3 +152,8 @@ class Release(Value):
     promotion: Promotion | None
     existed: bool = False
     waiting: bool = False
+
+    @property
+    def may_be_repeated(self) -> bool:
+        """Whether it serves or served; what waits or is quarantined needs a person's word first."""
+        return isinstance(self.verdict, Promote) and not self.waiting

@@ -221,7 +221,7 @@ def test_events_that_were_not_sent_are_sent_later(
 
 
 def test_one_release_from_approval_to_rollback_to_lift(yard: Yard) -> None:
-    """The whole line once: it waits, serves, fails, is refused to every run, and comes back."""
+    """It waits, serves, fails, is refused to every run, comes back, and is made once more."""
     from flows.release_model import release_model
 
     yard.edit('suite = "brief"', 'suite = "brief"\napproval = "manual"')
@@ -243,6 +243,7 @@ def test_one_release_from_approval_to_rollback_to_lift(yard: Yard) -> None:
     assert kept.verdict.kind == "keep"
     assert "it answers in verse" in kept.verdict.reasons[0]
     assert run(["release", "tiny"]) == 3
+    assert run(["release", "tiny", "--force"]) == 3
     assert shelf.aliases() == before
 
     lifting = ["release", "tiny", "--lift-quarantine", "--reason", "it was the prompt"]
@@ -254,3 +255,6 @@ def test_one_release_from_approval_to_rollback_to_lift(yard: Yard) -> None:
         "rollback",
         "promotion",
     ]
+
+    repeated = release_model("tiny", force=True)
+    assert (repeated.existed, repeated.waiting, repeated.candidate.onnx.version) == (False, True, 3)

@@ -81,7 +81,7 @@ def test_progress_is_an_artifact_and_a_line_a_tenth(caplog: pytest.LogCaptureFix
 
     @flow
     def work() -> None:
-        report = Reporter("prepare", "slipway/tiny-phi3")
+        report = Reporter("count", "to/a-hundred")
         for percent in range(101):
             report(percent / 100, f"layer {percent}")
 
@@ -90,7 +90,7 @@ def test_progress_is_an_artifact_and_a_line_a_tenth(caplog: pytest.LogCaptureFix
 
     lines = [record.getMessage() for record in caplog.records if "layer" in record.getMessage()]
     assert len(lines) == 11
-    wanted = ArtifactFilter(key=ArtifactFilterKey(any_=["prepare-slipway-tiny-phi3"]))
+    wanted = ArtifactFilter(key=ArtifactFilterKey(any_=["count-to-a-hundred"]))
     with get_client(sync_client=True) as client:
         (artifact,) = client.read_artifacts(artifact_filter=wanted, limit=1)
     assert artifact.data == 100.0
