@@ -26,7 +26,7 @@
     ├── NotServing                     1     retry   a server's model cannot be asked
     ├── ScanPending                    1     retry   the Hub has not scanned the files yet
     ├── Unreachable                    1     retry   a server does not answer
-    └── RegistryConflict               1     retry   the registry changed under a promotion
+    └── RegistryConflict               1     retry   the registry changed, or is moving
 
 Every error is made of its fields, from which its text is computed; so it pickles.
 """
@@ -354,7 +354,7 @@ class Unreachable(SlipwayError):
 
 @dataclass(eq=False)
 class RegistryConflict(SlipwayError):
-    """The registry failed or changed under a move; its aliases were put back."""
+    """The registry failed or changed under a move, whose aliases were put back; or it is moving."""
 
     retryable = True
 
@@ -362,4 +362,4 @@ class RegistryConflict(SlipwayError):
     reason: str
 
     def __str__(self) -> str:
-        return f"the move of {self.model} was undone: {self.reason}; run it again"
+        return f"{self.model}: {self.reason}; run it again"

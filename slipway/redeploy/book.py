@@ -7,11 +7,16 @@ from slipway.values import Cause, Release
 
 
 def wanted(registry: Registry, model: str) -> Wanted | None:
-    """Return the version that the alias ``champion`` names; None if it names none."""
-    version = registry.champion(model)
-    if version is None:
-        return None
-    tags = registry.tags(model, version)
+    """Return the version that the alias ``champion`` names; None if it names none.
+
+    A promotion moves the alias before it writes that the version is released: so a redeploy waits
+    for its end, or it would refuse what is about to be good.
+    """
+    with registry.at_rest(model):
+        version = registry.champion(model)
+        if version is None:
+            return None
+        tags = registry.tags(model, version)
     details = tags.get(DETAILS)
     release = Release.model_validate_json(details) if details else None
     return Wanted(

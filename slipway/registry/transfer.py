@@ -64,6 +64,19 @@ class Transfers(Lookup):
             self._settle(model)
 
     @contextmanager
+    def at_rest(self, model: str) -> Iterator[None]:
+        """Let the body read what is there before or after a move, and never half of one.
+
+        Raises:
+            RegistryConflict: If a move is under way on another machine.
+        """
+        with self._alone(model):
+            self._settle(model)
+            if self._records(model, "RUNNING"):
+                raise RegistryConflict(model, "another machine moves its aliases")
+            yield
+
+    @contextmanager
     def _moving(self, transfer: Transfer) -> Iterator[str]:
         """Carry out ``transfer``; give the id of its record to the body, which belongs to it.
 
@@ -82,7 +95,7 @@ class Transfers(Lookup):
             self._undo(transfer, undo)
             self.client.set_terminated(run_id, "FAILED")
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            raise RegistryConflict(transfer.model, reason) from error
+            raise RegistryConflict(transfer.model, f"the move was undone: {reason}") from error
         self.client.set_terminated(run_id, "FINISHED")
 
     def _settle(self, model: str) -> None:

@@ -100,7 +100,7 @@ GB = 1_000_000_000
         ),
         (
             errors.RegistryConflict("tiny", "version 3 is gone"),
-            "the move of tiny was undone: version 3 is gone; run it again",
+            "tiny: version 3 is gone; run it again",
         ),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, SlipwayError) else "",
