@@ -1,11 +1,8 @@
 """The way back: the champion of before serves again."""
 
-from typing import Annotated
-
 from prefect import flow
-from pydantic import Field
 
-from flows.parameters import Model
+from flows.parameters import Model, PreviousVersion, Reason
 from slipway.values import Move
 from tasks.entries import entry_of
 from tasks.roll_back import swap_back
@@ -13,7 +10,9 @@ from tasks.roll_back import swap_back
 
 @flow(name="roll-back", flow_run_name="roll back {model}", validate_parameters=True)
 def roll_back(
-    model: Model, reason: Annotated[str, Field(min_length=1)], to: int | None = None
+    model: Model,
+    reason: Reason,
+    to: PreviousVersion = None,
 ) -> Move:
     """Let the champion of before serve again, and quarantine the one that failed.
 
@@ -21,8 +20,8 @@ def roll_back(
     again, until somebody releases it with `lift_quarantine`.
 
     Args:
-        model: Name of an entry in catalogue.toml.
-        reason: What went wrong, for the record.
-        to: Version to go back to; the alias `previous` if it is not named.
+        model: Whose champion is taken out: an entry of catalogue.toml.
+        reason: What went wrong; it stands in the history and on the version.
+        to: Its number in the registry; 0 for the champion of before, the alias "previous".
     """
-    return swap_back(entry_of(model), to, reason)
+    return swap_back(entry_of(model), to or None, reason)
