@@ -1,8 +1,12 @@
-"""What the run forms of the Prefect UI ask for, beyond plain texts and switches."""
+"""What the run forms of the Prefect UI ask for: titles, lists to pick from, fields left empty.
+
+The help under a title is the parameter's line in its flow's docstring; it is rendered as markdown.
+"""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import GetJsonSchemaHandler
+from pydantic import Field, GetJsonSchemaHandler, WithJsonSchema
+from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema
 
 from slipway import catalogue
@@ -19,7 +23,29 @@ class _OfTheCatalogue:
         return {**handler(schema), "enum": list(catalogue.load(Settings().catalogue))}
 
 
-Model = Annotated[str, _OfTheCatalogue()]
+def titled(title: str, **schema: Any) -> FieldInfo:
+    """Return what gives a parameter a title for people; Prefect would show its name in code."""
+    info: FieldInfo = Field(json_schema_extra={"title": title, **schema})
+    return info
+
+
+Model = Annotated[str, _OfTheCatalogue(), titled("Model")]
 
 #: What is built: the recipe as the catalogue has it, or one candidate of this precision alone.
-Recipe = Literal["as in the catalogue", "int4", "int8", "fp32"]
+Recipe = Annotated[Literal["as in the catalogue", "int4", "int8", "fp32"], titled("What to build")]
+
+#: A text with something in it: spaces are not a reason.
+Reason = Annotated[str, Field(pattern=r"\S", max_length=500), titled("Reason")]
+
+# Prefect shows what may be None as two tabs, "str" and "None", and refuses the None that it sends
+# for a field left empty. So forms know a text and a number that begin with what stands for None.
+
+_Text = Annotated[str | None, WithJsonSchema({"type": "string"})]
+OptionalReason = Annotated[_Text, titled("Reason", default="")]
+Ref = Annotated[_Text, titled("Branch, tag or commit", default="")]
+
+#: A version of the registry; 0 or None for the one that the flow finds by itself.
+_Number = Annotated[int | None, Field(ge=0), WithJsonSchema({"type": "integer", "minimum": 0})]
+FailedVersion = Annotated[_Number, titled("Version that failed", default=0)]
+PreviousVersion = Annotated[_Number, titled("Version to go back to", default=0)]
+WaitingVersion = Annotated[_Number, titled("Version", default=0)]

@@ -10,14 +10,14 @@ from tasks.redeploy import alone, compare, put_back, rehearse, switch
 ROUNDS = 4
 
 
-@flow(name="redeploy", flow_run_name="{model}", validate_parameters=True)
+@flow(name="redeploy", flow_run_name="redeploy {model}", validate_parameters=True)
 def redeploy(model: Model) -> Redeployment:
     """Make the champion serve, unless it does, or must not; requests keep being answered.
 
     Running it again is safe: it compares what serves with what should, and acts on the difference.
 
     Args:
-        model: Name of a model that a server serves.
+        model: What is served; an entry of catalogue.toml whose model server runs.
     """
     outcome: Redeployed | Refused | None = None
     with alone(model):

@@ -1,8 +1,10 @@
 """The line: one model of the catalogue, from its source to a promoted version."""
 
+from typing import Annotated
+
 from prefect import flow
 
-from flows.parameters import Model, Recipe
+from flows.parameters import Model, OptionalReason, Recipe, Ref, titled
 from slipway.values import Release
 from tasks.choose import choose
 from tasks.download import download
@@ -29,22 +31,22 @@ from tasks.smoke_test import smoke_test
 @flow(name="release-model", flow_run_name="{model}", validate_parameters=True)
 def release_model(  # noqa: PLR0913, PLR0917 - its form has what people ask for
     model: Model,
-    ref: str | None = None,
+    ref: Ref = None,
     recipe: Recipe = "as in the catalogue",
-    reason: str | None = None,
-    force: bool = False,
-    lift_quarantine: bool = False,
+    reason: OptionalReason = None,
+    force: Annotated[bool, titled("Release it once more")] = False,
+    lift_quarantine: Annotated[bool, titled("Lift its quarantine")] = False,
 ) -> Release:
     """Release one model of the catalogue, unless this very release is already there.
 
     Running it again is safe: what an earlier run finished is found again by its key.
 
     Args:
-        model: Name of an entry in catalogue.toml.
-        ref: Branch, tag or commit of its repository on the Hub, instead of the catalogue's.
-        recipe: What to build: as in the catalogue, or one precision alone.
-        reason: Why, for the record; a lifted quarantine needs one.
-        force: Log, test and promote it once more, as a new version, although it is there already.
+        model: What to release: an entry of catalogue.toml.
+        ref: Of a model from the Hub, such as main; left empty, what the catalogue says.
+        recipe: The catalogue's candidates, of which the gates choose; or this precision alone.
+        reason: Why you start it, for the record. Lifting a quarantine needs one.
+        force: Log, test and promote it as a new version, although it is there already.
         lift_quarantine: Let this release serve again although it was rolled back or rejected.
     """
     entry = asked_for(entry_of(model), ref, recipe)

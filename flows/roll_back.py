@@ -1,11 +1,8 @@
 """The way back: the champion of before serves again."""
 
-from typing import Annotated
-
 from prefect import flow
-from pydantic import Field
 
-from flows.parameters import Model
+from flows.parameters import FailedVersion, Model, PreviousVersion, Reason
 from slipway.values import Move
 from tasks.entries import entry_of
 from tasks.roll_back import swap_back
@@ -14,9 +11,9 @@ from tasks.roll_back import swap_back
 @flow(name="roll-back", flow_run_name="roll back {model}", validate_parameters=True)
 def roll_back(
     model: Model,
-    reason: Annotated[str, Field(min_length=1)],
-    failed: int | None = None,
-    to: int | None = None,
+    reason: Reason,
+    failed: FailedVersion = None,
+    to: PreviousVersion = None,
 ) -> Move:
     """Let the champion of before serve again, and quarantine the one that failed.
 
@@ -24,10 +21,10 @@ def roll_back(
     again, until somebody releases it with `lift_quarantine`.
 
     Args:
-        model: Name of an entry in catalogue.toml.
-        reason: What went wrong, for the record.
-        failed: Version that failed; the one that was champion when you asked, if it is not named.
-            If another one is champion by then, nothing is moved.
-        to: Version to go back to; the alias `previous` if it is not named.
+        model: Whose champion is taken out: an entry of catalogue.toml.
+        reason: What went wrong; it stands in the history and on the version.
+        failed: Its number in the registry; 0 for the one that was champion when you pressed Run. If
+            another one is champion by then, nothing is moved.
+        to: Its number in the registry; 0 for the champion of before, the alias "previous".
     """
-    return swap_back(entry_of(model), failed, to, reason)
+    return swap_back(entry_of(model), failed or None, to or None, reason)

@@ -5,7 +5,6 @@ from uuid import UUID
 
 from prefect import get_run_logger
 from prefect.client.orchestration import get_client
-from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.input import RunInput
 from pydantic import Field
@@ -13,6 +12,7 @@ from pydantic import Field
 from slipway.values import Entry, Release
 from tasks.announce import announce, announce_pending
 from tasks.edge import registry
+from tasks.starting import start
 
 DEPLOYMENT = "approve-model/approve-model"
 
@@ -20,27 +20,34 @@ DEPLOYMENT = "approve-model/approve-model"
 class Answer(RunInput):
     """What a person decides about a candidate that passed its gates."""
 
-    decision: Literal["approve", "reject"] = "reject"
-    reason: str = Field(min_length=1, max_length=1000, description="For the record.")
+    decision: Literal["approve", "reject"] = Field(
+        description="approve: it becomes champion, and serves. reject: it is quarantined.",
+    )
+    reason: str = Field(
+        pattern=r"\S",
+        max_length=500,
+        description="Why; it stands in the history, and on the version.",
+    )
 
 
 def ask(entry: Entry, release: Release) -> None:
-    """Tell that an approval is wanted, and open the form where there is a worker to serve it.
+    """Tell that an approval is wanted, and open the form in which it is given."""
+    model, version = entry.name, release.candidate.onnx.version
+    announce("approval-wanted", model, version=version, commit=release.commit)
+    get_run_logger().info(f"version {version} waits: slipway approve {model} --reason TEXT")
+    open_form(release)
+
+
+def open_form(release: Release) -> None:
+    """Open the form of a candidate that waits, unless it was opened before.
 
     Without its deployment nobody could resume the form's run; so the command line or a tag in the
     MLflow UI answers.
     """
-    model, version = entry.name, release.candidate.onnx.version
-    announce("approval-wanted", model, version=version, commit=release.commit)
-    get_run_logger().info(f"version {version} waits: slipway approve {model} --reason TEXT")
+    model, version = release.candidate.model, release.candidate.onnx.version
     try:
-        run_deployment(
-            DEPLOYMENT,
-            parameters={"model": model, "version": version},
-            idempotency_key=f"approve:{release.candidate.key}:{version}",
-            timeout=0,
-            as_subflow=False,
-        )
+        asked = {"model": model, "version": version}
+        start(DEPLOYMENT, asked, f"approve:{release.candidate.key}:{version}")
     except ObjectNotFound:
         get_run_logger().info(f"there is no form for it: {DEPLOYMENT} is not deployed")
 

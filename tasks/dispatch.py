@@ -5,12 +5,12 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 
 from slipway.errors import SourceMissing
 from slipway.values import AttemptState
 from slipway.watching import ATTEMPTS
+from tasks.starting import start
 
 DEPLOYMENT = "release-model/release-model"
 
@@ -46,17 +46,10 @@ def dispatch(model: str, key: str, attempt: int, reason: str) -> str:
         SourceMissing: If the deployment is not there.
     """
     try:
-        started = run_deployment(
-            DEPLOYMENT,
-            parameters={"model": model, "reason": reason},
-            idempotency_key=_idempotency_key(key, attempt),
-            tags=["slipway", reason],
-            timeout=0,
-            as_subflow=False,  # it outlives this run, and must not be cancelled with it
-        )
+        asked = {"model": model, "reason": reason}
+        started = start(DEPLOYMENT, asked, _idempotency_key(key, attempt), ["slipway", reason])
     except ObjectNotFound as error:
         raise SourceMissing(f"deployment {DEPLOYMENT}", "apply the deployments first") from error
-    assert isinstance(started, FlowRun)  # noqa: S101 - a coroutine only where one is awaited
     get_run_logger().info(f"{model}: {reason}; flow run {started.name}")
     return str(started.id)
 

@@ -22,7 +22,7 @@ from slipway.values import (
     Revision,
     Source,
 )
-from tasks.approval import settle_approval
+from tasks.approval import open_form, settle_approval
 from tasks.edge import registry, texts
 from tasks.policies import DELAYS_SECONDS, worth_retrying
 
@@ -91,10 +91,14 @@ def key_of_repetition(key: str) -> str:
 def find_release(entry: Entry, key: str) -> Release | None:
     """Return the finished release with this key; None if there is none.
 
-    What a person answered in the MLflow UI is carried out before.
+    What a person answered in the MLflow UI is carried out before. Of one that waits, the form is
+    there afterwards, also if the run that should have opened it was interrupted.
     """
     settle_approval(entry)
-    return registry().released(entry.name, key)
+    release = registry().released(entry.name, key)
+    if release and release.waiting:
+        open_form(release)
+    return release
 
 
 @task(

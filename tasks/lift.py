@@ -3,6 +3,7 @@
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from slipway.errors import MoveRefused
 from slipway.values import Entry, Release
 from tasks.announce import announce_pending
 from tasks.edge import cause, registry
@@ -19,8 +20,14 @@ from tasks.policies import DELAYS_SECONDS, worth_retrying
     timeout_seconds=900,
 )
 def lift(entry: Entry, key: str, reason: str | None) -> Release | None:
-    """Return the release that serves again; None if none with this key is quarantined."""
-    why = f"quarantine lifted: {reason or 'no reason was given'}"
-    lifted = registry().lift(entry.name, key, cause(why))
+    """Return the release that serves again; None if none with this key is quarantined.
+
+    Raises:
+        MoveRefused: If nobody says why.
+    """
+    if not (reason or "").strip():
+        advice = "give one, with --reason TEXT or in the form"
+        raise MoveRefused(entry.name, "lifting a quarantine needs a reason", advice)
+    lifted = registry().lift(entry.name, key, cause(f"quarantine lifted: {reason}"))
     announce_pending(entry.name)
     return lifted

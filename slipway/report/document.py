@@ -35,7 +35,7 @@ def markdown(dossier: Dossier, picture: str) -> str:
         GitHub-flavoured Markdown without HTML.
     """
     parts = (
-        f"# {HEADLINES[dossier.verdict.kind]}: {plain(dossier.entry.title)}",
+        f"# {_headline(dossier)}: {plain(dossier.entry.title)}",
         _sentence(dossier),
         _links(dossier),
         *_why(dossier, picture),
@@ -88,12 +88,19 @@ def description(dossier: Dossier) -> str:
     entry, revision = dossier.entry, dossier.weights.revision
     origin = f"Made from {entry.source.repo} at `{revision.commit}`"
     parts = (
-        f"**{HEADLINES[dossier.verdict.kind]}.** {_sentence(dossier)}",
+        f"**{_headline(dossier)}.** {_sentence(dossier)}",
         bullets(_five_figures(dossier)),
         f"{origin} as {plain(dossier.artifact.variant)}; licence {_licence(dossier)}.",
         _links(dossier),
     )
     return "\n\n".join(parts) + "\n"
+
+
+def _headline(dossier: Dossier) -> str:
+    """Return the verdict in a word; what waits for a person is not promoted yet."""
+    if dossier.verdict.kind == "promote" and dossier.entry.goal != "champion":
+        return "✅ Passed"
+    return HEADLINES[dossier.verdict.kind]
 
 
 def _sentence(dossier: Dossier) -> str:
@@ -117,6 +124,8 @@ def _outcome(dossier: Dossier) -> str:
         return f"{version} was not promoted, and {stays}"
     if dossier.entry.aliases == "candidate":
         return f"{version} waits as candidate for a person to promote it, and {stays}"
+    if dossier.entry.goal == "approval":
+        return f"{version} takes over as champion{before} if a person approves it"
     return f"{version} takes over as champion{before}"
 
 

@@ -20,12 +20,13 @@ def next_steps(dossier: Dossier) -> str:
 def _use(dossier: Dossier) -> str:
     name, version = dossier.entry.name, dossier.candidate.onnx.version
     ask = f'```sh\nslipway predict {name} "{QUESTION}"\n```'
-    if dossier.entry.aliases == "champion":
+    if dossier.entry.goal == "champion":
         return f"Ask it:\n\n{ask}"
-    move = (
-        f"Read the answers above, then move the alias `champion` of `{name}` to version {version}"
-    )
-    return f"{move} in MLflow's registry. From then on, ask it:\n\n{ask}"
+    decide = f"move the alias `champion` of `{name}` to version {version} in MLflow's registry"
+    if dossier.entry.goal == "approval":
+        command = f"slipway approve {name} --reason TEXT"
+        decide = f"resume the Prefect run `approve {name}`, or run `{command}`"
+    return f"Read the answers above, then {decide}. From then on, ask it:\n\n{ask}"
 
 
 def _unasked(dossier: Dossier) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """What people do, through flows and the command line, with a real Prefect server."""
 
 import json
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,8 @@ import line
 import pytest
 from line import Yard
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
+from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import Pause
 from prefect.flow_engine import run_flow
 from shelf import Shelf, fresh_name
@@ -62,6 +64,16 @@ def form(waiting: Shelf) -> Iterator[UUID]:
     assert executed(approve_model, opened.id).name == "Suspended"
     yield opened.id
     with get_client(sync_client=True) as client:
+        client._client.delete(f"/deployments/{identity}")
+
+
+@contextmanager
+def forms_of_approve_model() -> Iterator[Callable[[], list[FlowRun]]]:
+    """Deploy approve-model for a while; the function returns the runs that were started of it."""
+    identity = approve_model.to_deployment("approve-model").apply()
+    started = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[identity]))
+    with get_client(sync_client=True) as client:
+        yield lambda: client.read_flow_runs(flow_run_filter=started)
         client._client.delete(f"/deployments/{identity}")
 
 
@@ -265,8 +277,11 @@ def test_one_release_from_approval_to_rollback_to_lift(yard: Yard) -> None:
     shelf.release("made up")
 
     first = release_model("tiny")
-    again = release_model("tiny")
+    with forms_of_approve_model() as opened:  # deployed since: the form is opened late, and once
+        again, once_more = release_model("tiny"), release_model("tiny")
+        assert [each.parameters for each in opened()] == [{"model": "tiny", "version": 2}]
     assert (first.waiting, again.waiting, again.existed) == (True, True, True)
+    assert once_more == again
     assert shelf.registry.champion("tiny") == 1
 
     assert run(["approve", "tiny", "--reason", "read and good"]) == 0
@@ -282,8 +297,9 @@ def test_one_release_from_approval_to_rollback_to_lift(yard: Yard) -> None:
     assert run(["release", "tiny", "--force"]) == 3
     assert shelf.aliases() == before
 
-    lifting = ["release", "tiny", "--lift-quarantine", "--reason", "it was the prompt"]
-    assert run(lifting) == 0
+    lifting = ["release", "tiny", "--lift-quarantine"]
+    assert run(lifting) == 2
+    assert run([*lifting, "--reason", "it was the prompt"]) == 0
     assert shelf.aliases()[0] == {"candidate": 2, "champion": 2, "previous": 1}
     assert [each.kind for each in shelf.registry.history("tiny")] == [
         "promotion",

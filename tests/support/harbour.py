@@ -149,4 +149,4 @@ def _deploy() -> None:
     """Make the deployment; no worker takes its runs, so that they can be counted in peace."""
     from flows.release_model import release_model
 
-    release_model.to_deployment("release-model", enforce_parameter_schema=False).apply()
+    release_model.to_deployment("release-model").apply()

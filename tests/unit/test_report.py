@@ -156,6 +156,17 @@ def test_a_candidate_that_waits_for_a_person_says_what_to_move() -> None:
     assert "move the alias `champion` of `smollm2-135m` to version 3 in MLflow's registry" in text
 
 
+def test_a_candidate_that_waits_for_approval_says_who_decides() -> None:
+    """Nothing claims that it was promoted: the form shows this text to whoever decides."""
+    waiting = promoted(entry=entry(approval="manual"))
+    text = markdown(waiting, "picture.png")
+
+    assert text.startswith("# ✅ Passed: SmolLM2 135M Instruct")
+    assert "takes over as champion from version 2 if a person approves it: all 13 checks" in text
+    assert "resume the Prefect run `approve smollm2-135m`, or run `slipway approve" in text
+    assert description(waiting).startswith("**✅ Passed.** Version 3 of")
+
+
 def test_a_published_artifact_names_its_origin_and_no_build() -> None:
     """What was downloaded was not built, and took no memory to build."""
     changes = {"origin": f"org/model-onnx@{COMMIT}", "peak_memory_bytes": None}
