@@ -1,0 +1,50 @@
+"""A release from a person's approval to the next person's second thoughts, on the whole line."""
+
+from line import Yard
+from shelf import Shelf
+
+from commands.main import run
+
+
+def test_one_release_from_approval_to_rollback_to_lift(yard: Yard) -> None:
+    """It waits, serves, fails, is refused to every run, comes back, and is made once more."""
+    from flows.release_model import release_model
+
+    yard.edit('suite = "brief"', 'suite = "brief"\napproval = "manual"')
+    shelf = Shelf(yard.registry(), yard.folder / "files")
+    shelf.release("made up")
+
+    first = release_model("tiny")
+    with forms_of_approve_model() as opened:  # deployed since: the form is opened late, and once
+        again, once_more = release_model("tiny"), release_model("tiny")
+        assert [each.parameters for each in opened()] == [{"model": "tiny", "version": 2}]
+    assert (first.waiting, again.waiting, again.existed) == (True, True, True)
+    assert once_more == again
+    assert shelf.registry.champion("tiny") == 1
+
+    assert run(["approve", "tiny", "--reason", "read and good"]) == 0
+    assert release_model("tiny").waiting is False
+    assert shelf.registry.champion("tiny") == 2
+
+    assert run(["rollback", "tiny", "--reason", "it answers in verse"]) == 0
+    before = shelf.aliases()
+    kept = release_model("tiny")
+    assert kept.verdict.kind == "keep"
+    assert "it answers in verse" in kept.verdict.reasons[0]
+    assert run(["release", "tiny"]) == 3
+    assert run(["release", "tiny", "--force"]) == 3
+    assert shelf.aliases() == before
+
+    lifting = ["release", "tiny", "--lift-quarantine"]
+    assert run(lifting) == 2
+    assert run([*lifting, "--reason", "it was the prompt"]) == 0
+    assert shelf.aliases()[0] == {"candidate": 2, "champion": 2, "previous": 1}
+    assert [each.kind for each in shelf.registry.history("tiny")] == [
+        "promotion",
+        "promotion",
+        "rollback",
+        "promotion",
+    ]
+
+    repeated = release_model("tiny", force=True)
+    assert (repeated.existed, repeated.waiting, repeated.candidate.onnx.version) == (False, True, 3)
