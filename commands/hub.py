@@ -7,7 +7,7 @@ from commands import console
 from slipway.errors import SourceMissing
 
 
-def serve(folder: Path, *, port: int = 8090) -> int:
+def serve(folder: Path, *, port: int = 8092) -> int:
     """Serve every ORG/NAME folder below a folder as a repository of a Hub, on loopback.
 
     Args:

@@ -1,5 +1,6 @@
 """``slipway hub serve``: a folder becomes a Hub that the unmodified client reads."""
 
+import inspect
 import os
 import re
 import signal
@@ -38,3 +39,16 @@ def test_a_folder_that_is_not_there_is_bad_input(tmp_path: Path) -> None:
     from commands.main import run
 
     assert run(["hub", "serve", str(tmp_path / "nowhere")]) == 2
+
+
+def test_its_port_is_none_that_another_server_of_ours_takes() -> None:
+    """A Hub is tried beside ``slipway up``, whose receiver and worker listen next to it."""
+    from commands.hub import serve
+    from slipway.ports import host_and_port
+    from slipway.settings import Settings
+
+    addresses = {name: field.default for name, field in Settings.model_fields.items()}
+    taken = {host_and_port(url)[1] for name, url in addresses.items() if name.endswith("_url")}
+
+    assert len(taken) == 5
+    assert inspect.signature(serve).parameters["port"].default not in taken
