@@ -1,7 +1,8 @@
 """Candidates come into the registry, found by their key or created; and leave it again."""
 
+from slipway.errors import MoveRefused
 from slipway.registry.lookup import Lookup
-from slipway.registry.names import registered_name
+from slipway.registry.names import STATUS, registered_name
 from slipway.tracking import KEY, connect
 from slipway.values import Candidate, Entry, LoggedWrapper, Verdict, WrapperKind
 from slipway.wrapping import Logged
@@ -34,11 +35,26 @@ class Registration(Lookup):
         """Take a candidate that may not serve out of the registry.
 
         Its logged models and its run stay, with the verdict, so that it can be looked into.
+
+        Raises:
+            MoveRefused: If it was released, or an alias names it; nothing is deleted.
         """
-        self._describe_run(candidate, verdict)
         with self._alone(candidate.model):
-            for wrapper in candidate.wrappers:
+            there = [each for each in candidate.wrappers if self._may_leave(candidate.model, each)]
+            self._describe_run(candidate, verdict)
+            for wrapper in there:
                 self.client.delete_model_version(wrapper.name, str(wrapper.version))
+
+    def _may_leave(self, model: str, wrapper: LoggedWrapper) -> bool:
+        """Tell whether a version is still there; refuse if it has to stay."""
+        tags = self._tags_if_any(wrapper.name, wrapper.version)
+        aliases = self.aliases(wrapper.name).items()
+        named = [alias for alias, version in aliases if version == wrapper.version]
+        reason = f"has the alias {named[0]!r}" if named else "is released"
+        if named or (tags or {}).get(STATUS) == "released":
+            what = f"version {wrapper.version} of {wrapper.name} {reason}, so it is not deleted"
+            raise MoveRefused(model, what, f"if it serves badly: slipway rollback {model}")
+        return tags is not None
 
     def _register(
         self, kind: WrapperKind, entry: Entry, logged: Logged, tags: dict[str, str]
