@@ -123,9 +123,13 @@ def switch(model: str, candidate: Try) -> Attempt:
 )
 def put_back(model: str, candidate: Try | Refuse, reason: str) -> Refused:
     """Return the refusal, once the registry says again what is true."""
-    why = cause(f"version {candidate.version} must not serve: {reason}")
-    book.refuse(registry(), model, candidate.version, candidate.serving, why)
+    move = registry().refuse(model, candidate.version, candidate.serving, cause(reason))
     announce_pending(model)
     announce("quarantined", model, version=candidate.version, reason=reason)
     get_run_logger().warning(f"version {candidate.version} must not serve: {reason}")
+    if move and move.after is None:
+        advice = f"release another, or slipway rollback {model} --to VERSION"
+        get_run_logger().error(
+            f"{move.cause.reason}; version {candidate.serving} serves on: {advice}"
+        )
     return Refused(model=model, version=candidate.version, serving=candidate.serving, reason=reason)

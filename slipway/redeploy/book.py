@@ -1,9 +1,9 @@
-"""What the registry says about the champion, and what it is told about one that must not serve."""
+"""What the registry says about the champion."""
 
 from slipway.redeploy.values import Wanted
 from slipway.registry import Registry
 from slipway.registry.names import DETAILS, QUARANTINED, STATUS
-from slipway.values import Cause, Release
+from slipway.values import Release
 
 
 def wanted(registry: Registry, model: str) -> Wanted | None:
@@ -25,16 +25,3 @@ def wanted(registry: Registry, model: str) -> Wanted | None:
         quarantine=tags.get(QUARANTINED),
         size_bytes=release.candidate.onnx.size_bytes if release else 0,
     )
-
-
-def refuse(registry: Registry, model: str, version: int, serving: int, cause: Cause) -> None:
-    """Quarantine ``version`` and move the alias back to the version that serves, as a rollback.
-
-    An alias that names another version by now is left alone: there is nothing to put back.
-
-    Raises:
-        MoveRefused: If what serves may not be champion either; the alias stays, and it serves on.
-        RegistryConflict: If the aliases could not be moved; they are as they were.
-    """
-    if registry.champion(model) == version:
-        registry.roll_back(model, serving, cause)

@@ -2,7 +2,14 @@
 
 from slipway.errors import MoveRefused
 from slipway.registry.contents import require_intact
-from slipway.registry.names import ANNOUNCE, DETAILS, QUARANTINED, obstacle, to_lift
+from slipway.registry.names import (
+    ANNOUNCE,
+    DETAILS,
+    QUARANTINED,
+    obstacle,
+    registered_name,
+    to_lift,
+)
 from slipway.registry.transfer import Aliases, Marks, Transfer, Transfers
 from slipway.tracking import KEY
 from slipway.values import Cause, Move, Release
@@ -24,30 +31,45 @@ class Rollbacks(Transfers):
         """
         with self._alone(model):
             self._settle(model)
-            failed = self._champion_of(model)
-            release = self._target(model, failed, to)
-            require_intact(self, release)
-            transfer = Transfer(
-                model=model,
-                kind="rollback",
-                cause=cause,
-                version=release.candidate.onnx.version,
-                aliases=self._downward(release),
-                marks=self._quarantine(model, failed, cause, release),
-                tags={KEY: release.candidate.key},
-            )
-            with self._moving(transfer) as run_id:
-                pass
-            return next(move for move in self.moves(model) if move.run_id == run_id)
+            champion = self.champion(model)
+            release = self._target(model, champion, to)
+            return self._go_back(model, champion, release, cause, f"{cause.actor}: {cause.reason}")
 
-    def _champion_of(self, model: str) -> int:
-        champion = self.champion(model)
-        if champion is None:
+    def refuse(self, model: str, failed: int, serving: int, cause: Cause) -> Move | None:
+        """Quarantine ``failed``, and let the alias return to the version that serves.
+
+        Where that one may not be champion either, the model has none afterwards; what serves is
+        left alone. A first reason for a quarantine stays.
+
+        Returns:
+            The move; None if another version is champion by now, which is left as it is.
+
+        Raises:
+            RegistryConflict: If the aliases could not be moved; they are as they were.
+        """
+        fault, why = f"{cause.actor}: {cause.reason}", f"version {failed} must not serve"
+        with self._alone(model):
+            self._settle(model)
+            if self.champion(model) != failed:
+                self._set({}, self._quarantine(model, failed, fault))
+                return None
+            release, why = None, f"{why}: {cause.reason}"
+            try:
+                release = self._target(model, failed, serving)
+            except MoveRefused as error:
+                why = f"{why}; no champion is left, since {error.reason}"
+            record = cause.model_copy(update={"reason": why[:1000]})
+            return self._go_back(model, failed, release, record, fault)
+
+    def _target(self, model: str, failed: int | None, to: int | None) -> Release:
+        """Return the release that takes the place of ``failed``.
+
+        Raises:
+            MoveRefused: If there is none, or if it may not serve.
+        """
+        if failed is None and to is None:
             advice = f"release it first: slipway release {model}"
             raise MoveRefused(model, "there is no champion to roll back from", advice)
-        return champion
-
-    def _target(self, model: str, failed: int, to: int | None) -> Release:
         version = to if to is not None else self.aliases(model).get("previous")
         if version is None:
             advice = "name a version with --to; slipway history lists those that served"
@@ -55,6 +77,11 @@ class Rollbacks(Transfers):
         if version == failed:
             advice = "name another version with --to"
             raise MoveRefused(model, f"version {version} is the champion already", advice)
+        release = self._servable(model, version)
+        require_intact(self, release)
+        return release
+
+    def _servable(self, model: str, version: int) -> Release:
         tags = self._tags_if_any(model, version)
         if tags is None:
             advice = f"see slipway history {model} for those that served"
@@ -66,23 +93,50 @@ class Rollbacks(Transfers):
             raise MoveRefused(model, f"version {version} {why}", advice)
         return Release.model_validate_json(tags[DETAILS])
 
-    def _downward(self, release: Release) -> Aliases:
+    def _go_back(
+        self, model: str, failed: int | None, release: Release | None, cause: Cause, fault: str
+    ) -> Move:
+        """Move the aliases to ``release``, or away; quarantine ``failed`` for ``fault``."""
+        marks = self._quarantine(model, failed, fault) if failed is not None else {}
+        if release:
+            serving = release.candidate.onnx
+            marks.setdefault(model, {})[serving.version] = {ANNOUNCE: "pending"}
+        transfer = Transfer(
+            model=model,
+            kind="rollback",
+            cause=cause,
+            version=release.candidate.onnx.version if release else failed,
+            aliases=self._downward(model, release),
+            marks=marks,
+            tags={KEY: release.candidate.key} if release else {},
+        )
+        with self._moving(transfer) as run_id:
+            pass
+        return next(move for move in self.moves(model) if move.run_id == run_id)
+
+    def _downward(self, model: str, release: Release | None) -> Aliases:
+        if release is None:
+            return {name: {"champion": None} for name in _names(model)}
         moves: Aliases = {}
         for wrapper in release.candidate.wrappers:
             champion = self.champion(wrapper.name)
             moves[wrapper.name] = {"champion": wrapper.version}
-            if champion != wrapper.version:
+            if champion not in {None, wrapper.version}:
                 moves[wrapper.name]["previous"] = champion
         return moves
 
-    def _quarantine(self, model: str, failed: int, cause: Cause, release: Release) -> Marks:
-        """Mark the failed version of both models; its key pairs them."""
-        reason = f"{cause.actor}: {cause.reason}"
-        marks: Marks = {each.name: {} for each in release.candidate.wrappers}
-        marks[model][failed] = {QUARANTINED: reason}
-        if key := self.tags(model, failed).get(KEY):
-            for name in marks:
-                for version in self._versions(name, key):
-                    marks[name][int(version.version)] = {QUARANTINED: reason}
-        marks[model][release.candidate.onnx.version] = {ANNOUNCE: "pending"}
+    def _quarantine(self, model: str, failed: int, fault: str) -> Marks:
+        """Mark the failed version of both models; its key pairs them. A first reason stays."""
+        tags = self.tags(model, failed)
+        reason = {QUARANTINED: tags.get(QUARANTINED) or fault}
+        marks: Marks = {model: {failed: reason}}
+        if key := tags.get(KEY):
+            for name in _names(model):
+                versions = {int(each.version): reason for each in self._versions(name, key)}
+                marks[name] = marks.get(name, {}) | versions
         return marks
+
+
+def _names(model: str) -> tuple[str, str]:
+    """Return the registered models of both wrappers."""
+    return registered_name(model, "onnx"), registered_name(model, "transformers")

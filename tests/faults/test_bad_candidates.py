@@ -13,7 +13,7 @@ from wharf import Wharf, marked, running
 import tasks.redeploy
 from flows.redeploy import redeploy
 from slipway.errors import AddressTaken, MachineTooSmall
-from slipway.redeploy import Redeployed, Refused, dock, server
+from slipway.redeploy import Redeployed, Refused, Unchanged, dock, server
 
 
 @dataclass
@@ -91,6 +91,23 @@ def test_a_quarantined_version_is_not_tried_again(wharf: Wharf) -> None:
     assert isinstance(outcome, Refused)
     assert "it is quarantined" in outcome.reason
     assert wharf.champions() == [1, 1]
+
+
+def test_where_neither_may_serve_the_old_one_goes_on_without_a_champion(wharf: Wharf) -> None:
+    """Somebody quarantined what serves, and the champion is bad too: that is said once."""
+    client = wharf.yard.registry().client
+    wharf.move(2)
+    client.set_model_version_tag("tiny", "1", "slipway.quarantined", "bob: it is rude")
+    try:
+        outcome, again = redeploy("tiny"), redeploy("tiny")
+
+        assert isinstance(outcome, Refused)
+        assert again == Unchanged(model="tiny", reason="tiny has no champion; version 1 serves on")
+        assert wharf.champions() == [None, None]
+        assert wharf.served() == 1
+    finally:
+        client.delete_model_version_tag("tiny", "1", "slipway.quarantined")
+        wharf.move(1)
 
 
 def test_a_machine_without_room_for_two_says_so(
