@@ -36,20 +36,33 @@ def _row(reign: Reign) -> tuple[str, ...]:
     return version, since, until, how, reign.cause.actor, reign.cause.reason
 
 
-def rollback(model: str, *, reason: str, to: int | None = None, json: bool = False) -> int:
+def rollback(
+    model: str,
+    *,
+    reason: str,
+    failed: int | None = None,
+    to: int | None = None,
+    json: bool = False,
+) -> int:
     """Let the champion of before serve again, and quarantine the one that failed.
 
     Args:
         model: Name of an entry in catalogue.toml.
         reason: What went wrong, for the record.
+        failed: Version that failed; the champion of this moment if it is not named. If another
+            version is champion, nothing is moved.
         to: Version to go back to; the alias `previous` if it is not named.
         json: Print the result as JSON, and nothing else.
     """
     prepare(Settings(), model, quiet=json)
     from flows.roll_back import roll_back
+    from tasks.edge import registry
 
     console.shorten_errors()
-    move = roll_back(model, reason=reason, to=to)
+    failed = failed or registry().champion(model)
+    if failed and not json:
+        print(f"{model}: version {failed} is to be taken out", flush=True)
+    move = roll_back(model, reason=reason, failed=failed, to=to)
     if json:
         console.show(move.model_dump(mode="json"))
         return 0

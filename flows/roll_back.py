@@ -13,7 +13,10 @@ from tasks.roll_back import swap_back
 
 @flow(name="roll-back", flow_run_name="roll back {model}", validate_parameters=True)
 def roll_back(
-    model: Model, reason: Annotated[str, Field(min_length=1)], to: int | None = None
+    model: Model,
+    reason: Annotated[str, Field(min_length=1)],
+    failed: int | None = None,
+    to: int | None = None,
 ) -> Move:
     """Let the champion of before serve again, and quarantine the one that failed.
 
@@ -23,6 +26,8 @@ def roll_back(
     Args:
         model: Name of an entry in catalogue.toml.
         reason: What went wrong, for the record.
+        failed: Version that failed; the one that was champion when you asked, if it is not named.
+            If another one is champion by then, nothing is moved.
         to: Version to go back to; the alias `previous` if it is not named.
     """
-    return swap_back(entry_of(model), to, reason)
+    return swap_back(entry_of(model), failed, to, reason)

@@ -1,6 +1,7 @@
 """Who was champion when: the record of moves, folded. Pure."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from slipway.values import Cause, Move, Reign
 
@@ -28,6 +29,18 @@ def reigns(moves: Iterable[Move], champion: int | None) -> tuple[Reign, ...]:
     if champion != holder:
         found.append(_by_hand(champion))
     return tuple(_ended(found))
+
+
+def champion_at(moves: Iterable[Move], champion: int | None, at: datetime) -> int | None:
+    """Return the version that was champion at a moment: what the first move after it began from.
+
+    Args:
+        moves: What was recorded, in any order.
+        champion: Version that the alias points to now; None for none.
+        at: The moment.
+    """
+    later = [move for move in moves if move.at > at and move.after != move.before]
+    return min(later, key=lambda move: move.at).before if later else champion
 
 
 def _reign(move: Move) -> Reign:

@@ -2,6 +2,7 @@
 
 import getpass
 import socket
+from datetime import UTC, datetime
 
 from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
@@ -53,6 +54,13 @@ def registry() -> Registry:
 def cause(reason: str) -> Cause:
     """Return who runs this, for the record, with ``reason``."""
     return Cause(actor=_actor(), reason=reason[:500])
+
+
+def asked_at() -> datetime:
+    """Return when somebody asked for this flow run: it may have waited in a queue since."""
+    context = FlowRunContext.get()
+    created = context.flow_run.created if context and context.flow_run else None
+    return created or datetime.now(UTC)
 
 
 def _actor() -> str:

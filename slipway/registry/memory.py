@@ -1,5 +1,7 @@
 """What the registry remembers: who was champion when, and which events were not sent yet."""
 
+from datetime import datetime
+
 from slipway import history
 from slipway.registry.names import ANNOUNCE
 from slipway.registry.transfer import Transfer, Transfers
@@ -12,6 +14,10 @@ class Memory(Transfers):
     def history(self, model: str) -> tuple[Reign, ...]:
         """Return every version that was champion, oldest first, the one that serves now last."""
         return history.reigns(self.moves(model), self.champion(model))
+
+    def champion_at(self, model: str, at: datetime) -> int | None:
+        """Return the version that was champion at a moment, as far as it was recorded."""
+        return history.champion_at(self.moves(model), self.champion(model), at)
 
     def note_hand_move(self, model: str) -> Move | None:
         """Record a champion that somebody moved by hand; None if record and alias agree."""

@@ -18,20 +18,31 @@ from slipway.values import Cause, Move, Release
 class Rollbacks(Transfers):
     """Rolls back, and keeps the record of who was champion."""
 
-    def roll_back(self, model: str, to: int | None, cause: Cause) -> Move:
+    def roll_back(
+        self, model: str, to: int | None, cause: Cause, failed: int | None = None
+    ) -> Move:
         """Make ``previous``, or the version ``to``, champion of both models, or of neither.
 
         The champion of today becomes ``previous`` and is quarantined: nothing promotes a version
         with its key again until a person lifts that.
 
+        Args:
+            model: Name of the entry.
+            to: Version to go back to.
+            cause: By whom, and why.
+            failed: The champion that is meant; whichever it is if None. If that one was rolled back
+                already, as is asked now, the move of then is returned.
+
         Raises:
             MoveRefused: If there is nothing to go back from or to, if that version may not serve,
-                or if its bytes are not what was released.
+                if its bytes are not what was released, or if ``failed`` is not the champion.
             RegistryConflict: If the aliases could not be moved; they are as they were.
         """
         with self._alone(model):
             self._settle(model)
             champion = self.champion(model)
+            if failed not in {None, champion}:
+                return self._earlier(model, failed, to, champion)
             release = self._target(model, champion, to)
             return self._go_back(model, champion, release, cause, f"{cause.actor}: {cause.reason}")
 
@@ -60,6 +71,18 @@ class Rollbacks(Transfers):
                 why = f"{why}; no champion is left, since {error.reason}"
             record = cause.model_copy(update={"reason": why[:1000]})
             return self._go_back(model, failed, release, record, fault)
+
+    def _earlier(
+        self, model: str, failed: int | None, to: int | None, champion: int | None
+    ) -> Move:
+        """Return the move that took ``failed`` out already, where nothing else is asked for."""
+        asked = ("rollback", failed, champion)
+        for last in [each for each in self.moves(model) if each.after != each.before][-1:]:
+            if (last.kind, last.before, last.after) == asked and to in {None, champion}:
+                return last
+        there = f"version {champion} is" if champion else "there is none"
+        reason = f"version {failed} is not the champion, {there}; nothing was moved"
+        raise MoveRefused(model, reason, f"slipway history {model} says since when")
 
     def _target(self, model: str, failed: int | None, to: int | None) -> Release:
         """Return the release that takes the place of ``failed``.
@@ -128,7 +151,7 @@ class Rollbacks(Transfers):
     def _quarantine(self, model: str, failed: int, fault: str) -> Marks:
         """Mark the failed version of both models; its key pairs them. A first reason stays."""
         tags = self.tags(model, failed)
-        reason = {QUARANTINED: tags.get(QUARANTINED) or fault}
+        reason: dict[str, str | None] = {QUARANTINED: tags.get(QUARANTINED) or fault}
         marks: Marks = {model: {failed: reason}}
         if key := tags.get(KEY):
             for name in _names(model):

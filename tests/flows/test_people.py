@@ -17,6 +17,7 @@ from shelf import Shelf, fresh_name
 
 from commands.main import run
 from flows.approve_model import approve_model
+from flows.roll_back import roll_back
 from slipway.errors import MoveRefused
 from slipway.values import Entry
 from tasks.approval import settle_approval
@@ -58,18 +59,18 @@ def form(waiting: Shelf) -> Iterator[UUID]:
     parameters = {"model": waiting.model, "version": 2}
     with get_client(sync_client=True) as client:
         opened = client.create_flow_run_from_deployment(identity, parameters=parameters)
-    assert executed(opened.id).name == "Suspended"
+    assert executed(approve_model, opened.id).name == "Suspended"
     yield opened.id
     with get_client(sync_client=True) as client:
         client._client.delete(f"/deployments/{identity}")
 
 
-def executed(run_id: UUID) -> Any:
-    """Execute a run of approve-model as a worker's process does, and return its state."""
+def executed(flow: Any, run_id: UUID) -> Any:
+    """Execute a deployment's run as a worker's process does, and return its state."""
     with get_client(sync_client=True) as client:
         flow_run = client.read_flow_run(run_id)
         with suppress(Pause):  # the process ends here, and the run does not
-            run_flow(approve_model, flow_run, flow_run.parameters, return_type="state")
+            run_flow(flow, flow_run, flow_run.parameters, return_type="state")
         return client.read_flow_run(run_id).state
 
 
@@ -83,7 +84,7 @@ def test_an_approval_in_the_form_promotes(waiting: Shelf, form: UUID) -> None:
     """The form's run goes on when it is answered, and records who answered where."""
     refused = resumed(form, decision="perhaps", reason="who knows")
     accepted = resumed(form, decision="approve", reason="read and good")
-    state = executed(form)
+    state = executed(approve_model, form)
 
     assert (refused.status.value, accepted.status.value) == ("REJECT", "ACCEPT")
     assert state.is_completed()
@@ -94,7 +95,7 @@ def test_an_approval_in_the_form_promotes(waiting: Shelf, form: UUID) -> None:
 def test_a_rejection_in_the_form_keeps_the_champion(waiting: Shelf, form: UUID) -> None:
     """And the candidate is quarantined, with the reason from the form."""
     resumed(form, decision="reject", reason="it is rude")
-    executed(form)
+    executed(approve_model, form)
 
     assert waiting.aliases()[0] == {"champion": 1}
     assert waiting.tags(2)["slipway.quarantined"] == "rejected by Prefect UI: it is rude"
@@ -113,7 +114,7 @@ def test_the_form_shows_what_the_report_says(waiting: Shelf, form: UUID) -> None
 def test_the_command_approves_and_closes_the_form(waiting: Shelf, form: UUID, capsys: Said) -> None:
     """Both ways are open; the form's run then ends with what was decided."""
     assert run(["approve", waiting.model, "--reason", "read and good", "--json"]) == 0
-    state = executed(form)
+    state = executed(approve_model, form)
 
     assert json.loads(capsys.readouterr().out)["waiting"] is False
     assert waiting.registry.champion(waiting.model) == 2
@@ -129,7 +130,7 @@ def test_a_tag_in_mlflow_approves_and_closes_the_form(waiting: Shelf, form: UUID
     settle_approval(waiting.entry)
 
     assert waiting.registry.champion(waiting.model) == 2
-    assert executed(form).is_completed()
+    assert executed(approve_model, form).is_completed()
 
 
 def test_too_late_is_rejected_and_closes_the_form(waiting: Shelf, form: UUID) -> None:
@@ -139,7 +140,7 @@ def test_too_late_is_rejected_and_closes_the_form(waiting: Shelf, form: UUID) ->
 
     assert waiting.aliases()[0] == {"champion": 1}
     assert waiting.tags(2)["slipway.decided"].startswith("timeout: nobody approved it within")
-    assert executed(form).is_completed()
+    assert executed(approve_model, form).is_completed()
 
 
 def test_the_command_rejects(waiting: Shelf, capsys: Said) -> None:
@@ -168,6 +169,7 @@ def test_rollback_and_history_by_command(shelf: Shelf, capsys: Said) -> None:
 
     assert run(["rollback", shelf.model, "--reason", "it answers in verse"]) == 0
     said = capsys.readouterr().out
+    assert said.startswith(f"{shelf.model}: version 2 is to be taken out\n")
     assert f"{shelf.model}: rolled back from version 2 to 1" in said
     assert f"slipway release {shelf.model} --lift-quarantine" in said
 
@@ -180,6 +182,40 @@ def test_rollback_and_history_by_command(shelf: Shelf, capsys: Said) -> None:
     assert "it answers in" in capsys.readouterr().out
     assert run(["rollback", shelf.model, "--reason", "again"]) == 2
     assert "version 2 is quarantined" in capsys.readouterr().err
+
+
+def test_a_rollback_by_command_may_name_what_failed(shelf: Shelf, capsys: Said) -> None:
+    """Version 1 failed, but version 2 serves by now: nothing is moved, and a line says so."""
+    shelf.release("one")
+    shelf.release("two")
+
+    assert run(["rollback", shelf.model, "--failed", "1", "--reason", "it is rude"]) == 2
+
+    assert "version 1 is not the champion, version 2 is; nothing was" in capsys.readouterr().err
+    assert shelf.registry.champion(shelf.model) == 2
+
+
+def test_a_press_in_the_ui_means_the_champion_of_that_moment(shelf: Shelf) -> None:
+    """Two people press, and one version goes back; a press that was overtaken moves nothing."""
+    for key in ("one", "two", "three"):
+        shelf.release(key)
+    identity = roll_back.to_deployment("roll-back").apply()
+    asked = {"model": shelf.model, "reason": "it is rude"}
+    with get_client(sync_client=True) as client:
+        twice = [client.create_flow_run_from_deployment(identity, parameters=asked) for _ in "ab"]
+        states = [executed(roll_back, each.id) for each in twice]
+        assert [each.name for each in states] == ["Completed", "Completed"]
+        assert shelf.aliases()[0] == {"candidate": 3, "champion": 2, "previous": 3}
+
+        late = client.create_flow_run_from_deployment(identity, parameters=asked)
+        shelf.release("four")
+        state = executed(roll_back, late.id)
+        client._client.delete(f"/deployments/{identity}")
+
+    assert state.is_failed()
+    assert "version 2 is not the champion, version 4 is" in state.message
+    assert shelf.registry.champion(shelf.model) == 4
+    assert "slipway.quarantined" not in shelf.tags(4)
 
 
 def test_history_before_any_release_writes_nothing(yard: Yard, capsys: Said) -> None:

@@ -1,6 +1,7 @@
 """A rollback: what served before serves again, and what failed does not come back by itself."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -203,3 +204,45 @@ def test_a_release_after_a_killed_rollback_starts_from_what_was(
 
     assert shelf.aliases()[0] == {"candidate": 3, "champion": 3, "previous": 2}
     assert shelf.aliases()[1] == shelf.aliases()[0]
+
+
+def test_whoever_names_what_failed_takes_out_nothing_else(shelf: Shelf) -> None:
+    """Version 2 failed, and version 3 was promoted before the button was pressed."""
+    for key in ("one", "two", "three"):
+        shelf.release(key)
+    before = shelf.aliases()
+
+    with pytest.raises(MoveRefused, match="version 2 is not the champion, version 3 is; nothing"):
+        shelf.registry.roll_back(shelf.model, None, BOB, failed=2)
+
+    assert shelf.aliases() == before
+    assert "slipway.quarantined" not in shelf.tags(3)
+
+
+@pytest.mark.parametrize("to", [None, 2])
+def test_two_who_mean_the_same_failure_go_back_once(shelf: Shelf, to: int | None) -> None:
+    """The second is told what the first one led to; one who asks for another version is refused."""
+    for key in ("one", "two", "three"):
+        shelf.release(key)
+
+    first = shelf.registry.roll_back(shelf.model, None, BOB, failed=3)
+    second = shelf.registry.roll_back(shelf.model, to, ANN, failed=3)
+    with pytest.raises(MoveRefused, match="version 3 is not the champion, version 2 is"):
+        shelf.registry.roll_back(shelf.model, 1, ANN, failed=3)
+
+    assert second == first
+    assert shelf.aliases()[0] == {"candidate": 3, "champion": 2, "previous": 3}
+    assert len(shelf.registry.moves(shelf.model)) == 4
+
+
+def test_who_was_champion_when_a_rollback_was_asked_for_is_known(shelf: Shelf) -> None:
+    """A run may wait in a queue while champions change."""
+    before = datetime.now(UTC)
+    shelf.release("one")
+    between = datetime.now(UTC)
+    shelf.release("two")
+    after = datetime.now(UTC)
+
+    found = [shelf.registry.champion_at(shelf.model, at) for at in (before, between, after)]
+
+    assert found == [None, 1, 2]
