@@ -19,8 +19,8 @@ WATCHED = "slipway.watched"
 _LONGEST_TAG = 5000  # characters; what every database behind MLflow takes
 
 #: Names of the tags that say what a version's bytes are: the artifact's digest, as
-#: ``keys.manifest_digest`` counts it, and the SHA-256 of the wrapper's code.
-DIGEST, CODE = "slipway.digest", "slipway.code_sha256"
+#: ``keys.manifest_digest`` counts it, and the SHA-256 of the wrapper's code and of ``MLmodel``.
+DIGEST, CODE, DESCRIPTION = "slipway.digest", "slipway.code_sha256", "slipway.mlmodel_sha256"
 
 
 class Place(Value):

@@ -14,7 +14,7 @@ import yaml
 
 from slipway import keys
 from slipway.store import sha256
-from slipway.tracking import CODE, DIGEST, KEY, WRAPPER, Place, connect, experiment_id
+from slipway.tracking import CODE, DESCRIPTION, DIGEST, KEY, WRAPPER, Place, connect, experiment_id
 from slipway.values import Artifact, Entry, Value, Weights, WrapperKind
 
 #: The reference answers greedily, and is fed what the chat template wrote: a tokenizer that adds a
@@ -52,11 +52,13 @@ class Logged(Value):
     Attributes:
         run_id: The run that they belong to.
         model_ids: MLflow's id of each logged model.
+        descriptions: SHA-256 of the ``MLmodel`` of each.
         size_bytes: Bytes of each.
     """
 
     run_id: str
     model_ids: dict[WrapperKind, str]
+    descriptions: dict[WrapperKind, str]
     size_bytes: dict[WrapperKind, int]
 
 
@@ -66,6 +68,7 @@ def log(request: LogRequest) -> Logged:
     experiment = experiment_id(request.entry.name, request.place)
     run_id = _run_id(experiment, request)
     ids: dict[WrapperKind, str] = {}
+    descriptions: dict[WrapperKind, str] = {}
     sizes: dict[WrapperKind, int] = {}
     with _active(run_id):
         _remove_unfinished(experiment, run_id)
@@ -73,9 +76,10 @@ def log(request: LogRequest) -> Logged:
             print(f"logging the {kind} wrapper", flush=True)  # noqa: T201 - a child's way to tell
             model = _find(experiment, request.key, kind) or _log_wrapper(kind, request)
             ids[kind] = model.model_id
+            descriptions[kind] = model.tags[DESCRIPTION]
             folder = request.artifact if kind == "onnx" else request.weights
             sizes[kind] = folder.stored.size_bytes
-    return Logged(run_id=run_id, model_ids=ids, size_bytes=sizes)
+    return Logged(run_id=run_id, model_ids=ids, descriptions=descriptions, size_bytes=sizes)
 
 
 def identity(artifact: Artifact, wrapper: Path) -> dict[str, str]:
@@ -144,7 +148,8 @@ def _find(experiment: str, key: str, kind: WrapperKind) -> Any:
     found = mlflow.search_logged_models(
         experiment_ids=[experiment], filter_string=filters, output_format="list"
     )
-    return next((model for model in found if model.status == "READY"), None)
+    whole = (model for model in found if model.status == "READY" and DESCRIPTION in model.tags)
+    return next(whole, None)
 
 
 def _remove_unfinished(experiment: str, run_id: str) -> None:
@@ -164,10 +169,10 @@ def _log_wrapper(kind: WrapperKind, request: LogRequest) -> Any:
     import mlflow
 
     info = _log_onnx(request) if kind == "onnx" else _log_transformers(request)
-    _remove_host_paths(info.model_id, kind, request)
+    description = _remove_host_paths(info.model_id, kind, request)
     client = mlflow.MlflowClient()
-    tags = {KEY: request.key, WRAPPER: kind, "mlflow.source.name": "slipway"}
-    client.set_logged_model_tags(info.model_id, tags)
+    tags = {KEY: request.key, WRAPPER: kind, DESCRIPTION: description}
+    client.set_logged_model_tags(info.model_id, tags | {"mlflow.source.name": "slipway"})
     return client.get_logged_model(info.model_id)
 
 
@@ -215,11 +220,14 @@ def _log_transformers(request: LogRequest) -> Any:
     )
 
 
-def _remove_host_paths(model_id: str, kind: WrapperKind, request: LogRequest) -> None:
+def _remove_host_paths(model_id: str, kind: WrapperKind, request: LogRequest) -> str:
     """Write the files again in which MLflow notes where this machine had things.
 
     MLflow keeps the paths that it was given in ``MLmodel``, the transformers flavor answers with
     one as the model's name, and its licence file names one where it finds no licence online.
+
+    Returns:
+        SHA-256 of ``MLmodel`` as it is then.
     """
     import mlflow
 
@@ -242,3 +250,4 @@ def _remove_host_paths(model_id: str, kind: WrapperKind, request: LogRequest) ->
             text = Path(room) / "LICENSE.txt"
             text.write_bytes(licence.read_bytes())
             client.log_model_artifact(model_id, str(text))
+        return sha256(file)

@@ -3,7 +3,7 @@
 from slipway.errors import MoveRefused
 from slipway.registry.lookup import Lookup
 from slipway.registry.names import STATUS, registered_name
-from slipway.tracking import KEY, connect
+from slipway.tracking import DESCRIPTION, KEY, connect
 from slipway.values import Candidate, Entry, LoggedWrapper, Verdict, WrapperKind
 from slipway.wrapping import Logged
 
@@ -63,6 +63,7 @@ class Registration(Lookup):
         self._ensure_model(name, entry, kind)
         if not self._versions(name, tags[KEY]):
             model_id = logged.model_ids[kind]
+            tags = tags | {DESCRIPTION: logged.descriptions[kind]}
             self.client.create_model_version(
                 name, f"models:/{model_id}", run_id=logged.run_id, tags=tags, model_id=model_id
             )

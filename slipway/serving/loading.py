@@ -9,7 +9,7 @@ from slipway import keys, store
 from slipway.errors import ArtifactChanged, SourceMissing
 from slipway.serving.pointer import Pointer
 from slipway.serving.wire import Load, Served
-from slipway.tracking import CODE, DIGEST, connect
+from slipway.tracking import CODE, DESCRIPTION, DIGEST, connect
 
 
 def load(request: Load) -> tuple[Any, Served]:
@@ -37,7 +37,10 @@ def load(request: Load) -> tuple[Any, Served]:
 
 
 def verify(folder: Path, pointer: Pointer, released: dict[str, str]) -> None:
-    """Compare a version's files with what was released: the artifact, and the wrapper's code.
+    """Compare a version's files with what was released.
+
+    These are the artifact, ``MLmodel``, which says what is executed, and the wrapper's code, which
+    it names. A version that was released before ``MLmodel`` was kept track of has no digest of it.
 
     Args:
         folder: The logged model, as it was downloaded.
@@ -45,11 +48,13 @@ def verify(folder: Path, pointer: Pointer, released: dict[str, str]) -> None:
         released: The version's tags.
 
     Raises:
-        ArtifactChanged: Naming which of both differs.
+        ArtifactChanged: Naming which of them differs.
     """
-    code = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8"))["flavors"]
+    description = folder / "MLmodel"
+    code = yaml.safe_load(description.read_text(encoding="utf-8"))["flavors"]
     wrapper = folder / Path(code["python_function"]["model_code_path"]).name
     found = {
+        description.name: (DESCRIPTION, store.sha256(description)),
         "artifacts/model": (
             DIGEST,
             keys.manifest_digest(store.manifest(folder / "artifacts/model")),
@@ -57,7 +62,7 @@ def verify(folder: Path, pointer: Pointer, released: dict[str, str]) -> None:
         wrapper.name: (CODE, store.sha256(wrapper)),
     }
     for files, (tag, digest) in found.items():
-        if digest != released[tag]:
+        if digest != released.get(tag, digest):
             raise ArtifactChanged(str(pointer), files, released[tag], digest)
 
 
@@ -76,4 +81,4 @@ def _released(pointer: Pointer) -> dict[str, str]:
     if not {DIGEST, CODE} <= version.tags.keys():
         advice = "it was not released by `slipway release`, or by an older one; release it again"
         raise SourceMissing(f"the digest of {pointer}", advice)
-    return {tag: version.tags[tag] for tag in (DIGEST, CODE)}
+    return {tag: version.tags[tag] for tag in (DIGEST, CODE, DESCRIPTION) if tag in version.tags}

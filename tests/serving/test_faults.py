@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -11,6 +12,10 @@ from typing import Any
 import httpx
 import pytest
 from servers import MADRID, MODEL, SPAIN, Registered, Server, point, serving, start, wait_until
+
+from slipway.errors import ArtifactChanged
+from slipway.serving import loading
+from slipway.serving.pointer import Pointer
 
 ASKED = {"model": MODEL, "messages": [{"role": "user", "content": SPAIN}], "max_tokens": 40}
 
@@ -93,6 +98,24 @@ def test_a_server_does_not_start_with_changed_bytes(registered: Registered, tmp_
     assert "tiny version 2: artifacts/model has digest" in said
     assert "Traceback" not in said
     assert not (tmp_path / "server.json").exists()
+
+
+@pytest.mark.parametrize("file", ["MLmodel", "onnx_genai.py", "artifacts/model/genai_config.json"])
+def test_no_file_that_is_executed_or_read_may_differ(
+    registered: Registered, file: str, tmp_path: Path
+) -> None:
+    """MLmodel above all: it names the code. What MLflow itself adds at a download may be there."""
+    aim = Pointer(model=MODEL, version=2)
+    folder = shutil.copytree(registered.logged, tmp_path / "logged")
+    (folder / "registered_model_meta").write_text("model_name: tiny\n", encoding="utf-8")
+    tags = registered.tags(2)
+    loading.verify(folder, aim, tags)
+
+    with (folder / file).open("a", encoding="utf-8") as changed:
+        changed.write("\n")
+
+    with pytest.raises(ArtifactChanged, match=file.removesuffix("/genai_config.json")):
+        loading.verify(folder, aim, tags)
 
 
 def test_a_hangup_rolls_the_workers_to_what_the_pointer_names(fragile_server: Server) -> None:

@@ -31,13 +31,24 @@ class Registered:
     home: Path
     weights: Path
 
+    @property
+    def logged(self) -> Path:
+        """The second version, as MLflow keeps it."""
+        return self.weights.parents[2]
+
     def promote(self, version: int) -> None:
         """Let an alias say that this version serves."""
+        self._client().set_registered_model_alias(MODEL, "champion", str(version))
+
+    def tags(self, version: int) -> dict[str, str]:
+        """Return what its release kept of a version."""
+        return dict(self._client().get_model_version(MODEL, str(version)).tags)
+
+    def _client(self) -> Any:
         from mlflow import MlflowClient
 
         place = f"sqlite:///{self.home}/mlflow/mlflow.db"
-        client = MlflowClient(tracking_uri=place, registry_uri=place)
-        client.set_registered_model_alias(MODEL, "champion", str(version))
+        return MlflowClient(tracking_uri=place, registry_uri=place)
 
 
 @dataclass(frozen=True)

@@ -107,5 +107,9 @@ class Shelf:
             client.log_model_artifacts(logged.model_id, str(artifact), "artifacts/model")
             client.finalize_logged_model(logged.model_id, "READY")
             ids[kind] = logged.model_id
-        sizes = dict.fromkeys(ids, 8)
-        return Logged(run_id=run.info.run_id, model_ids=ids, size_bytes=sizes)
+        return Logged(
+            run_id=run.info.run_id,
+            model_ids=ids,
+            descriptions=dict.fromkeys(ids, "ab" * 32),
+            size_bytes=dict.fromkeys(ids, 8),
+        )
