@@ -106,8 +106,10 @@ def rehearse(model: str, candidate: Try) -> Attempt:
 )
 def switch(model: str, candidate: Try) -> Attempt:
     """Return how the switch went; if there was a fault, what served before serves again."""
-    outcome = attempt(dock(model).rolling(candidate.serving), candidate.version)
+    place = dock(model)
+    outcome = attempt(place.rolling(candidate.serving), candidate.version)
     if outcome.fault is None:
+        place.keep_copies(candidate.version, candidate.serving)
         announce("redeployed", model, version=candidate.version, before=candidate.serving)
     return outcome
 
@@ -124,6 +126,7 @@ def switch(model: str, candidate: Try) -> Attempt:
 def put_back(model: str, candidate: Try | Refuse, reason: str) -> Refused:
     """Return the refusal, once the registry says again what is true."""
     move = registry().refuse(model, candidate.version, candidate.serving, cause(reason))
+    dock(model).keep_copies(candidate.serving)
     announce_pending(model)
     announce("quarantined", model, version=candidate.version, reason=reason)
     get_run_logger().warning(f"version {candidate.version} must not serve: {reason}")

@@ -27,6 +27,7 @@ from slipway.redeploy.golden import Golden
 from slipway.redeploy.rolling import Rolling
 from slipway.redeploy.trial import Stage, free_port, trial
 from slipway.redeploy.values import Attempt, Decision, Switch, Wanted
+from slipway.serving import copies
 
 #: What a trial leaves to those that serve, whatever it would take.
 _RESERVE_BYTES = 300_000_000
@@ -87,6 +88,10 @@ class Dock:
         """Return the default switch, which goes back to ``before`` if it fails."""
         worker_seconds = self.limits.timeout_seconds + self.drain_seconds
         return Rolling(self.model, self.folder, before, worker_seconds)
+
+    def keep_copies(self, *versions: int) -> None:
+        """Remove what was fetched of all other versions; nobody loads them any more."""
+        copies.keep(self.folder / copies.FOLDER, set(versions))
 
     def _limits(self, size_bytes: int) -> Limits:
         """Return what a trial may use, so that those that serve keep what they have."""

@@ -16,6 +16,7 @@ from slipway import child
 from slipway.serving import pointer, problems
 from slipway.serving.answers import Form, Stream, Tally, whole
 from slipway.serving.boundary import Boundary
+from slipway.serving.copies import FOLDER
 from slipway.serving.engine import Job
 from slipway.serving.problems import ErrorBody, Problem
 from slipway.serving.schemas import (
@@ -29,7 +30,7 @@ from slipway.serving.schemas import (
     header,
 )
 from slipway.serving.service import Limits, Service
-from slipway.serving.wire import Part
+from slipway.serving.wire import Load, Part
 from slipway.settings import Settings
 from slipway.tracking import place_of
 
@@ -137,7 +138,9 @@ def create() -> ASGIApp:
         request_seconds=settings.serving_request_seconds,
     )
     child.die_with_parent(signal.SIGTERM)
-    return application(Service(place_of(settings), aim, limits))
+    copies = settings.home.resolve() / "serving" / aim.model / FOLDER
+    load = Load(place=place_of(settings), pointer=aim, copies=copies)
+    return application(Service(load, limits))
 
 
 def application(service: Service) -> ASGIApp:

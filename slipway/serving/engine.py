@@ -8,18 +8,14 @@ import asyncio
 import contextlib
 import logging
 import sys
-import tempfile
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 
 from pydantic import ValidationError
 
 from slipway import child
 from slipway.errors import NotServing
-from slipway.serving.pointer import Pointer
 from slipway.serving.wire import EVENT, Ask, Cancel, End, Load, Part, Served, Unserved
-from slipway.tracking import Place
 
 #: Longest that an engine may take to load its model: less than a worker's health check waits.
 LOAD_SECONDS = 570.0
@@ -78,8 +74,7 @@ class Engine:
     """One copy of a model in a process of its own.
 
     Args:
-        place: Where MLflow keeps the model.
-        pointer: Which version it loads.
+        load: Which version it loads, and from where.
         queue_limit: Requests that may wait while one is answered.
         on_change: Called whenever what the attributes say has changed.
 
@@ -90,11 +85,9 @@ class Engine:
         restarts: How often it was started again.
     """
 
-    def __init__(
-        self, place: Place, pointer: Pointer, queue_limit: int, on_change: Callable[[], None]
-    ) -> None:
-        self.pointer = pointer
-        self._place = place
+    def __init__(self, load: Load, queue_limit: int, on_change: Callable[[], None]) -> None:
+        self.pointer = load.pointer
+        self._load_order = load
         self.served: Served | None = None
         self.reason = "its model is being loaded"
         self.restarts = 0
@@ -206,14 +199,12 @@ class Engine:
         self, process: asyncio.subprocess.Process
     ) -> Served | Unserved | Part | End | None:
         assert process.stdin is not None  # noqa: S101 - asked for with PIPE
-        with tempfile.TemporaryDirectory(prefix="slipway-serving-") as room:
-            load = Load(place=self._place, pointer=self.pointer, room=Path(room))
-            process.stdin.write(load.model_dump_json().encode() + b"\n")
-            try:
-                async with asyncio.timeout(LOAD_SECONDS):
-                    return await self._event()
-            except TimeoutError:
-                return Unserved(reason=f"it was not loaded within {LOAD_SECONDS:.0f} s")
+        process.stdin.write(self._load_order.model_dump_json().encode() + b"\n")
+        try:
+            async with asyncio.timeout(LOAD_SECONDS):
+                return await self._event()
+        except TimeoutError:
+            return Unserved(reason=f"it was not loaded within {LOAD_SECONDS:.0f} s")
 
     async def _event(self) -> Served | Unserved | Part | End | None:
         """Return what the engine says next; None if it died, or talks nonsense."""

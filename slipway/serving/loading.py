@@ -7,6 +7,7 @@ import yaml
 
 from slipway import keys, store
 from slipway.errors import ArtifactChanged, SourceMissing
+from slipway.serving.copies import copy_of
 from slipway.serving.pointer import Pointer
 from slipway.serving.wire import Load, Served
 from slipway.tracking import CODE, DESCRIPTION, DIGEST, connect
@@ -25,15 +26,28 @@ def load(request: Load) -> tuple[Any, Served]:
     import mlflow
 
     connect(request.place)
-    pointer = request.pointer
-    released = _released(pointer)
-    # Files that lie on this machine are used where they are; only a server's are fetched.
-    into = None if request.place.artifacts else str(request.room)
-    uri = f"models:/{pointer.model}/{pointer.version}"
-    folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=into))
-    verify(folder, pointer, released)
+    released = _released(request.pointer)
+    folder = _folder(request, released)
     model = mlflow.pyfunc.load_model(str(folder)).unwrap_python_model()
     return model, Served(digest=released[DIGEST], max_tokens=model.defaults.max_tokens)
+
+
+def _folder(request: Load, released: dict[str, str]) -> Path:
+    """Return the files, verified: where they lie on this machine, or a copy of a server's."""
+    from mlflow.artifacts import download_artifacts
+
+    pointer = request.pointer
+    uri = f"models:/{pointer.model}/{pointer.version}"
+
+    def fetch(folder: Path) -> None:
+        download_artifacts(uri, dst_path=str(folder))
+        verify(folder, pointer, released)
+
+    if request.place.artifacts is None:
+        return copy_of(pointer, released, request.copies, fetch)
+    folder = Path(download_artifacts(uri))
+    verify(folder, pointer, released)
+    return folder
 
 
 def verify(folder: Path, pointer: Pointer, released: dict[str, str]) -> None:

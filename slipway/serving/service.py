@@ -9,8 +9,7 @@ from slipway.serving.answers import Tally, parts
 from slipway.serving.engine import Engine, Job
 from slipway.serving.metrics import Metrics
 from slipway.serving.pointer import Pointer
-from slipway.serving.wire import Part
-from slipway.tracking import Place
+from slipway.serving.wire import Load, Part
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,7 @@ class Service:
     """What the routes serve.
 
     Args:
-        place: Where MLflow keeps the model.
-        aim: Which version is served.
+        load: Which version is served, and where MLflow keeps it.
         limits: What one request may cost.
 
     Attributes:
@@ -42,10 +40,10 @@ class Service:
         started: When, in seconds of Unix time.
     """
 
-    def __init__(self, place: Place, aim: Pointer, limits: Limits) -> None:
+    def __init__(self, load: Load, limits: Limits) -> None:
         self.limits = limits
         self.metrics = Metrics()
-        self.engine = Engine(place, aim, limits.queue, self._observe)
+        self.engine = Engine(load, limits.queue, self._observe)
         self.started = int(time.time())
         self._restarts = 0
 

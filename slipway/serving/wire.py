@@ -23,13 +23,12 @@ class Load(Value):
     Attributes:
         place: Where MLflow keeps it.
         pointer: Which model and version.
-        room: Folder for what is fetched from a server; the worker removes it after the load,
-            however the load ends.
+        copies: Folder for copies of what a server keeps.
     """
 
     place: Place
     pointer: Pointer
-    room: Path
+    copies: Path
 
 
 class Ask(Value):
