@@ -99,12 +99,15 @@ def ask_all(address: Address) -> tuple[Ready, ...]:
 def serving(folder: Path, *, patience_seconds: float = 60) -> Serving | None:
     """Return what the server of this folder answers with; None if none runs.
 
+    A server goes on with a roll whose redeploy was killed, so its end is waited for.
+
     Raises:
         Unreachable: If one runs, and no worker becomes ready.
     """
     deadline = time.monotonic() + patience_seconds
     while address := find(folder):
-        if found := ask_all(address):
+        is_rolling = len(workers(address)) != address.workers and time.monotonic() < deadline
+        if not is_rolling and (found := ask_all(address)):
             oldest = min(found, key=lambda ready: ready.version)
             return Serving(
                 model=oldest.model,

@@ -4,6 +4,8 @@
 """
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -114,6 +116,36 @@ def test_nothing_is_done_where_nothing_differs(wharf: Wharf, voyage: Voyage) -> 
     assert again == Unchanged(model="tiny", reason=f"version {wharf.served()} serves already")
     assert looked == ()
     assert wharf.pids() == before
+
+
+def test_a_redeploy_killed_between_two_workers_is_finished_by_the_next(
+    wharf: Wharf, voyage: Voyage
+) -> None:
+    """One worker answers with the new version, one with the old; nobody's request fails.
+
+    What is killed is a process in the step that switches, after its trial.
+    """
+    before, version = wharf.served(), min(set(voyage.marks) - {wharf.served()})
+    code = (
+        "import sys; from pathlib import Path; from slipway.redeploy.rolling import Rolling;"
+        "Rolling('tiny', Path(sys.argv[1]), int(sys.argv[2]), 60)(int(sys.argv[3]))"
+    )
+    step = [sys.executable, "-c", code, str(wharf.folder), str(before), str(version)]
+    with traffic(wharf.url, plain=1, streaming=1) as seen:
+        wharf.move(version)
+        switching = subprocess.Popen(step)
+        while wharf.serves() != {before, version}:
+            assert switching.poll() is None, "it was over before it could be killed"
+        switching.kill()
+        switching.wait()
+        outcome = redeploy("tiny")
+
+    assert wharf.serves() == {version}
+    assert seen.faults == []
+    assert set(seen.versions) == {str(before), str(version)}
+    assert redeploy("tiny") == Unchanged(
+        model="tiny", reason=f"version {version} serves already"
+    ), outcome
 
 
 def test_without_a_server_nothing_is_done(wharf: Wharf) -> None:
