@@ -1,6 +1,7 @@
 """``slipway serve``: the version that serves, as OpenAI's API on loopback."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from commands import console
 from slipway.errors import SourceMissing
+from slipway.needs import visible
 from slipway.serving.pointer import Pointer, write
 from slipway.settings import Settings
 
@@ -31,7 +33,9 @@ def serve(model: str, *, port: int = 8080, workers: int = 2, version: int | None
     write(file, aim)
     flags = ["--pointer", str(file), "--port", str(port), "--workers", str(workers)]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    process = subprocess.Popen([sys.executable, "-m", "slipway.serving", *flags])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "slipway.serving", *flags], env=visible("model-server", os.environ)
+    )
     try:
         if seen := _server(file.parent / "server.json", process):
             _show(aim, seen)

@@ -34,11 +34,11 @@ def _run(settings: Settings, servers: tuple[Part, ...], workers: tuple[Part, ...
     parts.prepare(settings)
     for number in _ENDING:
         signal.signal(number, _interrupt)
-    with Supervisor(settings.home.resolve() / "logs", _tell) as supervisor:
+    with Supervisor(settings, _tell) as supervisor:
         try:
             _start(supervisor, servers)
             if workers:
-                variables = parts.client_surroundings(settings)
+                variables = parts.client_surroundings("apply", settings)
                 supervisor.run("apply", ("-m", "deployments.apply"), variables)
                 _start(supervisor, workers)
             _show((*servers, *workers), supervisor)

@@ -11,9 +11,10 @@ from pathlib import Path
 from pydantic import Field
 
 from slipway.child import die_with_parent
+from slipway.needs import visible
 from slipway.ports import host_and_port
 from slipway.private import secret, write
-from slipway.settings import PROJECT, Settings, environment, is_secret
+from slipway.settings import PROJECT, Settings, environment
 from slipway.values import Value
 
 POOL = "slipway"
@@ -34,7 +35,6 @@ class Part(Value):
         setting: The environment variable that moves it elsewhere.
         health: Answers when it is ready.
         awaits: File that has to be there before it can start.
-        trusted: Whether it may see more of this machine's secrets than MLflow's password.
     """
 
     name: str
@@ -45,7 +45,6 @@ class Part(Value):
     setting: str
     health: str
     awaits: Path | None = None
-    trusted: bool = True
 
 
 def servers(settings: Settings) -> tuple[Part, ...]:
@@ -67,13 +66,16 @@ def prefect_server(settings: Settings) -> Part:
         ),
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": settings.prefect_url,
         "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
+        # Left alone, the key to its blocks would lie in the same database as they.
+        "PREFECT_SERVER_ENCRYPTION_KEY": secret(settings.home, "block-encryption"),
     }
     if settings.auth:
         variables["PREFECT_SERVER_API_AUTH_STRING"] = settings.auth.get_secret_value()
+    application = ("-m", "uvicorn", "--factory", "deployments.prefect_app:create")
     return Part(
         name="prefect",
         title="Prefect: runs, schedules, events, reports",
-        command=("-m", "prefect", "server", "start", "--host", host, "--port", str(port)),
+        command=(*application, "--host", host, "--port", str(port)),
         variables=variables,
         url=settings.prefect_url,
         setting="SLIPWAY_PREFECT_URL",
@@ -85,7 +87,7 @@ def mlflow_server(settings: Settings) -> Part:
     """Return MLflow's server: the registry, and the artifacts, so that clients need no folder."""
     host, port = host_and_port(settings.mlflow_url)
     artifacts = settings.artifacts or str(settings.mlflow / "artifacts")
-    store = ("--backend-store-uri", settings.database, "--artifacts-destination", artifacts)
+    store = ("--artifacts-destination", artifacts)
     place = ("--host", host, "--port", str(port), "--workers", "1")
     hosts = ("--allowed-hosts", f"{host}:{port},localhost:{port}")
     signing_in = ("--app-name", "basic-auth") if settings.auth else ()
@@ -112,6 +114,7 @@ def mlflow_server(settings: Settings) -> Part:
 def _mlflow_variables(settings: Settings) -> dict[str, str]:
     """Return what keeps the server's own secrets, and lets its webhooks reach our receiver."""
     variables = {
+        "MLFLOW_BACKEND_STORE_URI": settings.database,  # any user may read a command line
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": secret(settings.home, "webhook-encryption"),
         "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
@@ -185,7 +188,6 @@ def model_server(settings: Settings) -> Part:
         setting="SLIPWAY_SERVING_URL",
         health=f"{settings.serving_url}/health",
         awaits=pointer,
-        trusted=False,
     )
 
 
@@ -211,18 +213,18 @@ def client_variables(settings: Settings) -> dict[str, str]:
 
 
 def surroundings(part: Part, settings: Settings) -> dict[str, str]:
-    """Return the whole environment of a part; what the machine's own says of ours wins."""
-    found = client_surroundings(settings)
-    if not part.trusted:
-        found = {name: text for name, text in found.items() if not is_secret(name)}
-    return found | part.variables
+    """Return the whole environment of a part."""
+    return client_surroundings(part.name, settings) | part.variables
 
 
-def client_surroundings(settings: Settings) -> dict[str, str]:
-    """Return the whole environment of what talks to the servers."""
+def client_surroundings(who: str, settings: Settings) -> dict[str, str]:
+    """Return the whole environment of what talks to the servers, with the secrets that it needs.
+
+    What the machine's own says of ours wins.
+    """
     addresses = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "SLIPWAY_HOME", "SLIPWAY_CATALOGUE")
     ours = client_variables(settings)
-    return ours | dict(os.environ) | {name: ours[name] for name in addresses}
+    return visible(who, ours | dict(os.environ) | {name: ours[name] for name in addresses})
 
 
 def prepare(settings: Settings) -> None:

@@ -7,16 +7,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import psutil
 
-from deployments.parts import Part
+from deployments.parts import Part, surroundings
+from slipway.child import die_with_parent
 from slipway.errors import PortTaken, StepCrashed
 from slipway.ports import host_and_port, is_taken, wait_until_answers
-from slipway.settings import PROJECT
+from slipway.settings import PROJECT, Settings
 
 _STOP_SECONDS = 20.0
 _KILL_SECONDS = 5.0
@@ -40,16 +42,17 @@ class Supervisor:
     """Looks after parts; leaving it stops every process that they started, and theirs.
 
     Args:
-        logs: Folder for ``up-<part>.log``, to which all that a part says is added.
+        settings: Say where ``up-<part>.log`` is, to which all that a part says is added.
         tell: Told what happens: a part's name, and a few words.
     """
 
-    def __init__(self, logs: Path, tell: Tell) -> None:
-        self._logs = logs
+    def __init__(self, settings: Settings, tell: Tell) -> None:
+        self._settings = settings
+        self._logs = settings.home.resolve() / "logs"
         self._tell = tell
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._started: dict[str, float] = {}
-        logs.mkdir(parents=True, exist_ok=True)
+        self._logs.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> Self:
         """Begin with nothing started."""
@@ -69,17 +72,19 @@ class Supervisor:
         return self._logs / f"up-{name}.log"
 
     def start(self, part: Part) -> None:
-        """Start a part; its process leads a group of its own."""
+        """Start a part; its process leads a group of its own, and at no moment has more secrets."""
         self._tell(part.name, "starting")
         self._started[part.name] = time.monotonic()
         with self.log(part.name).open("ab") as log:
             self._processes[part.name] = subprocess.Popen(
-                [sys.executable, "-m", "deployments.parts", part.name],
+                [sys.executable, *part.command],
+                env=surroundings(part, self._settings),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
                 cwd=PROJECT,
+                preexec_fn=partial(die_with_parent, signal.SIGTERM),  # noqa: PLW1509 - no threads
             )
 
     def wait_for(self, part: Part) -> None:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from slipway.errors import CatalogueInvalid, UnknownModel
+from slipway.needs import has_password
 from slipway.values import Entry, FolderSource
 
 #: Fields of several kinds; pydantic names the kind in a fault's path, right behind the field.
@@ -103,6 +104,8 @@ def _got(detail: ErrorDetails) -> str:
         return "nothing"
     if detail["type"] == "extra_forbidden":
         return "unknown field"
+    if has_password(str(detail["input"])):
+        return "an address with a password"
     return repr(detail["input"])
 
 

@@ -30,7 +30,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from slipway import errors
 from slipway.errors import SlipwayError, StepCrashed, StepOutOfMemory, StepTimedOut
-from slipway.settings import secrets
+from slipway.needs import visible
 
 Request = TypeVar("Request", bound=BaseModel)
 Result = TypeVar("Result")
@@ -77,10 +77,9 @@ class Outcome(Generic[Result]):
     peak_memory_bytes: int
 
 
-def environment() -> dict[str, str]:
+def environment(who: str) -> dict[str, str]:
     """Return what a child process finds in its environment: no secret that it does not need."""
-    kept = {name: text for name, text in os.environ.items() if name not in secrets()}
-    return kept | _IMPOSED
+    return visible(who, os.environ) | _IMPOSED
 
 
 def call(
@@ -130,7 +129,7 @@ def _watch(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        env=environment(),
+        env=environment(step),
     )
     deadline = time.monotonic() + limits.timeout_seconds
     peak = 0

@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from slipway.errors import CatalogueInvalid
+from slipway.needs import has_password
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -26,6 +27,7 @@ class Settings(BaseSettings):
         catalogue: The models that we release.
         expectations: Folder of suites, schemas and smoke prompts.
         wrappers: Folder of the files that are shipped inside a model.
+        hub_endpoint: The Hub's address; empty for the public one.
         tracking_uri: MLflow's address; a database below ``home`` when it is not set.
         mlflow_url: Where people see the MLflow UI, for links.
         prefect_url: Where people see the Prefect UI, for links.
@@ -59,7 +61,8 @@ class Settings(BaseSettings):
     catalogue: Path = PROJECT / "catalogue.toml"
     expectations: Path = PROJECT / "expectations"
     wrappers: Path = PROJECT / "wrappers"
-    tracking_uri: str = Field(default="", validation_alias="MLFLOW_TRACKING_URI")
+    hub_endpoint: str = Field(default="", validation_alias="HF_ENDPOINT")
+    tracking_uri: str = Field(default="", validation_alias="MLFLOW_TRACKING_URI", repr=False)
     mlflow_url: str = "http://127.0.0.1:5000"
     prefect_url: str = "http://127.0.0.1:4200"
     receiver_url: str = "http://127.0.0.1:8090"
@@ -86,6 +89,23 @@ class Settings(BaseSettings):
             expected = f"expected user:password, a password of {_SHORTEST_PASSWORD} or more"
             raise ValueError(expected)
         return auth
+
+    @field_validator(
+        "hub_endpoint",
+        "tracking_uri",
+        "mlflow_url",
+        "prefect_url",
+        "receiver_url",
+        "serving_url",
+        "worker_url",
+    )
+    @classmethod
+    def _without_a_password(cls, address: str) -> str:
+        """Refuse what would be shown wherever the address is; a database's address has no links."""
+        if address.startswith("http") and has_password(address):
+            expected = "expected an address without a password; SLIPWAY_AUTH or HF_TOKEN signs in"
+            raise ValueError(expected)
+        return address
 
     @property
     def credentials(self) -> tuple[str, str] | None:
@@ -155,20 +175,6 @@ def sign_in(settings: Settings) -> None:
     """Let the servers' clients in this process sign in, unless they are told how already."""
     for name, text in _signed_in(settings).items():
         os.environ.setdefault(name, text)
-
-
-def secrets() -> frozenset[str]:
-    """Return the names of environment variables that no child process of a step may see.
-
-    MLflow's own credentials stay: the children that log and load need them.
-    """
-    return frozenset(name for name in os.environ if is_secret(name))
-
-
-def is_secret(name: str) -> bool:
-    """Tell by its name whether an environment variable holds a secret."""
-    words = ("TOKEN", "PASSWORD", "SECRET", "_AUTH", "API_KEY")
-    return any(word in name for word in words) and not name.startswith("MLFLOW_TRACKING_")
 
 
 def toolchain() -> dict[str, str]:

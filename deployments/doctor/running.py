@@ -1,6 +1,5 @@
 """What can be told of what runs: servers, worker, deployments, webhooks, model server, Hub."""
 
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
@@ -40,7 +39,7 @@ def running_checks(settings: Settings) -> tuple[Check, ...]:
         checks += _prefect(settings)
     if mlflow_server(settings).name in running:
         checks += _mlflow(settings)
-    return (*checks, _hub())
+    return (*checks, _hub(settings))
 
 
 def _part(part: Part, running: set[str], settings: Settings) -> Check:
@@ -154,9 +153,9 @@ def _webhook(response: httpx.Response, settings: Settings) -> Check:
     return warn("mlflow webhook", "a moved alias is noticed by the schedule alone", _APPLY)
 
 
-def _hub() -> Check:
+def _hub(settings: Settings) -> Check:
     """Ask the Hub for something small."""
-    endpoint = os.environ.get("HF_ENDPOINT", _HUB).rstrip("/")
+    endpoint = (settings.hub_endpoint or _HUB).rstrip("/")
     try:
         httpx.get(f"{endpoint}/api/models?limit=1&search={quote('phi')}", timeout=_WAIT_SECONDS)
     except httpx.HTTPError as error:

@@ -109,7 +109,7 @@ def _started(room: Path, port: int, log: Path) -> Iterator[subprocess.Popen[byte
             stdout=said,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env=environment(),
+            env=environment(STEP),
         )
     (room / "pid").write_text(str(process.pid), encoding="utf-8")
     try:

@@ -191,7 +191,7 @@ class Engine:
             *(sys.executable, "-m", "slipway.serving.process"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env=child.environment(),
+            env=child.environment("engine"),
             limit=_LINE_BYTES,
             start_new_session=True,  # Ctrl-C is for the worker, which lets answers end
         )

@@ -23,7 +23,7 @@ class HubSource(Value):
     kind: Literal["hub"] = "hub"
     repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
     ref: str = "main"
-    endpoint: str | None = Field(default=None, pattern=r"^https?://")
+    endpoint: str | None = Field(default=None, pattern=r"^https?://[^@]+$")
 
 
 class PackageSource(Value):

@@ -40,6 +40,12 @@ def _flask_below(route: Any) -> Any:
     return below if hasattr(below, "url_map") else None
 
 
+def _frontends(app: Any) -> Iterator[tuple[str, str]]:
+    """Yield where an application serves the files of a UI, which it does not list as routes."""
+    groups = getattr(getattr(app, "router", None), "_low_priority_routes", ())
+    yield from (("GET", route.path or "/") for group in groups for route in group.routes)
+
+
 def of_flask(app: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
     """Yield the routes of a Flask application."""
     for rule in app.url_map.iter_rules():
@@ -55,7 +61,10 @@ def prefect() -> Iterator[tuple[str, str]]:
     """Yield the routes of Prefect's server, its UI included."""
     from prefect.server.api.server import create_app
 
-    return of_asgi(create_app().routes)
+    app = create_app()
+    yield from of_asgi(app.routes)
+    for mount in app.routes:
+        yield from _frontends(getattr(mount, "app", None))
 
 
 def mlflow() -> Iterator[tuple[str, str]]:

@@ -218,3 +218,13 @@ def test_a_folder_is_looked_up_from_the_catalogues_folder(path: Path, written: s
 
     assert isinstance(entry.source, FolderSource)
     assert entry.source.path == (path.parent / written).resolve()
+
+
+def test_a_password_in_an_endpoint_is_refused_without_showing_it(path: Path) -> None:
+    """Secrets come from the environment; a catalogue is read by everybody."""
+    endpoint = 'repo = "acme/tiny", endpoint = "http://ann:a-password@hub.example.org"'
+
+    [fault] = faults(path, f"[models.tiny]\n{FIELDS}".replace('repo = "acme/tiny"', endpoint))
+
+    assert fault.startswith("models.tiny.source.endpoint: got an address with a password")
+    assert "a-password" not in fault

@@ -230,7 +230,7 @@ def test_a_helper_that_stays_behind_does_not_delay_the_result(limits: Limits) ->
 
 def test_secrets_stay_with_the_parent(limits: Limits, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model's code, should it ever run, finds no token, can't download and opens no pickle."""
-    hidden = ("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "OPENAI_API_KEY")
+    hidden = ("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD")
     for name in (*hidden, "SLIPWAY_HOME"):
         monkeypatch.setenv(name, "made-up")
 
@@ -240,6 +240,19 @@ def test_secrets_stay_with_the_parent(limits: Limits, monkeypatch: pytest.Monkey
     assert seen["SLIPWAY_HOME"] == "made-up"
     assert seen["HF_HUB_OFFLINE"] == "1"
     assert seen["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
+
+
+def test_a_step_that_needs_the_registry_may_sign_in(
+    limits: Limits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is named by the first word of the step, and finds no other secret."""
+    monkeypatch.setenv("HF_TOKEN", "made-up")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "made-up")
+
+    seen = child.call(errands.environment, Errand(), limits, step="smoke-test onnx").value
+
+    assert seen["MLFLOW_TRACKING_PASSWORD"] == "made-up"  # noqa: S105 - of a test
+    assert "HF_TOKEN" not in seen
 
 
 def test_no_child_is_left_when_the_parent_is_killed(limits: Limits) -> None:

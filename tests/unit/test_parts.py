@@ -37,10 +37,35 @@ def test_the_model_server_sees_no_secret_but_mlflows_password(settings: Settings
     server = parts.surroundings(parts.model_server(settings), settings)
     worker = parts.surroundings(parts.worker(settings), settings)
 
-    hidden = {"HF_TOKEN", "SLIPWAY_AUTH", "PREFECT_API_AUTH_STRING"}
+    hidden = {"HF_TOKEN", "PREFECT_API_AUTH_STRING"}
     assert hidden & set(server) == set()
     assert hidden <= set(worker)
+    assert "SLIPWAY_AUTH" not in server.keys() | worker.keys()
     assert server["MLFLOW_TRACKING_PASSWORD"] == PASSWORD
+
+
+def test_no_setting_is_taken_for_a_secret(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A longest answer in tokens is no token."""
+    monkeypatch.setenv("SLIPWAY_SERVING_MAX_TOKENS", "64")
+
+    server = parts.surroundings(parts.model_server(settings), settings)
+
+    assert server["SLIPWAY_SERVING_MAX_TOKENS"] == "64"
+
+
+def test_a_databases_password_is_on_no_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any user of the machine may read those; the server alone finds it in its environment."""
+    address = "postgresql://ann:a-password@127.0.0.1/mlflow"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    settings = Settings()
+
+    server, worker = parts.mlflow_server(settings), parts.worker(settings)
+
+    assert "a-password" not in " ".join(server.command)
+    assert parts.surroundings(server, settings)["MLFLOW_BACKEND_STORE_URI"] == address
+    assert "a-password" not in str(parts.surroundings(worker, settings))
 
 
 def test_mlflow_reads_the_password_as_it_is(settings: Settings) -> None:

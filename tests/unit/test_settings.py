@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from slipway.errors import CatalogueInvalid
-from slipway.settings import PROJECT, Settings, environment, secrets, toolchain
+from slipway.settings import PROJECT, Settings, environment, toolchain
 
 
 @pytest.fixture(autouse=True)
@@ -83,26 +83,29 @@ def test_prefect_keeps_its_state_below_our_home_and_sends_none_of_it(tmp_path: P
     assert told["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
 
 
-@pytest.mark.parametrize(
-    ("name", "secret"),
-    [
-        ("HF_TOKEN", True),
-        ("MLFLOW_TRACKING_PASSWORD", False),
-        ("PREFECT_API_AUTH_STRING", True),
-        ("PREFECT_API_KEY", True),
-        ("AWS_SECRET_ACCESS_KEY", True),
-        ("HF_HOME", False),
-        ("MLFLOW_TRACKING_URI", False),
-        ("PATH", False),
-    ],
-)
-def test_a_secret_is_known_by_its_name(
-    monkeypatch: pytest.MonkeyPatch, name: str, secret: bool
+@pytest.mark.parametrize("name", ["HF_ENDPOINT", "MLFLOW_TRACKING_URI", "SLIPWAY_PREFECT_URL"])
+def test_an_address_with_a_password_is_refused_without_showing_it(
+    monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Tokens, passwords and keys are; addresses and folders are not."""
-    monkeypatch.setenv(name, "x")
+    """It would be shown in every error that names the address."""
+    monkeypatch.setenv(name, "http://ann:a-password@127.0.0.1:9")
 
-    assert (name in secrets()) is secret
+    with pytest.raises(CatalogueInvalid, match=f"{name}: .*without a password") as refused:
+        Settings()
+
+    assert "a-password" not in repr(refused.value) + str(refused.value)
+
+
+def test_settings_do_not_show_the_databases_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database's address may have one in it."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://ann:a-password@127.0.0.1/mlflow")
+    monkeypatch.setenv("SLIPWAY_AUTH", "operator:a-long-password")
+
+    settings = Settings()
+
+    assert settings.registry == "postgresql://ann:a-password@127.0.0.1/mlflow"
+    assert "password@" not in repr(settings)
+    assert "a-long-password" not in repr(settings)
 
 
 def test_the_toolchain_is_the_installed_versions() -> None:
