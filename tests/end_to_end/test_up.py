@@ -40,19 +40,10 @@ def everything(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> It
         yield started
 
 
-def prefect(everything: Running, path: str, body: dict[str, Any]) -> Any:
-    """Ask Prefect's API as its own clients do."""
-    client = {"Prefect-Csrf-Client": "a-test"}
-    with httpx.Client(base_url=everything.url("prefect"), auth=(USER, PASSWORD)) as session:
-        token = session.get("/api/csrf-token", params={"client": "a-test"}).json()["token"]
-        headers = client | {"Prefect-Csrf-Token": token}
-        return session.post(f"/api{path}", json=body, headers=headers).raise_for_status().json()
-
-
 def state(everything: Running) -> dict[str, Any]:
     """Return all that is applied to the servers, without what differs at every look."""
     kinds = ("automations", "deployments", "work_pools", "work_queues", "concurrency_limits")
-    found = {kind: prefect(everything, f"/{kind}/filter", {}) for kind in kinds}
+    found = {kind: everything.prefect(f"/{kind}/filter", {}) for kind in kinds}
     address = f"{everything.url('mlflow')}/api/2.0/mlflow/webhooks"
     found["webhooks"] = httpx.get(address, auth=(USER, PASSWORD)).json()["webhooks"]
     return _still(found)
@@ -89,8 +80,8 @@ def test_every_address_answers(everything: Running) -> None:
 
 def test_all_deployments_and_automations_are_there(everything: Running) -> None:
     """Those of prefect.yaml with their triggers, and those that YAML cannot say."""
-    deployments = prefect(everything, "/deployments/filter", {})
-    automations = prefect(everything, "/automations/filter", {})
+    deployments = everything.prefect("/deployments/filter", {})
+    automations = everything.prefect("/automations/filter", {})
 
     assert {each["name"] for each in deployments} == {
         "release-model",
@@ -117,10 +108,8 @@ def test_schedules_make_runs(everything: Running) -> None:
     while not scheduled >= {"watch-sources", "release-catalogue", "reconcile"}:
         assert time.monotonic() < deadline, scheduled
         time.sleep(2)
-        names = {
-            each["id"]: each["name"] for each in prefect(everything, "/deployments/filter", {})
-        }
-        runs = prefect(everything, "/flow_runs/filter", {})
+        names = {each["id"]: each["name"] for each in everything.prefect("/deployments/filter", {})}
+        runs = everything.prefect("/flow_runs/filter", {})
         scheduled = {names[each["deployment_id"]] for each in runs if each["auto_scheduled"]}
 
 
@@ -190,12 +179,7 @@ def _routes(everything: Running, server: str) -> list[tuple[str, str]]:
 
 def test_the_first_champion_starts_the_model_server(everything: Running) -> None:
     """A release through both servers, started as from the UI; then the model answers."""
-    found = prefect(everything, "/deployments/filter", {})
-    deployment = next(each["id"] for each in found if each["name"] == "release-model")
-
-    prefect(
-        everything, f"/deployments/{deployment}/create_flow_run", {"parameters": {"model": "tiny"}}
-    )
+    everything.release("tiny")
 
     address = f"{everything.url('serving')}/ready"
     deadline = time.monotonic() + 500  # a loaded machine takes its time

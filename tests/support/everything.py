@@ -9,7 +9,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
+import httpx
 import psutil
 from line import PROJECT, lay_out
 
@@ -43,16 +46,32 @@ class Running:
         """Return where one of its servers listens."""
         return self.environment[f"SLIPWAY_{server.upper()}_URL"]
 
-    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run one of our modules beside it."""
+    def prefect(self, path: str, body: dict[str, Any]) -> Any:
+        """Ask Prefect's API as its own clients do."""
+        client = {"Prefect-Csrf-Client": "a-test"}
+        user, _, password = self.environment["SLIPWAY_AUTH"].partition(":")
+        with httpx.Client(base_url=self.url("prefect"), auth=(user, password)) as session:
+            token = session.get("/api/csrf-token", params={"client": "a-test"}).json()["token"]
+            headers = client | {"Prefect-Csrf-Token": token}
+            return session.post(f"/api{path}", json=body, headers=headers).raise_for_status().json()
+
+    def release(self, model: str) -> str:
+        """Start a release as from the UI, and return the flow run's id."""
+        found = self.prefect("/deployments/filter", {})
+        deployment = next(each["id"] for each in found if each["name"] == "release-model")
+        parameters = {"parameters": {"model": model}}
+        return str(self.prefect(f"/deployments/{deployment}/create_flow_run", parameters)["id"])
+
+    def command(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run one of our modules beside it, with these variables too."""
         return subprocess.run(
             [sys.executable, *words],
-            env=dict(self.environment),
+            env=dict(self.environment) | more,
             cwd=PROJECT,
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=240,
         )
 
     def look(self) -> set[psutil.Process]:
@@ -88,10 +107,23 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def running(folder: Path, checkpoint: Path) -> Iterator[Running]:
-    """Run everything until the end of the block, however it ends."""
-    lay_out(folder, checkpoint)
-    variables, said = environment(folder), folder / "said.txt"
+def running(
+    folder: Path,
+    checkpoint: Path,
+    more: Mapping[str, str] = MappingProxyType({}),
+    entries: str = "",
+) -> Iterator[Running]:
+    """Run everything until the end of the block, however it ends.
+
+    Args:
+        folder: Where; it is laid out for it.
+        checkpoint: The model ``tiny``.
+        more: Variables that it finds besides.
+        entries: Models of its catalogue besides ``tiny``.
+    """
+    place = lay_out(folder, checkpoint)
+    place.catalogue.write_text(place.catalogue.read_text("utf-8") + entries, encoding="utf-8")
+    variables, said = environment(folder) | more, folder / "said.txt"
     with said.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-c", "from commands.main import main; main()", "up"],

@@ -1,8 +1,11 @@
 """Who finds which secret in its environment is written in one table, and nobody finds more."""
 
+import re
+
 import pytest
 
 from slipway.needs import NEEDS, is_secret, visible
+from slipway.settings import PROJECT
 
 ADDRESS = "postgresql://ann:a-password@127.0.0.1/mlflow"
 ENVIRONMENT = {
@@ -65,6 +68,16 @@ def test_who_is_not_in_the_table_finds_no_secret(who: str) -> None:
 def test_who_is_in_the_table_finds_what_its_row_names(who: str, found: set[str]) -> None:
     """A step is found by the first word of its name."""
     assert visible(who, ENVIRONMENT).keys() - {"PATH"} == found
+
+
+def test_the_page_on_security_has_the_same_table() -> None:
+    """What is promised there is what is done."""
+    page = (PROJECT / "docs" / "security.md").read_text(encoding="utf-8")
+
+    rows = re.findall(r"^\| `([a-z-]+)` \| ((?:`[A-Z_*]+` ?)+)\|$", page, re.MULTILINE)
+    assert {who: set(re.findall(r"`([^`]+)`", secrets)) for who, secrets in rows} == {
+        who: set(patterns) for who, patterns in NEEDS.items()
+    }
 
 
 def test_only_who_talks_to_the_hub_finds_its_token() -> None:
