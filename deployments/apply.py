@@ -81,7 +81,7 @@ def deploy(settings: Settings) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
         cwd=PROJECT,
-        env=client_surroundings("apply", settings),
+        env=client_surroundings("deploy", settings),
         check=False,
     )
     if done.returncode:

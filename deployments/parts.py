@@ -72,10 +72,11 @@ def prefect_server(settings: Settings) -> Part:
     if settings.auth:
         variables["PREFECT_SERVER_API_AUTH_STRING"] = settings.auth.get_secret_value()
     application = ("-m", "uvicorn", "--factory", "deployments.prefect_app:create")
+    place = ("--host", host, "--port", str(port), "--log-level", "warning")  # no line a request
     return Part(
         name="prefect",
         title="Prefect: runs, schedules, events, reports",
-        command=(*application, "--host", host, "--port", str(port)),
+        command=(*application, *place),
         variables=variables,
         url=settings.prefect_url,
         setting="SLIPWAY_PREFECT_URL",
@@ -121,14 +122,17 @@ def _mlflow_variables(settings: Settings) -> dict[str, str]:
         "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
     }
     if settings.credentials:
-        variables["MLFLOW_AUTH_CONFIG_PATH"] = str(_auth_file(settings, *settings.credentials))
+        variables["MLFLOW_AUTH_CONFIG_PATH"] = str(_auth_file(settings))
         variables["MLFLOW_FLASK_SERVER_SECRET_KEY"] = secret(settings.home, "mlflow-forms")
     return variables
 
 
-def _auth_file(settings: Settings, user: str, password: str) -> Path:
+def _auth_file(settings: Settings) -> Path:
+    return settings.home.resolve() / "secrets" / "mlflow-auth.ini"
+
+
+def _write_auth(settings: Settings, user: str, password: str) -> None:
     """Write what MLflow's basic-auth reads: who may do all, and that others may do nothing."""
-    path = settings.home.resolve() / "secrets" / "mlflow-auth.ini"
     lines = (
         "[mlflow]",
         "default_permission = NO_PERMISSIONS",
@@ -137,8 +141,7 @@ def _auth_file(settings: Settings, user: str, password: str) -> Path:
         f"admin_password = {password.replace('%', '%%')}",  # as configparser reads it
         "",
     )
-    write(path, "\n".join(lines))
-    return path
+    write(_auth_file(settings), "\n".join(lines))
 
 
 def worker(settings: Settings) -> Part:
@@ -228,9 +231,11 @@ def client_surroundings(who: str, settings: Settings) -> dict[str, str]:
 
 
 def prepare(settings: Settings) -> None:
-    """Make the folders that the parts take for granted."""
+    """Make the folders and the file that the parts take for granted."""
     settings.mlflow.mkdir(parents=True, exist_ok=True)
     (settings.home / "prefect").mkdir(parents=True, exist_ok=True)  # Prefect makes no parents
+    if settings.credentials:
+        _write_auth(settings, *settings.credentials)
 
 
 def named(name: str, settings: Settings) -> Part:

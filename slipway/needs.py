@@ -18,6 +18,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "prefect": ("PREFECT_*", *_PROXIES),
     "mlflow": ("AWS_*", "AZURE_*", "GOOGLE_*", *_PROXIES),
     "apply": ("SLIPWAY_AUTH", "SLIPWAY_MLFLOW_WEBHOOK_SECRET", *_PREFECT, *_MLFLOW),
+    "deploy": _PREFECT,
     "worker": (*_PREFECT, *_MLFLOW, *_HUB, *_PROXIES),
     "receiver": ("SLIPWAY_HUB_WEBHOOK_SECRET", "SLIPWAY_MLFLOW_WEBHOOK_SECRET", *_PREFECT),
     "model-server": _MLFLOW,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-_LOOK_SECONDS = 0.1
+_LOOK_SECONDS = 0.2
 _BASE64_OF = 3  # bytes that four characters stand for; a text may begin at any of them
 
 
@@ -91,17 +91,23 @@ class Witness:
         """Look at every process once for each program that it runs."""
         for process in psutil.Process().children(recursive=True):
             with contextlib.suppress(OSError, psutil.Error):
-                self._look_at(Path("/proc", str(process.pid)))
+                self._look_at(Path("/proc", str(process.pid)), process.ppid())
 
-    def _look_at(self, process: Path) -> None:
+    def _look_at(self, process: Path, parent: int) -> None:
         command = (process / "cmdline").read_bytes()
         if not command or (int(process.name), command) in self._known:
             return
         environment = (process / "environ").read_bytes()
         if command == (process / "cmdline").read_bytes():  # it has become no other meanwhile
             self._known.add((int(process.name), command))
-            text = command.replace(b"\0", b" ").decode().strip()
+            text = _text(command)
+            if "python" not in text.partition(" ")[0]:  # a tool of the system, asked by a library
+                text += f" of {_text(Path('/proc', str(parent), 'cmdline').read_bytes())}"
             self.seen[text] = self.seen.get(text, b"") + command + environment
+
+
+def _text(command: bytes) -> str:
+    return command.replace(b"\0", b" ").decode().strip()
 
 
 @contextmanager

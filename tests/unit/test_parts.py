@@ -71,12 +71,25 @@ def test_a_databases_password_is_on_no_command_line(monkeypatch: pytest.MonkeyPa
 def test_mlflow_reads_the_password_as_it_is(settings: Settings) -> None:
     """A percent sign means something to the format of its file."""
     variables = parts.mlflow_server(settings).variables
+    parts.prepare(settings)
 
     file = ConfigParser()
     file.read(variables["MLFLOW_AUTH_CONFIG_PATH"])
     assert file["mlflow"]["admin_username"] == "operator"
     assert file["mlflow"]["admin_password"] == PASSWORD
     assert file["mlflow"]["default_permission"] == "NO_PERMISSIONS"
+
+
+def test_looking_at_a_part_leaves_its_password_as_it_is(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A doctor with a wrong password must not write that one for MLflow to read."""
+    parts.prepare(settings)
+    monkeypatch.setenv("SLIPWAY_AUTH", "operator:another-long-password")
+
+    path = parts.mlflow_server(Settings()).variables["MLFLOW_AUTH_CONFIG_PATH"]
+
+    assert "another-long-password" not in Path(path).read_text(encoding="utf-8")
 
 
 def test_no_part_shows_its_secrets(settings: Settings) -> None:
