@@ -1,9 +1,26 @@
 """A release from a person's approval to the next person's second thoughts, on the whole line."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from line import Yard
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
+from prefect.client.schemas.objects import FlowRun
 from shelf import Shelf
 
 from commands.main import run
+from flows.approve_model import approve_model
+
+
+@contextmanager
+def forms_of_approve_model() -> Iterator[Callable[[], list[FlowRun]]]:
+    """Deploy approve-model for a while; the function returns the runs that were started of it."""
+    identity = approve_model.to_deployment("approve-model").apply()
+    started = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[identity]))
+    with get_client(sync_client=True) as client:
+        yield lambda: client.read_flow_runs(flow_run_filter=started)
+        client._client.delete(f"/deployments/{identity}")
 
 
 def test_one_release_from_approval_to_rollback_to_lift(yard: Yard) -> None:

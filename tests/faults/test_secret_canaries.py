@@ -27,8 +27,8 @@ GIVEN |= {name: canaries.kernel() for name in ("database", "proxy", "block", "me
 #: What is wrong, and told to one command alone.
 WRONG = {name: canaries.kernel() for name in ("token", "password", "nobody", "hook", "address")}
 
-#: Programs, by their command line, and the secrets that they need; all others need none. A tool of the
-#: system (git, uname) may find what the process has that asks it.
+#: Programs, by their command line, and the secrets that they need; all others need none. A tool of
+#: the system (git, uname) may find what the process has that asks it.
 NEEDED: Mapping[str, AbstractSet[str]] = {
     r"python -c \S*(import|from) ": GIVEN.keys() | WRONG.keys(),  # a person's own shell
     r"uvicorn --factory deployments\.prefect_app": {

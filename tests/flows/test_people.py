@@ -1,8 +1,8 @@
 """What people do, through flows and the command line, with a real Prefect server."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -11,8 +11,6 @@ import line
 import pytest
 from line import Yard
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
-from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import Pause
 from prefect.flow_engine import run_flow
 from shelf import Shelf, fresh_name
@@ -64,16 +62,6 @@ def form(waiting: Shelf) -> Iterator[UUID]:
     assert executed(approve_model, opened.id).name == "Suspended"
     yield opened.id
     with get_client(sync_client=True) as client:
-        client._client.delete(f"/deployments/{identity}")
-
-
-@contextmanager
-def forms_of_approve_model() -> Iterator[Callable[[], list[FlowRun]]]:
-    """Deploy approve-model for a while; the function returns the runs that were started of it."""
-    identity = approve_model.to_deployment("approve-model").apply()
-    started = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[identity]))
-    with get_client(sync_client=True) as client:
-        yield lambda: client.read_flow_runs(flow_run_filter=started)
         client._client.delete(f"/deployments/{identity}")
 
 
