@@ -36,7 +36,7 @@ ui: setup       ## open the Prefect and MLflow UIs on loopback
 	@$(BIN)/slipway ui
 
 test: setup     ## run every test, on two processes
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 guide: setup    ## run the tutorial alone
 	@$(BIN)/python -m pytest tests/guide

@@ -46,14 +46,21 @@ class Running:
         """Return where one of its servers listens."""
         return self.environment[f"SLIPWAY_{server.upper()}_URL"]
 
-    def prefect(self, path: str, body: dict[str, Any]) -> Any:
+    def prefect(self, path: str, body: Any, method: str = "POST") -> Any:
         """Ask Prefect's API as its own clients do."""
         client = {"Prefect-Csrf-Client": "a-test"}
         user, _, password = self.environment["SLIPWAY_AUTH"].partition(":")
         with httpx.Client(base_url=self.url("prefect"), auth=(user, password)) as session:
             token = session.get("/api/csrf-token", params={"client": "a-test"}).json()["token"]
             headers = client | {"Prefect-Csrf-Token": token}
-            return session.post(f"/api{path}", json=body, headers=headers).raise_for_status().json()
+            answer = session.request(method, f"/api{path}", json=body, headers=headers)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    def logs(self) -> str:
+        """Return the last lines of every part's log, for whoever reads why a test failed."""
+        logs = sorted(self.home.joinpath("logs").glob("up-*.log"))
+        return "\n".join(f"{log}:\n{log.read_text(encoding='utf-8')[-2000:]}" for log in logs)
 
     def release(self, model: str) -> str:
         """Start a release as from the UI, and return the flow run's id."""

@@ -71,17 +71,22 @@ class Traffic:
 
 
 @contextmanager
-def traffic(url: str, *, plain: int = 2, streaming: int = 2) -> Iterator[Traffic]:
+def traffic(
+    url: str, *, plain: int = 2, streaming: int = 2, pause_seconds: float = 0.02
+) -> Iterator[Traffic]:
     """Keep asking ``url`` while the body runs.
 
     Args:
         url: The server.
         plain: How many ask for whole answers, one after the other.
         streaming: How many ask for streams. Of both, every other one keeps its connection.
+        pause_seconds: Between an answer and the next question of the same one.
     """
     seen, enough = Traffic(), threading.Event()
     threads = [
-        threading.Thread(target=_ask, args=(url, body, seen, enough, number % 2 == 0))
+        threading.Thread(
+            target=_ask, args=(url, body, seen, enough, pause_seconds, number % 2 == 0)
+        )
         for body, count in ((PLAIN, plain), (STREAMED, streaming))
         for number in range(count)
     ]
@@ -95,14 +100,19 @@ def traffic(url: str, *, plain: int = 2, streaming: int = 2) -> Iterator[Traffic
             thread.join(60)
 
 
-def _ask(
-    url: str, body: dict[str, Any], seen: Traffic, enough: threading.Event, keep: bool
+def _ask(  # noqa: PLR0913, PLR0917 - a thread's arguments
+    url: str,
+    body: dict[str, Any],
+    seen: Traffic,
+    enough: threading.Event,
+    pause_seconds: float,
+    keep: bool,
 ) -> None:
     limits = httpx.Limits(max_keepalive_connections=1 if keep else 0)
     with httpx.Client(base_url=url, timeout=60, limits=limits, trust_env=False) as client:
         while not enough.is_set():
             seen.outcomes.append(once(client, body))
-            time.sleep(0.02)
+            time.sleep(pause_seconds)
 
 
 def once(client: httpx.Client, body: dict[str, Any]) -> Outcome:
