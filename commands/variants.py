@@ -6,6 +6,7 @@ from commands import console
 from slipway import hub
 from slipway import variants as rules
 from slipway.errors import SourceMissing
+from slipway.settings import Settings
 from slipway.values import SelectRecipe, Target, Variant, VariantPrecision
 
 _COLUMNS = ("folder", "target", "precision", "method", "block", "level", "model", "size")
@@ -31,7 +32,8 @@ def variants(
     if repo.count("/") != 1:
         raise SourceMissing(f"repository {repo}", "name it as organisation/name")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # the client reads it when imported
-    commit, found = hub.published_variants(repo, ref)
+    endpoint = Settings().hub_endpoint or None
+    commit, found = hub.published_variants(repo, ref, endpoint)
     if not json:
         console.table(f"Variants of {repo}@{commit[:8]}", _COLUMNS, map(_row, found))
     chosen = None

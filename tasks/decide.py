@@ -9,7 +9,7 @@ from slipway.settings import Settings
 from slipway.values import Decision, Release
 from tasks.approval import carried_out
 from tasks.edge import cause, registry
-from tasks.policies import DELAYS_SECONDS, worth_retrying
+from tasks.policies import RETRIED
 
 
 def waiting(model: str) -> int:
@@ -37,9 +37,7 @@ def open_form(model: str, version: int) -> str:
     task_run_name="{decision} {model} v{version}",
     description="Carry out what a person decided; the first answer counts.",
     cache_policy=NO_CACHE,
-    retries=3,
-    retry_delay_seconds=DELAYS_SECONDS,
-    retry_condition_fn=worth_retrying,
+    **RETRIED,
     timeout_seconds=900,
 )
 def decide(model: str, version: int, decision: Decision, reason: str) -> Release:

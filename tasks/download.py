@@ -5,7 +5,7 @@ from prefect import task
 from slipway import steps
 from slipway.values import Revision, Weights
 from tasks.edge import workshop
-from tasks.policies import DELAYS_SECONDS, Reporter, by_revision, verified, worth_retrying
+from tasks.policies import RETRIED, Reporter, by_revision, verified
 
 
 @verified
@@ -14,9 +14,7 @@ from tasks.policies import DELAYS_SECONDS, Reporter, by_revision, verified, wort
     description="Fetch the checkpoint and check every file. Cached by content.",
     cache_key_fn=by_revision,
     persist_result=True,
-    retries=3,
-    retry_delay_seconds=DELAYS_SECONDS,
-    retry_condition_fn=worth_retrying,
+    **RETRIED,
     timeout_seconds=6 * 3600,
 )
 def download(revision: Revision) -> Weights:

@@ -24,7 +24,7 @@ from slipway.values import (
 )
 from tasks.approval import open_form, settle_approval
 from tasks.edge import registry, texts
-from tasks.policies import DELAYS_SECONDS, worth_retrying
+from tasks.policies import RETRIED
 
 
 def entry_of(model: str) -> Entry:
@@ -83,9 +83,7 @@ def key_of_repetition(key: str) -> str:
     task_run_name="find {entry.name} {key:.8}",
     description="Ask the registry whether an earlier run already released this.",
     cache_policy=NO_CACHE,
-    retries=3,
-    retry_delay_seconds=DELAYS_SECONDS,
-    retry_condition_fn=worth_retrying,
+    **RETRIED,
     timeout_seconds=600,
 )
 def find_release(entry: Entry, key: str) -> Release | None:
@@ -105,9 +103,7 @@ def find_release(entry: Entry, key: str) -> Release | None:
     task_run_name="find the champion of {entry.name}",
     description="Ask the registry what serves today, and what was measured of it.",
     cache_policy=NO_CACHE,
-    retries=3,
-    retry_delay_seconds=DELAYS_SECONDS,
-    retry_condition_fn=worth_retrying,
+    **RETRIED,
     timeout_seconds=600,
 )
 def find_champion(entry: Entry) -> Champion | None:

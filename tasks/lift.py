@@ -7,16 +7,14 @@ from slipway.errors import MoveRefused
 from slipway.values import Entry, Release
 from tasks.announce import announce_pending
 from tasks.edge import cause, registry
-from tasks.policies import DELAYS_SECONDS, worth_retrying
+from tasks.policies import RETRIED
 
 
 @task(
     task_run_name="lift {entry.name} {key:.8}",
     description="Compare the version's bytes, lift its quarantine and let it serve.",
     cache_policy=NO_CACHE,
-    retries=3,
-    retry_delay_seconds=DELAYS_SECONDS,
-    retry_condition_fn=worth_retrying,
+    **RETRIED,
     timeout_seconds=900,
 )
 def lift(entry: Entry, key: str, reason: str | None) -> Release | None:

@@ -7,16 +7,14 @@ from slipway import child, wrapping
 from slipway.settings import Settings, toolchain
 from slipway.values import Artifact, Candidate, Entry, Weights
 from tasks.edge import flow_run_url, limits, place, registry
-from tasks.policies import DELAYS_SECONDS, Reporter, worth_retrying
+from tasks.policies import RETRIED, Reporter
 
 
 @task(
     task_run_name="log {weights.revision.name} {artifact.variant}",
     description="Log both wrappers and register them. Not cached: the registry is asked by key.",
     cache_policy=NO_CACHE,
-    retries=3,
-    retry_delay_seconds=DELAYS_SECONDS,
-    retry_condition_fn=worth_retrying,
+    **RETRIED,
     timeout_seconds=3 * 3600,
 )
 def log(entry: Entry, key: str, weights: Weights, artifact: Artifact) -> Candidate:

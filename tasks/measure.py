@@ -5,7 +5,7 @@ from prefect import task
 from slipway import trials
 from slipway.values import Attempt, Entry, Trial, Weights
 from tasks.edge import texts, workshop
-from tasks.policies import DELAYS_SECONDS, Reporter, by_candidates, verified, worth_retrying
+from tasks.policies import RETRIED, Reporter, by_candidates, verified
 
 
 @verified
@@ -15,9 +15,7 @@ from tasks.policies import DELAYS_SECONDS, Reporter, by_candidates, verified, wo
     "Cached by content.",
     cache_key_fn=by_candidates,
     persist_result=True,
-    retries=2,
-    retry_delay_seconds=DELAYS_SECONDS[:2],
-    retry_condition_fn=worth_retrying,
+    **RETRIED,
     timeout_seconds=6 * 3600,
 )
 def measure(entry: Entry, weights: Weights, attempts: tuple[Attempt, ...]) -> tuple[Trial, ...]:

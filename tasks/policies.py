@@ -4,7 +4,7 @@ import functools
 import re
 import time
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypedDict, TypeVar, cast
 from uuid import UUID
 
 from prefect import Task, get_run_logger
@@ -23,9 +23,6 @@ from tasks.edge import texts
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result", Weights, tuple[Attempt, ...], tuple[Trial, ...])
 
-#: Waits between attempts; the libraries below us have already tried a few times by then.
-DELAYS_SECONDS = [2.0, 5.0, 15.0]
-
 _UPDATE_SECONDS = 2.0
 
 
@@ -33,6 +30,20 @@ def worth_retrying(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> b
     """Tell whether the same step may succeed when it is tried again: the error itself says so."""
     error = state.result(raise_on_failure=False)
     return isinstance(error, SlipwayError) and error.retryable
+
+
+class Retries(TypedDict):
+    """What a task's decorator says of retries."""
+
+    retries: int
+    retry_delay_seconds: list[float]
+    retry_condition_fn: Callable[[Task[..., Any], TaskRun, State[Any]], bool]
+
+
+#: How every task tries again; the libraries below us have already tried a few times by then.
+RETRIED = Retries(
+    retries=3, retry_delay_seconds=[2.0, 5.0, 15.0], retry_condition_fn=worth_retrying
+)
 
 
 def by_revision(_context: TaskRunContext, inputs: dict[str, Any]) -> str:

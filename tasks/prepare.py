@@ -5,7 +5,7 @@ from prefect import task
 from slipway import steps
 from slipway.values import Attempt, Recipe, Weights
 from tasks.edge import workshop
-from tasks.policies import DELAYS_SECONDS, Reporter, by_recipe, verified, worth_retrying
+from tasks.policies import RETRIED, Reporter, by_recipe, verified
 
 
 @verified
@@ -15,9 +15,7 @@ from tasks.policies import DELAYS_SECONDS, Reporter, by_recipe, verified, worth_
     "artifact. Cached by content.",
     cache_key_fn=by_recipe,
     persist_result=True,
-    retries=2,
-    retry_delay_seconds=DELAYS_SECONDS[:2],
-    retry_condition_fn=worth_retrying,
+    **RETRIED,
     timeout_seconds=12 * 3600,
 )
 def prepare(weights: Weights, recipe: Recipe) -> tuple[Attempt, ...]:

@@ -8,16 +8,14 @@ from slipway.values import Dossier, Promote, Release
 from tasks.announce import announce, announce_pending
 from tasks.approval import ask
 from tasks.edge import cause, registry
-from tasks.policies import DELAYS_SECONDS, worth_retrying
+from tasks.policies import RETRIED
 
 
 @task(
     task_run_name="promote {dossier.candidate.model} v{dossier.candidate.onnx.version}",
     description="Move both models' aliases together; or withdraw a candidate that may not serve.",
     cache_policy=NO_CACHE,
-    retries=3,
-    retry_delay_seconds=DELAYS_SECONDS,
-    retry_condition_fn=worth_retrying,
+    **RETRIED,
     timeout_seconds=900,
 )
 def promote(dossier: Dossier) -> Release:

@@ -19,16 +19,14 @@ from slipway.values import (
     Weights,
 )
 from tasks.edge import flow_run_url, place
-from tasks.policies import DELAYS_SECONDS, worth_retrying
+from tasks.policies import RETRIED
 
 
 @task(
     task_run_name="publish {candidate.model} v{candidate.onnx.version}",
     description="Write the report to MLflow and to this run's artifacts.",
     cache_policy=NO_CACHE,
-    retries=3,
-    retry_delay_seconds=DELAYS_SECONDS,
-    retry_condition_fn=worth_retrying,
+    **RETRIED,
     timeout_seconds=900,
 )
 def publish(  # noqa: PLR0913 - a dossier is made of all of them

@@ -24,7 +24,7 @@ from slipway.redeploy import (
 from slipway.settings import Settings
 from tasks.announce import announce, announce_pending
 from tasks.edge import cause, limits, registry
-from tasks.policies import DELAYS_SECONDS, worth_retrying
+from tasks.policies import RETRIED
 
 #: Of the entry's smoke prompts; a trial runs beside what serves, and takes from its speed.
 GOLDEN_PROMPTS = 6
@@ -68,9 +68,7 @@ def alone(model: str) -> Iterator[None]:
     task_run_name="compare {model}",
     description="Ask the server which version answers, and the registry which one should.",
     cache_policy=NO_CACHE,
-    retries=3,
-    retry_delay_seconds=DELAYS_SECONDS,
-    retry_condition_fn=worth_retrying,
+    **RETRIED,
     timeout_seconds=600,
 )
 def compare(model: str) -> Decision:
@@ -90,9 +88,7 @@ def _words(decision: Decision) -> str:
     task_run_name="rehearse {model} v{candidate.version}",
     description="Start the candidate beside what serves, and ask it golden prompts over HTTP.",
     cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=DELAYS_SECONDS[:2],
-    retry_condition_fn=worth_retrying,
+    **RETRIED,
 )
 def rehearse(model: str, candidate: Try) -> Attempt:
     """Return how the candidate did in a server of its own."""
@@ -118,9 +114,7 @@ def switch(model: str, candidate: Try) -> Attempt:
     task_run_name="put {model} back to v{candidate.serving}",
     description="Quarantine a version that must not serve; the alias returns to what serves.",
     cache_policy=NO_CACHE,
-    retries=3,
-    retry_delay_seconds=DELAYS_SECONDS,
-    retry_condition_fn=worth_retrying,
+    **RETRIED,
     timeout_seconds=600,
 )
 def put_back(model: str, candidate: Try | Refuse, reason: str) -> Refused:

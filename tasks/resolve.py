@@ -5,16 +5,14 @@ from prefect.cache_policies import NO_CACHE
 
 from slipway import steps
 from slipway.values import Entry, Revision
-from tasks.policies import DELAYS_SECONDS, worth_retrying
+from tasks.policies import RETRIED
 
 
 @task(
     task_run_name="resolve {entry.source.repo}",
     description="Pin what the source's ref names now. Never cached: a branch moves.",
     cache_policy=NO_CACHE,
-    retries=3,
-    retry_delay_seconds=DELAYS_SECONDS,
-    retry_condition_fn=worth_retrying,
+    **RETRIED,
     timeout_seconds=600,
 )
 def resolve(entry: Entry) -> Revision:

@@ -6,16 +6,14 @@ from prefect.cache_policies import NO_CACHE
 from slipway.values import Entry, Move
 from tasks.announce import announce, announce_pending
 from tasks.edge import asked_at, cause, registry
-from tasks.policies import DELAYS_SECONDS, worth_retrying
+from tasks.policies import RETRIED
 
 
 @task(
     task_run_name="roll back {entry.name}",
     description="Compare the target's bytes, swap the aliases of both models, quarantine.",
     cache_policy=NO_CACHE,
-    retries=3,
-    retry_delay_seconds=DELAYS_SECONDS,
-    retry_condition_fn=worth_retrying,
+    **RETRIED,
     timeout_seconds=900,
 )
 def swap_back(entry: Entry, failed: int | None, to: int | None, reason: str) -> Move:

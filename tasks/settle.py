@@ -7,16 +7,14 @@ from slipway.values import Entry
 from tasks.announce import announce_pending
 from tasks.approval import settle_approval
 from tasks.edge import registry
-from tasks.policies import DELAYS_SECONDS, worth_retrying
+from tasks.policies import RETRIED
 
 
 @task(
     task_run_name="settle {entry.name}",
     description="Undo half a move, carry out answers, record moves by hand, send events.",
     cache_policy=NO_CACHE,
-    retries=3,
-    retry_delay_seconds=DELAYS_SECONDS,
-    retry_condition_fn=worth_retrying,
+    **RETRIED,
     timeout_seconds=900,
 )
 def settle(entry: Entry) -> None:

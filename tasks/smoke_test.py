@@ -21,16 +21,14 @@ from slipway.values import (
     WrapperReport,
 )
 from tasks.edge import limits, place, registry
-from tasks.policies import DELAYS_SECONDS, Reporter, worth_retrying
+from tasks.policies import RETRIED, Reporter
 
 
 @task(
     task_run_name="smoke-test {candidate.model} v{candidate.onnx.version}",
     description="Load both wrappers and the champion from the registry, ask them, compare them.",
     cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=DELAYS_SECONDS[:2],
-    retry_condition_fn=worth_retrying,
+    **RETRIED,
     timeout_seconds=3 * 3600,
 )
 def smoke_test(entry: Entry, candidate: Candidate, precision: VariantPrecision) -> SmokeReport:

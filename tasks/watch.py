@@ -12,16 +12,14 @@ from slipway.values import Promote, Seen, Sighting, Standing
 from tasks.dispatch import attempts_of
 from tasks.edge import place, registry
 from tasks.entries import entry_of, key_of
-from tasks.policies import DELAYS_SECONDS, worth_retrying
+from tasks.policies import RETRIED
 
 
 @task(
     task_run_name="look at the sources",
     description="Ask for the head of every source, and resolve those that moved.",
     cache_policy=NO_CACHE,
-    retries=3,
-    retry_delay_seconds=DELAYS_SECONDS,
-    retry_condition_fn=worth_retrying,
+    **RETRIED,
     timeout_seconds=1800,
 )
 def look(models: Sequence[str] | None) -> tuple[Seen | Sighting, ...]:
@@ -39,9 +37,7 @@ def look(models: Sequence[str] | None) -> tuple[Seen | Sighting, ...]:
     task_run_name="weigh what was seen",
     description="Compare each release key with the registry and with the releases under way.",
     cache_policy=NO_CACHE,
-    retries=3,
-    retry_delay_seconds=DELAYS_SECONDS,
-    retry_condition_fn=worth_retrying,
+    **RETRIED,
     timeout_seconds=600,
 )
 def weigh(looks: Sequence[Seen | Sighting]) -> tuple[Sighting, ...]:
@@ -53,9 +49,7 @@ def weigh(looks: Sequence[Seen | Sighting]) -> tuple[Sighting, ...]:
     task_run_name="note what was seen",
     description="Remember the heads in MLflow, and show all of it as a table.",
     cache_policy=NO_CACHE,
-    retries=3,
-    retry_delay_seconds=DELAYS_SECONDS,
-    retry_condition_fn=worth_retrying,
+    **RETRIED,
     timeout_seconds=600,
 )
 def note(looks: Sequence[Seen | Sighting], sightings: Sequence[Sighting]) -> None:

@@ -71,7 +71,7 @@ with get_client(sync_client=True) as client:
 """
 #: What goes wrong: the exit code, the command, and what it is given.
 FAILURES: Mapping[str, tuple[int, tuple[str, ...], Mapping[str, str]]] = {
-    "wrong token": (1, ("release", "guarded"), {"HF_TOKEN": f"hf_{WRONG['token']}"}),
+    "wrong token": (2, ("release", "guarded"), {"HF_TOKEN": f"hf_{WRONG['token']}"}),
     "the Hub is away": (1, ("release", "away", "--json"), {}),
     "access is refused": (2, ("release", "closed"), {}),
     "the checkpoint is broken": (2, ("release", "broken"), {}),

@@ -69,6 +69,17 @@ def test_a_private_repository_opens_with_a_token(
     assert hub.resolve(source).paths == tuple(sorted(NEEDED))
 
 
+def test_a_token_that_the_hub_does_not_know_is_no_matter_of_patience(
+    source: HubSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asking again would not help; it is refused even where the repository is open to all."""
+    monkeypatch.setenv("HF_TOKEN", "hf_nobodys")
+
+    assert missing(source).endswith(
+        "correct HF_TOKEN, which the Hub does not know, or leave it out"
+    )
+
+
 def test_a_gated_repository_asks_for_its_terms(
     acme: LocalHub, source: HubSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 from acme import ARTIFACT, FAST, ONNX_REPO, REPO, SLOW
 from line import PROJECT
 
+from commands.main import run
 from slipway.hub_server import LocalHub, RunningHub
 
 Slipway = Callable[..., subprocess.CompletedProcess[str]]
@@ -19,7 +20,7 @@ Slipway = Callable[..., subprocess.CompletedProcess[str]]
 def slipway(running: RunningHub, tmp_path: Path) -> Slipway:
     """Return what runs ``slipway variants`` with the local Hub in place of the public one."""
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
         home = {"HF_HOME": str(tmp_path / "client"), "SLIPWAY_HOME": str(tmp_path / "home")}
         variables = {"HF_ENDPOINT": running.endpoint, "COLUMNS": "160"}
         return subprocess.run(
@@ -31,7 +32,7 @@ def slipway(running: RunningHub, tmp_path: Path) -> Slipway:
             check=False,
         )
 
-    return run
+    return command
 
 
 def test_a_repository_is_shown_as_a_table(acme: LocalHub, slipway: Slipway) -> None:
@@ -130,3 +131,17 @@ def test_a_repository_without_variants_is_an_empty_table(slipway: Slipway) -> No
 
     assert (looked.returncode, selected.returncode) == (0, 2)
     assert "it has no folder with a genai_config.json" in selected.stderr
+
+
+def test_a_password_in_the_hubs_address_is_refused_without_showing_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The address would be shown when the Hub does not answer."""
+    monkeypatch.delenv("SLIPWAY_AUTH", raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", "http://ann:a-password@127.0.0.1:9")
+
+    assert run(["variants", ONNX_REPO]) == 2
+
+    said = capsys.readouterr().err
+    assert "HF_ENDPOINT" in said
+    assert "a-password" not in said
