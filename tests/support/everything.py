@@ -1,11 +1,11 @@
-"""Everything that ``slipway up`` runs, on free ports and in a home of its own, with a password."""
+"""Everything that ``slipway up`` runs, on free ports and in a home of its own."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 import psutil
-from line import PROJECT, lay_out
+from line import PROJECT, Yard, lay_out
 
 from slipway.ports import free_port
 
@@ -93,7 +93,7 @@ class Running:
         return self.process.wait(timeout=60)
 
 
-def environment(folder: Path) -> dict[str, str]:
+def environment(folder: Path, auth: str | None) -> dict[str, str]:
     """Return settings for a machine of its own: no variable of this one's servers is kept."""
     foreign = ("PREFECT_", "MLFLOW_", "SLIPWAY_", "HF_")
     kept = {name: text for name, text in os.environ.items() if not name.startswith(foreign)}
@@ -101,13 +101,13 @@ def environment(folder: Path) -> dict[str, str]:
     return (
         kept
         | urls
+        | ({"SLIPWAY_AUTH": auth} if auth else {})
         | {
             "PYTHONPATH": os.pathsep.join([str(PROJECT), kept.get("PYTHONPATH", "")]),
             "SLIPWAY_HOME": str(folder / "home"),
             "SLIPWAY_CATALOGUE": str(folder / "catalogue.toml"),
             "SLIPWAY_EXPECTATIONS": str(folder / "expectations"),
             "SLIPWAY_SERVE": "tiny",
-            "SLIPWAY_AUTH": AUTH,
             "HF_ENDPOINT": "http://127.0.0.1:9",  # nothing listens there
         }
     )
@@ -119,6 +119,9 @@ def running(
     checkpoint: Path,
     more: Mapping[str, str] = MappingProxyType({}),
     entries: str = "",
+    *,
+    auth: str | None = AUTH,
+    arrange: Callable[[Yard], None] = lambda _: None,
 ) -> Iterator[Running]:
     """Run everything until the end of the block, however it ends.
 
@@ -127,10 +130,13 @@ def running(
         checkpoint: The model ``tiny``.
         more: Variables that it finds besides.
         entries: Models of its catalogue besides ``tiny``.
+        auth: User and password of both servers; None for servers that ask for none.
+        arrange: Changes what is there before anything starts.
     """
     place = lay_out(folder, checkpoint)
     place.catalogue.write_text(place.catalogue.read_text("utf-8") + entries, encoding="utf-8")
-    variables, said = environment(folder) | more, folder / "said.txt"
+    arrange(place)
+    variables, said = environment(folder, auth) | more, folder / "said.txt"
     with said.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-c", "from commands.main import main; main()", "up"],

@@ -1,0 +1,261 @@
+"""A newcomer's first day, in a browser: one ``slipway up``, and nothing but the two UIs.
+
+They start a release from its form, watch it end and read its report. The next morning's weights
+have to be approved by a person: they read the figures, approve, and the server serves them. Then
+somebody complains, and they roll back. What they did stands in MLflow's UI.
+
+``make pictures`` keeps what they see for README and docs.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import browsing
+import httpx
+import pytest
+from browsing import Person
+from everything import Running, running
+from line import Yard
+from playwright.sync_api import expect
+from tiny_phi3 import write_checkpoint
+
+from slipway.report.document import PICTURE_TEXT
+
+RELEASE_SECONDS, REDEPLOY_SECONDS = 500, 300  # a loaded machine takes its time
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Iterator[Running]:
+    """Run everything as a newcomer does: without a password."""
+    if not browsing.chromium():
+        pytest.skip(browsing.MISSING)
+    folder = tmp_path_factory.mktemp("first-day")
+    with running(folder, checkpoint, auth=None, arrange=by_hand_alone) as started:
+        yield started
+
+
+def by_hand_alone(yard: Yard) -> None:
+    """Let no schedule release before the newcomer does, whatever the time of day."""
+    yard.edit("licences", "automatic = false\nlicences")
+
+
+@pytest.fixture(scope="module")
+def person(everything: Running) -> Iterator[Person]:
+    """Sit down in front of a browser."""
+    program = browsing.chromium()
+    assert program
+    pictures = os.environ.get("PICTURES")
+    with browsing.opened(program) as page:
+        yield Person(
+            page=page,
+            prefect=everything.url("prefect"),
+            mlflow=everything.url("mlflow"),
+            pictures=Path(pictures) if pictures else None,
+        )
+
+
+def served(everything: Running) -> set[int]:
+    """Return the versions that the model server's workers say they serve."""
+    address, found = f"{everything.url('serving')}/ready", set()
+    for _ in range(10):
+        answer = httpx.get(address, timeout=60)
+        found.add(int(answer.json()["version"]) if answer.is_success else 0)
+    return found
+
+
+def champion(everything: Running) -> int:
+    """Return the version that MLflow's registry calls champion."""
+    address = f"{everything.url('mlflow')}/api/2.0/mlflow/registered-models/alias"
+    found = httpx.get(address, params={"name": "tiny", "alias": "champion"}).raise_for_status()
+    return int(found.json()["model_version"]["version"])
+
+
+def test_the_form_explains_itself(person: Person) -> None:
+    """Each field has a title in words and a line of help, and the list has the model."""
+    person.asks_for_a_run("release-model")
+    told = {
+        "Model": "What to release: an entry of catalogue.toml.",
+        "Branch, tag or commit (Optional)": "left empty, what the catalogue says",
+        "What to build (Optional)": "The catalogue's candidates, of which the gates choose",
+        "Reason (Optional)": "Why you start it, for the record.",
+        "Lift its quarantine (Optional)": "Let this release serve again",
+    }
+
+    for title, help_text in told.items():
+        expect(person.page.get_by_text(title, exact=True)).to_be_visible()
+        expect(person.page.get_by_text(help_text)).to_be_visible()
+    expect(person.page.get_by_label("What to build")).to_have_text("as in the catalogue")
+    expect(person.page.get_by_text("None", exact=True)).to_have_count(0)
+    person.picks("Model", "tiny")
+    person.takes_picture("prefect-form")
+
+
+def test_a_form_without_a_model_is_refused(person: Person) -> None:
+    """The field says what is missing, and no run is made."""
+    person.asks_for_a_run("release-model")
+    person.submits()
+
+    expect(person.page.get_by_text("'model' is a required property").first).to_be_visible()
+    expect(person.page.get_by_role("button", name="Submit")).to_be_visible()
+
+
+def test_an_unknown_recipe_is_refused(person: Person) -> None:
+    """Whoever writes one by hand is told those that exist, and no run is made."""
+    person.asks_for_a_run("release-model")
+    person.picks("Model", "tiny")
+    person.writes_json("What to build", '"int3"')
+    person.submits()
+
+    refusal = "'int3' is not one of ['as in the catalogue', 'int4', 'int8', 'fp32']"
+    expect(person.page.get_by_text(refusal).first).to_be_visible()
+    expect(person.page.get_by_role("button", name="Submit")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("reason", "refusal"),
+    [("", "'reason' is a required property"), ("   ", "'   ' does not match")],
+    ids=["none", "spaces"],
+)
+def test_a_rollback_without_a_reason_is_refused(person: Person, reason: str, refusal: str) -> None:
+    """It stands in the history for ever, so that it has to say something."""
+    person.asks_for_a_run("roll-back")
+    person.picks("Model", "tiny")
+    person.writes("Reason", reason)
+    person.submits()
+
+    expect(person.page.get_by_text(refusal).first).to_be_visible()
+    expect(person.page.get_by_role("button", name="Submit")).to_be_visible()
+
+
+def test_a_release_is_started_and_watched_to_its_end(person: Person) -> None:
+    """Its page shows the state as it changes, and the run is named after what it releases."""
+    person.asks_for_a_run("release-model")
+    person.picks("Model", "tiny")
+    person.starts()
+
+    person.comes_back_when_it_ended(RELEASE_SECONDS)
+
+    expect(person.state("Completed")).to_be_visible()
+    expect(person.page.get_by_text("cpu-fp32").first).to_be_visible()
+    expect(person.page.get_by_text("12 Task runs")).to_be_visible()
+    person.takes_picture("prefect-run")
+
+
+def test_its_report_shows_a_picture_and_leads_to_mlflow(person: Person) -> None:
+    """From the run's page to the report, and from there to the MLflow run of the same name."""
+    page = person.page
+    name = page.get_by_text("cpu-fp32").first.inner_text().partition("@")[2]
+    page.get_by_role("tab", name="Artifacts").click()
+    page.get_by_role("link", name="release-report-tiny").click()
+    page.locator("a[href*='/artifacts/artifact/']").first.click()
+    picture = page.get_by_role("img", name=PICTURE_TEXT)
+    expect(picture).to_be_visible()
+    assert picture.evaluate("it => it.decode().then(() => it.naturalWidth)") > 0
+
+    links = [person.address(each) for each in ("Prefect run", "MLflow run")]
+    for link in links:
+        assert person.opens(link) == 200
+        expect(page.get_by_text(name).first).to_be_visible()
+
+
+def test_new_weights_are_released_up_to_a_persons_word(person: Person, everything: Running) -> None:
+    """Somebody trained further, and wants to be asked before what comes of it serves."""
+    yard = Yard(everything.home.parent)
+    write_checkpoint(yard.checkpoint, seed=1)
+    yard.edit('suite = "brief"', 'suite = "brief"\napproval = "manual"')
+    person.asks_for_a_run("release-model")
+    person.picks("Model", "tiny")
+    person.starts()
+
+    person.finds_run("approve tiny", RELEASE_SECONDS)
+    expect(person.state("Suspended")).to_be_visible()
+    assert champion(everything) == 1
+
+
+def test_an_approval_without_a_word_is_refused(person: Person) -> None:
+    """The form stays, and says what is missing."""
+    form = person.resumes()
+    form.get_by_role("button", name="Resume").click()
+
+    expect(person.page.get_by_text("is a required property").first).to_be_visible()
+    expect(form).to_be_visible()
+    form.get_by_role("button", name="Cancel").click()
+    expect(form).to_be_hidden()
+
+
+def test_a_person_reads_the_figures_and_approves(person: Person, everything: Running) -> None:
+    """The form says what would happen, shows figures, and leads to the version in MLflow."""
+    form = person.resumes()
+    said = "Version 2 of tiny takes over as champion from version 1 if a person approves it"
+    expect(form).to_contain_text(said)
+    expect(form).to_contain_text("Median time of an answer")
+    assert httpx.get(person.address("The version in MLflow")).status_code == 200
+    person.picks("Decision", "approve")
+    person.writes("Reason", "read and good")
+    person.takes_picture("prefect-approve")
+    form.get_by_role("button", name="Resume").click()
+
+    expect(person.page.get_by_text("Flow run resumed")).to_be_visible()
+    person.comes_back_when_it_ended(REDEPLOY_SECONDS)
+
+    expect(person.state("Completed")).to_be_visible()
+    assert champion(everything) == 2
+
+
+def test_the_approved_version_serves(person: Person, everything: Running) -> None:
+    """An event made the server follow the alias; an answer says which version gave it."""
+    person.waits_until(lambda: served(everything) == {2}, REDEPLOY_SECONDS, "version 2 serves")
+
+    question = {"role": "user", "content": "What is the capital of Spain?"}
+    asked = {"model": "tiny", "messages": [question], "max_tokens": 16}
+    answer = httpx.post(f"{everything.url('serving')}/v1/chat/completions", json=asked, timeout=60)
+    assert answer.headers["X-Model-Version"] == "2"
+
+
+def test_a_rollback_lets_the_version_of_before_serve(person: Person, everything: Running) -> None:
+    """From its form; the version that it takes out is quarantined, with the person's words."""
+    person.asks_for_a_run("roll-back")
+    person.picks("Model", "tiny")
+    person.writes("Reason", "it answers in verse")
+    person.starts()
+    person.comes_back_when_it_ended(REDEPLOY_SECONDS)
+
+    expect(person.state("Completed")).to_be_visible()
+    assert champion(everything) == 1
+    person.waits_until(
+        lambda: served(everything) == {1}, REDEPLOY_SECONDS, "version 1 serves again"
+    )
+
+
+def test_mlflow_shows_what_became_of_both_versions(person: Person) -> None:
+    """The page of each has its aliases, and the tags that say why."""
+    page = person.page
+    person.looks_up_version("tiny", 1)
+    expect(page.get_by_text("champion", exact=False).first).to_be_visible()
+    expect(page.get_by_text("slipway.commit")).to_be_visible()
+    person.takes_picture("mlflow-version")
+
+    person.looks_up_version("tiny", 2)
+    expect(page.get_by_text("slipway.quarantined")).to_be_visible()
+    expect(page.get_by_text("it answers in verse").first).to_be_visible()
+
+
+def test_the_history_tells_who_did_what(everything: Running) -> None:
+    """Three reigns, each begun by a person in Prefect's UI, with the reasons they gave."""
+    told = everything.command(
+        "-c", "from commands.main import main; main()", "history", "tiny", "--json"
+    )
+
+    reigns = json.loads(told.stdout)
+    assert [(each["version"], each["kind"]) for each in reigns] == [
+        (1, "promotion"),
+        (2, "promotion"),
+        (1, "rollback"),
+    ]
+    assert {each["cause"]["actor"] for each in reigns} == {"Prefect UI"}
+    assert [each["cause"]["reason"] for each in reigns[1:]] == [
+        "read and good",
+        "it answers in verse",
+    ]
