@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,10 +99,10 @@ def place(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Iterato
     with (
         letterbox() as box,
         hub.serve() as remote,
-        running(folder, checkpoint, secret) as everything,
+        running(
+            folder, checkpoint, secret, arrange=partial(_follow, endpoint=remote.endpoint)
+        ) as everything,
     ):
-        local = 'kind = "folder", path = "checkpoint", repo = "slipway/tiny-phi3"'
-        Yard(folder).edit(local, f'kind = "hub", repo = "{REPO}", endpoint = "{remote.endpoint}"')
         hub.webhooks.append(Webhook(f"{everything.url('receiver')}/hooks/hub", SHARED))
         place = Place(everything, hub, box.letters)
         place.commit(1)
@@ -110,6 +111,11 @@ def place(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Iterato
         serving = everything.url("serving")
         with traffic(serving, plain=1, streaming=1, pause_seconds=0.2) as place.seen:
             yield place
+
+
+def _follow(yard: Yard, endpoint: str) -> None:
+    local = 'kind = "folder", path = "checkpoint", repo = "slipway/tiny-phi3"'
+    yard.edit(local, f'kind = "hub", repo = "{REPO}", endpoint = "{endpoint}"')
 
 
 def _ask_for_messages(everything: Running, url: str) -> None:

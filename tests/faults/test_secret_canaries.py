@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import canaries
 import httpx
 import pytest
 from everything import Running, running
+from line import Yard
 
 from slipway.hub_server import LocalHub
 from slipway.ports import answers
@@ -162,7 +164,8 @@ def aftermath(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Aft
     hub.configure("acme/closed", gated="manual")
     with hub.serve() as served, canaries.watched() as witness:
         more = secrets() | canaries.sandboxed(folder) | {"SLIPWAY_SERVE": "guarded"}
-        with running(folder, checkpoint, more, _entries(served.endpoint)) as everything:
+        arrange = partial(_add_entries, endpoint=served.endpoint)
+        with running(folder, checkpoint, more, arrange=arrange) as everything:
             _prepare(everything)
             everything.release("guarded")
             told = _fail(everything)
@@ -231,16 +234,15 @@ def _refused_requests(everything: Running) -> dict[str, Told]:
     return told
 
 
-def _entries(endpoint: str) -> str:
-    return "".join(
-        ENTRY.format(name=name, repo=repo, endpoint=where)
+def _add_entries(yard: Yard, endpoint: str) -> None:
+    with yard.catalogue.open("a", encoding="utf-8") as file:
         for name, repo, where in (
             ("guarded", "guarded", endpoint),
             ("closed", "closed", endpoint),
             ("broken", "broken", endpoint),
             ("away", "guarded", "http://127.0.0.1:9"),
-        )
-    )
+        ):
+            file.write(ENTRY.format(name=name, repo=repo, endpoint=where))
 
 
 def test_every_run_failed_in_its_own_way(aftermath: Aftermath) -> None:

@@ -118,7 +118,6 @@ def running(
     folder: Path,
     checkpoint: Path,
     more: Mapping[str, str] = MappingProxyType({}),
-    entries: str = "",
     *,
     auth: str | None = AUTH,
     arrange: Callable[[Yard], None] = lambda _: None,
@@ -129,13 +128,10 @@ def running(
         folder: Where; it is laid out for it.
         checkpoint: The model ``tiny``.
         more: Variables that it finds besides.
-        entries: Models of its catalogue besides ``tiny``.
         auth: User and password of both servers; None for servers that ask for none.
         arrange: Changes what is there before anything starts.
     """
-    place = lay_out(folder, checkpoint)
-    place.catalogue.write_text(place.catalogue.read_text("utf-8") + entries, encoding="utf-8")
-    arrange(place)
+    arrange(lay_out(folder, checkpoint))
     variables, said = environment(folder, auth) | more, folder / "said.txt"
     with said.open("wb") as output:
         process = subprocess.Popen(

@@ -100,7 +100,7 @@ def traffic(
             thread.join(60)
 
 
-def _ask(  # noqa: PLR0913, PLR0917 - a thread's arguments
+def _ask(  # noqa: PLR0917 - a thread's arguments
     url: str,
     body: dict[str, Any],
     seen: Traffic,
