@@ -24,7 +24,7 @@ _ARGUMENTS = (
 )
 _SIZE = {"width": 1280, "height": 1000}
 _PATIENCE_MS = 30_000
-_LOOK_SECONDS = 3.0
+_LOOK_SECONDS = 5.0
 
 
 def chromium() -> str | None:
