@@ -139,6 +139,7 @@ def _write_auth(settings: Settings, user: str, password: str) -> None:
         f"database_uri = sqlite:///{settings.mlflow / 'users.db'}",
         f"admin_username = {user}",
         f"admin_password = {password.replace('%', '%%')}",  # as configparser reads it
+        "auth_cache_ttl_seconds = 300",  # or each request costs a tenth of a second of a core
         "",
     )
     write(_auth_file(settings), "\n".join(lines))

@@ -109,8 +109,10 @@ def _run_id(experiment: str, request: LogRequest) -> str:
         run_name=f"{revision.commit[:8]} {request.artifact.variant}",
         tags={KEY: request.key, **request.tags},
     )
-    for name, value in _parameters(request).items():
-        client.log_param(run.info.run_id, name, value)
+    parameters = [
+        mlflow.entities.Param(name, str(value)) for name, value in _parameters(request).items()
+    ]
+    client.log_batch(run.info.run_id, params=parameters)
     return str(run.info.run_id)
 
 
