@@ -39,7 +39,7 @@ with signed_in(Settings()):
 #: From the commit to the first answer, on top of what building takes.
 MARGIN_SECONDS = 60
 #: How often sources are watched here, since a test has not the 15 minutes of ``prefect.yaml``.
-WATCH_SECONDS = 60
+WATCH_SECONDS = 20
 _PATIENCE_SECONDS = 400  # on a machine that has other work
 
 pytestmark = pytest.mark.timeout(900)
