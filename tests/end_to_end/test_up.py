@@ -1,4 +1,4 @@
-"""One machine, everything running: ``slipway up`` with a password, a release, and Ctrl-C."""
+"""One machine, everything running: ``slipway up`` with a password, and nothing released yet."""
 
 import asyncio
 import json
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 import pytest
 import websockets
 from everything import AUTH, Running, running
@@ -35,7 +34,7 @@ HEALTH = {"/health", "/api/health", "/api/ready"}
 
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Iterator[Running]:
-    """Run everything for the tests of this module; the last of them stops it."""
+    """Run everything for the tests of this module."""
     with running(tmp_path_factory.mktemp("up"), checkpoint) as started:
         yield started
 
@@ -177,14 +176,6 @@ def _routes(everything: Running, server: str) -> list[tuple[str, str]]:
     return [(method, path) for method, path in json.loads(listed.stdout.splitlines()[-1])]
 
 
-def lives(process: psutil.Process) -> bool:
-    """Tell whether a process runs; one that has ended may stay listed until its parent looks."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
 def test_the_doctor_finds_nothing_that_fails(everything: Running) -> None:
     """It only says that nothing serves yet, and that the Hub cannot be reached from here."""
     done = everything.command("-c", "from commands.main import main; main()", "doctor", "--json")
@@ -240,16 +231,3 @@ def test_secrets_are_for_their_owner_alone(everything: Running) -> None:
     }
     assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
     assert PASSWORD not in printed
-
-
-def test_ctrl_c_stops_every_process(everything: Running) -> None:
-    """Of servers, worker and model server, and those that they started."""
-    family = everything.look()
-    assert len(family) >= 6
-
-    code = everything.interrupt()
-
-    assert code == 0
-    assert [each for each in family if lives(each)] == []
-    assert "stopped" in everything.said.read_text(encoding="utf-8")
-    assert not any(answers(everything.url(server)) for server in ("prefect", "mlflow", "serving"))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from everything import AUTH, Running, running
 from letterbox import letterbox
@@ -22,6 +23,7 @@ from tiny_phi3 import write_checkpoint
 from traffic import Traffic, traffic
 
 from slipway.hub_server import LocalHub, Webhook
+from slipway.ports import answers
 
 REPO = "acme/tiny"
 SHARED = "what only the Hub and we know"
@@ -228,3 +230,25 @@ def test_nobody_noticed(place: Place) -> None:
     assert len(place.seen.streams) > 100
     assert set(place.seen.versions) == {"1", "2", "3"}
     assert place.seen.faults == []
+
+
+def lives(process: psutil.Process) -> bool:
+    """Tell whether a process runs; one that has ended may stay listed until its parent looks."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_ctrl_c_stops_every_process(place: Place) -> None:
+    """Of servers, worker and model server, and those that they started."""
+    everything = place.everything
+    family = everything.look()
+    assert len(family) >= 6
+
+    code = everything.interrupt()
+
+    assert code == 0
+    assert [each for each in family if lives(each)] == []
+    assert "stopped" in everything.said.read_text(encoding="utf-8")
+    assert not any(answers(everything.url(server)) for server in ("prefect", "mlflow", "serving"))
