@@ -3,13 +3,14 @@
 import json as json_library
 import logging
 import os
+import re
 import sys
 import time
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from slipway.errors import SlipwayError, StepCrashed
+from slipway.errors import CatalogueInvalid, SlipwayError, StepCrashed
 from slipway.settings import Settings, environment
 
 
@@ -60,8 +61,16 @@ def error_line(error: SlipwayError, *, json: bool) -> None:
         print(f"slipway: {error}", file=sys.stderr)
 
 
-def defect(error: Exception) -> SlipwayError:
-    """Return an error of ours for one that nobody foresaw, with its traceback kept in a file."""
+def explained(error: Exception) -> SlipwayError:
+    """Return an error of ours for one of a library: a refused sign-in, or what nobody foresaw."""
+    if re.search(r"\b401\b", str(error)) and "http" in str(error):
+        advice = "SLIPWAY_AUTH: a server refuses it; set it to what the server was given"
+        return CatalogueInvalid("the environment", (advice,))
+    return _defect(error)
+
+
+def _defect(error: Exception) -> SlipwayError:
+    """Return an error of ours, with the traceback kept in a file."""
     logs = Settings().home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     log = logs / f"defect-{time.strftime('%Y%m%d-%H%M%S')}.log"

@@ -67,8 +67,9 @@ def run(arguments: list[str]) -> int:
         console.error_line(error, json="--json" in arguments)
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - the last place that can turn a defect into a line
-        console.error_line(console.defect(error), json="--json" in arguments)
-        return 1
+        told = console.explained(error)
+        console.error_line(told, json="--json" in arguments)
+        return told.exit_code
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ import psutil
 from deployments.parts import Part, surroundings
 from slipway.child import die_with_parent
 from slipway.errors import PortTaken, StepCrashed
-from slipway.ports import host_and_port, is_taken, wait_until_answers
+from slipway.ports import answers, host_and_port, is_taken, wait_until_answers
 from slipway.settings import PROJECT, Settings
 
 _STOP_SECONDS = 20.0
@@ -52,6 +52,7 @@ class Supervisor:
         self._tell = tell
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._started: dict[str, float] = {}
+        self._unready: set[str] = set()
         self._logs.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> Self:
@@ -75,6 +76,7 @@ class Supervisor:
         """Start a part; its process leads a group of its own, and at no moment has more secrets."""
         self._tell(part.name, "starting")
         self._started[part.name] = time.monotonic()
+        self._unready.add(part.name)
         with self.log(part.name).open("ab") as log:
             self._processes[part.name] = subprocess.Popen(
                 [sys.executable, *part.command],
@@ -97,6 +99,10 @@ class Supervisor:
         process = self._processes[part.name]
         if part.health:
             wait_until_answers(part.name, part.health, lambda: self._lives(part.name, process))
+        self._tell_ready(part)
+
+    def _tell_ready(self, part: Part) -> None:
+        self._unready.discard(part.name)
         seconds = time.monotonic() - self._started[part.name]
         self._tell(part.name, f"ready after {seconds:.0f} s")
 
@@ -134,9 +140,18 @@ class Supervisor:
             process = self._processes.get(part.name)
             if process is None and (part.awaits is None or part.awaits.exists()):
                 self.start(part)
-            elif process is not None and process.poll() is not None and self._is_due(part):
-                self._tell(part.name, f"ended with {process.returncode}, see {self.log(part.name)}")
-                self.start(part)
+            elif process is not None and process.poll() is not None:
+                self._start_again(part, process)
+            elif part.name in self._unready and answers(part.health):
+                self._tell_ready(part)
+
+    def _start_again(self, part: Part, ended: subprocess.Popen[bytes]) -> None:
+        """End what an ended part has left behind, which may keep its port; start it when due."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(ended.pid, signal.SIGKILL)
+        if self._is_due(part):
+            self._tell(part.name, f"ended by itself: {last_line(self.log(part.name))}")
+            self.start(part)
 
     def _is_due(self, part: Part) -> bool:
         """Tell whether its last start is so long ago that it may be started again."""

@@ -85,7 +85,7 @@ FAILURES: Mapping[str, tuple[int, tuple[str, ...], Mapping[str, str]]] = {
     "no such model": (2, ("release", "nobody", "--json"), {}),
     "nothing to roll back to": (2, ("rollback", "guarded", "--reason", "a test"), {}),
     "wrong password": (1, ("doctor", "--json"), {"SLIPWAY_AUTH": f"operator:{WRONG['password']}"}),
-    "MLflow refuses us": (1, ("status",), {"SLIPWAY_AUTH": f"operator:{WRONG['password']}"}),
+    "MLflow refuses us": (2, ("status",), {"SLIPWAY_AUTH": f"operator:{WRONG['password']}"}),
     "no user": (2, ("doctor",), {"SLIPWAY_AUTH": f":{WRONG['nobody']}"}),
     "a password in an address": (
         2,

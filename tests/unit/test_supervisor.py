@@ -1,0 +1,64 @@
+"""What ``slipway up`` does about a part that ends by itself."""
+
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from deployments import supervisor
+from deployments.parts import Part
+from deployments.supervisor import Supervisor
+from slipway.ports import free_port, is_taken
+from slipway.settings import Settings
+
+#: A server whose work is done by a child, as MLflow's and Prefect's is.
+PARENT = """
+import subprocess, sys
+port, notes = sys.argv[1:]
+child = subprocess.Popen([sys.executable, "-m", "http.server", port, "--bind", "127.0.0.1"])
+open(notes, "a").write(f"{child.pid}\\n")
+child.wait()
+"""
+
+
+def part_of(folder: Path) -> Part:
+    """Return such a server."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    return Part(
+        name="server",
+        title="a server",
+        command=("-c", PARENT, str(port), str(folder / "children")),
+        url=url,
+        setting="SLIPWAY_SERVER_URL",
+        health=url,
+    )
+
+
+def test_a_part_that_was_killed_leaves_nobody_on_its_port(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its child would go on answering, with the settings of before, and nothing could start."""
+    monkeypatch.setattr(supervisor, "_AGAIN_SECONDS", 0.0)
+    part, told = part_of(tmp_path), list[str]()
+    with Supervisor(Settings(home=tmp_path), lambda _, words: told.append(words)) as looker:
+        looker.start(part)
+        looker.wait_for(part)
+        (orphan,) = _children(tmp_path)
+        orphan.parent().kill()
+
+        deadline = time.monotonic() + 20
+        while told.count("starting") < 2 or len([t for t in told if "ready" in t]) < 2:
+            assert time.monotonic() < deadline, told
+            looker.look_after((part,))
+            time.sleep(0.05)
+
+        assert [words for words in told if words.startswith("ended by itself: ")] != []
+        assert [child.pid for child in _children(tmp_path)] != [orphan.pid]
+    assert not is_taken(part.url)
+
+
+def _children(folder: Path) -> list[psutil.Process]:
+    pids = map(int, (folder / "children").read_text(encoding="utf-8").split())
+    return [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
