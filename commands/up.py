@@ -10,6 +10,7 @@ from deployments import parts
 from deployments.first_pointer import appoint
 from deployments.parts import Part
 from deployments.supervisor import Supervisor, require_free_ports
+from slipway.ports import answers
 from slipway.settings import Settings
 
 _LOOK_SECONDS = 2.0
@@ -26,7 +27,11 @@ def up() -> int:
 def ui() -> int:
     """Start the Prefect and MLflow UIs on loopback; Ctrl-C stops both."""
     settings = Settings()
-    return _run(settings, parts.servers(settings), ())
+    servers = parts.servers(settings)
+    if all(answers(part.health) for part in servers):
+        console.facts("Both run already", {part.title: part.url for part in servers})
+        return 0
+    return _run(settings, servers, ())
 
 
 def _run(settings: Settings, servers: tuple[Part, ...], workers: tuple[Part, ...]) -> int:

@@ -217,6 +217,14 @@ def test_a_second_one_says_which_port_is_taken(everything: Running) -> None:
     assert everything.process.poll() is None
 
 
+def test_the_uis_that_run_already_are_named(everything: Running) -> None:
+    """A release ends by naming `slipway ui`; beside `slipway up` it has nothing to start."""
+    done = everything.command("-c", "from commands.main import main; main()", "ui")
+
+    assert done.returncode == 0
+    assert all(everything.url(server) in done.stdout for server in ("prefect", "mlflow"))
+
+
 def test_secrets_are_for_their_owner_alone(everything: Running) -> None:
     """Files made by `slipway up`, and none of them said aloud."""
     files = list((everything.home / "secrets").iterdir())
