@@ -155,10 +155,8 @@ def translated(repo: str, ref: str, endpoint: str | None) -> Iterator[None]:
         json.JSONDecodeError,  # a page of somebody else's, such as a network's sign-in
         OSError,
     ) as error:
-        if (
-            getattr(getattr(error, "response", None), "status_code", None)
-            == httpx.codes.UNAUTHORIZED
-        ):
+        response = getattr(error, "response", None)
+        if response is not None and response.status_code == httpx.codes.UNAUTHORIZED:
             advice = "correct HF_TOKEN, which the Hub does not know, or leave it out"
             raise SourceMissing(f"access to {repo}", advice) from error
         address = endpoint or constants.ENDPOINT

@@ -82,9 +82,8 @@ def test_a_reference_to_a_commit_is_released_as_it_was(yard: Yard, checkpoint: P
     hub = LocalHub(yard.folder / "hub")
     first = hub.push("slipway/tiny-phi3", checkpoint)
     with hub.serve() as running:
-        source = 'kind = "folder", path = "checkpoint", repo = "slipway/tiny-phi3"'
-        pinned = f'kind = "hub", repo = "slipway/tiny-phi3", ref = "{first}"'
-        yard.edit(source, f'{pinned}, endpoint = "{running.endpoint}"')
+        pinned = f'repo = "slipway/tiny-phi3", ref = "{first}"'
+        yard.follow(f'{pinned}, endpoint = "{running.endpoint}"')
         hub.push("slipway/tiny-phi3", {"README.md": b"---\nlicense: mit\n---\nempty"})
 
         outcome = release_model("tiny")

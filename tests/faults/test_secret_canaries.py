@@ -5,7 +5,6 @@ Nothing that was written may hold one, nor may a process find one that it does n
 
 import re
 import shutil
-import time
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,6 @@ from everything import Running, running
 from line import Yard
 
 from slipway.hub_server import LocalHub
-from slipway.ports import answers
 
 #: What ``slipway up`` and the commands beside it are given.
 GIVEN = {name: canaries.kernel() for name in ("auth", "hf", "hub hook", "mlflow hook", "aws")}
@@ -169,7 +167,7 @@ def aftermath(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Aft
             _prepare(everything)
             everything.release("guarded")
             told = _fail(everything)
-            _wait_until_it_serves(everything)
+            everything.wait_until_it_serves()
             logs = _flow_run_logs(everything)
     said = {name: each.said.encode() for name, each in told.items()} | {"logs by API": logs}
     texts = canaries.written(folder, folder / "home" / "secrets") | said
@@ -184,13 +182,6 @@ def _prepare(everything: Running) -> None:
     given = {"BLOCK": GIVEN["block"], "MESSAGE": GIVEN["message"]}
     saved = everything.command("-c", BLOCKS, **_at_work(everything), **given)
     assert saved.returncode == 0, saved.stdout + saved.stderr
-
-
-def _wait_until_it_serves(everything: Running) -> None:
-    deadline = time.monotonic() + 400
-    while not answers(f"{everything.url('serving')}/ready"):
-        assert time.monotonic() < deadline, everything.said.read_text(encoding="utf-8")
-        time.sleep(0.5)
 
 
 def _flow_run_logs(everything: Running) -> bytes:

@@ -109,15 +109,14 @@ def place(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Iterato
         place = Place(everything, hub, box.letters)
         place.commit(1)
         _ask_for_messages(everything, box.url)
-        _wait_until_ready(everything)
+        everything.wait_until_it_serves()
         serving = everything.url("serving")
         with traffic(serving, plain=1, streaming=1, pause_seconds=0.2) as place.seen:
             yield place
 
 
 def _follow(yard: Yard, endpoint: str) -> None:
-    local = 'kind = "folder", path = "checkpoint", repo = "slipway/tiny-phi3"'
-    yard.edit(local, f'kind = "hub", repo = "{REPO}", endpoint = "{endpoint}"')
+    yard.follow(f'repo = "{REPO}", endpoint = "{endpoint}"')
 
 
 def _ask_for_messages(everything: Running, url: str) -> None:
@@ -127,18 +126,6 @@ def _ask_for_messages(everything: Running, url: str) -> None:
     wanted = {"SLIPWAY_NOTIFY_BLOCK": "custom-webhook/people"}
     done = everything.command("-m", "deployments.apply", **wanted)
     assert done.returncode == 0, done.stderr
-
-
-def _wait_until_ready(everything: Running) -> None:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    status = None
-    while status != httpx.codes.OK:
-        assert time.monotonic() < deadline, everything.logs()
-        time.sleep(0.5)
-        try:
-            status = httpx.get(f"{everything.url('serving')}/ready").status_code
-        except httpx.TransportError:
-            status = None
 
 
 def _build_seconds(run: dict[str, Any]) -> float:

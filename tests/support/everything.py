@@ -16,12 +16,13 @@ import httpx
 import psutil
 from line import PROJECT, Yard, lay_out
 
-from slipway.ports import free_port
+from slipway.ports import answers, free_port
 
 AUTH = "operator:a-long-enough-password"
 SERVERS = ("prefect", "mlflow", "receiver", "worker", "serving")
 
 _START_SECONDS = 240
+_FIRST_CHAMPION_SECONDS = 400
 
 
 @dataclass
@@ -56,6 +57,13 @@ class Running:
             answer = session.request(method, f"/api{path}", json=body, headers=headers)
         answer.raise_for_status()
         return answer.json() if answer.content else None
+
+    def wait_until_it_serves(self) -> None:
+        """Wait for the first champion's server; a loaded machine takes its time."""
+        deadline = time.monotonic() + _FIRST_CHAMPION_SECONDS
+        while not answers(f"{self.url('serving')}/ready"):
+            assert time.monotonic() < deadline, self.logs()
+            time.sleep(0.5)
 
     def logs(self) -> str:
         """Return the last lines of every part's log, for whoever reads why a test failed."""

@@ -75,6 +75,11 @@ class Yard:
         assert old in text
         self.catalogue.write_text(text.replace(old, new), encoding="utf-8")
 
+    def follow(self, repository: str) -> None:
+        """Take the model from a Hub instead of its folder."""
+        folder = 'kind = "folder", path = "checkpoint", repo = "slipway/tiny-phi3"'
+        self.edit(folder, f'kind = "hub", {repository}')
+
     def limit(self, gate: str) -> None:
         """Add a gate to the model's, as the catalogue writes it."""
         self.edit("[models.tiny.gates]", f"[models.tiny.gates]\n{gate}")
