@@ -48,13 +48,17 @@ class Running:
         return self.environment[f"SLIPWAY_{server.upper()}_URL"]
 
     def prefect(self, path: str, body: Any, method: str = "POST") -> Any:
-        """Ask Prefect's API as its own clients do."""
+        """Ask Prefect's API as its own clients do: again, where its database was busy (503)."""
         client = {"Prefect-Csrf-Client": "a-test"}
         user, _, password = self.environment["SLIPWAY_AUTH"].partition(":")
         with httpx.Client(base_url=self.url("prefect"), auth=(user, password)) as session:
             token = session.get("/api/csrf-token", params={"client": "a-test"}).json()["token"]
             headers = client | {"Prefect-Csrf-Token": token}
-            answer = session.request(method, f"/api{path}", json=body, headers=headers)
+            for wait_seconds in (1, 2, 4, 8, 0):
+                answer = session.request(method, f"/api{path}", json=body, headers=headers)
+                if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                    break
+                time.sleep(wait_seconds)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
