@@ -18,10 +18,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from slipway.fetching import Download
-from slipway.hub_client import Place
-from slipway.hub_server import LocalHub
-from slipway.store import Store, sha256
+from slipway.sources.download import Download
+from slipway.sources.hub_client import RepositoryAddress
+from slipway.system.store import Store, sha256
+from tests.support.hub import LocalHub
 
 ROUNDS = 3
 SHARDS = 2
@@ -73,7 +73,7 @@ def once(way: str, endpoint: str, size: str, commit: str, room: Path) -> None:
     from huggingface_hub import HfApi
 
     api, paths = HfApi(endpoint=endpoint), shard_names()
-    place = Place(f"acme/{size}", commit, endpoint)
+    place = RepositoryAddress(f"acme/{size}", commit, endpoint)
     started = time.perf_counter()
     if way == "ours":
         store = Store(room / "store")

@@ -17,9 +17,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from slipway import child, fidelity
-from slipway.fidelity import artifact, notes, source
+from slipway import evaluation
+from slipway.evaluation import candidate, logits, reference
 from slipway.settings import PROJECT
+from slipway.system import process
 
 BAR = 1.5
 TEXTS = PROJECT / "expectations" / "texts" / "general"
@@ -38,7 +39,7 @@ def main(checkpoint: Path, built: Path, rounds: int) -> None:
                 run(checkpoint, built, reading)
                 clock[way].append(time.perf_counter() - started)
                 processors[way].append(used_seconds() - before)
-        print(f"{len(notes.load_sequences(reading).token_ids):,} tokens, {rounds} rounds")
+        print(f"{len(logits.load_sequences(reading).token_ids):,} tokens, {rounds} rounds")
     report("clock", clock)
     report("processors", processors)
 
@@ -58,12 +59,14 @@ def used_seconds() -> float:
 
 def ours(checkpoint: Path, built: Path, reading: Path) -> None:
     """Compare as a release does."""
-    limits = child.Limits(timeout_seconds=900, memory_bytes=None, logs=reading.parent / "logs")
-    texts = fidelity.load_texts(TEXTS)
-    read = source.Request(weights=checkpoint, texts=texts, into=reading)
-    child.call(source.read, read, limits, step="read source")
-    asked = artifact.Request(artifact=built, reading=reading)
-    found = child.call(artifact.compare, asked, limits, step="compare").value
+    limits = process.ProcessLimits(
+        timeout_seconds=900, memory_bytes=None, logs=reading.parent / "logs"
+    )
+    texts = evaluation.load_texts(TEXTS)
+    read = reference.ReferenceRequest(weights=checkpoint, texts=texts, into=reading)
+    process.call(reference.read, read, limits, step="read source")
+    asked = candidate.CandidateRequest(artifact=built, reading=reading)
+    found = process.call(candidate.compare, asked, limits, step="compare").value
     print(f"KL divergence {found.kl_mean}, {found.broken} broken", flush=True)
 
 
@@ -79,7 +82,7 @@ def read_source(folder: Path, reading: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
-    for token_ids in notes.load_sequences(reading):
+    for token_ids in logits.load_sequences(reading):
         with torch.inference_mode():
             model(torch.tensor(token_ids[None].astype("int64")), use_cache=False)
 
@@ -89,7 +92,7 @@ def read_artifact(folder: Path, reading: Path) -> None:
     import onnxruntime_genai
 
     model = onnxruntime_genai.Model(str(folder))
-    for token_ids in notes.load_sequences(reading):
+    for token_ids in logits.load_sequences(reading):
         params = onnxruntime_genai.GeneratorParams(model)
         params.set_search_options(max_length=len(token_ids) + 1)
         generator = onnxruntime_genai.Generator(model, params)

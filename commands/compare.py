@@ -3,13 +3,15 @@
 from collections.abc import Iterator, Sequence
 
 from commands import console
-from slipway import catalogue, comparison, records
+from slipway import catalogue
 from slipway.errors import SourceMissing
-from slipway.report import units
-from slipway.report.standing import short_names
+from slipway.evaluation import units
+from slipway.evaluation.outcome import short_names
+from slipway.report import comparison
 from slipway.settings import Settings
-from slipway.tracking import Place
-from slipway.values import Comparison, GateResult, Metric, Record, Step
+from slipway.tracking import read_run
+from slipway.tracking.location import MlflowLocation
+from slipway.values import Comparison, FigureChange, GateResult, Metric, ReleaseRecord
 
 MOST_CHANGES, MOST_ANSWERS, CHARACTERS = 8, 5, 60
 COLUMNS: dict[Metric, str] = {
@@ -39,9 +41,9 @@ def compare(
     name = catalogue.find(settings.catalogue, model).name
     if not settings.has_registry:
         raise _unreleased(name)
-    from tasks.edge import place, registry
+    from tasks.context import location, registry
 
-    where = place(settings)
+    where = location(settings)
     aliases = registry().aliases(name)
     pair = _pair(name, before, after, aliases, where)
     if pair is None:
@@ -52,24 +54,30 @@ def compare(
 
 
 def _pair(
-    name: str, before: int | None, after: int | None, aliases: dict[str, int], place: Place
+    name: str,
+    before: int | None,
+    after: int | None,
+    aliases: dict[str, int],
+    location: MlflowLocation,
 ) -> tuple[int, int] | None:
     """Return the versions to compare; None if there is but one, and none was named."""
     champion = aliases.get("champion")
     if before is not None and after is None and champion is None:
         raise SourceMissing(f"a champion of {name}", "name two versions to compare")
     if before is None and champion is not None:
-        older = [each for each in records.versions(name, place) if each < champion]
+        older = [each for each in read_run.versions(name, location) if each < champion]
         before = aliases.get("previous") or max(older, default=None)
     after = after or champion
     return (before, after) if before is not None and after is not None else None
 
 
-def _version(name: str, version: int, aliases: dict[str, int], place: Place) -> Record:
+def _version(
+    name: str, version: int, aliases: dict[str, int], location: MlflowLocation
+) -> ReleaseRecord:
     """Return what a version left behind, called by its number and what it is."""
     roles = [alias for alias in ("champion", "previous") if aliases.get(alias) == version]
     called = ", ".join([f"version {version}", *roles])
-    return records.release(records.run_of(name, version, place), called, place)
+    return read_run.release(read_run.run_of(name, version, location), called, location)
 
 
 def _print(found: Comparison) -> None:
@@ -82,7 +90,7 @@ def _print(found: Comparison) -> None:
     _list("Answers that differ", sides, answers, MOST_ANSWERS, "none")
 
 
-def _facts(before: Record, after: Record) -> Iterator[tuple[str, str, str, str]]:
+def _facts(before: ReleaseRecord, after: ReleaseRecord) -> Iterator[tuple[str, str, str, str]]:
     yield "candidate", before.variant, after.variant, ""
     yield "verdict", before.verdict or units.ABSENT, after.verdict or units.ABSENT, ""
     yield "gates", _gates(before.gates), _gates(after.gates), ""
@@ -97,7 +105,7 @@ def _gates(gates: Sequence[GateResult]) -> str:
     return f"{held}, not {', '.join(broken)}" if broken else held
 
 
-def _figure(step: Step) -> tuple[str, str, str, str]:
+def _figure(step: FigureChange) -> tuple[str, str, str, str]:
     before, after = (units.figure(step.metric, each) for each in (step.before, step.after))
     share = "" if step.share is None else f"{step.share:+.1%}, "
     return step.metric, before, after, "" if step.trend == "equal" else share + step.trend
@@ -120,12 +128,12 @@ def _cut(text: str | None) -> str:
     return line if len(line) <= CHARACTERS else line[: CHARACTERS - 1] + "…"
 
 
-def _candidates(name: str, place: Place, *, json: bool) -> int:
+def _candidates(name: str, location: MlflowLocation, *, json: bool) -> int:
     """Show the candidates of the last release."""
-    run_id = records.last_release(name, place)
+    run_id = read_run.last_release(name, location)
     if run_id is None:
         raise _unreleased(name)
-    found = records.contenders(run_id, place)
+    found = read_run.candidates(run_id, location)
     if json:
         candidates = [each.model_dump(mode="json") for each in found]
         console.show({"model": name, "run_id": run_id, "candidates": candidates})
@@ -138,7 +146,7 @@ def _candidates(name: str, place: Place, *, json: bool) -> int:
     return 0
 
 
-def _candidate(name: str, record: Record) -> tuple[str, ...]:
+def _candidate(name: str, record: ReleaseRecord) -> tuple[str, ...]:
     """Return one row; only the divergence has room for its interval."""
     figures = (units.brief(metric, record.figures.get(metric)) for metric in COLUMNS)
     return name, record.verdict or units.ABSENT, *figures

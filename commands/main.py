@@ -33,9 +33,9 @@ _COMMANDS = {
         "commands.compare:compare",
         "Show two versions side by side, or the candidates of the last release.",
     ),
-    "history": ("commands.people:history", "Show who was champion when, by whom, and why."),
-    "rollback": ("commands.people:rollback", "Let the champion of before serve again."),
-    "approve": ("commands.people:approve", "Approve or reject a candidate that waits."),
+    "history": ("commands.approvals:history", "Show who was champion when, by whom, and why."),
+    "rollback": ("commands.approvals:rollback", "Let the champion of before serve again."),
+    "approve": ("commands.approvals:approve", "Approve or reject a candidate that waits."),
     "predict": ("commands.status:predict", "Ask the version that serves."),
     "up": ("commands.up:up", "Run everything on this machine: servers, worker, webhooks, model."),
     "doctor": ("commands.doctor:doctor", "Check this machine and what runs on it."),
@@ -48,10 +48,6 @@ _COMMANDS = {
 }
 for _name, (_address, _help) in _COMMANDS.items():
     app.command(_address, name=_name, help=_help)
-
-hub = App(name="hub", help="A Hub on this machine, for trying the line without a network.")
-hub.command("commands.hub:serve", name="serve", help="Serve a folder's models as a Hub.")
-app.command(hub)
 
 
 def run(arguments: list[str]) -> int:

@@ -1,9 +1,11 @@
 """``slipway models`` and ``slipway plan``: what there is, and what a release would do."""
 
 from commands import console
-from slipway import catalogue, plan, steps
+from slipway import catalogue
+from slipway.report import plan
 from slipway.settings import Settings, toolchain
-from slipway.store import Store
+from slipway.sources import checkpoint
+from slipway.system.store import Store
 from slipway.values import Entry, QuantizeRecipe, Revision
 
 
@@ -34,7 +36,7 @@ def plan_command(model: str, *, json: bool = False) -> int:
     """
     settings = Settings()
     entry = catalogue.find(settings.catalogue, model)
-    revision = steps.resolve(entry)
+    revision = checkpoint.resolve(entry)
     store = Store(settings.home.resolve() / "store")
     found = plan.make(
         entry, revision, store, toolchain(), exists=_exists(entry, revision, settings)
@@ -49,7 +51,7 @@ def plan_command(model: str, *, json: bool = False) -> int:
 def _exists(entry: Entry, revision: Revision, settings: Settings) -> bool:
     if not settings.has_registry:
         return False
-    from tasks.edge import registry
+    from tasks.context import registry
     from tasks.entries import key_of
 
     return registry().released(entry.name, key_of(entry, revision)) is not None
@@ -69,7 +71,7 @@ def _show(found: plan.Plan) -> None:
     console.facts(
         f"Plan for {found.model}" + (": already released, nothing to do" if found.exists else ""),
         {
-            "source": f"{found.repo}@{found.commit[:8]}, licence {found.licence}",
+            "source": f"{found.repo}@{found.commit[:8]}, license {found.license}",
             "download": size(found.download_bytes) if found.download_bytes else "in the store",
             "candidates": "\n".join(made),
             "disk": f"about {size(found.disk_bytes)} of {size(found.disk_free_bytes)} free",

@@ -2,7 +2,7 @@
 
 from commands import console
 from slipway import catalogue
-from slipway.redeploy import Redeployed, Redeployment, Refused
+from slipway.redeploy import DeployRejected, Redeployed, Redeployment
 from slipway.settings import Settings
 
 
@@ -25,7 +25,7 @@ def redeploy(model: str, *, json: bool = False) -> int:
         console.show(outcome.model_dump(mode="json"))
     else:
         print(sentence(outcome))
-    return 3 if isinstance(outcome, Refused) else 0
+    return 3 if isinstance(outcome, DeployRejected) else 0
 
 
 def sentence(outcome: Redeployment) -> str:
@@ -37,7 +37,7 @@ def sentence(outcome: Redeployment) -> str:
                 f"{outcome.model}: version {outcome.version} serves, after version "
                 f"{outcome.before}; {seconds:.0f} s"
             )
-        case Refused():
+        case DeployRejected():
             return (
                 f"{outcome.model}: version {outcome.serving} serves on; version "
                 f"{outcome.version} is quarantined: {outcome.reason}"

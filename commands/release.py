@@ -4,9 +4,10 @@ import time
 from typing import Literal
 
 from commands import console
-from slipway import catalogue, tracking
+from slipway import catalogue
 from slipway.settings import Settings
-from slipway.values import Inconclusive, Keep, Release
+from slipway.tracking import location
+from slipway.values import Inconclusive, Rejected, Release
 
 
 def release(  # noqa: PLR0913 - a command has the options that people need
@@ -56,19 +57,19 @@ def prepare(settings: Settings, model: str, *, quiet: bool) -> None:
     """Tell what can be told before anything starts, and make Prefect ready for a flow."""
     catalogue.find(settings.catalogue, model)
     if settings.registry.startswith("http"):
-        tracking.require_listener(settings.registry)
+        location.require_listener(settings.registry)
     console.prepare_prefect(settings, quiet=quiet)
 
 
 def exit_code(outcome: Release) -> int:
     """Return 0 for promoted, 3 for kept by a gate, 4 for inconclusive."""
-    if isinstance(outcome.verdict, Keep):
+    if isinstance(outcome.verdict, Rejected):
         return 3
     return 4 if isinstance(outcome.verdict, Inconclusive) else 0
 
 
 def _summary(outcome: Release, seconds: float, settings: Settings) -> None:
-    candidate = outcome.candidate
+    candidate = outcome.versions
     words = {"promote": "promoted", "keep": "kept", "inconclusive": "inconclusive"}
     word = words[outcome.verdict.kind]
     if outcome.waiting:

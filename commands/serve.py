@@ -10,9 +10,9 @@ from pathlib import Path
 
 from commands import console
 from slipway.errors import SourceMissing
-from slipway.needs import visible
 from slipway.serving.pointer import Pointer, write
 from slipway.settings import Settings
+from slipway.system.secret_policy import visible
 
 _ANSWERED = "curl {url}/v1/chat/completions -H 'Content-Type: application/json' -d '{body}'"
 
@@ -50,7 +50,7 @@ def serve(model: str, *, port: int = 8080, workers: int = 2, version: int | None
 
 def _champion(model: str) -> int:
     if Settings().has_registry:
-        from tasks.edge import registry
+        from tasks.context import registry
 
         if found := registry().champion(model):
             return found

@@ -39,7 +39,7 @@ def _state(name: str, settings: Settings) -> dict[str, Any]:
     if not settings.has_registry:
         return empty | {"model": name}
     from slipway.registry import registered_name
-    from tasks.edge import registry
+    from tasks.context import registry
 
     models = registry()
     aliases = models.aliases(name)
@@ -67,7 +67,7 @@ def predict(model: str, text: str, *, json: bool = False) -> int:
     settings = Settings()
     entry = catalogue.find(settings.catalogue, model)
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
-    from tasks.edge import registry
+    from tasks.context import registry
 
     if registry().champion(model) is None:
         raise SourceMissing(f"a champion of {model}", f"release it first: slipway release {model}")

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from types import FrameType
 
 from commands import console
-from deployments import parts
-from deployments.first_pointer import appoint
-from deployments.parts import Part
+from deployments import services
+from deployments.initial_version import appoint
+from deployments.services import Service
 from deployments.supervisor import Supervisor, require_free_ports
-from slipway.ports import answers
 from slipway.settings import Settings
+from slipway.system.network import answers
 
 _LOOK_SECONDS = 2.0
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -20,30 +20,30 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def up() -> int:
     """Start everything on this machine, apply the deployments, and look after it; Ctrl-C stops."""
     settings = Settings()
-    servers, workers = parts.servers(settings), parts.workers(settings)
+    servers, workers = services.servers(settings), services.workers(settings)
     return _run(settings, servers, workers)
 
 
 def ui() -> int:
     """Start the Prefect and MLflow UIs on loopback; Ctrl-C stops both."""
     settings = Settings()
-    servers = parts.servers(settings)
+    servers = services.servers(settings)
     if all(answers(part.health) for part in servers):
         console.facts("Both run already", {part.title: part.url for part in servers})
         return 0
     return _run(settings, servers, ())
 
 
-def _run(settings: Settings, servers: tuple[Part, ...], workers: tuple[Part, ...]) -> int:
+def _run(settings: Settings, servers: tuple[Service, ...], workers: tuple[Service, ...]) -> int:
     require_free_ports((*servers, *workers))
-    parts.prepare(settings)
+    services.prepare(settings)
     for number in _ENDING:
         signal.signal(number, _interrupt)
     with Supervisor(settings, _tell) as supervisor:
         try:
             _start(supervisor, servers)
             if workers:
-                variables = parts.client_surroundings("apply", settings)
+                variables = services.client_surroundings("apply", settings)
                 supervisor.run("apply", ("-m", "deployments.apply"), variables)
                 _start(supervisor, workers)
             _show((*servers, *workers), supervisor)
@@ -59,7 +59,7 @@ def _run(settings: Settings, servers: tuple[Part, ...], workers: tuple[Part, ...
     return 0
 
 
-def _start(supervisor: Supervisor, wanted: Iterable[Part]) -> None:
+def _start(supervisor: Supervisor, wanted: Iterable[Service]) -> None:
     """Start all that can be, then wait for each: they get ready side by side."""
     ready = [part for part in wanted if part.awaits is None or part.awaits.exists()]
     for part in ready:
@@ -68,7 +68,7 @@ def _start(supervisor: Supervisor, wanted: Iterable[Part]) -> None:
         supervisor.wait_for(part)
 
 
-def _show(running: Iterable[Part], supervisor: Supervisor) -> None:
+def _show(running: Iterable[Service], supervisor: Supervisor) -> None:
     print()
     addresses = {part.title: part.url or "" for part in running}
     waiting = [part for part in running if part.awaits and not part.awaits.exists()]

@@ -3,10 +3,10 @@
 import os
 
 from commands import console
-from slipway import hub
-from slipway import variants as rules
 from slipway.errors import SourceMissing
 from slipway.settings import Settings
+from slipway.sources import hub
+from slipway.sources import variants as rules
 from slipway.values import SelectRecipe, Target, Variant, VariantPrecision
 
 _COLUMNS = ("folder", "target", "precision", "method", "block", "level", "model", "size")

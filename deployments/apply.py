@@ -22,11 +22,12 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 from prefect.workers.process import ProcessWorker
 
 from deployments import automations
-from deployments.parts import POOL, client_surroundings, webhook_secret
-from slipway import catalogue, subscription
+from deployments.services import POOL, client_surroundings, webhook_secret
+from slipway import catalogue
 from slipway.errors import SlipwayError, SourceMissing, StepCrashed, Unreachable
-from slipway.ports import is_taken
 from slipway.settings import PROJECT, Settings, sign_in
+from slipway.system.network import is_taken
+from slipway.tracking import mlflow_webhook
 
 #: Queues of the pool: most runs at once (None: as many as the pool), and priority.
 QUEUES = {"default": (None, 1), "releases": (1, 2)}
@@ -40,7 +41,7 @@ def apply(settings: Settings) -> None:
         apply_schedules(client, settings)
         apply_automations(client, settings.notify_block)
     _say(f"webhook of MLflow sends to {settings.receiver_url}")
-    subscription.ensure(
+    mlflow_webhook.ensure(
         settings.mlflow_url, f"{settings.receiver_url}/hooks/mlflow", webhook_secret(settings)
     )
 

@@ -7,7 +7,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.events import AutomationCore, EventTrigger, Posture, ResourceSpecification
 from prefect.events.actions import ChangeFlowRunState, RunDeployment, SendNotification
 
-from deployments.parts import HEARTBEAT_SECONDS
+from deployments.services import HEARTBEAT_SECONDS
 
 #: Their names begin so, those of prefect.yaml do not; what begins so and is not wanted is removed.
 OURS = "slipway: "

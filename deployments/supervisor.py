@@ -14,11 +14,11 @@ from typing import Self
 
 import psutil
 
-from deployments.parts import Part, surroundings
-from slipway.child import die_with_parent
+from deployments.services import Service, surroundings
 from slipway.errors import PortTaken, StepCrashed
-from slipway.ports import answers, host_and_port, is_taken, wait_until_answers
 from slipway.settings import PROJECT, Settings
+from slipway.system.network import answers, host_and_port, is_taken, wait_until_answers
+from slipway.system.process import die_with_parent
 
 _STOP_SECONDS = 20.0
 _KILL_SECONDS = 5.0
@@ -27,7 +27,7 @@ _AGAIN_SECONDS = 15.0  # between two starts of a part that ends
 Tell = Callable[[str, str], None]
 
 
-def require_free_ports(parts: Iterable[Part]) -> None:
+def require_free_ports(parts: Iterable[Service]) -> None:
     """Check every port before anything is started.
 
     Raises:
@@ -72,7 +72,7 @@ class Supervisor:
         """Return where all that a part says is kept."""
         return self._logs / f"up-{name}.log"
 
-    def start(self, part: Part) -> None:
+    def start(self, part: Service) -> None:
         """Start a part; its process leads a group of its own, and at no moment has more secrets."""
         self._tell(part.name, "starting")
         self._started[part.name] = time.monotonic()
@@ -89,7 +89,7 @@ class Supervisor:
                 preexec_fn=partial(die_with_parent, signal.SIGTERM),  # noqa: PLW1509 - no threads
             )
 
-    def wait_for(self, part: Part) -> None:
+    def wait_for(self, part: Service) -> None:
         """Wait until a part that was started is ready.
 
         Raises:
@@ -101,7 +101,7 @@ class Supervisor:
             wait_until_answers(part.name, part.health, lambda: self._lives(part.name, process))
         self._tell_ready(part)
 
-    def _tell_ready(self, part: Part) -> None:
+    def _tell_ready(self, part: Service) -> None:
         self._unready.discard(part.name)
         seconds = time.monotonic() - self._started[part.name]
         self._tell(part.name, f"ready after {seconds:.0f} s")
@@ -134,7 +134,7 @@ class Supervisor:
         del self._processes[name]
         self._tell(name, f"done after {time.monotonic() - started:.0f} s")
 
-    def look_after(self, parts: Iterable[Part]) -> None:
+    def look_after(self, parts: Iterable[Service]) -> None:
         """Start what may be started now: what waited for a file, and what has ended."""
         for part in parts:
             process = self._processes.get(part.name)
@@ -145,7 +145,7 @@ class Supervisor:
             elif part.name in self._unready and answers(part.health):
                 self._tell_ready(part)
 
-    def _start_again(self, part: Part, ended: subprocess.Popen[bytes]) -> None:
+    def _start_again(self, part: Service, ended: subprocess.Popen[bytes]) -> None:
         """End what an ended part has left behind, which may keep its port; start it when due."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(ended.pid, signal.SIGKILL)
@@ -153,7 +153,7 @@ class Supervisor:
             self._tell(part.name, f"ended by itself: {last_line(self.log(part.name))}")
             self.start(part)
 
-    def _is_due(self, part: Part) -> bool:
+    def _is_due(self, part: Service) -> bool:
         """Tell whether its last start is so long ago that it may be started again."""
         return time.monotonic() - self._started[part.name] > _AGAIN_SECONDS
 

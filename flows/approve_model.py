@@ -7,8 +7,8 @@ from prefect.flow_runs import suspend_flow_run
 
 from flows.parameters import Model, Reason, WaitingVersion, titled
 from slipway.values import Release
-from tasks.approval import Answer
-from tasks.decide import decide, open_form, waiting
+from tasks.answer_approval import answer_approval, open_form, waiting
+from tasks.approval import ApprovalAnswer
 from tasks.entries import entry_of
 
 _DAY_SECONDS = 24 * 3600
@@ -35,9 +35,9 @@ def approve_model(
     version = version or waiting(model)
     if decision == "ask":
         answer = suspend_flow_run(
-            wait_for_input=Answer.with_initial_data(description=open_form(model, version)),
+            wait_for_input=ApprovalAnswer.with_initial_data(description=open_form(model, version)),
             timeout=int(entry.approval_timeout_hours * 3600) + _DAY_SECONDS,
             key="approval",
         )
         decision, reason = answer.decision, answer.reason
-    return decide(model, version, decision, reason)
+    return answer_approval(model, version, decision, reason)

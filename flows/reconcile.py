@@ -3,10 +3,10 @@
 from prefect import flow
 
 from flows.redeploy import redeploy
-from slipway.redeploy import Leave, Redeployment
+from slipway.redeploy import NoChange, Redeployment
 from tasks.entries import all_entries
+from tasks.recover import recover
 from tasks.redeploy import compare, served_models
-from tasks.settle import settle
 
 
 @flow(name="reconcile", validate_parameters=True)
@@ -17,6 +17,6 @@ def reconcile() -> tuple[Redeployment, ...]:
     an event that was not sent is sent. Where all is as it should be, nothing is done.
     """
     for entry in all_entries():
-        settle(entry)
-    astray = [model for model in served_models() if not isinstance(compare(model), Leave)]
+        recover(entry)
+    astray = [model for model in served_models() if not isinstance(compare(model), NoChange)]
     return tuple(redeploy(model) for model in astray)

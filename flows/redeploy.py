@@ -3,8 +3,16 @@
 from prefect import flow
 
 from flows.parameters import Model
-from slipway.redeploy import Leave, Redeployed, Redeployment, Refuse, Refused, Try, Unchanged
-from tasks.redeploy import alone, compare, put_back, rehearse, switch
+from slipway.redeploy import (
+    Deploy,
+    DeployRejected,
+    NoChange,
+    Redeployed,
+    Redeployment,
+    Reject,
+    Unchanged,
+)
+from tasks.redeploy import alone, compare, preflight, put_back, switch
 
 #: An alias that moves meanwhile is followed, but not for ever.
 ROUNDS = 4
@@ -19,22 +27,22 @@ def redeploy(model: Model) -> Redeployment:
     Args:
         model: What is served; an entry of catalogue.toml whose model server runs.
     """
-    outcome: Redeployed | Refused | None = None
+    outcome: Redeployed | DeployRejected | None = None
     with alone(model):
         for _ in range(ROUNDS):
             decision = compare(model)
-            if isinstance(decision, Leave):
+            if isinstance(decision, NoChange):
                 return outcome or Unchanged(model=model, reason=decision.reason)
             outcome = carry_out(model, decision)
     assert outcome is not None  # noqa: S101 - there was a round
     return outcome
 
 
-def carry_out(model: Model, decision: Try | Refuse) -> Redeployed | Refused:
+def carry_out(model: Model, decision: Deploy | Reject) -> Redeployed | DeployRejected:
     """Return how one round ended: the new version serves, or the old one does as before."""
-    if isinstance(decision, Refuse):
+    if isinstance(decision, Reject):
         return put_back(model, decision, decision.reason)
-    trial = rehearse(model, decision)
+    trial = preflight(model, decision)
     if trial.fault:
         return put_back(model, decision, trial.fault)
     moved = switch(model, decision)

@@ -6,7 +6,8 @@ from prefect import flow
 
 from flows.parameters import Model, OptionalReason, Recipe, Ref, titled
 from slipway.values import Release
-from tasks.choose import choose
+from tasks.build import build
+from tasks.decide import decide
 from tasks.download import download
 from tasks.entries import (
     asked_for,
@@ -16,15 +17,14 @@ from tasks.entries import (
     key_of,
     key_of_repetition,
 )
-from tasks.judge import judge
-from tasks.lift import lift
+from tasks.evaluate import evaluate
+from tasks.lift_quarantine import lift
 from tasks.log import log
-from tasks.measure import measure
-from tasks.naming import name_run
-from tasks.prepare import prepare
 from tasks.promote import promote
 from tasks.publish import publish
+from tasks.rename_run import rename_run
 from tasks.resolve import resolve
+from tasks.select import select
 from tasks.smoke_test import smoke_test
 
 
@@ -52,7 +52,7 @@ def release_model(  # noqa: PLR0913, PLR0917 - its form has what people ask for
     entry = asked_for(entry_of(model), ref, recipe)
     revision = resolve(entry)
     key = key_of(entry, revision)
-    name_run(f"{model}@{revision.commit[:8]}")
+    rename_run(f"{model}@{revision.commit[:8]}")
 
     if lift_quarantine and (lifted := lift(entry, key, reason)):
         return lifted
@@ -63,21 +63,21 @@ def release_model(  # noqa: PLR0913, PLR0917 - its form has what people ask for
 
     champion = find_champion(entry)
     weights = download(revision)
-    attempts = prepare(weights, entry.recipe)
-    trials = measure(entry, weights, attempts)
-    choice = choose(entry, weights, trials, champion)
-    name_run(f"{model}@{revision.commit[:8]} {choice.variant}")
+    built = build(weights, entry.recipe)
+    evaluations = evaluate(entry, weights, built)
+    selection = select(entry, weights, evaluations, champion)
+    rename_run(f"{model}@{revision.commit[:8]} {selection.variant}")
 
-    candidate = log(entry, key, weights, choice.artifact)
-    report = smoke_test(entry, candidate, choice.precision)
-    judgement = judge(entry, choice, report, champion)
-    dossier = publish(
+    versions = log(entry, key, weights, selection.artifact)
+    smoke_report = smoke_test(entry, versions, selection.precision)
+    decision = decide(entry, selection, smoke_report, champion)
+    summary = publish(
         entry=entry,
         weights=weights,
-        choice=choice,
-        candidate=candidate,
-        smoke_report=report,
-        judgement=judgement,
+        selection=selection,
+        versions=versions,
+        smoke_report=smoke_report,
+        decision=decision,
         champion=champion,
     )
-    return promote(dossier)
+    return promote(summary)

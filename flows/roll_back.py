@@ -3,7 +3,7 @@
 from prefect import flow
 
 from flows.parameters import FailedVersion, Model, PreviousVersion, Reason
-from slipway.values import Move
+from slipway.values import AliasChange
 from tasks.entries import entry_of
 from tasks.roll_back import swap_back
 
@@ -14,7 +14,7 @@ def roll_back(
     reason: Reason,
     failed: FailedVersion = None,
     to: PreviousVersion = None,
-) -> Move:
+) -> AliasChange:
     """Let the champion of before serve again, and quarantine the one that failed.
 
     Its bytes are compared with those that were released first. Nothing promotes the failed version

@@ -2,13 +2,13 @@
 
 from prefect import flow
 
-from slipway.values import Sighting
+from slipway.values import WatchResult
 from tasks.dispatch import dispatch
-from tasks.watch import look, note, weigh
+from tasks.watch import decide_each, poll, record
 
 
 @flow(name="watch-sources", flow_run_name="watch the sources", validate_parameters=True)
-def watch_sources(models: list[str] | None = None) -> tuple[Sighting, ...]:
+def watch_sources(models: list[str] | None = None) -> tuple[WatchResult, ...]:
     """Start a release of every model whose source has something that was not released yet.
 
     Running it again is safe, also at the same time: the same files are released once.
@@ -16,11 +16,11 @@ def watch_sources(models: list[str] | None = None) -> tuple[Sighting, ...]:
     Args:
         models: Names of entries in catalogue.toml; all of them if none are named.
     """
-    looks = look(models)
-    sightings = weigh(looks)
-    note(looks, sightings)
+    looks = poll(models)
+    results = decide_each(looks)
+    record(looks, results)
 
-    for sighting in sightings:
-        if sighting.key and sighting.attempt:
-            dispatch(sighting.model, sighting.key, sighting.attempt, sighting.reason)
-    return sightings
+    for result in results:
+        if result.key and result.attempt:
+            dispatch(result.model, result.key, result.attempt, result.reason)
+    return results

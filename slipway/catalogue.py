@@ -1,6 +1,7 @@
 """``catalogue.toml`` → entries, or every fault in it at once."""
 
 import tomllib
+import warnings
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from slipway.errors import CatalogueInvalid, UnknownModel
-from slipway.needs import has_password
+from slipway.settings import has_password
 from slipway.values import Entry, FolderSource
 
 #: Fields of several kinds; pydantic names the kind in a fault's path, right behind the field.
@@ -26,7 +27,8 @@ def load(path: Path) -> Mapping[str, Entry]:
     models = _read(path)
     entries: dict[str, Entry] = {}
     faults: list[str] = []
-    for name, fields in models.items():
+    for name, written in models.items():
+        fields = _renamed(path, name, written)
         try:
             entries[name] = _located(Entry.model_validate({**fields, "name": name}), path.parent)
         except ValidationError as error:
@@ -70,6 +72,15 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     if faults:
         raise CatalogueInvalid(str(path), tuple(faults))
     return models
+
+
+def _renamed(path: Path, name: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """Return ``fields`` under their present names; an earlier version spelled one differently."""
+    if "licences" not in fields:
+        return fields
+    advice = f"{path}: models.{name}.licences is now called licenses; rename it"
+    warnings.warn(advice, DeprecationWarning, stacklevel=2)
+    return {"licenses" if key == "licences" else key: value for key, value in fields.items()}
 
 
 def _located(entry: Entry, folder: Path) -> Entry:

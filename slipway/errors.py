@@ -9,7 +9,7 @@
     │   ├── SourceMissing                            a package, folder, repository, revision
     │   ├── SourceRefused                            a file of the source breaks a rule
     │   ├── ArchitectureUnsupported                  the builder cannot convert it
-    │   ├── LicenceNotAllowed                        the entry does not list the source's licence
+    │   ├── LicenseNotAllowed                        the entry does not list the source's license
     │   ├── MoveRefused                              a version may not serve, or nothing waits
     │   ├── NoVariant                                nothing, or too much, fits what was asked for
     │   └── PortTaken                                something else listens where a server should
@@ -119,8 +119,8 @@ class ArchitectureUnsupported(BadInput):
 
 
 @dataclass(eq=False)
-class LicenceNotAllowed(BadInput):
-    """The source's licence is not on the entry's list."""
+class LicenseNotAllowed(BadInput):
+    """The source's license is not on the entry's list."""
 
     model: str
     found: str | None
@@ -129,7 +129,7 @@ class LicenceNotAllowed(BadInput):
     def __str__(self) -> str:
         found = self.found or "not declared"
         return (
-            f"models.{self.model}.licences: the source's licence is {found} (allowed: "
+            f"models.{self.model}.licenses: the source's license is {found} (allowed: "
             f"{', '.join(self.allowed)}); read it, and add it to the list if you may use it"
         )
 

@@ -13,7 +13,7 @@ RECIPES = {"weights": 1, "artifact": 1, "reading": 1, "trial": 1, "release": 2}
 #: Fields of an entry that change nothing of what is made or how it is tested.
 _NOT_THE_MODEL = {
     *("title", "schedule", "automatic", "source"),
-    *("approval", "approval_timeout_hours"),
+    *("approval", "approval_timeout_hours", "licenses"),
 }
 
 
@@ -90,7 +90,10 @@ def release_key(
     """
     identity = {
         "recipe_number": RECIPES["release"],
-        "entry": entry.model_dump(mode="json", exclude=_NOT_THE_MODEL),
+        "entry": {
+            **entry.model_dump(mode="json", exclude=_NOT_THE_MODEL),
+            "licences": entry.licenses,
+        },
         "repo": revision.source.repo,
         "digest": revision.digest,
         "tools": dict(tools),

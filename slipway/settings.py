@@ -1,6 +1,7 @@
 """What differs from machine to machine; read at the edge and passed down."""
 
 import os
+import re
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,6 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from slipway.errors import CatalogueInvalid
-from slipway.needs import has_password
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -180,3 +180,11 @@ def sign_in(settings: Settings) -> None:
 def toolchain() -> dict[str, str]:
     """Return the installed version of every tool that shapes a release."""
     return {tool: version(tool).split("+")[0] for tool in TOOLS}
+
+
+_PASSWORD_IN_ADDRESS = re.compile(r"://[^/?#\s]*:[^/?#\s]+@")
+
+
+def has_password(address: str) -> bool:
+    """Tell whether an address has a user and a password in it."""
+    return bool(_PASSWORD_IN_ADDRESS.search(address))

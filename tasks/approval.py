@@ -10,14 +10,14 @@ from prefect.input import RunInput
 from pydantic import Field
 
 from slipway.values import Entry, Release
-from tasks.announce import announce, announce_pending
-from tasks.edge import registry
-from tasks.starting import start
+from tasks.context import registry
+from tasks.emit_event import emit_event, emit_pending_events
+from tasks.start_run import start_run
 
 DEPLOYMENT = "approve-model/approve-model"
 
 
-class Answer(RunInput):
+class ApprovalAnswer(RunInput):
     """What a person decides about a candidate that passed its gates."""
 
     decision: Literal["approve", "reject"] = Field(
@@ -32,8 +32,8 @@ class Answer(RunInput):
 
 def ask(entry: Entry, release: Release) -> None:
     """Tell that an approval is wanted, and open the form in which it is given."""
-    model, version = entry.name, release.candidate.onnx.version
-    announce("approval-wanted", model, version=version, commit=release.commit)
+    model, version = entry.name, release.versions.onnx.version
+    emit_event("approval-wanted", model, version=version, commit=release.commit)
     get_run_logger().info(f"version {version} waits: slipway approve {model} --reason TEXT")
     open_form(release)
 
@@ -44,10 +44,10 @@ def open_form(release: Release) -> None:
     Without its deployment nobody could resume the form's run; so the command line or a tag in the
     MLflow UI answers.
     """
-    model, version = release.candidate.model, release.candidate.onnx.version
+    model, version = release.versions.model, release.versions.onnx.version
     try:
         asked = {"model": model, "version": version}
-        start(DEPLOYMENT, asked, f"approve:{release.candidate.key}:{version}")
+        start_run(DEPLOYMENT, asked, f"approve:{release.versions.key}:{version}")
     except ObjectNotFound:
         get_run_logger().info(f"there is no form for it: {DEPLOYMENT} is not deployed")
 
@@ -60,11 +60,11 @@ def settle_approval(entry: Entry) -> None:
 
 def carried_out(release: Release) -> None:
     """Tell what was decided, and close the form if it was not the one that answered."""
-    candidate = release.candidate
-    announce_pending(candidate.model)
+    candidate = release.versions
+    emit_pending_events(candidate.model)
     if release.verdict.kind == "keep":
         reason = "; ".join(release.verdict.reasons)
-        announce("quarantined", candidate.model, version=candidate.onnx.version, reason=reason)
+        emit_event("quarantined", candidate.model, version=candidate.onnx.version, reason=reason)
     run_id = registry().form(candidate.model, candidate.onnx.version)
     if run_id:
         decision = "reject" if release.verdict.kind == "keep" else "approve"

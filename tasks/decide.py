@@ -1,47 +1,20 @@
-"""A person's answer → a champion, or a candidate in quarantine."""
+"""SmokeReport → Judgement."""
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.runtime import flow_run
 
-from slipway.errors import MoveRefused
-from slipway.settings import Settings
-from slipway.values import Decision, Release
-from tasks.approval import carried_out
-from tasks.edge import cause, registry
-from tasks.policies import RETRIED
-
-
-def waiting(model: str) -> int:
-    """Return the version that waits for an answer.
-
-    Raises:
-        MoveRefused: If none does.
-    """
-    version = registry().waiting(model)
-    if version is None:
-        advice = f"slipway history {model} shows what was decided"
-        raise MoveRefused(model, "no candidate waits for approval", advice)
-    return version
-
-
-def open_form(model: str, version: int) -> str:
-    """Return what the form shows, and note that this run's form is the one that asks."""
-    models = registry()
-    models.note_form(model, version, str(flow_run.id))
-    page = f"{Settings().mlflow_url}/#/models/{model}/versions/{version}"
-    return f"{models.description(model, version)}\n\n[The version in MLflow]({page})"
+from slipway.evaluation import decision
+from slipway.values import Champion, Decision, Entry, Selection, SmokeReport
 
 
 @task(
-    task_run_name="{decision} {model} v{version}",
-    description="Carry out what a person decided; the first answer counts.",
+    task_run_name="judge {entry.name}",
+    description="Weigh all that was measured and answered against the entry's gates.",
     cache_policy=NO_CACHE,
-    **RETRIED,
-    timeout_seconds=900,
 )
-def decide(model: str, version: int, decision: Decision, reason: str) -> Release:
-    """Return the release as it is after the answer."""
-    release = registry().decide(model, version, decision, cause(reason))
-    carried_out(release)
-    return release
+def decide(
+    entry: Entry, choice: Selection, report: SmokeReport, champion: Champion | None
+) -> Decision:
+    """Return whether the candidate may serve, with reasons."""
+    results = decision.final_gates(entry, choice, report, champion)
+    return Decision(gates=results, verdict=decision.judge(report, results))

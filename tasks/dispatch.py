@@ -8,13 +8,13 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
 
 from slipway.errors import SourceMissing
-from slipway.values import AttemptState
-from slipway.watching import ATTEMPTS
-from tasks.starting import start
+from slipway.values import RunState
+from slipway.watch.policy import ATTEMPTS
+from tasks.start_run import start_run
 
 DEPLOYMENT = "release-model/release-model"
 
-_ENDS: dict[StateType, AttemptState] = {
+_ENDS: dict[StateType, RunState] = {
     StateType.COMPLETED: "ended",
     StateType.CANCELLED: "cancelled",
     StateType.CANCELLING: "cancelled",
@@ -47,14 +47,14 @@ def dispatch(model: str, key: str, attempt: int, reason: str) -> str:
     """
     try:
         asked = {"model": model, "reason": reason}
-        started = start(DEPLOYMENT, asked, _idempotency_key(key, attempt), ["slipway", reason])
+        started = start_run(DEPLOYMENT, asked, _idempotency_key(key, attempt), ["slipway", reason])
     except ObjectNotFound as error:
         raise SourceMissing(f"deployment {DEPLOYMENT}", "apply the deployments first") from error
     get_run_logger().info(f"{model}: {reason}; flow run {started.name}")
     return str(started.id)
 
 
-def attempts_of(key: str) -> tuple[AttemptState, ...]:
+def attempts_of(key: str) -> tuple[RunState, ...]:
     """Return what became of the flow runs that were started for ``key``."""
     numbers = range(1, ATTEMPTS + 1)
     wanted = FlowRunFilterIdempotencyKey(any_=[_idempotency_key(key, n) for n in numbers])
@@ -63,7 +63,7 @@ def attempts_of(key: str) -> tuple[AttemptState, ...]:
     return tuple(_state(run) for run in runs)
 
 
-def _state(run: FlowRun) -> AttemptState:
+def _state(run: FlowRun) -> RunState:
     return _ENDS.get(run.state_type, "running") if run.state_type else "running"
 
 

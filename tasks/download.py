@@ -2,9 +2,9 @@
 
 from prefect import task
 
-from slipway import steps
+from slipway.sources import checkpoint
 from slipway.values import Revision, Weights
-from tasks.edge import workshop
+from tasks.context import workspace
 from tasks.policies import RETRIED, Reporter, by_revision, verified
 
 
@@ -20,4 +20,4 @@ from tasks.policies import RETRIED, Reporter, by_revision, verified
 def download(revision: Revision) -> Weights:
     """Return the checkpoint of ``revision``, fetched unless the store has it."""
     progress = Reporter("download", revision.source.repo)
-    return steps.download(revision, workshop(progress))
+    return checkpoint.download(revision, workspace(progress))

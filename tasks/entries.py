@@ -6,11 +6,12 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from slipway import catalogue, expectations, keys
+from slipway import catalogue, keys
+from slipway.checks import suites
 from slipway.errors import SourceMissing
-from slipway.fidelity import texts_digest
+from slipway.evaluation import texts_digest
 from slipway.settings import Settings, toolchain
-from slipway.store import sha256
+from slipway.system.store import sha256
 from slipway.values import (
     Champion,
     Entry,
@@ -23,7 +24,7 @@ from slipway.values import (
     Source,
 )
 from tasks.approval import open_form, settle_approval
-from tasks.edge import registry, texts
+from tasks.context import registry, texts
 from tasks.policies import RETRIED
 
 
@@ -66,10 +67,8 @@ def key_of(entry: Entry, revision: Revision) -> str:
         "wrapper": sha256(settings.wrappers / "onnx_genai.py"),
         "prompts": sha256(settings.expectations / "prompts" / f"{entry.suite}.json"),
         "texts": texts_digest(texts(entry)),
-        "onnx": expectations.suite_digest(settings.expectations, entry.wrappers.onnx),
-        "transformers": expectations.suite_digest(
-            settings.expectations, entry.wrappers.transformers
-        ),
+        "onnx": suites.suite_digest(settings.expectations, entry.wrappers.onnx),
+        "transformers": suites.suite_digest(settings.expectations, entry.wrappers.transformers),
     }
     return keys.release_key(entry, revision, toolchain(), shipped)
 

@@ -3,10 +3,11 @@
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from slipway import child, wrapping
 from slipway.settings import Settings, toolchain
-from slipway.values import Artifact, Candidate, Entry, Weights
-from tasks.edge import flow_run_url, limits, place, registry
+from slipway.system import process
+from slipway.tracking import log_models
+from slipway.values import Artifact, Entry, RegisteredVersions, Weights
+from tasks.context import flow_run_url, limits, location, registry
 from tasks.policies import RETRIED, Reporter
 
 
@@ -17,7 +18,7 @@ from tasks.policies import RETRIED, Reporter
     **RETRIED,
     timeout_seconds=3 * 3600,
 )
-def log(entry: Entry, key: str, weights: Weights, artifact: Artifact) -> Candidate:
+def log(entry: Entry, key: str, weights: Weights, artifact: Artifact) -> RegisteredVersions:
     """Return both wrappers, logged and registered once for ``key``."""
     settings = Settings()
     progress = Reporter("log", entry.name)
@@ -26,12 +27,12 @@ def log(entry: Entry, key: str, weights: Weights, artifact: Artifact) -> Candida
         "slipway.repo": weights.revision.source.repo,
         "slipway.commit": weights.revision.commit,
         "slipway.variant": artifact.variant,
-        "slipway.licence": weights.revision.licence or "",
+        "slipway.license": weights.revision.license or "",
         "slipway.flow_run": flow_run_url() or "",
-        **wrapping.identity(artifact, wrapper),
+        **log_models.identity(artifact, wrapper),
     }
-    request = wrapping.LogRequest(
-        place=place(settings),
+    request = log_models.LogRequest(
+        place=location(settings),
         key=key,
         entry=entry,
         weights=weights,
@@ -40,8 +41,8 @@ def log(entry: Entry, key: str, weights: Weights, artifact: Artifact) -> Candida
         tools=toolchain(),
         tags=tags,
     )
-    logged = child.call(
-        wrapping.log,
+    logged = process.call(
+        log_models.log,
         request,
         limits(settings),
         step="log",

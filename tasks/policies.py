@@ -12,16 +12,16 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 
-from slipway import store
 from slipway.errors import SlipwayError, StoreDamaged
-from slipway.fidelity import texts_digest
+from slipway.evaluation import texts_digest
 from slipway.keys import RECIPES, digest, weights_key
 from slipway.settings import toolchain
-from slipway.values import Artifact, Attempt, Entry, Revision, Trial, Weights
-from tasks.edge import texts
+from slipway.system import store
+from slipway.values import Artifact, BuildResult, Entry, Evaluation, Revision, Weights
+from tasks.context import texts
 
 Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result", Weights, tuple[Attempt, ...], tuple[Trial, ...])
+Result = TypeVar("Result", Weights, tuple[BuildResult, ...], tuple[Evaluation, ...])
 
 _UPDATE_SECONDS = 2.0
 
@@ -70,7 +70,7 @@ def by_candidates(_context: TaskRunContext, inputs: dict[str, Any]) -> str:
     """Name measurements by what is measured, on which texts, with which tools."""
     entry: Entry = inputs["entry"]
     weights: Weights = inputs["weights"]
-    attempts: tuple[Attempt, ...] = inputs["attempts"]
+    attempts: tuple[BuildResult, ...] = inputs["attempts"]
     built = [(each.variant, each.artifact and each.artifact.stored.key) for each in attempts]
     read = texts_digest(texts(entry))
     identity = [RECIPES["trial"], weights.stored.key, built, read, toolchain()]
@@ -97,10 +97,10 @@ def verified(task: Task[Arguments, Result]) -> Callable[Arguments, Result]:
     return run
 
 
-def _fault(result: Weights | tuple[Attempt | Trial, ...], *, cached: bool) -> str | None:
+def _fault(result: Weights | tuple[BuildResult | Evaluation, ...], *, cached: bool) -> str | None:
     """Return what is wrong with a result that was handed on; None if nothing is."""
     several = () if isinstance(result, Weights) else result  # a cached tuple comes back as a list
-    artifacts = (each.artifact for each in several if isinstance(each, Attempt))
+    artifacts = (each.artifact for each in several if isinstance(each, BuildResult))
     try:
         for made in (result, *artifacts):
             if isinstance(made, Weights | Artifact):

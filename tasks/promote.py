@@ -1,43 +1,43 @@
-"""Verdict → Release: aliases move, or the candidate leaves the registry."""
+"""Verdict → Release: aliases move, or the versions leaves the registry."""
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from slipway import report
-from slipway.values import Dossier, Promote, Release
-from tasks.announce import announce, announce_pending
+from slipway.values import Promoted, Release, ReleaseSummary
 from tasks.approval import ask
-from tasks.edge import cause, registry
+from tasks.context import audit_info, registry
+from tasks.emit_event import emit_event, emit_pending_events
 from tasks.policies import RETRIED
 
 
 @task(
-    task_run_name="promote {dossier.candidate.model} v{dossier.candidate.onnx.version}",
-    description="Move both models' aliases together; or withdraw a candidate that may not serve.",
+    task_run_name="promote {summary.versions.model} v{summary.versions.onnx.version}",
+    description="Move both models' aliases together; or withdraw a versions that may not serve.",
     cache_policy=NO_CACHE,
     **RETRIED,
     timeout_seconds=900,
 )
-def promote(dossier: Dossier) -> Release:
+def promote(summary: ReleaseSummary) -> Release:
     """Carry out the verdict, and return how the release ended."""
-    candidate, revision = dossier.candidate, dossier.weights.revision
+    versions, revision = summary.versions, summary.weights.revision
     release = Release(
-        candidate=candidate,
+        versions=versions,
         repo=revision.source.repo,
         commit=revision.commit,
-        variant=dossier.artifact.variant,
-        verdict=dossier.verdict,
+        variant=summary.artifact.variant,
+        verdict=summary.verdict,
         promotion=None,
     )
-    reasons = "; ".join(dossier.verdict.reasons)
-    if not isinstance(dossier.verdict, Promote):
-        registry().withdraw(candidate, dossier.verdict)
-        get_run_logger().warning(f"{dossier.verdict.kind}: {reasons}")
-        announce("kept", candidate.model, verdict=dossier.verdict.kind, reasons=reasons)
+    reasons = "; ".join(summary.verdict.reasons)
+    if not isinstance(summary.verdict, Promoted):
+        registry().withdraw(versions, summary.verdict)
+        get_run_logger().warning(f"{summary.verdict.kind}: {reasons}")
+        emit_event("kept", versions.model, verdict=summary.verdict.kind, reasons=reasons)
         return release
-    description = report.description(dossier)
-    promoted = registry().promote(release, dossier.entry.goal, description, cause(reasons))
+    description = report.description(summary)
+    promoted = registry().promote(release, summary.entry.goal, description, audit_info(reasons))
     if promoted.waiting:
-        ask(dossier.entry, promoted)
-    announce_pending(candidate.model)
+        ask(summary.entry, promoted)
+    emit_pending_events(versions.model)
     return promoted

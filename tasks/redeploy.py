@@ -8,43 +8,45 @@ from dataclasses import replace
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from slipway import catalogue, expectations, gates
+from slipway import catalogue
+from slipway.checks import suites
+from slipway.evaluation import gates
 from slipway.redeploy import (
-    Attempt,
-    Decision,
-    Dock,
-    Golden,
-    Refuse,
-    Refused,
-    Try,
-    attempt,
-    book,
-    server,
+    Deploy,
+    Deployment,
+    DeployRejected,
+    GoldenPrompts,
+    RedeployDecision,
+    Reject,
+    SwitchResult,
+    deploy,
+    model_server,
+    registry_state,
 )
 from slipway.settings import Settings
-from tasks.announce import announce, announce_pending
-from tasks.edge import cause, limits, registry
+from tasks.context import audit_info, limits, registry
+from tasks.emit_event import emit_event, emit_pending_events
 from tasks.policies import RETRIED
 
 #: Of the entry's smoke prompts; a trial runs beside what serves, and takes from its speed.
 GOLDEN_PROMPTS = 6
 
 
-def dock(model: str) -> Dock:
+def deployment(model: str) -> Deployment:
     """Return where ``model`` is served, and what a candidate must show there."""
     settings = Settings()
     entry = catalogue.find(settings.catalogue, model)
-    prompts = expectations.load_prompts(settings.expectations / "prompts" / f"{entry.suite}.json")
+    prompts = suites.load_prompts(settings.expectations / "prompts" / f"{entry.suite}.json")
     slowest = gates.limits_for(entry.gates, "fp32")["median_latency_ms"].max
     home = settings.home.resolve()
-    return Dock(
+    return Deployment(
         model=model,
         folder=home / "serving" / model,
         locks=home / "locks",
         limits=replace(limits(settings), timeout_seconds=settings.load_timeout_seconds),
-        golden=Golden(
+        golden=GoldenPrompts(
             prompts=prompts[:GOLDEN_PROMPTS],
-            answer=expectations.schema(settings.expectations, "chat"),
+            answer=suites.schema(settings.expectations, "chat"),
             max_median_latency_ms=slowest or math.inf,
         ),
         drain_seconds=settings.serving_request_seconds,
@@ -54,13 +56,13 @@ def dock(model: str) -> Dock:
 def served_models() -> tuple[str, ...]:
     """Return the models of which a server runs on this machine."""
     folders = sorted((Settings().home.resolve() / "serving").glob("*"))
-    return tuple(folder.name for folder in folders if server.find(folder))
+    return tuple(folder.name for folder in folders if model_server.find(folder))
 
 
 @contextmanager
 def alone(model: str) -> Iterator[None]:
     """Wait until no other redeploy of ``model`` is at work, here or in another process."""
-    with dock(model).alone():
+    with deployment(model).alone():
         yield
 
 
@@ -71,15 +73,15 @@ def alone(model: str) -> Iterator[None]:
     **RETRIED,
     timeout_seconds=600,
 )
-def compare(model: str) -> Decision:
+def compare(model: str) -> RedeployDecision:
     """Return what is to be done, after asking both."""
-    decision = dock(model).compare(book.wanted(registry(), model))
+    decision = deployment(model).compare(registry_state.wanted(registry(), model))
     get_run_logger().info(f"{model}: {_words(decision)}")
     return decision
 
 
-def _words(decision: Decision) -> str:
-    if isinstance(decision, Try):
+def _words(decision: RedeployDecision) -> str:
+    if isinstance(decision, Deploy):
         return f"version {decision.serving} serves, the champion is version {decision.version}"
     return decision.reason
 
@@ -90,9 +92,9 @@ def _words(decision: Decision) -> str:
     cache_policy=NO_CACHE,
     **RETRIED,
 )
-def rehearse(model: str, candidate: Try) -> Attempt:
+def preflight(model: str, candidate: Deploy) -> SwitchResult:
     """Return how the candidate did in a server of its own."""
-    return dock(model).rehearse(candidate.version, candidate.size_bytes)
+    return deployment(model).rehearse(candidate.version, candidate.size_bytes)
 
 
 @task(
@@ -100,13 +102,13 @@ def rehearse(model: str, candidate: Try) -> Attempt:
     description="Replace the server's workers one by one, while requests keep coming.",
     cache_policy=NO_CACHE,
 )
-def switch(model: str, candidate: Try) -> Attempt:
+def switch(model: str, candidate: Deploy) -> SwitchResult:
     """Return how the switch went; if there was a fault, what served before serves again."""
-    place = dock(model)
-    outcome = attempt(place.rolling(candidate.serving), candidate.version)
+    place = deployment(model)
+    outcome = deploy(place.rolling(candidate.serving), candidate.version)
     if outcome.fault is None:
         place.keep_copies(candidate.version, candidate.serving)
-        announce("redeployed", model, version=candidate.version, before=candidate.serving)
+        emit_event("redeployed", model, version=candidate.version, before=candidate.serving)
     return outcome
 
 
@@ -117,16 +119,18 @@ def switch(model: str, candidate: Try) -> Attempt:
     **RETRIED,
     timeout_seconds=600,
 )
-def put_back(model: str, candidate: Try | Refuse, reason: str) -> Refused:
+def put_back(model: str, candidate: Deploy | Reject, reason: str) -> DeployRejected:
     """Return the refusal, once the registry says again what is true."""
-    move = registry().refuse(model, candidate.version, candidate.serving, cause(reason))
-    dock(model).keep_copies(candidate.serving)
-    announce_pending(model)
-    announce("quarantined", model, version=candidate.version, reason=reason)
+    move = registry().refuse(model, candidate.version, candidate.serving, audit_info(reason))
+    deployment(model).keep_copies(candidate.serving)
+    emit_pending_events(model)
+    emit_event("quarantined", model, version=candidate.version, reason=reason)
     get_run_logger().warning(f"version {candidate.version} must not serve: {reason}")
     if move and move.after is None:
         advice = f"release another, or slipway rollback {model} --to VERSION"
         get_run_logger().error(
             f"{move.cause.reason}; version {candidate.serving} serves on: {advice}"
         )
-    return Refused(model=model, version=candidate.version, serving=candidate.serving, reason=reason)
+    return DeployRejected(
+        model=model, version=candidate.version, serving=candidate.serving, reason=reason
+    )

@@ -3,7 +3,7 @@
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from slipway import steps
+from slipway.sources import checkpoint
 from slipway.values import Entry, Revision
 from tasks.policies import RETRIED
 
@@ -16,5 +16,5 @@ from tasks.policies import RETRIED
     timeout_seconds=600,
 )
 def resolve(entry: Entry) -> Revision:
-    """Return the revision that the entry's source names now, with a licence that is allowed."""
-    return steps.resolve(entry)
+    """Return the revision that the entry's source names now, with a license that is allowed."""
+    return checkpoint.resolve(entry)

@@ -3,9 +3,9 @@
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from slipway.values import Entry, Move
-from tasks.announce import announce, announce_pending
-from tasks.edge import asked_at, cause, registry
+from slipway.values import AliasChange, Entry
+from tasks.context import asked_at, audit_info, registry
+from tasks.emit_event import emit_event, emit_pending_events
 from tasks.policies import RETRIED
 
 
@@ -16,12 +16,12 @@ from tasks.policies import RETRIED
     **RETRIED,
     timeout_seconds=900,
 )
-def swap_back(entry: Entry, failed: int | None, to: int | None, reason: str) -> Move:
+def swap_back(entry: Entry, failed: int | None, to: int | None, reason: str) -> AliasChange:
     """Return the rollback as it was recorded; what is taken out is what the asker saw fail."""
     models = registry()
     failed = failed or models.champion_at(entry.name, asked_at())
-    move = models.roll_back(entry.name, to, cause(reason), failed)
+    move = models.roll_back(entry.name, to, audit_info(reason), failed)
     get_run_logger().info(f"champion is version {move.after}; {move.before} is quarantined")
-    announce_pending(entry.name)
-    announce("quarantined", entry.name, version=move.before, reason=reason, move=move.run_id)
+    emit_pending_events(entry.name)
+    emit_event("quarantined", entry.name, version=move.before, reason=reason, move=move.run_id)
     return move

@@ -6,21 +6,22 @@ from dataclasses import dataclass
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from slipway import child, expectations, parity, regressions, smoke
+from slipway.checks import ask, parity, regressions, suites
 from slipway.errors import StepFailed
-from slipway.progress import Progress
 from slipway.settings import Settings
+from slipway.system import process
+from slipway.system.progress import Progress
 from slipway.values import (
-    Candidate,
-    Check,
+    CheckResult,
     Entry,
     LoggedWrapper,
     Prompt,
+    RegisteredVersions,
     SmokeReport,
     VariantPrecision,
     WrapperReport,
 )
-from tasks.edge import limits, place, registry
+from tasks.context import limits, location, registry
 from tasks.policies import RETRIED, Reporter
 
 
@@ -31,10 +32,12 @@ from tasks.policies import RETRIED, Reporter
     **RETRIED,
     timeout_seconds=3 * 3600,
 )
-def smoke_test(entry: Entry, candidate: Candidate, precision: VariantPrecision) -> SmokeReport:
+def smoke_test(
+    entry: Entry, candidate: RegisteredVersions, precision: VariantPrecision
+) -> SmokeReport:
     """Return what both wrappers and the champion answered, which checks held, and what differs."""
     settings = Settings()
-    prompts = expectations.load_prompts(settings.expectations / "prompts" / f"{entry.suite}.json")
+    prompts = suites.load_prompts(settings.expectations / "prompts" / f"{entry.suite}.json")
     champion = registry().serving(candidate.onnx)
     asking = _Asking(
         prompts, settings, Reporter("smoke-test", candidate.model), 3 if champion else 2
@@ -58,7 +61,7 @@ def _parity(
     transformers: WrapperReport,
     prompts: tuple[Prompt, ...],
     precision: VariantPrecision,
-) -> tuple[Check, ...]:
+) -> tuple[CheckResult, ...]:
     """Compare both; a wrapper that could not be asked is a finding of its own."""
     if onnx.answers is None or transformers.answers is None:
         return ()
@@ -80,13 +83,13 @@ class _Asking:
                 text = f"asked {who} {found[1]} of {found[2]} prompts"
                 self.progress((number + int(found[1]) / int(found[2])) / self.wrappers, text)
 
-        request = smoke.AskRequest(
-            place=place(self.settings), wrapper=wrapper, prompts=self.prompts
+        request = ask.AskRequest(
+            place=location(self.settings), wrapper=wrapper, prompts=self.prompts
         )
         step = f"smoke-test {who}"
         try:
-            outcome = child.call(smoke.ask, request, limits(self.settings), step=step, on_line=tell)
+            outcome = process.call(ask.ask, request, limits(self.settings), step=step, on_line=tell)
         except StepFailed as error:  # a wrapper that cannot be asked is a finding, no fault of ours
             return WrapperReport(wrapper=wrapper, answers=None, checks=(), error=str(error))
-        checks = expectations.check(outcome.value, self.prompts, self.settings.expectations)
+        checks = suites.check(outcome.value, self.prompts, self.settings.expectations)
         return WrapperReport(wrapper=wrapper, answers=outcome.value, checks=checks)

@@ -6,11 +6,14 @@ from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from slipway import catalogue, lookout, tracking, watching
+from slipway import catalogue
 from slipway.settings import Settings
-from slipway.values import Promote, Seen, Sighting, Standing
+from slipway.tracking import last_seen
+from slipway.values import Promoted, ReleaseStatus, SourceState, WatchResult
+from slipway.watch import policy
+from slipway.watch import poll as poll_module
+from tasks.context import location, registry
 from tasks.dispatch import attempts_of
-from tasks.edge import place, registry
 from tasks.entries import entry_of, key_of
 from tasks.policies import RETRIED
 
@@ -22,15 +25,15 @@ from tasks.policies import RETRIED
     **RETRIED,
     timeout_seconds=1800,
 )
-def look(models: Sequence[str] | None) -> tuple[Seen | Sighting, ...]:
+def poll(models: Sequence[str] | None) -> tuple[SourceState | WatchResult, ...]:
     """Return what is at the sources of ``models``, or of all that are released by themselves."""
     settings = Settings()
     known = catalogue.load(settings.catalogue)
     automatic = [entry for entry in known.values() if entry.automatic]
     entries = automatic if models is None else [*map(entry_of, models)]
-    here = place(settings)
-    remembered = {entry.name: tracking.watched(entry.name, here) for entry in entries}
-    return lookout.look(entries, {name: seen for name, seen in remembered.items() if seen})
+    here = location(settings)
+    remembered = {entry.name: last_seen.last_seen(entry.name, here) for entry in entries}
+    return poll_module.poll(entries, {name: seen for name, seen in remembered.items() if seen})
 
 
 @task(
@@ -40,9 +43,9 @@ def look(models: Sequence[str] | None) -> tuple[Seen | Sighting, ...]:
     **RETRIED,
     timeout_seconds=600,
 )
-def weigh(looks: Sequence[Seen | Sighting]) -> tuple[Sighting, ...]:
+def decide_each(looks: Sequence[SourceState | WatchResult]) -> tuple[WatchResult, ...]:
     """Return what follows from each look."""
-    return tuple(_weighed(each) if isinstance(each, Seen) else each for each in looks)
+    return tuple(_weighed(each) if isinstance(each, SourceState) else each for each in looks)
 
 
 @task(
@@ -52,40 +55,40 @@ def weigh(looks: Sequence[Seen | Sighting]) -> tuple[Sighting, ...]:
     **RETRIED,
     timeout_seconds=600,
 )
-def note(looks: Sequence[Seen | Sighting], sightings: Sequence[Sighting]) -> None:
+def record(looks: Sequence[SourceState | WatchResult], results: Sequence[WatchResult]) -> None:
     """Remember what was seen, and show what follows from it."""
-    here = place(Settings())
+    here = location(Settings())
     for each in looks:
-        if isinstance(each, Seen) and each.now != each.before:
-            tracking.remember(each.model, each.now, here)
+        if isinstance(each, SourceState) and each.now != each.before:
+            last_seen.remember(each.model, each.now, here)
     create_table_artifact(
-        [_row(sighting) for sighting in sightings],
+        [_row(result) for result in results],
         key="sources-seen",
         description="What was seen at the sources, and what follows from it.",
     )
 
 
-def _weighed(seen: Seen) -> Sighting:
+def _weighed(seen: SourceState) -> WatchResult:
     key = key_of(entry_of(seen.model), seen.now.revision)
-    return watching.decide(seen, key, _standing(seen.model, key))
+    return policy.decide(seen, key, _standing(seen.model, key))
 
 
-def _standing(model: str, key: str) -> Standing:
+def _standing(model: str, key: str) -> ReleaseStatus:
     models = registry()
     if release := models.released(model, key):
         reasons = "; ".join(release.verdict.reasons)
-        quarantined = None if isinstance(release.verdict, Promote) else reasons
-        return Standing(released=True, waiting=release.waiting, quarantined=quarantined)
+        quarantined = None if isinstance(release.verdict, Promoted) else reasons
+        return ReleaseStatus(released=True, waiting=release.waiting, quarantined=quarantined)
     if refusal := models.refused(model, key):
-        return Standing(refused="; ".join(refusal.reasons))
-    return Standing(attempts=attempts_of(key))
+        return ReleaseStatus(refused="; ".join(refusal.reasons))
+    return ReleaseStatus(attempts=attempts_of(key))
 
 
-def _row(sighting: Sighting) -> dict[str, str]:
+def _row(result: WatchResult) -> dict[str, str]:
     return {
-        "model": sighting.model,
-        "commit": (sighting.commit or "-")[:8],
-        "files": (sighting.digest or "-")[:8],
-        "state": sighting.state,
-        "why": sighting.reason,
+        "model": result.model,
+        "commit": (result.commit or "-")[:8],
+        "files": (result.digest or "-")[:8],
+        "state": result.state,
+        "why": result.reason,
     }

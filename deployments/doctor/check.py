@@ -7,7 +7,7 @@ from slipway.values import Value
 Status = Literal["ok", "warn", "fail"]
 
 
-class Check(Value):
+class Diagnosis(Value):
     """One line of the doctor.
 
     Attributes:
@@ -23,16 +23,16 @@ class Check(Value):
     advice: str = ""
 
 
-def ok(name: str, finding: str) -> Check:
+def ok(name: str, finding: str) -> Diagnosis:
     """All is well."""
-    return Check(name=name, status="ok", finding=finding)
+    return Diagnosis(name=name, status="ok", finding=finding)
 
 
-def warn(name: str, finding: str, advice: str) -> Check:
+def warn(name: str, finding: str, advice: str) -> Diagnosis:
     """Works, and is worth a look."""
-    return Check(name=name, status="warn", finding=finding, advice=advice)
+    return Diagnosis(name=name, status="warn", finding=finding, advice=advice)
 
 
-def fail(name: str, finding: str, advice: str) -> Check:
+def fail(name: str, finding: str, advice: str) -> Diagnosis:
     """Does not work."""
-    return Check(name=name, status="fail", finding=finding, advice=advice)
+    return Diagnosis(name=name, status="fail", finding=finding, advice=advice)

@@ -12,19 +12,19 @@ from pathlib import Path
 import psutil
 from packaging.requirements import Requirement
 
-from deployments.doctor.check import Check, fail, ok, warn
-from deployments.parts import servers, workers
+from deployments.doctor.check import Diagnosis, fail, ok, warn
+from deployments.services import servers, workers
 from slipway import catalogue
 from slipway.errors import SlipwayError
-from slipway.ports import host_and_port
 from slipway.settings import Settings
+from slipway.system.network import host_and_port
 
 _PYTHONS = ((3, 11), (3, 12), (3, 13))
 _LEAST_DISK_BYTES, _GOOD_DISK_BYTES = 1_000_000_000, 6_000_000_000
 _GOOD_MEMORY_BYTES = 3_000_000_000
 
 
-def machine_checks(settings: Settings) -> tuple[Check, ...]:
+def machine_checks(settings: Settings) -> tuple[Diagnosis, ...]:
     """Return what is so of Python, packages, disk, memory, home, catalogue and secrets."""
     return (
         _python(),
@@ -40,14 +40,14 @@ def machine_checks(settings: Settings) -> tuple[Check, ...]:
     )
 
 
-def _python() -> Check:
+def _python() -> Diagnosis:
     found = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info[:2] in _PYTHONS:
         return ok("Python", found)
     return fail("Python", found, "use Python 3.11, 3.12 or 3.13: make setup PYTHON=python3.12")
 
 
-def _packages() -> Check:
+def _packages() -> Diagnosis:
     """Compare what is installed with what ``pyproject.toml`` asks for."""
     asked = [Requirement(text) for text in requires("slipway") or ()]
     needed = [each for each in asked if not each.marker or each.marker.evaluate({"extra": ""})]
@@ -65,7 +65,7 @@ def _version(name: str) -> str:
         return "0"
 
 
-def _home(home: Path) -> Check:
+def _home(home: Path) -> Diagnosis:
     try:
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=home):
@@ -75,7 +75,7 @@ def _home(home: Path) -> Check:
     return ok("home", f"{home.resolve()} can be written")
 
 
-def _disk(home: Path) -> Check:
+def _disk(home: Path) -> Diagnosis:
     there = next(folder for folder in (home, *home.resolve().parents) if folder.exists())
     free_bytes = shutil.disk_usage(there).free
     finding = f"{free_bytes / 1e9:.1f} GB free"
@@ -85,7 +85,7 @@ def _disk(home: Path) -> Check:
     return ok("disk", finding) if free_bytes >= _GOOD_DISK_BYTES else warn("disk", finding, advice)
 
 
-def _memory() -> Check:
+def _memory() -> Diagnosis:
     free_bytes = psutil.virtual_memory().available
     finding = f"{free_bytes / 1e9:.1f} GB available"
     if free_bytes >= _GOOD_MEMORY_BYTES:
@@ -93,7 +93,7 @@ def _memory() -> Check:
     return warn("memory", finding, "a release may not fit; close something first")
 
 
-def _catalogue(settings: Settings) -> Check:
+def _catalogue(settings: Settings) -> Diagnosis:
     try:
         models = catalogue.load(settings.catalogue)
     except SlipwayError as error:
@@ -104,7 +104,7 @@ def _catalogue(settings: Settings) -> Check:
     return ok("catalogue", f"{len(models)} models; {settings.serve} is to be served")
 
 
-def _secrets(home: Path) -> Check:
+def _secrets(home: Path) -> Diagnosis:
     """Look who may read the secrets that this machine made for itself."""
     files = [path for path in (home / "secrets").glob("*") if path.is_file()]
     open_ones = [path.name for path in files if stat.S_IMODE(path.stat().st_mode) & 0o077]
@@ -114,7 +114,7 @@ def _secrets(home: Path) -> Check:
     return ok("secrets", f"{len(files)} files that nobody else may read")
 
 
-def _auth(settings: Settings) -> Check:
+def _auth(settings: Settings) -> Diagnosis:
     """Require a password of strangers wherever strangers can come."""
     urls = {part.url for part in (*servers(settings), *workers(settings))}
     public = sorted(url for url in urls if not _is_loopback(url))
@@ -134,6 +134,6 @@ def _is_loopback(url: str) -> bool:
         return host == "localhost"
 
 
-def _set(variable: str, without: str) -> Check:
+def _set(variable: str, without: str) -> Diagnosis:
     words = "configured" if os.environ.get(variable) else f"not set: {without}"
     return ok(variable, words)

@@ -17,10 +17,10 @@ from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFi
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
 from deployments.apply import signed_in
-from deployments.doctor.check import Check, fail, ok, warn
-from deployments.parts import POOL, Part, mlflow_server, prefect_server, servers, workers
-from slipway.ports import answers, is_taken
+from deployments.doctor.check import Diagnosis, fail, ok, warn
+from deployments.services import POOL, Service, mlflow_server, prefect_server, servers, workers
 from slipway.settings import PROJECT, Settings
+from slipway.system.network import answers, is_taken
 
 _APPLY = "python -m deployments.apply"
 _DAY = timedelta(days=1)
@@ -30,7 +30,7 @@ _EVENTS = 50
 _LATE = "already in terminal state"  # a run's last sign of life arrived after its end
 
 
-def running_checks(settings: Settings) -> tuple[Check, ...]:
+def running_checks(settings: Settings) -> tuple[Diagnosis, ...]:
     """Return what is so of each part and, where the servers run, of what is applied to them."""
     parts = (*servers(settings), *workers(settings))
     running = {part.name for part in parts if is_taken(part.url)}
@@ -42,7 +42,7 @@ def running_checks(settings: Settings) -> tuple[Check, ...]:
     return (*checks, _hub(settings))
 
 
-def _part(part: Part, running: set[str], settings: Settings) -> Check:
+def _part(part: Service, running: set[str], settings: Settings) -> Diagnosis:
     if part.name not in running:
         if part.awaits and not part.awaits.exists():
             return ok(part.name, f"waits for a champion of {settings.serve}")
@@ -55,7 +55,7 @@ def _part(part: Part, running: set[str], settings: Settings) -> Check:
     return fail(part.name, f"something else listens at {part.url}", advice)
 
 
-def _prefect(settings: Settings) -> list[Check]:
+def _prefect(settings: Settings) -> list[Diagnosis]:
     try:
         with signed_in(settings), get_client(sync_client=True) as client:
             checks = [look(client) for look in (_pool, _worker, _deployments, _schedules, _actions)]
@@ -68,7 +68,7 @@ def _prefect(settings: Settings) -> list[Check]:
     return [ok("prefect sign-in", "our requests are taken"), *checks]
 
 
-def _pool(client: SyncPrefectClient) -> Check:
+def _pool(client: SyncPrefectClient) -> Diagnosis:
     try:
         pool = client.read_work_pool(POOL)
     except ObjectNotFound:
@@ -78,7 +78,7 @@ def _pool(client: SyncPrefectClient) -> Check:
     return ok("work pool", f"{POOL}, {pool.concurrency_limit} runs at once")
 
 
-def _worker(client: SyncPrefectClient) -> Check:
+def _worker(client: SyncPrefectClient) -> Diagnosis:
     try:
         found = client.read_workers_for_work_pool(POOL)
     except ObjectNotFound:
@@ -89,7 +89,7 @@ def _worker(client: SyncPrefectClient) -> Check:
     return fail("workers", "none is online, so that no run starts", "slipway up starts one")
 
 
-def _deployments(client: SyncPrefectClient) -> Check:
+def _deployments(client: SyncPrefectClient) -> Diagnosis:
     asked = {each["name"] for each in _declared()}
     missing = sorted(asked - {each.name for each in client.read_deployments()})
     if missing:
@@ -97,7 +97,7 @@ def _deployments(client: SyncPrefectClient) -> Check:
     return ok("deployments", f"{len(asked)} applied")
 
 
-def _schedules(client: SyncPrefectClient) -> Check:
+def _schedules(client: SyncPrefectClient) -> Diagnosis:
     """Look whether the server's scheduler makes runs of schedules: it fails without a word."""
     active = [
         each.name for each in client.read_deployments() if any(s.active for s in each.schedules)
@@ -114,7 +114,7 @@ def _declared() -> Iterator[dict[str, str]]:
     yield from document["deployments"]
 
 
-def _actions(client: SyncPrefectClient) -> Check:
+def _actions(client: SyncPrefectClient) -> Diagnosis:
     """Look for actions that failed: they leave no run behind, and so are not among the runs."""
     wanted = EventFilter(
         event=EventNameFilter(name=["prefect.automation.action.failed"]),
@@ -130,7 +130,7 @@ def _actions(client: SyncPrefectClient) -> Check:
     return warn("automations", found, "look at it in the Prefect UI's event feed")
 
 
-def _mlflow(settings: Settings) -> list[Check]:
+def _mlflow(settings: Settings) -> list[Diagnosis]:
     base = f"{settings.mlflow_url}/api/2.0/mlflow"
     with httpx.Client(auth=settings.credentials, timeout=_WAIT_SECONDS) as client:
         try:
@@ -146,14 +146,14 @@ def _mlflow(settings: Settings) -> list[Check]:
     return [ok("mlflow sign-in", "our requests are taken"), _webhook(hooks, settings)]
 
 
-def _webhook(response: httpx.Response, settings: Settings) -> Check:
+def _webhook(response: httpx.Response, settings: Settings) -> Diagnosis:
     urls = [str(each.get("url")) for each in response.json().get("webhooks", [])]
     if any(url.startswith(settings.receiver_url) for url in urls):
         return ok("mlflow webhook", f"sends to {settings.receiver_url}")
     return warn("mlflow webhook", "a moved alias is noticed by the schedule alone", _APPLY)
 
 
-def _hub(settings: Settings) -> Check:
+def _hub(settings: Settings) -> Diagnosis:
     """Ask the Hub for something small."""
     endpoint = (settings.hub_endpoint or _HUB).rstrip("/")
     try:

@@ -12,10 +12,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from deployments.receiver.hooks import Hooks
-from deployments.receiver.intake import Fault, Refused
 from deployments.receiver.outbox import Outbox, Send, send
+from deployments.receiver.requests import Fault, RequestRejected
 from deployments.receiver.settings import ReceiverSettings
-from slipway.webhooks import HubPayload, MlflowPayload
+from slipway.watch.webhooks import HubPayload, MlflowPayload
 
 _logger = logging.getLogger(__name__)
 
@@ -77,8 +77,8 @@ def create_app(settings: ReceiverSettings, send: Send = send) -> FastAPI:
 def _explain(app: FastAPI) -> None:
     """Answer every error with a small document that has nothing of the request in it."""
 
-    @app.exception_handler(Refused)
-    async def refused(request: Request, error: Refused) -> JSONResponse:
+    @app.exception_handler(RequestRejected)
+    async def refused(request: Request, error: RequestRejected) -> JSONResponse:
         _logger.info("%s %d: %s", request.url.path, error.status, error.fault.error)
         return JSONResponse(error.fault.model_dump(), error.status)
 

@@ -10,15 +10,16 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Header, Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from deployments.receiver import intake
-from deployments.receiver.intake import Fault, Refused
-from deployments.receiver.memory import Memory
+from deployments.receiver import requests
+from deployments.receiver.deduplication import Deduplication
 from deployments.receiver.outbox import Outbox
+from deployments.receiver.requests import Fault, RequestRejected
 from deployments.receiver.settings import ReceiverSettings
-from slipway import catalogue, webhooks
+from slipway import catalogue
 from slipway.errors import SlipwayError
-from slipway.values import Entry, Notice
-from slipway.webhooks import Delivery, HubPayload, MlflowPayload
+from slipway.values import ChangeEvent, Entry
+from slipway.watch import webhooks
+from slipway.watch.webhooks import Delivery, HubPayload, MlflowPayload
 
 _REFUSALS = {
     400: "The body is not JSON.",
@@ -34,7 +35,7 @@ _REFUSALS = {
 _logger = logging.getLogger(__name__)
 
 
-class Answer(BaseModel):
+class HookResponse(BaseModel):
     """What becomes of a webhook.
 
     Attributes:
@@ -85,8 +86,8 @@ class Hooks:
         self._settings = settings
         self._outbox = outbox
         self._catalogue = Catalogue(settings.catalogue)
-        self._deliveries = Memory(2 * webhooks.TOLERANCE_SECONDS)
-        self._bodies = Memory(webhooks.TOLERANCE_SECONDS)
+        self._deliveries = Deduplication(2 * webhooks.TOLERANCE_SECONDS)
+        self._bodies = Deduplication(webhooks.TOLERANCE_SECONDS)
         self.router = APIRouter(prefix="/hooks")
         self._add("/hub", self.hub, HubPayload, _REFUSALS)
         known = {409: "This delivery was heard before."}
@@ -94,19 +95,21 @@ class Hooks:
 
     async def hub(
         self, request: Request, x_webhook_secret: Annotated[str | None, Header()] = None
-    ) -> Answer:
+    ) -> HookResponse:
         """Hear a webhook of the Hugging Face Hub: a repository may have changed."""
         secret = self._settings.hub_webhook_secret
         if secret is None:
             raise _unconfigured("SLIPWAY_HUB_WEBHOOK_SECRET")
-        intake.require_json(request)
+        requests.require_json(request)
         if not webhooks.same_secret(secret.get_secret_value(), x_webhook_secret or ""):
-            raise Refused(401, "wrong secret", "send the webhook's secret in X-Webhook-Secret")
-        body = await intake.read(request)
-        payload = intake.parse(body, HubPayload)
+            raise RequestRejected(
+                401, "wrong secret", "send the webhook's secret in X-Webhook-Secret"
+            )
+        body = await requests.read(request)
+        payload = requests.parse(body, HubPayload)
         name = hashlib.sha256(body).hexdigest()
         if self._bodies.knows(name, time.monotonic()):
-            return Answer(status="duplicate")
+            return HookResponse(status="duplicate")
         notices = webhooks.source_changes(payload, self._catalogue.entries().values())
         return self._accept(notices, self._bodies, name)
 
@@ -116,23 +119,25 @@ class Hooks:
         x_mlflow_delivery_id: Annotated[str | None, Header()] = None,
         x_mlflow_timestamp: Annotated[str | None, Header()] = None,
         x_mlflow_signature: Annotated[str | None, Header()] = None,
-    ) -> Answer:
+    ) -> HookResponse:
         """Hear a webhook of MLflow: the version that serves may be another."""
         secret = self._settings.mlflow_webhook_secret
         if secret is None:
             raise _unconfigured("SLIPWAY_MLFLOW_WEBHOOK_SECRET")
-        intake.require_json(request)
+        requests.require_json(request)
         delivery = _delivery(x_mlflow_delivery_id, x_mlflow_timestamp, x_mlflow_signature)
-        body = await intake.read(request)
+        body = await requests.read(request)
         if not webhooks.is_signed(secret.get_secret_value(), delivery, body):
-            raise Refused(401, "wrong signature", "sign with the webhook's secret, as MLflow does")
+            raise RequestRejected(
+                401, "wrong signature", "sign with the webhook's secret, as MLflow does"
+            )
         if self._deliveries.knows(delivery.id, time.monotonic()):
-            raise Refused(409, "heard before", "send each delivery once")
-        payload = intake.parse(body, MlflowPayload)
+            raise RequestRejected(409, "heard before", "send each delivery once")
+        payload = requests.parse(body, MlflowPayload)
         try:
             notices = webhooks.champion_moves(payload, self._catalogue.entries())
         except ValidationError as error:
-            raise Refused(422, "not an event of an alias", "see AliasMove") from error
+            raise RequestRejected(422, "not an event of an alias", "see AliasMove") from error
         return self._accept(notices, self._deliveries, delivery.id)
 
     def _add(
@@ -149,14 +154,16 @@ class Hooks:
             openapi_extra={"requestBody": body},
         )
 
-    def _accept(self, notices: tuple[Notice, ...], memory: Memory, name: str) -> Answer:
+    def _accept(
+        self, notices: tuple[ChangeEvent, ...], memory: Deduplication, name: str
+    ) -> HookResponse:
         if not self._outbox.has_room(len(notices)):
-            raise Refused(429, "too many events wait", "send it again in a minute")
+            raise RequestRejected(429, "too many events wait", "send it again in a minute")
         memory.hear(name, time.monotonic())
         for notice in notices:
             self._outbox.put(notice)
         models = tuple(notice.model for notice in notices)
-        return Answer(status="accepted" if notices else "ignored", models=models)
+        return HookResponse(status="accepted" if notices else "ignored", models=models)
 
 
 def _delivery(delivery_id: str | None, timestamp: str | None, signature: str | None) -> Delivery:
@@ -166,12 +173,14 @@ def _delivery(delivery_id: str | None, timestamp: str | None, signature: str | N
         )
     except ValidationError as error:
         advice = "send X-MLflow-Delivery-Id, X-MLflow-Timestamp and X-MLflow-Signature"
-        raise Refused(401, "not signed", advice) from error
+        raise RequestRejected(401, "not signed", advice) from error
     if not webhooks.is_recent(delivery, time.time()):
         advice = f"correct the clocks; they may differ by {webhooks.TOLERANCE_SECONDS} s"
-        raise Refused(401, "not recent", advice)
+        raise RequestRejected(401, "not recent", advice)
     return delivery
 
 
-def _unconfigured(variable: str) -> Refused:
-    return Refused(403, "no secret is configured", f"set {variable} where the receiver runs")
+def _unconfigured(variable: str) -> RequestRejected:
+    return RequestRejected(
+        403, "no secret is configured", f"set {variable} where the receiver runs"
+    )

@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable
 from prefect.client.orchestration import get_client
 from prefect.events.schemas.events import Event, Resource
 
-from slipway.values import Notice
+from slipway.values import ChangeEvent
 
 MOST = 1000
 SEND_SECONDS = 20.0
 
-Send = Callable[[Notice], Awaitable[None]]
+Send = Callable[[ChangeEvent], Awaitable[None]]
 
 _logger = logging.getLogger(__name__)
 
@@ -26,13 +26,13 @@ class Outbox:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._waiting: asyncio.Queue[Notice] = asyncio.Queue(MOST)
+        self._waiting: asyncio.Queue[ChangeEvent] = asyncio.Queue(MOST)
 
     def has_room(self, count: int) -> bool:
         """Tell whether ``count`` more notices can wait."""
         return self._waiting.qsize() + count <= MOST
 
-    def put(self, notice: Notice) -> None:
+    def put(self, notice: ChangeEvent) -> None:
         """Have ``notice`` sent soon; it does not wait for that."""
         self._waiting.put_nowait(notice)
 
@@ -57,7 +57,7 @@ class Outbox:
                 )
 
 
-async def send(notice: Notice) -> None:
+async def send(notice: ChangeEvent) -> None:
     """Send one notice to Prefect's API as an event, and hear that it arrived."""
     resource = {
         "prefect.resource.id": f"slipway.model.{notice.model}",

@@ -12,39 +12,39 @@ two ways to switch; ``dock`` is what a model's redeploy needs to know, and the s
 are ``flows/redeploy.py``.
 """
 
-from slipway.redeploy.decide import decide
-from slipway.redeploy.dock import Dock, attempt
-from slipway.redeploy.golden import Golden
+from slipway.redeploy.compare import compare
+from slipway.redeploy.deployment import Deployment, deploy
+from slipway.redeploy.golden_prompts import GoldenPrompts
 from slipway.redeploy.values import (
-    Attempt,
-    Decision,
-    Leave,
+    Deploy,
+    DeployRejected,
+    NoChange,
+    RedeployDecision,
     Redeployed,
     Redeployment,
-    Refuse,
-    Refused,
+    Reject,
     Serving,
     Switch,
-    Try,
+    SwitchResult,
     Unchanged,
     Wanted,
 )
 
 __all__ = [
-    "Attempt",
-    "Decision",
-    "Dock",
-    "Golden",
-    "Leave",
+    "Deploy",
+    "DeployRejected",
+    "Deployment",
+    "GoldenPrompts",
+    "NoChange",
+    "RedeployDecision",
     "Redeployed",
     "Redeployment",
-    "Refuse",
-    "Refused",
+    "Reject",
     "Serving",
     "Switch",
-    "Try",
+    "SwitchResult",
     "Unchanged",
     "Wanted",
-    "attempt",
-    "decide",
+    "compare",
+    "deploy",
 ]

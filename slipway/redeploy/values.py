@@ -41,14 +41,14 @@ class Wanted(Value):
     size_bytes: int = Field(ge=0)
 
 
-class Leave(Value):
+class NoChange(Value):
     """There is nothing to do."""
 
     kind: Literal["leave"] = "leave"
     reason: str
 
 
-class Refuse(Value):
+class Reject(Value):
     """The alias names a version that must not even be tried.
 
     Attributes:
@@ -63,7 +63,7 @@ class Refuse(Value):
     reason: str
 
 
-class Try(Value):
+class Deploy(Value):
     """The alias names another version than the one that serves.
 
     Attributes:
@@ -78,10 +78,10 @@ class Try(Value):
     size_bytes: int
 
 
-Decision = Annotated[Leave | Refuse | Try, Field(discriminator="kind")]
+RedeployDecision = Annotated[NoChange | Reject | Deploy, Field(discriminator="kind")]
 
 
-class Attempt(Value):
+class SwitchResult(Value):
     """How a trial or a switch went.
 
     Attributes:
@@ -120,7 +120,7 @@ class Unchanged(Value):
     reason: str
 
 
-class Refused(Value):
+class DeployRejected(Value):
     """The old version serves on; the new one is quarantined and the alias put back.
 
     Attributes:
@@ -137,7 +137,7 @@ class Refused(Value):
     reason: str
 
 
-Redeployment = Annotated[Redeployed | Unchanged | Refused, Field(discriminator="kind")]
+Redeployment = Annotated[Redeployed | Unchanged | DeployRejected, Field(discriminator="kind")]
 
 
 class Switch(Protocol):

@@ -9,12 +9,12 @@ the record; ``promotion``, ``approval`` and ``rollback`` say which; ``memory`` t
 """
 
 from slipway.registry.approval import Approvals
-from slipway.registry.memory import Memory
 from slipway.registry.names import registered_name
+from slipway.registry.record import Records
 from slipway.registry.rollback import Rollbacks
 
 
-class Registry(Approvals, Rollbacks, Memory):
+class Registry(Approvals, Rollbacks, Records):
     """The model registry at one place.
 
     Args:

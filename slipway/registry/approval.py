@@ -3,22 +3,22 @@
 from datetime import UTC, datetime, timedelta
 
 from slipway.errors import MoveRefused
-from slipway.registry.contents import require_intact
-from slipway.registry.names import (
-    ANNOUNCE,
+from slipway.registry.alias_transaction import AliasTransaction, TagChanges
+from slipway.registry.integrity import require_intact
+from slipway.registry.names import is_open
+from slipway.registry.promotion import Promotions
+from slipway.tracking.tags import (
     APPROVAL,
     APPROVAL_RUN,
     DECIDED,
-    DETAILS,
+    KEY,
+    PENDING_EVENT,
     QUARANTINED,
-    is_open,
+    RELEASE,
 )
-from slipway.registry.promotion import Promotions
-from slipway.registry.transfer import Marks, Transfer
-from slipway.tracking import KEY
-from slipway.values import Cause, Decision, Keep, Promote, Release
+from slipway.values import ApprovalDecision, AuditInfo, Promoted, Rejected, Release
 
-_ANSWERS: dict[str, Decision] = {"approved": "approve", "rejected": "reject"}
+_ANSWERS: dict[str, ApprovalDecision] = {"approved": "approve", "rejected": "reject"}
 
 
 class Approvals(Promotions):
@@ -29,7 +29,9 @@ class Approvals(Promotions):
         version = self.aliases(model).get("candidate")
         return version if version and is_open(self.tags(model, version)) else None
 
-    def decide(self, model: str, version: int, decision: Decision, cause: Cause) -> Release:
+    def decide(
+        self, model: str, version: int, decision: ApprovalDecision, cause: AuditInfo
+    ) -> Release:
         """Return the release that a person approved or rejected, once that is carried out.
 
         The first answer counts; a later one returns what it led to.
@@ -41,10 +43,10 @@ class Approvals(Promotions):
         with self._alone(model):
             self._settle(model)
             tags = self._tags_if_any(model, version) or {}
-            if DETAILS not in tags or APPROVAL not in tags:
+            if RELEASE not in tags or APPROVAL not in tags:
                 reason = f"version {version} does not wait for approval"
                 raise MoveRefused(model, reason, f"slipway status {model} shows what is there")
-            release = Release.model_validate_json(tags[DETAILS])
+            release = Release.model_validate_json(tags[RELEASE])
             if not is_open(tags):
                 return release.model_copy(update={"existed": True})
             if decision == "approve":
@@ -62,14 +64,14 @@ class Approvals(Promotions):
             return None
         answer = self.tags(model, version)[APPROVAL].strip().lower()
         if decision := _ANSWERS.get(answer):
-            cause = Cause(actor="MLflow UI", reason=f"the tag {APPROVAL} was set to {answer}")
+            cause = AuditInfo(actor="MLflow UI", reason=f"the tag {APPROVAL} was set to {answer}")
             return self.decide(model, version, decision, cause)
         if datetime.now(UTC) - self._asked_at(model, version) < timedelta(hours=timeout_hours):
             return None
         reason = f"nobody approved it within {timeout_hours:g} hours"
-        return self.decide(model, version, "reject", Cause(actor="timeout", reason=reason))
+        return self.decide(model, version, "reject", AuditInfo(actor="timeout", reason=reason))
 
-    def lift(self, model: str, key: str, cause: Cause) -> Release | None:
+    def lift(self, model: str, key: str, cause: AuditInfo) -> Release | None:
         """Let the quarantined version with this key serve again, by somebody's explicit wish.
 
         Its gates were passed when it was released; its bytes are compared again.
@@ -84,12 +86,12 @@ class Approvals(Promotions):
         with self._alone(model):
             self._settle(model)
             for version in self._versions(model, key):
-                if QUARANTINED in version.tags and DETAILS in version.tags:
-                    release = Release.model_validate_json(version.tags[DETAILS])
+                if QUARANTINED in version.tags and RELEASE in version.tags:
+                    release = Release.model_validate_json(version.tags[RELEASE])
                     require_intact(self, release)
                     if APPROVAL in version.tags:
                         return self._approve(release, cause)
-                    return self._raise(release, "champion", cause, {ANNOUNCE: "pending"})
+                    return self._raise(release, "champion", cause, {PENDING_EVENT: "pending"})
         return None
 
     def note_form(self, model: str, version: int, run_id: str) -> None:
@@ -100,23 +102,23 @@ class Approvals(Promotions):
         """Return the Prefect run whose form waits; None if there was none."""
         return self.tags(model, version).get(APPROVAL_RUN)
 
-    def _approve(self, release: Release, cause: Cause) -> Release:
+    def _approve(self, release: Release, cause: AuditInfo) -> Release:
         by = f"{cause.actor}: {cause.reason}"
-        changes = {"waiting": False, "verdict": Promote(reasons=(f"approved by {by}",))}
-        if isinstance(release.verdict, Promote):
+        changes = {"waiting": False, "verdict": Promoted(reasons=(f"approved by {by}",))}
+        if isinstance(release.verdict, Promoted):
             del changes["verdict"]
-        tags: dict[str, str | None] = {APPROVAL: "approved", DECIDED: by, ANNOUNCE: "pending"}
+        tags: dict[str, str | None] = {APPROVAL: "approved", DECIDED: by, PENDING_EVENT: "pending"}
         return self._raise(release.model_copy(update=changes), "champion", cause, tags)
 
-    def _reject(self, release: Release, cause: Cause) -> Release:
+    def _reject(self, release: Release, cause: AuditInfo) -> Release:
         """Quarantine a candidate that a person did not want: nobody is asked about it again."""
-        candidate, by = release.candidate, f"{cause.actor}: {cause.reason}"
+        candidate, by = release.versions, f"{cause.actor}: {cause.reason}"
         reason = f"rejected by {by}"
-        marks: Marks = {
+        marks: TagChanges = {
             each.name: {each.version: {QUARANTINED: reason}} for each in candidate.wrappers
         }
         marks[candidate.model][candidate.onnx.version] |= {APPROVAL: "rejected", DECIDED: by}
-        transfer = Transfer(
+        transfer = AliasTransaction(
             model=candidate.model,
             kind="rejection",
             cause=cause,
@@ -129,7 +131,7 @@ class Approvals(Promotions):
             marks=marks,
             tags={KEY: candidate.key, "slipway.release_run": candidate.run_id},
         )
-        changes = {"waiting": False, "promotion": None, "verdict": Keep(reasons=(reason,))}
+        changes = {"waiting": False, "promotion": None, "verdict": Rejected(reasons=(reason,))}
         done = release.model_copy(update=changes)
         with self._moving(transfer):
             self._describe(done)

@@ -8,10 +8,11 @@ from typing import Any
 
 from filelock import FileLock
 
-from slipway.registry.names import DETAILS, QUARANTINED, STATUS, is_open, to_lift
-from slipway.report import figures_of
-from slipway.tracking import KEY, Place, connect
-from slipway.values import Champion, Keep, LoggedWrapper, Refusal, Release
+from slipway.registry.names import is_open, to_lift
+from slipway.tracking.location import MlflowLocation, connect
+from slipway.tracking.metrics import figures_of
+from slipway.tracking.tags import KEY, QUARANTINED, RELEASE, STATUS
+from slipway.values import Champion, EarlierRejection, LoggedWrapper, Rejected, Release
 
 
 class Lookup:
@@ -22,7 +23,7 @@ class Lookup:
         locks: Folder for the locks that make its changes one at a time.
     """
 
-    def __init__(self, place: Place, locks: Path) -> None:
+    def __init__(self, place: MlflowLocation, locks: Path) -> None:
         connect(place)
         from mlflow import MlflowClient
 
@@ -37,31 +38,35 @@ class Lookup:
         """
         for version in self._versions(model, key):
             if version.tags.get(STATUS) == "released":
-                release = Release.model_validate_json(version.tags[DETAILS])
+                release = Release.model_validate_json(version.tags[RELEASE])
                 changes: dict[str, Any] = {"existed": True, "waiting": is_open(version.tags)}
                 if reason := version.tags.get(QUARANTINED):
-                    changes["verdict"] = Keep(reasons=(f"quarantined: {reason}", to_lift(model)))
+                    changes["verdict"] = Rejected(
+                        reasons=(f"quarantined: {reason}", to_lift(model))
+                    )
                 return release.model_copy(update=changes)
         return None
 
-    def refused(self, model: str, key: str) -> Refusal | None:
+    def refused(self, model: str, key: str) -> EarlierRejection | None:
         """Return why an earlier candidate with this key was refused, by a gate or by a person.
 
         What was rejected stays so until its key changes: a new run of the same would end the same.
         """
         existing = self.released(model, key)
         if existing:
-            if not isinstance(existing.verdict, Keep):
+            if not isinstance(existing.verdict, Rejected):
                 return None
-            run_id, reasons = existing.candidate.run_id, existing.verdict.reasons
-            return Refusal(run_id=run_id, kind="keep", reasons=reasons)
+            run_id, reasons = existing.versions.run_id, existing.verdict.reasons
+            return EarlierRejection(run_id=run_id, kind="keep", reasons=reasons)
         experiment = self.client.get_experiment_by_name(model)
         filters = f"tags.`{KEY}` = '{key}' AND tags.`slipway.verdict` != 'promote'"
         runs = self.client.search_runs([experiment.experiment_id], filters) if experiment else ()
         for run in runs:
             tags = run.data.tags
             reasons = tuple(tags.get("slipway.reasons", "no reason was noted").split("; "))
-            return Refusal(run_id=run.info.run_id, kind=tags["slipway.verdict"], reasons=reasons)
+            return EarlierRejection(
+                run_id=run.info.run_id, kind=tags["slipway.verdict"], reasons=reasons
+            )
         return None
 
     def champion(self, name: str) -> int | None:
@@ -86,7 +91,7 @@ class Lookup:
         version = self.champion(candidate.name)
         if version is None or version == candidate.version:
             return None
-        if details := self.tags(candidate.name, version).get(DETAILS):
+        if details := self.tags(candidate.name, version).get(RELEASE):
             return LoggedWrapper.model_validate(json.loads(details)["candidate"]["onnx"])
         unknown = {"version": version, "model_id": "", "size_bytes": 0}
         return candidate.model_copy(update=unknown)

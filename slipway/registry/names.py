@@ -2,22 +2,8 @@
 
 from collections.abc import Mapping
 
+from slipway.tracking.tags import APPROVAL, DECIDED, QUARANTINED, STATUS
 from slipway.values import WrapperKind
-
-STATUS, DETAILS = "slipway.status", "slipway.release"
-
-#: Why nothing promotes this version again, until a person lifts it.
-QUARANTINED = "slipway.quarantined"
-
-#: ``pending``, ``approved`` or ``rejected``: a person may set it in the MLflow UI.
-APPROVAL = "slipway.approval"
-#: By whom it was approved or rejected; set when that was carried out.
-DECIDED = "slipway.decided"
-#: The Prefect run whose form waits for the answer.
-APPROVAL_RUN = "slipway.approval_run"
-
-#: ``pending`` until the event that tells of the move was sent.
-ANNOUNCE = "slipway.announce"
 
 
 def registered_name(model: str, kind: WrapperKind) -> str:

@@ -3,26 +3,34 @@
 from datetime import UTC, datetime
 
 from slipway.errors import MoveRefused
-from slipway.registry.names import (
-    ANNOUNCE,
+from slipway.registry.alias_transaction import AliasTransaction, AliasTransactions, TagChanges
+from slipway.registry.names import is_open, to_lift
+from slipway.registry.registration import Registration
+from slipway.tracking.tags import (
     APPROVAL,
     DECIDED,
-    DETAILS,
+    KEY,
+    PENDING_EVENT,
     QUARANTINED,
+    RELEASE,
     STATUS,
-    is_open,
-    to_lift,
 )
-from slipway.registry.registration import Registration
-from slipway.registry.transfer import Marks, Transfer, Transfers
-from slipway.tracking import KEY
-from slipway.values import Candidate, Cause, Goal, LoggedWrapper, Promotion, Release
+from slipway.values import (
+    AuditInfo,
+    LoggedWrapper,
+    Promotion,
+    PromotionTarget,
+    RegisteredVersions,
+    Release,
+)
 
 
-class Promotions(Registration, Transfers):
+class Promotions(Registration, AliasTransactions):
     """Promotes candidates."""
 
-    def promote(self, release: Release, goal: Goal, description: str, cause: Cause) -> Release:
+    def promote(
+        self, release: Release, goal: PromotionTarget, description: str, cause: AuditInfo
+    ) -> Release:
         """Return ``release`` with the promotion that was made: both models' aliases, or neither.
 
         Args:
@@ -35,10 +43,10 @@ class Promotions(Registration, Transfers):
             RegistryConflict: If the aliases could not be moved; they are as they were.
             MoveRefused: If its version is quarantined.
         """
-        candidate = release.candidate
-        marks: dict[Goal, dict[str, str | None]] = {
+        candidate = release.versions
+        marks: dict[PromotionTarget, dict[str, str | None]] = {
             "approval": {APPROVAL: "pending", DECIDED: None},
-            "champion": {ANNOUNCE: "pending"},
+            "champion": {PENDING_EVENT: "pending"},
             "candidate": {},
         }
         with self._alone(candidate.model):
@@ -50,19 +58,19 @@ class Promotions(Registration, Transfers):
     def _raise(
         self,
         release: Release,
-        goal: Goal,
-        cause: Cause,
+        goal: PromotionTarget,
+        cause: AuditInfo,
         tags: dict[str, str | None],
         description: str | None = None,
     ) -> Release:
         """Move the aliases up to ``goal``, put ``tags`` on the serving version, and record it."""
-        candidate = release.candidate
-        marks: Marks = {each.name: {each.version: {}} for each in candidate.wrappers}
+        candidate = release.versions
+        marks: TagChanges = {each.name: {each.version: {}} for each in candidate.wrappers}
         marks[candidate.onnx.name] = self._superseded(candidate) | {candidate.onnx.version: tags}
         if goal == "champion":
             for each in candidate.wrappers:
                 marks[each.name][each.version] |= {QUARANTINED: None}
-        transfer = Transfer(
+        transfer = AliasTransaction(
             model=candidate.model,
             kind="promotion",
             cause=cause,
@@ -78,7 +86,7 @@ class Promotions(Registration, Transfers):
                 self.client.set_tag(run_id, "mlflow.note.content", description)
         return done
 
-    def _promotion(self, transfer: Transfer, run_id: str) -> Promotion:
+    def _promotion(self, transfer: AliasTransaction, run_id: str) -> Promotion:
         targets = transfer.aliases[transfer.model]
         return Promotion(
             run_id=run_id,
@@ -88,15 +96,15 @@ class Promotions(Registration, Transfers):
         )
 
     def _describe(self, release: Release, description: str | None = None) -> None:
-        for wrapper in release.candidate.wrappers:
+        for wrapper in release.versions.wrappers:
             name, version = wrapper.name, str(wrapper.version)
             if description:
                 self.client.update_model_version(name, version, description)
-            self.client.set_model_version_tag(name, version, DETAILS, release.model_dump_json())
+            self.client.set_model_version_tag(name, version, RELEASE, release.model_dump_json())
             self.client.set_model_version_tag(name, version, STATUS, "released")
-        self._describe_run(release.candidate, release.verdict)
+        self._describe_run(release.versions, release.verdict)
 
-    def _upward(self, wrapper: LoggedWrapper, goal: Goal) -> dict[str, int | None]:
+    def _upward(self, wrapper: LoggedWrapper, goal: PromotionTarget) -> dict[str, int | None]:
         """Return the aliases that a promotion sets, in the order in which it sets them."""
         moves: dict[str, int | None] = {"candidate": wrapper.version}
         if goal == "champion":
@@ -109,7 +117,7 @@ class Promotions(Registration, Transfers):
             moves["champion"] = wrapper.version
         return moves
 
-    def _superseded(self, candidate: Candidate) -> dict[int, dict[str, str | None]]:
+    def _superseded(self, candidate: RegisteredVersions) -> dict[int, dict[str, str | None]]:
         """Return the mark of a candidate whose approval nobody has to give any more."""
         version = self.aliases(candidate.model).get("candidate")
         if version in {None, candidate.onnx.version}:
@@ -119,7 +127,7 @@ class Promotions(Registration, Transfers):
         text = f"version {candidate.onnx.version} came after it"
         return {version: {APPROVAL: "superseded", DECIDED: text}}
 
-    def _require_free(self, candidate: Candidate) -> None:
+    def _require_free(self, candidate: RegisteredVersions) -> None:
         if reason := self.tags(candidate.onnx.name, candidate.onnx.version).get(QUARANTINED):
             what = f"version {candidate.onnx.version} is quarantined ({reason})"
             raise MoveRefused(candidate.model, what, to_lift(candidate.model))

@@ -2,16 +2,19 @@
 
 from slipway.errors import MoveRefused
 from slipway.registry.lookup import Lookup
-from slipway.registry.names import STATUS, registered_name
-from slipway.tracking import DESCRIPTION, KEY, connect
-from slipway.values import Candidate, Entry, LoggedWrapper, Verdict, WrapperKind
-from slipway.wrapping import Logged
+from slipway.registry.names import registered_name
+from slipway.tracking.location import connect
+from slipway.tracking.log_models import Logged
+from slipway.tracking.tags import KEY, MLMODEL, STATUS
+from slipway.values import Entry, LoggedWrapper, RegisteredVersions, Verdict, WrapperKind
 
 
 class Registration(Lookup):
     """Registers both wrappers of a release, once a key."""
 
-    def register(self, entry: Entry, key: str, logged: Logged, tags: dict[str, str]) -> Candidate:
+    def register(
+        self, entry: Entry, key: str, logged: Logged, tags: dict[str, str]
+    ) -> RegisteredVersions:
         """Return both wrappers as registered versions, found by ``key`` or created.
 
         Args:
@@ -23,7 +26,7 @@ class Registration(Lookup):
         connect(self.place)  # MLflow looks for the logged model where its client last pointed
         with self._alone(entry.name):
             tags = {KEY: key, **tags}
-            return Candidate(
+            return RegisteredVersions(
                 model=entry.name,
                 key=key,
                 run_id=logged.run_id,
@@ -31,7 +34,7 @@ class Registration(Lookup):
                 transformers=self._register("transformers", entry, logged, tags),
             )
 
-    def withdraw(self, candidate: Candidate, verdict: Verdict) -> None:
+    def withdraw(self, candidate: RegisteredVersions, verdict: Verdict) -> None:
         """Take a candidate that may not serve out of the registry.
 
         Its logged models and its run stay, with the verdict, so that it can be looked into.
@@ -63,7 +66,7 @@ class Registration(Lookup):
         self._ensure_model(name, entry, kind)
         if not self._versions(name, tags[KEY]):
             model_id = logged.model_ids[kind]
-            tags = tags | {DESCRIPTION: logged.descriptions[kind]}
+            tags = tags | {MLMODEL: logged.descriptions[kind]}
             self.client.create_model_version(
                 name, f"models:/{model_id}", run_id=logged.run_id, tags=tags, model_id=model_id
             )
@@ -92,7 +95,7 @@ class Registration(Lookup):
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
 
-    def _describe_run(self, candidate: Candidate, verdict: Verdict) -> None:
+    def _describe_run(self, candidate: RegisteredVersions, verdict: Verdict) -> None:
         self.client.set_tag(candidate.run_id, "slipway.verdict", verdict.kind)
         self.client.set_tag(candidate.run_id, "slipway.reasons", "; ".join(verdict.reasons)[:5000])
         self.client.set_terminated(candidate.run_id, "FINISHED")

@@ -1,26 +1,24 @@
 """The way back: the champion of before serves again, and what failed is kept from coming back."""
 
 from slipway.errors import MoveRefused
-from slipway.registry.contents import require_intact
-from slipway.registry.names import (
-    ANNOUNCE,
-    DETAILS,
-    QUARANTINED,
-    obstacle,
-    registered_name,
-    to_lift,
+from slipway.registry.alias_transaction import (
+    Aliases,
+    AliasTransaction,
+    AliasTransactions,
+    TagChanges,
 )
-from slipway.registry.transfer import Aliases, Marks, Transfer, Transfers
-from slipway.tracking import KEY
-from slipway.values import Cause, Move, Release
+from slipway.registry.integrity import require_intact
+from slipway.registry.names import obstacle, registered_name, to_lift
+from slipway.tracking.tags import KEY, PENDING_EVENT, QUARANTINED, RELEASE
+from slipway.values import AliasChange, AuditInfo, Release
 
 
-class Rollbacks(Transfers):
+class Rollbacks(AliasTransactions):
     """Rolls back, and keeps the record of who was champion."""
 
     def roll_back(
-        self, model: str, to: int | None, cause: Cause, failed: int | None = None
-    ) -> Move:
+        self, model: str, to: int | None, cause: AuditInfo, failed: int | None = None
+    ) -> AliasChange:
         """Make ``previous``, or the version ``to``, champion of both models, or of neither.
 
         The champion of today becomes ``previous`` and is quarantined: nothing promotes a version
@@ -46,7 +44,7 @@ class Rollbacks(Transfers):
             release = self._target(model, champion, to)
             return self._go_back(model, champion, release, cause, f"{cause.actor}: {cause.reason}")
 
-    def refuse(self, model: str, failed: int, serving: int, cause: Cause) -> Move | None:
+    def refuse(self, model: str, failed: int, serving: int, cause: AuditInfo) -> AliasChange | None:
         """Quarantine ``failed``, and let the alias return to the version that serves.
 
         Where that one may not be champion either, the model has none afterwards; what serves is
@@ -74,7 +72,7 @@ class Rollbacks(Transfers):
 
     def _earlier(
         self, model: str, failed: int | None, to: int | None, champion: int | None
-    ) -> Move:
+    ) -> AliasChange:
         """Return the move that took ``failed`` out already, where nothing else is asked for."""
         asked = ("rollback", failed, champion)
         for last in [each for each in self.moves(model) if each.after != each.before][-1:]:
@@ -114,24 +112,24 @@ class Rollbacks(Transfers):
             if QUARANTINED in tags:
                 advice = f"name another version with --to, or {to_lift(model)}"
             raise MoveRefused(model, f"version {version} {why}", advice)
-        return Release.model_validate_json(tags[DETAILS])
+        return Release.model_validate_json(tags[RELEASE])
 
     def _go_back(
-        self, model: str, failed: int | None, release: Release | None, cause: Cause, fault: str
-    ) -> Move:
+        self, model: str, failed: int | None, release: Release | None, cause: AuditInfo, fault: str
+    ) -> AliasChange:
         """Move the aliases to ``release``, or away; quarantine ``failed`` for ``fault``."""
         marks = self._quarantine(model, failed, fault) if failed is not None else {}
         if release:
-            serving = release.candidate.onnx
-            marks.setdefault(model, {})[serving.version] = {ANNOUNCE: "pending"}
-        transfer = Transfer(
+            serving = release.versions.onnx
+            marks.setdefault(model, {})[serving.version] = {PENDING_EVENT: "pending"}
+        transfer = AliasTransaction(
             model=model,
             kind="rollback",
             cause=cause,
-            version=release.candidate.onnx.version if release else failed,
+            version=release.versions.onnx.version if release else failed,
             aliases=self._downward(model, release),
             marks=marks,
-            tags={KEY: release.candidate.key} if release else {},
+            tags={KEY: release.versions.key} if release else {},
         )
         with self._moving(transfer) as run_id:
             pass
@@ -141,18 +139,18 @@ class Rollbacks(Transfers):
         if release is None:
             return {name: {"champion": None} for name in _names(model)}
         moves: Aliases = {}
-        for wrapper in release.candidate.wrappers:
+        for wrapper in release.versions.wrappers:
             champion = self.champion(wrapper.name)
             moves[wrapper.name] = {"champion": wrapper.version}
             if champion not in {None, wrapper.version}:
                 moves[wrapper.name]["previous"] = champion
         return moves
 
-    def _quarantine(self, model: str, failed: int, fault: str) -> Marks:
+    def _quarantine(self, model: str, failed: int, fault: str) -> TagChanges:
         """Mark the failed version of both models; its key pairs them. A first reason stays."""
         tags = self.tags(model, failed)
         reason: dict[str, str | None] = {QUARANTINED: tags.get(QUARANTINED) or fault}
-        marks: Marks = {model: {failed: reason}}
+        marks: TagChanges = {model: {failed: reason}}
         if key := tags.get(KEY):
             for name in _names(model):
                 versions = {int(each.version): reason for each in self._versions(name, key)}

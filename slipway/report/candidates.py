@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from slipway.report import units
+from slipway.evaluation import units
+from slipway.evaluation.outcome import State, candidate_outcome
 from slipway.report.prose import plain, table
-from slipway.report.standing import State, standing
-from slipway.values import Choice, Contender, Fidelity, GateResult, Metric, Severity
+from slipway.values import Fidelity, GateResult, Metric, ScoredCandidate, Selection, Severity
 
 STATES: dict[State, str] = {
     "chosen": "✅ chosen",
@@ -30,10 +30,10 @@ LEGEND = (
 REASON_CHARACTERS = 200
 
 
-def candidates_table(choice: Choice) -> str:
+def candidates_table(choice: Selection) -> str:
     """Return every candidate with its figures and what decided about it."""
     head = ("Candidate", "Verdict", *COLUMNS.values(), "Build")
-    rows = (_candidate_row(contender, choice) for contender in choice.contenders)
+    rows = (_candidate_row(candidate, choice) for candidate in choice.candidates)
     return f"{table(head, rows)}\n\n{LEGEND}"
 
 
@@ -72,14 +72,14 @@ _RANKS: tuple[tuple[str, Severity], ...] = (
 )
 
 
-def _candidate_row(contender: Contender, choice: Choice) -> tuple[str, ...]:
-    trial, found = contender.trial, contender.trial.figures
-    state, reason = standing(contender, choice)
-    name = plain(trial.variant)
-    mark = STATES[state] if state != "chosen" or contender.passes else "⚠️ chosen"
+def _candidate_row(candidate: ScoredCandidate, choice: Selection) -> tuple[str, ...]:
+    evaluation, found = candidate.evaluation, candidate.evaluation.figures
+    state, reason = candidate_outcome(candidate, choice)
+    name = plain(evaluation.variant)
+    mark = STATES[state] if state != "chosen" or candidate.passes else "⚠️ chosen"
     verdict = f"{mark}: {plain(reason, REASON_CHARACTERS)}"
     figures = (units.brief(metric, found.get(metric)) for metric in COLUMNS)
-    artifact = trial.attempt.artifact
+    artifact = evaluation.built.artifact
     build = units.duration(artifact.build_seconds) if artifact else units.ABSENT
     return (f"**{name}**" if state == "chosen" else name, verdict, *figures, build)
 

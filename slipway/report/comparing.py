@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from slipway.report import units
+from slipway.evaluation import units
 from slipway.report.prose import plain, table
 from slipway.values import Change, Regression
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from slipway.report.standing import State
+from slipway.evaluation.outcome import State
 
 INK, QUIET, LIMIT = "#22303c", "#9aa5b1", "#c0392b"
 COLOURS: dict[State, str] = {

@@ -2,55 +2,55 @@
 
 from collections.abc import Iterator
 
+from slipway.evaluation.outcome import said
 from slipway.report.prose import bullets, plain
-from slipway.report.standing import said
-from slipway.values import Dossier, WrapperReport
+from slipway.values import ReleaseSummary, WrapperReport
 
 QUESTION = "What is the capital of Spain?"
 
 
-def next_steps(dossier: Dossier) -> str:
+def next_steps(summary: ReleaseSummary) -> str:
     """Return Markdown that says how to go on from here."""
-    if dossier.verdict.kind == "promote":
-        return _use(dossier)
-    again = f"Then release it again: `slipway release {dossier.entry.name}`."
-    return bullets((*_unasked(dossier), *_checks(dossier), *_limits(dossier), again))
+    if summary.verdict.kind == "promote":
+        return _use(summary)
+    again = f"Then release it again: `slipway release {summary.entry.name}`."
+    return bullets((*_unasked(summary), *_checks(summary), *_limits(summary), again))
 
 
-def _use(dossier: Dossier) -> str:
-    name, version = dossier.entry.name, dossier.candidate.onnx.version
+def _use(summary: ReleaseSummary) -> str:
+    name, version = summary.entry.name, summary.versions.onnx.version
     ask = f'```sh\nslipway predict {name} "{QUESTION}"\n```'
-    if dossier.entry.goal == "champion":
+    if summary.entry.goal == "champion":
         return f"Ask it:\n\n{ask}"
     decide = f"move the alias `champion` of `{name}` to version {version} in MLflow's registry"
-    if dossier.entry.goal == "approval":
+    if summary.entry.goal == "approval":
         command = f"slipway approve {name} --reason TEXT"
         decide = f"resume the Prefect run `approve {name}`, or run `{command}`"
     return f"Read the answers above, then {decide}. From then on, ask it:\n\n{ask}"
 
 
-def _unasked(dossier: Dossier) -> Iterator[str]:
-    for report in dossier.report.wrappers:
+def _unasked(summary: ReleaseSummary) -> Iterator[str]:
+    for report in summary.report.wrappers:
         if report.answers is None:
             reason = plain(report.error or "it gave no reason")
             yield f"Find out why `models:/{report.wrapper.model_id}` could not be asked: {reason}."
 
 
-def _checks(dossier: Dossier) -> Iterator[str]:
+def _checks(summary: ReleaseSummary) -> Iterator[str]:
     """Point at the checks that block, and at a quantization that alone breaks one."""
-    onnx, reference = (_blocking(report, passed=False) for report in dossier.report.wrappers)
+    onnx, reference = (_blocking(report, passed=False) for report in summary.report.wrappers)
     if onnx or reference:
         yield (
             "Read the answers at fault: the checks marked ❌ name their prompts, and "
             "`predictions.json` among the MLflow run's artifacts holds every answer in full."
         )
-    if onnx - reference and dossier.entry.recipe.kind == "quantize":
+    if onnx - reference and summary.entry.recipe.kind == "quantize":
         yield (
             "The reference does well where ONNX fails, so the quantization may be too coarse: add "
-            f"a finer candidate to the recipe of `{dossier.entry.name}` in catalogue.toml, or "
+            f"a finer candidate to the recipe of `{summary.entry.name}` in catalogue.toml, or "
             "tighten its `gates` so that a finer one is chosen."
         )
-    if any(_blocking(report, passed=None) for report in dossier.report.wrappers):
+    if any(_blocking(report, passed=None) for report in summary.report.wrappers):
         yield "See what the checks marked ❔ say: they raised an error, or had nothing to look at."
 
 
@@ -63,10 +63,10 @@ def _blocking(report: WrapperReport, *, passed: bool | None) -> set[str]:
     }
 
 
-def _limits(dossier: Dossier) -> Iterator[str]:
+def _limits(summary: ReleaseSummary) -> Iterator[str]:
     """Point at the gates that block."""
-    where = f"the `gates` of `{dossier.entry.name}` in catalogue.toml"
-    for gate in dossier.gates:
+    where = f"the `gates` of `{summary.entry.name}` in catalogue.toml"
+    for gate in summary.gates:
         if gate.blocks and gate.state == "fail":
             yield f"Compare the figure with its limit in {where}: {plain(said(gate))}."
         elif gate.blocks and gate.observed:

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from slipway.report import units
+from slipway.evaluation import units
+from slipway.evaluation.outcome import State, candidate_outcome, short_names
 from slipway.report.ink import COLOURS, INK, LIMIT, MARKERS, QUIET, style
-from slipway.report.standing import State, short_names, standing
-from slipway.values import Choice, Contender, Estimate
+from slipway.values import Estimate, ScoredCandidate, Selection
 
 LEAST_KL = 1e-6  # below it two models are the same, and a logarithmic axis has no zero
 #: Where a label may stand beside its point, best first: points to the right and up, and which side
@@ -45,7 +45,7 @@ class Point(NamedTuple):
     limit: float | None
 
 
-def draw(axes: Any, choice: Choice, source_mb: float) -> Sequence[Point]:
+def draw(axes: Any, choice: Selection, source_mb: float) -> Sequence[Point]:
     """Draw the source as a line, and every candidate whose distance from it is known.
 
     Args:
@@ -95,23 +95,23 @@ def place(axes: Any, points: Iterable[Point]) -> None:
                 text.remove()
 
 
-def _points(choice: Choice) -> Iterable[Point]:
-    names = short_names([each.trial.variant for each in choice.contenders])
-    for each in choice.contenders:
-        figures = each.trial.figures
+def _points(choice: Selection) -> Iterable[Point]:
+    names = short_names([each.evaluation.variant for each in choice.candidates])
+    for each in choice.candidates:
+        figures = each.evaluation.figures
         size, kl = figures.get("size_bytes"), figures.get("kl_mean")
         if size and kl and units.measured(kl.value) is not None:
             yield Point(
-                name=names[each.trial.variant],
-                state=standing(each, choice).state,
+                name=names[each.evaluation.variant],
+                state=candidate_outcome(each, choice).state,
                 size_mb=size.value / 1e6,
                 kl=Estimate(**{end: max(value, LEAST_KL) for end, value in kl}),
                 limit=_limit(each),
             )
 
 
-def _limit(contender: Contender) -> float | None:
-    limits = [gate.limit for gate in contender.gates if gate.metric == "kl_mean" and gate.limit]
+def _limit(candidate: ScoredCandidate) -> float | None:
+    limits = [gate.limit for gate in candidate.gates if gate.metric == "kl_mean" and gate.limit]
     return min(limits, default=None)
 
 

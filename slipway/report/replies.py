@@ -1,10 +1,10 @@
 """What the wrappers said, row by row."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from slipway import frame
-from slipway.values import Dossier, WrapperReport
+from slipway.checks import answer_table
+from slipway.values import ReleaseSummary, WrapperReport
 
 CHAMPION = "champion"
 
@@ -24,10 +24,10 @@ class Reply(NamedTuple):
 
     wrapper: str
     prompt_id: str
-    answer: frame.Cell
-    finish_reason: frame.Cell
+    answer: answer_table.Cell
+    finish_reason: answer_table.Cell
     latency_ms: float
-    error: frame.Cell
+    error: answer_table.Cell
 
 
 def replies(report: WrapperReport | None, who: str | None = None) -> list[Reply]:
@@ -39,7 +39,7 @@ def replies(report: WrapperReport | None, who: str | None = None) -> list[Reply]
     """
     if report is None or report.answers is None:
         return []
-    rows = frame.rows(report.answers, ())
+    rows = answer_table.rows(report.answers, ())
     pairs = zip(report.answers.predictions, rows, strict=True)
     return [
         Reply(
@@ -54,20 +54,19 @@ def replies(report: WrapperReport | None, who: str | None = None) -> list[Reply]
     ]
 
 
-def predictions(dossier: Dossier) -> dict[str, list[frame.Cell]]:
-    """Return every answer of both wrappers, and of the champion, as a table for MLflow.
+def predictions(summary: ReleaseSummary) -> dict[str, Any]:
+    """Return every answer of both wrappers, and of the champion, as MLflow stores a table.
 
     Args:
-        dossier: Everything about the release.
+        summary: Everything about the release.
 
     Returns:
-        Columns of equal length by name: those of ``Reply``.
+        Names of the columns, which are those of ``Reply``, and the rows.
     """
-    rows = list(_every(dossier))
-    return {column: [getattr(row, column) for row in rows] for column in Reply._fields}
+    return {"columns": list(Reply._fields), "data": [list(row) for row in _every(summary)]}
 
 
-def _every(dossier: Dossier) -> Iterator[Reply]:
-    for report in dossier.report.wrappers:
+def _every(summary: ReleaseSummary) -> Iterator[Reply]:
+    for report in summary.report.wrappers:
         yield from replies(report)
-    yield from replies(dossier.report.champion, CHAMPION)
+    yield from replies(summary.report.champion, CHAMPION)

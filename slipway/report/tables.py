@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from slipway.gates import latencies_ms
-from slipway.report import units
-from slipway.report.figures import checks_that, median_latency_ms, size_ratio
+from slipway.evaluation import units
+from slipway.evaluation.gates import latencies_ms
 from slipway.report.prose import plain, table
 from slipway.report.replies import Reply, replies
-from slipway.values import Answers, Check, Dossier, Severity, WrapperReport
+from slipway.tracking.metrics import checks_that, median_latency_ms, size_ratio
+from slipway.values import Answers, CheckResult, ReleaseSummary, Severity, WrapperReport
 
 Row = tuple[str, str, str]
 
@@ -24,48 +24,48 @@ MARKS: dict[tuple[bool | None, Severity], str] = {  # in the order of the report
 }
 
 
-def figures_table(dossier: Dossier) -> str:
+def figures_table(summary: ReleaseSummary) -> str:
     """Return what was measured of both wrappers, side by side."""
     head = ("Figure", "ONNX", "transformers, the reference")
-    return table(head, (*_file_rows(dossier), *_answer_rows(dossier)))
+    return table(head, (*_file_rows(summary), *_answer_rows(summary)))
 
 
-def asked_both(dossier: Dossier, write: Callable[[Answers], str]) -> tuple[str, str]:
+def asked_both(summary: ReleaseSummary, write: Callable[[Answers], str]) -> tuple[str, str]:
     """Return a figure of both wrappers, the serving one first."""
     onnx, reference = (
         units.NOT_MEASURED if report.answers is None else write(report.answers)
-        for report in dossier.report.wrappers
+        for report in summary.report.wrappers
     )
     return onnx, reference
 
 
-def checks_passed(dossier: Dossier) -> tuple[str, str]:
+def checks_passed(summary: ReleaseSummary) -> tuple[str, str]:
     """Return how many checks of each wrapper passed, the serving one first."""
-    onnx, reference = dossier.report.wrappers
+    onnx, reference = summary.report.wrappers
     return _passed(onnx), _passed(reference)
 
 
-def checks_tables(dossier: Dossier) -> str:
+def checks_tables(summary: ReleaseSummary) -> str:
     """Return the checks of both wrappers and of what they agree on, failed ones first."""
     parts = [
         f"### {TITLES[report.wrapper.kind]} wrapper: {_passed(report)} passed\n\n"
         + _checks_table(report)
-        for report in dossier.report.wrappers
+        for report in summary.report.wrappers
     ]
-    if dossier.report.parity:
-        parts.append(f"### Both wrappers alike\n\n{_rows(dossier.report.parity)}")
+    if summary.report.parity:
+        parts.append(f"### Both wrappers alike\n\n{_rows(summary.report.parity)}")
     return "\n\n".join(parts)
 
 
-def answers_table(dossier: Dossier) -> str:
+def answers_table(summary: ReleaseSummary) -> str:
     """Return some answers of every wrapper side by side, those at fault first."""
-    report = dossier.report
+    report = summary.report
     asked = {"Reference": report.transformers, "Candidate": report.onnx}
     if report.champion:
         asked[f"Champion, version {report.champion.wrapper.version}"] = report.champion
     said = {name: _by_prompt(each) for name, each in asked.items()}
     prompt_ids = dict.fromkeys(
-        [*_at_fault(dossier), *(id_ for each in said.values() for id_ in each)]
+        [*_at_fault(summary), *(id_ for each in said.values() for id_ in each)]
     )
     if not any(said.values()):
         return "No wrapper could be asked."
@@ -78,19 +78,19 @@ def answers_table(dossier: Dossier) -> str:
     return f"{shown}{rest}\n\n{table(('Prompt', *said), rows)}"
 
 
-def _at_fault(dossier: Dossier) -> Iterator[str]:
+def _at_fault(summary: ReleaseSummary) -> Iterator[str]:
     """Yield the prompts that regressed, and those that failed a check."""
-    yield from (each.prompt_id for each in dossier.report.regressions)
-    for report in dossier.report.wrappers:
+    yield from (each.prompt_id for each in summary.report.regressions)
+    for report in summary.report.wrappers:
         for check in _ranked(report.checks):
             yield from check.failing
 
 
-def _file_rows(dossier: Dossier) -> Iterator[Row]:
-    artifact, weights = dossier.artifact, dossier.weights
+def _file_rows(summary: ReleaseSummary) -> Iterator[Row]:
+    artifact, weights = summary.artifact, summary.weights
     yield "Parameters", "", units.count(weights.parameters)
     yield "Size", units.size(artifact.stored.size_bytes), units.size(weights.stored.size_bytes)
-    yield "Share of the source's size", units.percent(size_ratio(dossier)), "100 %"
+    yield "Share of the source's size", units.percent(size_ratio(summary)), "100 %"
     if artifact.origin is None:
         yield "Time of the build", units.duration(artifact.build_seconds), ""
         yield "Peak memory of the build", units.size(artifact.peak_memory_bytes), ""
@@ -98,9 +98,9 @@ def _file_rows(dossier: Dossier) -> Iterator[Row]:
         yield "Time of the download", units.duration(artifact.build_seconds), ""
 
 
-def _answer_rows(dossier: Dossier) -> tuple[Row, ...]:
+def _answer_rows(summary: ReleaseSummary) -> tuple[Row, ...]:
     def both(write: Callable[[Answers], str]) -> tuple[str, str]:
-        return asked_both(dossier, write)
+        return asked_both(summary, write)
 
     return (
         ("Load time", *both(lambda said: units.duration(said.load_seconds))),
@@ -108,7 +108,7 @@ def _answer_rows(dossier: Dossier) -> tuple[Row, ...]:
         ("Speed", *both(lambda said: units.speed(said.tokens_per_second))),
         ("Peak memory", *both(lambda said: units.size(said.peak_memory_bytes))),
         ("Prompts answered", *both(_answered)),
-        ("Checks passed", *checks_passed(dossier)),
+        ("Checks passed", *checks_passed(summary)),
     )
 
 
@@ -127,17 +127,17 @@ def _checks_table(report: WrapperReport) -> str:
     return f"{asked}\n\n{_rows(report.checks)}".lstrip()
 
 
-def _rows(checks: Iterable[Check]) -> str:
+def _rows(checks: Iterable[CheckResult]) -> str:
     head = ("Result", "Check", "Severity", "Prompts at fault", "Seen")
     return table(head, (_check_row(check) for check in _ranked(checks)))
 
 
-def _ranked(checks: Iterable[Check]) -> list[Check]:
+def _ranked(checks: Iterable[CheckResult]) -> list[CheckResult]:
     ranks = list(MARKS)
     return sorted(checks, key=lambda check: ranks.index((check.passed, check.severity)))
 
 
-def _check_row(check: Check) -> tuple[str, ...]:
+def _check_row(check: CheckResult) -> tuple[str, ...]:
     mark = MARKS[check.passed, check.severity]
     failing, observed = plain(", ".join(check.failing)), plain(check.observed)
     return mark, plain(check.name), check.severity, failing, observed

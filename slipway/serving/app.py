@@ -12,13 +12,13 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from slipway import child
-from slipway.serving import pointer, problems
-from slipway.serving.answers import Form, Stream, Tally, whole
-from slipway.serving.boundary import Boundary
-from slipway.serving.copies import FOLDER
+from slipway.serving import api_errors, pointer
+from slipway.serving.api_errors import ApiError, ErrorBody
+from slipway.serving.completions import Form, Stream, UsageCounter, whole
 from slipway.serving.engine import Job
-from slipway.serving.problems import ErrorBody, Problem
+from slipway.serving.middleware import RequestMiddleware
+from slipway.serving.model_cache import FOLDER
+from slipway.serving.protocol import Load, TextDelta
 from slipway.serving.schemas import (
     ChatCompletion,
     ChatRequest,
@@ -29,10 +29,10 @@ from slipway.serving.schemas import (
     Ready,
     header,
 )
-from slipway.serving.service import Limits, Service
-from slipway.serving.wire import Load, Part
+from slipway.serving.service import ModelService, RequestLimits
 from slipway.settings import Settings
-from slipway.tracking import place_of
+from slipway.system import process
+from slipway.tracking.location import mlflow_location
 
 #: Environment variable that tells a worker where the pointer file is.
 POINTER = "SLIPWAY_SERVING_POINTER"
@@ -132,25 +132,25 @@ def create() -> ASGIApp:
     """Return the application for the version that the pointer names now."""
     settings = Settings()
     aim = pointer.read(Path(os.environ[POINTER]))
-    limits = Limits(
+    limits = RequestLimits(
         queue=settings.serving_queue,
         max_tokens=settings.serving_max_tokens,
         request_seconds=settings.serving_request_seconds,
     )
-    child.die_with_parent(signal.SIGTERM)
+    process.die_with_parent(signal.SIGTERM)
     copies = settings.home.resolve() / "serving" / aim.model / FOLDER
-    load = Load(place=place_of(settings), pointer=aim, copies=copies)
-    return application(Service(load, limits))
+    load = Load(place=mlflow_location(settings), pointer=aim, copies=copies)
+    return application(ModelService(load, limits))
 
 
-def application(service: Service) -> ASGIApp:
+def application(service: ModelService) -> ASGIApp:
     """Return the routes over ``service``, with everything around them."""
     app = FastAPI(title=f"Slipway: {service.pointer.model}", docs_url=None, redoc_url=None)
     app.state.service = service
     app.include_router(routes)
-    problems.install(app)
+    api_errors.install(app)
     _describe_refusals(app)
-    return Boundary(app, service)
+    return RequestMiddleware(app, service)
 
 
 async def until_gone(receive: Receive, work: Awaitable[Found]) -> Found:
@@ -182,7 +182,7 @@ async def _answer(form: Form, asked: ChatRequest | CompletionRequest, request: R
     _require_model(asked.model, service)
     usual = service.engine.require().max_tokens
     job = service.engine.submit(asked.ask(usual=usual, most=service.limits.max_tokens))
-    tally = Tally()
+    tally = UsageCounter()
     said = service.answer(job, tally, request.scope["route"].path)
     kind = {"chat": "chat.completion", "text": "text_completion"}[form]
     try:
@@ -201,29 +201,31 @@ async def _answer(form: Form, asked: ChatRequest | CompletionRequest, request: R
     return JSONResponse(whole(form, header(kind, asked.model, service.fingerprint), tally))
 
 
-def _service(request: Request) -> Service:
-    service: Service = request.app.state.service
+def _service(request: Request) -> ModelService:
+    service: ModelService = request.app.state.service
     return service
 
 
-def _require_model(name: str, service: Service) -> None:
+def _require_model(name: str, service: ModelService) -> None:
     if name != service.pointer.model:
         text = f"the model {name!r:.80} does not exist; this server has {service.pointer.model}"
-        raise Problem(404, text, param="model", code="model_not_found")
+        raise ApiError(404, text, param="model", code="model_not_found")
 
 
-async def _beginning_with(first: Part, rest: AsyncIterator[Part]) -> AsyncIterator[Part]:
+async def _beginning_with(
+    first: TextDelta, rest: AsyncIterator[TextDelta]
+) -> AsyncIterator[TextDelta]:
     yield first
     async for part in rest:
         yield part
 
 
-async def _exhaust(said: AsyncIterator[Part]) -> None:
+async def _exhaust(said: AsyncIterator[TextDelta]) -> None:
     async for _ in said:
         pass
 
 
-def _card(service: Service) -> ModelCard:
+def _card(service: ModelService) -> ModelCard:
     served, aim = service.engine.served, service.pointer
     return ModelCard(
         id=aim.model,

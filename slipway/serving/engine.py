@@ -13,9 +13,9 @@ from collections.abc import AsyncIterator, Callable
 
 from pydantic import ValidationError
 
-from slipway import child
 from slipway.errors import NotServing
-from slipway.serving.wire import EVENT, Ask, Cancel, End, Load, Part, Served, Unserved
+from slipway.serving.protocol import EVENT, Ask, Cancel, End, Load, Loaded, LoadFailed, TextDelta
+from slipway.system import process as process_module
 
 #: Longest that an engine may take to load its model: less than a worker's health check waits.
 LOAD_SECONDS = 570.0
@@ -43,11 +43,11 @@ class Job:
         self.ask = ask
         self.ended = False
         self._engine = engine
-        self._events: asyncio.Queue[Part | End | NotServing] = asyncio.Queue()
+        self._events: asyncio.Queue[TextDelta | End | NotServing] = asyncio.Queue()
 
-    def put(self, event: Part | End | NotServing) -> None:
+    def put(self, event: TextDelta | End | NotServing) -> None:
         """Take what the engine says about the request."""
-        self.ended = not isinstance(event, Part)
+        self.ended = not isinstance(event, TextDelta)
         self._events.put_nowait(event)
 
     def cancel(self) -> None:
@@ -55,7 +55,7 @@ class Job:
         if not self.ended:
             self._engine.cancel(self)
 
-    async def parts(self) -> AsyncIterator[Part | End]:
+    async def parts(self) -> AsyncIterator[TextDelta | End]:
         """Yield what the engine says, its ``End`` last.
 
         Raises:
@@ -88,7 +88,7 @@ class Engine:
     def __init__(self, load: Load, queue_limit: int, on_change: Callable[[], None]) -> None:
         self.pointer = load.pointer
         self._load_order = load
-        self.served: Served | None = None
+        self.served: Loaded | None = None
         self.reason = "its model is being loaded"
         self.restarts = 0
         self._queue_limit = queue_limit
@@ -125,7 +125,7 @@ class Engine:
             await asyncio.gather(self._keeper, return_exceptions=True)
         await self._down("the server stops")
 
-    def require(self) -> Served:
+    def require(self) -> Loaded:
         """Return what is loaded.
 
         Raises:
@@ -181,32 +181,32 @@ class Engine:
 
     async def _load(self) -> None:
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "slipway.serving.process"),
+            *(sys.executable, "-m", "slipway.serving.engine_process"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env=child.environment("engine"),
+            env=process_module.environment("engine"),
             limit=_LINE_BYTES,
             start_new_session=True,  # Ctrl-C is for the worker, which lets answers end
         )
         event = await self._first_event(self._process)
-        if not isinstance(event, Served):
-            await self._down(event.reason if isinstance(event, Unserved) else "its loading died")
+        if not isinstance(event, Loaded):
+            await self._down(event.reason if isinstance(event, LoadFailed) else "its loading died")
             raise self._error()
         self.served = event
         self._on_change()
 
     async def _first_event(
         self, process: asyncio.subprocess.Process
-    ) -> Served | Unserved | Part | End | None:
+    ) -> Loaded | LoadFailed | TextDelta | End | None:
         assert process.stdin is not None  # noqa: S101 - asked for with PIPE
         process.stdin.write(self._load_order.model_dump_json().encode() + b"\n")
         try:
             async with asyncio.timeout(LOAD_SECONDS):
                 return await self._event()
         except TimeoutError:
-            return Unserved(reason=f"it was not loaded within {LOAD_SECONDS:.0f} s")
+            return LoadFailed(reason=f"it was not loaded within {LOAD_SECONDS:.0f} s")
 
-    async def _event(self) -> Served | Unserved | Part | End | None:
+    async def _event(self) -> Loaded | LoadFailed | TextDelta | End | None:
         """Return what the engine says next; None if it died, or talks nonsense."""
         assert self._process is not None  # noqa: S101 - called after it was started
         assert self._process.stdout is not None  # noqa: S101 - asked for with PIPE
@@ -233,7 +233,7 @@ class Engine:
         """Give every part to its job, until the engine dies."""
         while (event := await self._event()) is not None:
             job = self._current
-            if not isinstance(event, Part | End) or job is None:
+            if not isinstance(event, TextDelta | End) or job is None:
                 return
             job.put(event)
             if isinstance(event, End):

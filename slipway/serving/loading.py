@@ -5,15 +5,17 @@ from typing import Any
 
 import yaml
 
-from slipway import keys, store
+from slipway import keys
 from slipway.errors import ArtifactChanged, SourceMissing
-from slipway.serving.copies import copy_of
+from slipway.serving.model_cache import cached_copy
 from slipway.serving.pointer import Pointer
-from slipway.serving.wire import Load, Served
-from slipway.tracking import CODE, DESCRIPTION, DIGEST, connect
+from slipway.serving.protocol import Load, Loaded
+from slipway.system import store
+from slipway.tracking.location import connect
+from slipway.tracking.tags import CODE, DIGEST, MLMODEL
 
 
-def load(request: Load) -> tuple[Any, Served]:
+def load(request: Load) -> tuple[Any, Loaded]:
     """Return the Python model of a version, and what it is.
 
     Its files are compared with what was released before any of them is used.
@@ -29,7 +31,7 @@ def load(request: Load) -> tuple[Any, Served]:
     released = _released(request.pointer)
     folder = _folder(request, released)
     model = mlflow.pyfunc.load_model(str(folder)).unwrap_python_model()
-    return model, Served(digest=released[DIGEST], max_tokens=model.defaults.max_tokens)
+    return model, Loaded(digest=released[DIGEST], max_tokens=model.defaults.max_tokens)
 
 
 def _folder(request: Load, released: dict[str, str]) -> Path:
@@ -44,7 +46,7 @@ def _folder(request: Load, released: dict[str, str]) -> Path:
         verify(folder, pointer, released)
 
     if request.place.artifacts is None:
-        return copy_of(pointer, released, request.copies, fetch)
+        return cached_copy(pointer, released, request.copies, fetch)
     folder = Path(download_artifacts(uri))
     verify(folder, pointer, released)
     return folder
@@ -68,7 +70,7 @@ def verify(folder: Path, pointer: Pointer, released: dict[str, str]) -> None:
     code = yaml.safe_load(description.read_text(encoding="utf-8"))["flavors"]
     wrapper = folder / Path(code["python_function"]["model_code_path"]).name
     found = {
-        description.name: (DESCRIPTION, store.sha256(description)),
+        description.name: (MLMODEL, store.sha256(description)),
         "artifacts/model": (
             DIGEST,
             keys.manifest_digest(store.manifest(folder / "artifacts/model")),
@@ -95,4 +97,4 @@ def _released(pointer: Pointer) -> dict[str, str]:
     if not {DIGEST, CODE} <= version.tags.keys():
         advice = "it was not released by `slipway release`, or by an older one; release it again"
         raise SourceMissing(f"the digest of {pointer}", advice)
-    return {tag: version.tags[tag] for tag in (DIGEST, CODE, DESCRIPTION) if tag in version.tags}
+    return {tag: version.tags[tag] for tag in (DIGEST, CODE, MLMODEL) if tag in version.tags}

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from slipway.errors import SourceMissing
-from slipway.store import flush
+from slipway.system.store import flush
 from slipway.values import Value
 
 

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
 
-from slipway.serving.problems import Unsupported
-from slipway.serving.wire import Ask, Message
+from slipway.serving.api_errors import Unsupported
+from slipway.serving.protocol import Ask, ConversationMessage
 from slipway.values import Value
 
 #: Fields about the caller, which nothing here depends on.
@@ -69,11 +69,13 @@ class ChatMessage(BaseModel):
     refusal: None = None
     tool_calls: None = None
 
-    def plain(self) -> Message:
+    def plain(self) -> ConversationMessage:
         """Return what the model is told."""
         content = self.content
         text = content if isinstance(content, str) else "".join(part.text for part in content)
-        return Message(role="system" if self.role == "developer" else self.role, content=text)
+        return ConversationMessage(
+            role="system" if self.role == "developer" else self.role, content=text
+        )
 
 
 class StreamOptions(BaseModel):
@@ -85,7 +87,7 @@ class StreamOptions(BaseModel):
     include_obfuscation: Literal[False] | None = None
 
 
-class Request(BaseModel):
+class GenerationRequest(BaseModel):
     """What both kinds of requests may hold."""
 
     model_config = ConfigDict(extra="allow")
@@ -101,7 +103,7 @@ class Request(BaseModel):
     stream_options: StreamOptions | None = None
 
     @model_validator(mode="after")
-    def _refuse_what_is_not_obeyed(self) -> "Request":
+    def _refuse_what_is_not_obeyed(self) -> "GenerationRequest":
         for field, value in (self.model_extra or {}).items():
             if field not in _IGNORED and field not in _NEUTRAL:
                 raise Unsupported(f"unknown parameter: {field!r:.80}", field, "unknown_parameter")
@@ -136,7 +138,7 @@ class Request(BaseModel):
         )
 
 
-class ChatRequest(Request):
+class ChatRequest(GenerationRequest):
     """``POST /v1/chat/completions``."""
 
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
@@ -149,7 +151,7 @@ class ChatRequest(Request):
         return self._ask((conversation,), min(wanted, most))
 
 
-class CompletionRequest(Request):
+class CompletionRequest(GenerationRequest):
     """``POST /v1/completions``: each text is answered as the model's ``prompt`` contract does."""
 
     prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=_ANSWERS)]

@@ -5,15 +5,15 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from slipway.serving.answers import Tally, parts
+from slipway.serving.completions import UsageCounter, parts
 from slipway.serving.engine import Engine, Job
 from slipway.serving.metrics import Metrics
 from slipway.serving.pointer import Pointer
-from slipway.serving.wire import Load, Part
+from slipway.serving.protocol import Load, TextDelta
 
 
 @dataclass(frozen=True)
-class Limits:
+class RequestLimits:
     """What one request may cost.
 
     Attributes:
@@ -27,7 +27,7 @@ class Limits:
     request_seconds: float
 
 
-class Service:
+class ModelService:
     """What the routes serve.
 
     Args:
@@ -40,7 +40,7 @@ class Service:
         started: When, in seconds of Unix time.
     """
 
-    def __init__(self, load: Load, limits: Limits) -> None:
+    def __init__(self, load: Load, limits: RequestLimits) -> None:
         self.limits = limits
         self.metrics = Metrics()
         self.engine = Engine(load, limits.queue, self._observe)
@@ -57,7 +57,7 @@ class Service:
         """What answers the requests, for their ``system_fingerprint``."""
         return f"{self.pointer.model}-{self.pointer.version}-{self.engine.require().digest[:12]}"
 
-    async def answer(self, job: Job, tally: Tally, route: str) -> AsyncIterator[Part]:
+    async def answer(self, job: Job, tally: UsageCounter, route: str) -> AsyncIterator[TextDelta]:
         """Yield the parts of an answer; stop the engine's work on it when nobody takes them.
 
         Raises:
@@ -91,7 +91,7 @@ class Service:
         self.metrics.restarts.inc(engine.restarts - self._restarts)
         self._restarts = engine.restarts
 
-    def _count(self, tally: Tally) -> None:
+    def _count(self, tally: UsageCounter) -> None:
         usage = tally.usage
         self.metrics.tokens.labels("prompt").inc(usage.prompt_tokens)
         self.metrics.tokens.labels("completion").inc(usage.completion_tokens)

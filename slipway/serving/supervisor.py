@@ -109,7 +109,7 @@ def serve(file: Path, host: str, port: int, workers: int) -> int:
     config = Config(
         "slipway.serving.app:create",
         factory=True,
-        http="slipway.serving.connections:Lingering",
+        http="slipway.serving.keep_alive:GracefulKeepAlive",
         host=host,
         port=port,
         workers=workers,

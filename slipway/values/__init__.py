@@ -8,12 +8,21 @@ models because nearly all of them cross a JSON border: a flow's parameter, a sto
 process.
 """
 
+from slipway.values.aliases import (
+    AliasChange,
+    AliasChangeKind,
+    ApprovalDecision,
+    AuditInfo,
+    ChampionPeriod,
+    EarlierRejection,
+    PromotionTarget,
+)
 from slipway.values.answers import (
     Answers,
-    Check,
-    Message,
+    CheckResult,
     Prediction,
     Prompt,
+    PromptMessage,
     Regression,
     Rendering,
     Severity,
@@ -30,21 +39,29 @@ from slipway.values.artifacts import (
     SelectRecipe,
 )
 from slipway.values.base import Value
-from slipway.values.candidates import Candidate, Contract, LoggedWrapper, WrapperKind
+from slipway.values.comparisons import AnswerChange, Comparison, FigureChange, ReleaseRecord, Trend
 from slipway.values.decisions import (
     Champion,
+    Decision,
+    GateLimits,
     Gates,
     Inconclusive,
-    Judgement,
-    Keep,
-    Limits,
-    Promote,
+    Promoted,
     Promotion,
+    Rejected,
     Release,
     Verdict,
 )
-from slipway.values.dossier import Change, Dossier
 from slipway.values.entries import Entry, Wrappers
+from slipway.values.evaluations import (
+    BuildResult,
+    Evaluation,
+    GateResult,
+    GateState,
+    ScoredCandidate,
+    Selection,
+)
+from slipway.values.events import ChangeEvent
 from slipway.values.figures import (
     HIGHER_IS_BETTER,
     METRICS,
@@ -55,9 +72,6 @@ from slipway.values.figures import (
     Speed,
 )
 from slipway.values.manifests import Manifest
-from slipway.values.moves import Cause, Decision, Goal, Move, MoveKind, Refusal, Reign
-from slipway.values.notices import Notice
-from slipway.values.records import Comparison, Differing, Record, Step, Trend
 from slipway.values.sources import (
     FileEntry,
     FolderSource,
@@ -70,88 +84,89 @@ from slipway.values.sources import (
     Stored,
     Weights,
 )
-from slipway.values.trials import Attempt, Choice, Contender, GateResult, GateState, Trial
+from slipway.values.summary import Change, ReleaseSummary
 from slipway.values.variants import Target, Variant, VariantPrecision
-from slipway.values.watching import AttemptState, Seen, Sighting, Standing, Watched
+from slipway.values.versions import Contract, LoggedWrapper, RegisteredVersions, WrapperKind
+from slipway.values.watch import LastSeen, ReleaseStatus, RunState, SourceState, WatchResult
 
 __all__ = [
     "HIGHER_IS_BETTER",
     "METRICS",
+    "AliasChange",
+    "AliasChangeKind",
+    "AnswerChange",
     "Answers",
+    "ApprovalDecision",
     "Artifact",
-    "Attempt",
-    "AttemptState",
-    "Candidate",
-    "Cause",
+    "AuditInfo",
+    "BuildResult",
     "Champion",
+    "ChampionPeriod",
     "Change",
-    "Check",
-    "Choice",
+    "ChangeEvent",
+    "CheckResult",
     "Comparison",
-    "Contender",
     "Contract",
     "Decision",
-    "Differing",
-    "Dossier",
+    "EarlierRejection",
     "Entry",
     "Estimate",
+    "Evaluation",
     "Fidelity",
+    "FigureChange",
     "Figures",
     "FileEntry",
     "FolderSource",
+    "GateLimits",
     "GateResult",
     "GateState",
     "Gates",
-    "Goal",
     "HubSource",
     "Inconclusive",
-    "Judgement",
-    "Keep",
-    "Limits",
+    "LastSeen",
     "LoggedWrapper",
     "Manifest",
-    "Message",
     "Metric",
-    "Move",
-    "MoveKind",
-    "Notice",
     "Override",
     "PackageSource",
     "Precision",
     "Prediction",
-    "Promote",
+    "Promoted",
     "Promotion",
+    "PromotionTarget",
     "Prompt",
+    "PromptMessage",
     "Published",
     "Quantization",
     "QuantizeRecipe",
     "Recipe",
-    "Record",
-    "Refusal",
+    "RegisteredVersions",
     "Regression",
-    "Reign",
+    "Rejected",
     "Release",
+    "ReleaseRecord",
+    "ReleaseStatus",
+    "ReleaseSummary",
     "Rendering",
     "Revision",
+    "RunState",
     "Scan",
-    "Seen",
+    "ScoredCandidate",
     "SelectRecipe",
+    "Selection",
     "Severity",
-    "Sighting",
     "SmokeReport",
     "Source",
+    "SourceState",
     "Speed",
-    "Standing",
-    "Step",
     "Stored",
     "Target",
     "Trend",
-    "Trial",
     "Value",
     "Variant",
     "VariantPrecision",
     "Verdict",
-    "Watched",
+    "WatchResult",
     "Weights",
     "WrapperKind",
     "WrapperReport",

@@ -5,12 +5,12 @@ from typing import Literal
 from pydantic import Field
 
 from slipway.values.base import Value
-from slipway.values.candidates import Contract, LoggedWrapper, WrapperKind
+from slipway.values.versions import Contract, LoggedWrapper, WrapperKind
 
 Severity = Literal["critical", "warning"]
 
 
-class Message(Value):
+class PromptMessage(Value):
     """One turn of a conversation."""
 
     role: Literal["system", "user", "assistant"]
@@ -34,7 +34,7 @@ class Prompt(Value):
 
     id: str = Field(pattern=r"^[a-z0-9-]+$")
     purpose: str
-    messages: tuple[Message, ...] = Field(min_length=1)
+    messages: tuple[PromptMessage, ...] = Field(min_length=1)
     max_tokens: int = Field(default=32, gt=0)
     stop: tuple[str, ...] = ()
     group: str | None = None
@@ -98,7 +98,7 @@ class Answers(Value):
     end_token_ids: tuple[int, ...] = ()
 
 
-class Check(Value):
+class CheckResult(Value):
     """One expectation about the answers, and whether it held.
 
     Attributes:
@@ -130,7 +130,7 @@ class WrapperReport(Value):
 
     wrapper: LoggedWrapper
     answers: Answers | None
-    checks: tuple[Check, ...]
+    checks: tuple[CheckResult, ...]
     error: str | None = None
 
 
@@ -164,10 +164,10 @@ class SmokeReport(Value):
 
     onnx: WrapperReport
     transformers: WrapperReport
-    parity: tuple[Check, ...] = ()
+    parity: tuple[CheckResult, ...] = ()
     champion: WrapperReport | None = None
     regressions: tuple[Regression, ...] = ()
-    against_champion: tuple[Check, ...] = ()
+    against_champion: tuple[CheckResult, ...] = ()
 
     @property
     def wrappers(self) -> tuple[WrapperReport, WrapperReport]:

@@ -7,14 +7,14 @@ from pydantic import Field
 
 from slipway.values.answers import Severity
 from slipway.values.base import Value
-from slipway.values.candidates import Candidate
+from slipway.values.evaluations import GateResult
 from slipway.values.figures import METRICS, Figures, Metric
-from slipway.values.trials import GateResult
+from slipway.values.versions import RegisteredVersions
 
 Limit = Annotated[float | None, Field(ge=0, allow_inf_nan=False)]
 
 
-class Limits(Value):
+class GateLimits(Value):
     """What one figure may be; several limits hold together, and none at all lifts a default.
 
     Attributes:
@@ -40,38 +40,38 @@ class Gates(Value):
     of its candidate's precision, figure by figure.
     """
 
-    compared_tokens: Limits | None = None
-    broken_positions: Limits | None = None
-    kl_mean: Limits | None = None
-    kl_p99: Limits | None = None
-    top1_agreement: Limits | None = None
-    perplexity_ratio: Limits | None = None
-    first_divergence_tokens: Limits | None = None
-    max_logit_difference: Limits | None = None
-    size_bytes: Limits | None = None
-    load_seconds: Limits | None = None
-    time_to_first_token_ms: Limits | None = None
-    prefill_tokens_per_second: Limits | None = None
-    decode_tokens_per_second: Limits | None = None
-    peak_memory_bytes: Limits | None = None
-    answered_prompts: Limits | None = None
-    median_latency_ms: Limits | None = None
-    tokens_per_second: Limits | None = None
+    compared_tokens: GateLimits | None = None
+    broken_positions: GateLimits | None = None
+    kl_mean: GateLimits | None = None
+    kl_p99: GateLimits | None = None
+    top1_agreement: GateLimits | None = None
+    perplexity_ratio: GateLimits | None = None
+    first_divergence_tokens: GateLimits | None = None
+    max_logit_difference: GateLimits | None = None
+    size_bytes: GateLimits | None = None
+    load_seconds: GateLimits | None = None
+    time_to_first_token_ms: GateLimits | None = None
+    prefill_tokens_per_second: GateLimits | None = None
+    decode_tokens_per_second: GateLimits | None = None
+    peak_memory_bytes: GateLimits | None = None
+    answered_prompts: GateLimits | None = None
+    median_latency_ms: GateLimits | None = None
+    tokens_per_second: GateLimits | None = None
 
     @property
-    def limits(self) -> dict[Metric, Limits]:
+    def limits(self) -> dict[Metric, GateLimits]:
         """The figures that are limited here."""
         return {metric: limit for metric in METRICS if (limit := getattr(self, metric))}
 
 
-class Promote(Value):
+class Promoted(Value):
     """The candidate may serve."""
 
     kind: Literal["promote"] = "promote"
     reasons: tuple[str, ...] = Field(min_length=1)
 
 
-class Keep(Value):
+class Rejected(Value):
     """The candidate must not serve: today's champion stays."""
 
     kind: Literal["keep"] = "keep"
@@ -85,10 +85,10 @@ class Inconclusive(Value):
     reasons: tuple[str, ...] = Field(min_length=1)
 
 
-Verdict = Annotated[Promote | Keep | Inconclusive, Field(discriminator="kind")]
+Verdict = Annotated[Promoted | Rejected | Inconclusive, Field(discriminator="kind")]
 
 
-class Judgement(Value):
+class Decision(Value):
     """What became of a candidate's gates.
 
     Attributes:
@@ -134,7 +134,7 @@ class Release(Value):
     """How a release ended.
 
     Attributes:
-        candidate: What was released.
+        versions: What was released.
         repo: Public name of the source.
         commit: What it was made from.
         variant: Name of the ONNX artifact.
@@ -144,7 +144,7 @@ class Release(Value):
         waiting: Whether a person still has to approve it.
     """
 
-    candidate: Candidate
+    versions: RegisteredVersions
     repo: str
     commit: str
     variant: str
@@ -156,4 +156,4 @@ class Release(Value):
     @property
     def may_be_repeated(self) -> bool:
         """Whether it serves or served; what waits or is quarantined needs a person's word first."""
-        return isinstance(self.verdict, Promote) and not self.waiting
+        return isinstance(self.verdict, Promoted) and not self.waiting

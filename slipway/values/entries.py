@@ -4,12 +4,12 @@ from typing import Literal
 
 from pydantic import Field
 
+from slipway.values.aliases import PromotionTarget
 from slipway.values.artifacts import Recipe
 from slipway.values.base import Value
-from slipway.values.candidates import Contract
 from slipway.values.decisions import Gates
-from slipway.values.moves import Goal
 from slipway.values.sources import Source
+from slipway.values.versions import Contract
 
 
 class Wrappers(Value):
@@ -42,7 +42,7 @@ class Entry(Value):
             for a person to move the alias.
         approval: ``manual``: what passed its gates waits at ``candidate`` for a person's approval.
         approval_timeout_hours: After this time without an answer it is rejected.
-        licences: Licence identifiers that may be released.
+        licenses: License identifiers that may be released.
         automatic: Whether schedules and watches release it; otherwise only people and events that
             name it do.
         schedule: Cron expression (UTC) at which it is released again; None for never.
@@ -59,12 +59,12 @@ class Entry(Value):
     aliases: Literal["champion", "candidate"] = "champion"
     approval: Literal["automatic", "manual"] = "automatic"
     approval_timeout_hours: float = Field(default=72, gt=0)
-    licences: tuple[str, ...] = Field(min_length=1)
+    licenses: tuple[str, ...] = Field(min_length=1)
     automatic: bool = True
     schedule: str | None = Field(default=None, pattern=r"^\S+( \S+){4}$")
 
     @property
-    def goal(self) -> Goal:
+    def goal(self) -> PromotionTarget:
         """How far a candidate that passes goes by itself."""
         waits = self.approval == "manual" and self.aliases == "champion"
         return "approval" if waits else self.aliases

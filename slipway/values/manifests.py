@@ -9,7 +9,7 @@ class Manifest(Value):
     Attributes:
         repo: Public name of the source.
         commit: Its commit.
-        licence: As the source declares it.
+        license: As the source declares it.
         chat_template_digest: SHA-256 of its chat template; None if it has none.
         variant: Name of the artifact.
         settings: Entries of the configuration files, as ``config.json: rope_theta``.
@@ -20,7 +20,7 @@ class Manifest(Value):
 
     repo: str
     commit: str
-    licence: str | None
+    license: str | None
     chat_template_digest: str | None
     variant: str
     settings: dict[str, str]

@@ -103,7 +103,7 @@ class Revision(Value):
             the same ``digest``.
         paths: The files of a checkpoint that are taken from the source.
         size_bytes: What a download of those files brings.
-        licence: Licence identifier as the source declares it, in lower case.
+        license: License identifier as the source declares it, in lower case.
         published: The ready artifact, where the recipe selects one.
         scan: What the Hub's own security scan says of those files; ``unknown`` where none ran.
     """
@@ -113,7 +113,7 @@ class Revision(Value):
     digest: str = Field(pattern=r"^[0-9a-f]{64}$")
     paths: tuple[str, ...] = Field(min_length=1)
     size_bytes: int = Field(gt=0)
-    licence: str | None
+    license: str | None
     published: Published | None = None
     scan: Scan = "unknown"
 

@@ -6,7 +6,8 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from line import PROJECT
+
+from tests.support.project import PROJECT
 
 DOCUMENT = yaml.safe_load((PROJECT / "compose.yaml").read_text(encoding="utf-8"))
 SERVICES = DOCUMENT["services"]

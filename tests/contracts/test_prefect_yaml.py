@@ -7,7 +7,8 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from line import PROJECT
+
+from tests.support.project import PROJECT
 
 DOCUMENT = yaml.safe_load((PROJECT / "prefect.yaml").read_text(encoding="utf-8"))
 DEPLOYMENTS = DOCUMENT["deployments"]

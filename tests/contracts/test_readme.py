@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from line import PROJECT
+
+from tests.support.project import PROJECT
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [

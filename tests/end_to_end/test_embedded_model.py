@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from line import PROJECT
+
+from tests.support.project import PROJECT
 
 pytestmark = [pytest.mark.embedded, pytest.mark.timeout(1200)]
 

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from line import Yard
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
 from prefect.client.schemas.objects import FlowRun
-from shelf import Shelf
 
 from commands.main import run
 from flows.approve_model import approve_model
+from tests.support.fake_registry import FakeRegistry
+from tests.support.project import Project
 
 
 @contextmanager
@@ -23,13 +23,13 @@ def forms_of_approve_model() -> Iterator[Callable[[], list[FlowRun]]]:
         client._client.delete(f"/deployments/{identity}")
 
 
-def test_one_release_from_approval_to_rollback_to_lift(yard: Yard) -> None:
+def test_one_release_from_approval_to_rollback_to_lift(project: Project) -> None:
     """It waits, serves, fails, is refused to every run, comes back, and is made once more."""
     from flows.release_model import release_model
 
-    yard.edit('suite = "brief"', 'suite = "brief"\napproval = "manual"')
-    shelf = Shelf(yard.registry(), yard.folder / "files")
-    shelf.release("made up")
+    project.edit('suite = "brief"', 'suite = "brief"\napproval = "manual"')
+    fake_registry = FakeRegistry(project.registry(), project.folder / "files")
+    fake_registry.release("made up")
 
     first = release_model("tiny")
     with forms_of_approve_model() as opened:  # deployed since: the form is opened late, and once
@@ -37,26 +37,26 @@ def test_one_release_from_approval_to_rollback_to_lift(yard: Yard) -> None:
         assert [each.parameters for each in opened()] == [{"model": "tiny", "version": 2}]
     assert (first.waiting, again.waiting, again.existed) == (True, True, True)
     assert once_more == again
-    assert shelf.registry.champion("tiny") == 1
+    assert fake_registry.registry.champion("tiny") == 1
 
     assert run(["approve", "tiny", "--reason", "read and good"]) == 0
     assert release_model("tiny").waiting is False
-    assert shelf.registry.champion("tiny") == 2
+    assert fake_registry.registry.champion("tiny") == 2
 
     assert run(["rollback", "tiny", "--reason", "it answers in verse"]) == 0
-    before = shelf.aliases()
+    before = fake_registry.aliases()
     kept = release_model("tiny")
     assert kept.verdict.kind == "keep"
     assert "it answers in verse" in kept.verdict.reasons[0]
     assert run(["release", "tiny"]) == 3
     assert run(["release", "tiny", "--force"]) == 3
-    assert shelf.aliases() == before
+    assert fake_registry.aliases() == before
 
     lifting = ["release", "tiny", "--lift-quarantine"]
     assert run(lifting) == 2
     assert run([*lifting, "--reason", "it was the prompt"]) == 0
-    assert shelf.aliases()[0] == {"candidate": 2, "champion": 2, "previous": 1}
-    assert [each.kind for each in shelf.registry.history("tiny")] == [
+    assert fake_registry.aliases()[0] == {"candidate": 2, "champion": 2, "previous": 1}
+    assert [each.kind for each in fake_registry.registry.history("tiny")] == [
         "promotion",
         "promotion",
         "rollback",
@@ -64,4 +64,4 @@ def test_one_release_from_approval_to_rollback_to_lift(yard: Yard) -> None:
     ]
 
     repeated = release_model("tiny", force=True)
-    assert (repeated.existed, repeated.waiting, repeated.candidate.onnx.version) == (False, True, 3)
+    assert (repeated.existed, repeated.waiting, repeated.versions.onnx.version) == (False, True, 3)

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from line import Yard
-from phi3_repositories import ONNX, VARIANT, WEIGHTS, lay_out_onnx, lay_out_weights
 
 from flows.release_model import release_model
-from slipway.hub_server import LocalHub
+from tests.support.hub import LocalHub
+from tests.support.phi3_repositories import ONNX, VARIANT, WEIGHTS, lay_out_onnx, lay_out_weights
+from tests.support.project import Project
 
 QUESTION = [{"role": "user", "content": "What is the capital of Spain?"}]
 MARKUP = (
@@ -28,7 +28,7 @@ recipe = {{ kind = "select", repo = "{onnx}", precision = "int4", endpoint = "{e
 wrappers = {{ onnx = "{contract}" }}
 suite = "brief"
 gates = {{ size_bytes = {{}} }}
-licences = ["mit"]
+licenses = ["mit"]
 """
 
 
@@ -44,18 +44,18 @@ def endpoint(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.mark.parametrize("contract", ["prompt", "chat"])
-def test_phi_3_is_released_from_the_hub(yard: Yard, endpoint: str, contract: str) -> None:
+def test_phi_3_is_released_from_the_hub(project: Project, endpoint: str, contract: str) -> None:
     """Weights for the reference, the published int4 artifact for what serves; in both contracts."""
     facts = {"weights": WEIGHTS, "onnx": ONNX, "endpoint": endpoint, "contract": contract}
-    yard.catalogue.write_text(ENTRY.format(**facts), encoding="utf-8")
+    project.catalogue.write_text(ENTRY.format(**facts), encoding="utf-8")
 
     outcome = release_model("phi-3-mini-4k")
 
     assert outcome.verdict.kind == "promote", outcome.verdict.reasons
     assert outcome.variant == VARIANT.rpartition("/")[2]
-    assert yard.registry().aliases("phi-3-mini-4k") == {"candidate": 1, "champion": 1}
+    assert project.registry().aliases("phi-3-mini-4k") == {"candidate": 1, "champion": 1}
     _ask_both(contract)
-    stored = {path.name for path in (yard.home / "store").rglob("*") if path.is_file()}
+    stored = {path.name for path in (project.home / "store").rglob("*") if path.is_file()}
     assert {name for name in stored if name.endswith(".py")} == set()
 
 
@@ -77,13 +77,13 @@ def _ask_both(contract: str) -> None:
     assert isinstance(onnx.predict({"prompt": MARKUP})[0], str)
 
 
-def test_a_reference_to_a_commit_is_released_as_it_was(yard: Yard, checkpoint: Path) -> None:
+def test_a_reference_to_a_commit_is_released_as_it_was(project: Project, checkpoint: Path) -> None:
     """A ref may be a commit: what is pushed later changes nothing."""
-    hub = LocalHub(yard.folder / "hub")
+    hub = LocalHub(project.folder / "hub")
     first = hub.push("slipway/tiny-phi3", checkpoint)
     with hub.serve() as running:
         pinned = f'repo = "slipway/tiny-phi3", ref = "{first}"'
-        yard.follow(f'{pinned}, endpoint = "{running.endpoint}"')
+        project.follow(f'{pinned}, endpoint = "{running.endpoint}"')
         hub.push("slipway/tiny-phi3", {"README.md": b"---\nlicense: mit\n---\nempty"})
 
         outcome = release_model("tiny")

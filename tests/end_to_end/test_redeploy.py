@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from line import Yard
-from traffic import Traffic, traffic
-from wharf import Wharf, marked, running
 
 from flows.reconcile import reconcile
 from flows.redeploy import redeploy
 from slipway.redeploy import Redeployed, Redeployment, Unchanged
+from tests.support.project import Project
+from tests.support.served_project import ServedProject, marked, running
+from tests.support.traffic import Traffic, traffic
 
 #: At least two: every other one is left to the hourly look, as if its event had been lost.
 REDEPLOYS = int(os.environ.get("REDEPLOYS", "2"))
@@ -54,22 +54,22 @@ class Voyage:
 
 
 @pytest.fixture(scope="module")
-def wharf(released: tuple[Yard, Any]) -> Iterator[Wharf]:
+def served(released: tuple[Project, Any]) -> Iterator[ServedProject]:
     """Give the tests of this module a server of the released version, with two workers."""
-    yard, release = released
-    with running(Wharf(yard, release), version=1, workers=2) as place:
+    project, release = released
+    with running(ServedProject(project, release), version=1, workers=2) as place:
         yield place
 
 
 @pytest.fixture(scope="module")
-def voyage(wharf: Wharf) -> Voyage:
+def voyage(served: ServedProject) -> Voyage:
     """Move the alias to and fro between two versions while people ask."""
-    marks = {wharf.add(marked(mark)): mark for mark in ("ⓐ", "ⓑ")}
+    marks = {served.add(marked(mark)): mark for mark in ("ⓐ", "ⓑ")}
     versions = [list(marks)[number % 2] for number in range(REDEPLOYS)]
     outcomes: list[Redeployment] = []
-    with traffic(wharf.url) as seen:
+    with traffic(served.url) as seen:
         for number, version in enumerate(versions):
-            wharf.move(version)
+            served.move(version)
             outcomes += [redeploy("tiny")] if number % 2 == 0 else reconcile()
     made = Voyage(seen, marks, versions, outcomes)
     print(f"\n{made}")  # noqa: T201 - figures for whoever runs this with -s
@@ -99,48 +99,50 @@ def test_an_answer_is_of_one_version_from_its_header_to_its_end(voyage: Voyage) 
     assert wrong == []
 
 
-def test_each_version_served_when_its_redeploy_was_over(wharf: Wharf, voyage: Voyage) -> None:
+def test_each_version_served_when_its_redeploy_was_over(
+    served: ServedProject, voyage: Voyage
+) -> None:
     """After an event, and where an event was missed: the next look repaired that."""
     done = [each.version for each in voyage.outcomes if isinstance(each, Redeployed)]
 
     assert done == voyage.versions
-    assert wharf.serves() == {voyage.versions[-1]}
+    assert served.serves() == {voyage.versions[-1]}
 
 
-def test_nothing_is_done_where_nothing_differs(wharf: Wharf, voyage: Voyage) -> None:
+def test_nothing_is_done_where_nothing_differs(served: ServedProject, voyage: Voyage) -> None:
     """Neither by a redeploy nor by the hourly look; the workers stay the same processes."""
-    before = wharf.pids()
+    before = served.pids()
 
     again, looked = redeploy("tiny"), reconcile()
 
-    assert again == Unchanged(model="tiny", reason=f"version {wharf.served()} serves already")
+    assert again == Unchanged(model="tiny", reason=f"version {served.served()} serves already")
     assert looked == ()
-    assert wharf.pids() == before
+    assert served.pids() == before
 
 
 def test_a_redeploy_killed_between_two_workers_is_finished_by_the_next(
-    wharf: Wharf, voyage: Voyage
+    served: ServedProject, voyage: Voyage
 ) -> None:
     """One worker answers with the new version, one with the old; nobody's request fails.
 
     What is killed is a process in the step that switches, after its trial.
     """
-    before, version = wharf.served(), min(set(voyage.marks) - {wharf.served()})
+    before, version = served.served(), min(set(voyage.marks) - {served.served()})
     code = (
         "import sys; from pathlib import Path; from slipway.redeploy.rolling import Rolling;"
         "Rolling('tiny', Path(sys.argv[1]), int(sys.argv[2]), 60)(int(sys.argv[3]))"
     )
-    step = [sys.executable, "-c", code, str(wharf.folder), str(before), str(version)]
-    with traffic(wharf.url, plain=1, streaming=1) as seen:
-        wharf.move(version)
+    step = [sys.executable, "-c", code, str(served.folder), str(before), str(version)]
+    with traffic(served.url, plain=1, streaming=1) as seen:
+        served.move(version)
         switching = subprocess.Popen(step)
-        while wharf.serves() != {before, version}:
+        while served.serves() != {before, version}:
             assert switching.poll() is None, "it was over before it could be killed"
         switching.kill()
         switching.wait()
         outcome = redeploy("tiny")
 
-    assert wharf.serves() == {version}
+    assert served.serves() == {version}
     assert seen.faults == []
     assert set(seen.versions) == {str(before), str(version)}
     assert redeploy("tiny") == Unchanged(
@@ -148,9 +150,9 @@ def test_a_redeploy_killed_between_two_workers_is_finished_by_the_next(
     ), outcome
 
 
-def test_without_a_server_nothing_is_done(wharf: Wharf) -> None:
+def test_without_a_server_nothing_is_done(served: ServedProject) -> None:
     """What is said tells that there is none."""
-    with wharf.hidden():
+    with served.hidden():
         outcome, looked = redeploy("tiny"), reconcile()
 
     assert isinstance(outcome, Unchanged)

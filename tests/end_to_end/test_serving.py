@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from line import Yard
 
 from flows.release_model import release_model
 from slipway.values import Release
+from tests.support.project import Project
 
 QUESTION = "What is the capital of Spain?"
 ANSWER = "The capital of Spain is Madrid."
@@ -74,24 +74,24 @@ def post(url: str, body: Any) -> Any:
         return json.loads(response.read())
 
 
-def test_both_wrappers_answer_invocations(yard: Yard) -> None:
+def test_both_wrappers_answer_invocations(project: Project) -> None:
     """The ONNX wrapper takes prompts, every row of a batch; the other takes a chat."""
     release = release_model("tiny")
-    store = yard.registry().place.uri
+    store = project.registry().place.uri
 
-    with served(release.candidate.onnx.uri, store) as url:
+    with served(release.versions.onnx.uri, store) as url:
         batch = {"dataframe_records": [{"prompt": QUESTION}, {"prompt": "Count to ten."}]}
         assert post(url, batch) == {"predictions": [ANSWER, "1, 2, 3, 4, 5, 6, 7, 8, 9, 10."]}
-    with served(release.candidate.transformers.uri, store) as url:
+    with served(release.versions.transformers.uri, store) as url:
         assert post(url, CHAT)[0]["choices"][0]["message"]["content"] == ANSWER
 
 
-def test_the_chat_contract_answers_invocations(yard: Yard) -> None:
+def test_the_chat_contract_answers_invocations(project: Project) -> None:
     """With contract = "chat" the ONNX wrapper takes what OpenAI's clients send."""
-    yard.edit('onnx = "prompt"', 'onnx = "chat"')
+    project.edit('onnx = "prompt"', 'onnx = "chat"')
     release = release_model("tiny")
 
-    with served(release.candidate.onnx.uri, yard.registry().place.uri) as url:
+    with served(release.versions.onnx.uri, project.registry().place.uri) as url:
         answer = post(url, CHAT | {"temperature": 0, "stop": ["Madrid"]})
     choice = answer[0]["choices"][0]
     assert choice["message"]["content"] == "The capital of Spain is "
@@ -101,12 +101,12 @@ def test_the_chat_contract_answers_invocations(yard: Yard) -> None:
 @pytest.mark.fresh_environment
 @pytest.mark.timeout(1500)
 def test_both_wrappers_load_from_their_logged_requirements_alone(
-    yard: Yard, tmp_path: Path
+    project: Project, tmp_path: Path
 ) -> None:
     """A new virtual environment with a model's requirements.txt, and nothing else, answers."""
     release = release_model("tiny")
     requirements = [
-        _folder(yard, release, kind) / "requirements.txt" for kind in ("onnx", "transformers")
+        _folder(project, release, kind) / "requirements.txt" for kind in ("onnx", "transformers")
     ]
     environment = tmp_path / "fresh"
     subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
@@ -117,9 +117,9 @@ def test_both_wrappers_load_from_their_logged_requirements_alone(
         assert ANSWER in _asked(environment, file.parent, question)
 
 
-def _folder(yard: Yard, release: Release, kind: str) -> Path:
-    model_id = getattr(release.candidate, kind).model_id
-    return yard.home / "mlflow" / "artifacts" / "tiny" / "models" / model_id / "artifacts"
+def _folder(project: Project, release: Release, kind: str) -> Path:
+    model_id = getattr(release.versions, kind).model_id
+    return project.home / "mlflow" / "artifacts" / "tiny" / "models" / model_id / "artifacts"
 
 
 def _asked(environment: Path, model: Path, question: Any) -> str:

@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 import websockets
-from everything import AUTH, Running, running
-from routes import filled
 
-from slipway.ports import answers
+from slipway.system.network import answers
+from tests.support.full_stack import AUTH, Running, running
+from tests.support.server_routes import filled
 
 USER, PASSWORD = AUTH.split(":")
 REFUSED = {401, 403}

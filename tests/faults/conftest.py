@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from receiving import Receiver, receive
+
+from tests.support.receiver import Receiver, receive
 
 
 @pytest.fixture(scope="module")

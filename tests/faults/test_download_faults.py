@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import fault_matrix
 import pytest
-from acme import contents
-from fault_matrix import FAULTS, FILES, OFFSETS
 
-from slipway.store import Store, verify
+from slipway.system.store import Store, verify
+from tests.support import download_faults
+from tests.support.acme_models import contents
+from tests.support.download_faults import FAULTS, FILES, OFFSETS
 
 Outcomes = list[dict[str, Any]]
 
@@ -38,7 +38,7 @@ def outcomes(folder: Path) -> Outcomes:
         "HF_HUB_OFFLINE": "0",
         "HF_HUB_VERBOSITY": "error",
     }
-    command = [sys.executable, fault_matrix.__file__, str(folder)]
+    command = [sys.executable, download_faults.__file__, str(folder)]
     done = subprocess.run(command, env=environment, check=True, timeout=240, stdout=subprocess.PIPE)
     rows: Outcomes = json.loads(done.stdout)
     return rows

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from malformed import Damage, config, respelled, write_artifact, write_checkpoint
-from malformed_artifacts import CONFIG, CONFIGS, GRAPHS, PROVIDERS, SESSION, TEMPLATES
-from malformed_files import CHECKPOINTS, CONTENTS, NAMES
 
-from slipway import intake
+from slipway import validation
 from slipway.errors import SourceRefused
-from slipway.store import Store
+from slipway.system.store import Store
+from tests.support.malformed import Damage, config, respelled, write_artifact, write_checkpoint
+from tests.support.malformed_artifacts import CONFIG, CONFIGS, GRAPHS, PROVIDERS, SESSION, TEMPLATES
+from tests.support.malformed_files import CHECKPOINTS, CONTENTS, NAMES
 
 
 class Kind(NamedTuple):
@@ -23,8 +23,8 @@ class Kind(NamedTuple):
     inspect: Callable[[Path], object]
 
 
-CHECKPOINT = Kind(write_checkpoint, intake.inspect)
-ARTIFACT = Kind(write_artifact, intake.inspect_artifact)
+CHECKPOINT = Kind(write_checkpoint, validation.inspect)
+ARTIFACT = Kind(write_artifact, validation.inspect_artifact)
 STAGE = {"filename": "model.onnx"}
 PLACES = {
     "the decoder's session": SESSION,

@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from planted import CLOSE, HARMLESS, IN_CODE, IN_FILES, IN_WEIGHTS, OTHER_TURNS
-from planting import PROMPTS, REFERENCE, Bench, Outcome, Yard, report
-from plants import Plant, write
-from tiny_phi3 import build_onnx, write_checkpoint
-from two_wrappers import Subject
 
-from slipway import choose, gates, regressions
-from slipway.values import Answers, Gates, Trial
+from slipway.checks import regressions
+from slipway.evaluation import gates, selection
+from slipway.values import Answers, Evaluation, Gates
+from tests.support.fault_bench import PROMPTS, REFERENCE, Bench, Outcome, Project, report
+from tests.support.model_changes import Plant, write
+from tests.support.planted_faults import CLOSE, HARMLESS, IN_CODE, IN_FILES, IN_WEIGHTS, OTHER_TURNS
+from tests.support.tiny_phi3 import build_onnx, write_checkpoint
+from tests.support.two_wrappers import Subject
 
-SUPPORT = Path(__file__).parents[1] / "support"
+ROOT = Path(__file__).parents[2]
 HEALTHY = Plant("nothing")
 CRUDE = Plant("int4 with one scale for 256 numbers, as int8", CLOSE)
 OTHER_SEED = Plant("weights of another model of the same shape", CLOSE)
@@ -46,12 +47,12 @@ class Season(NamedTuple):
 
     Attributes:
         bench: The healthy release.
-        trials: What was measured, by the plant's name.
+        evaluations: What was measured, by the plant's name.
         outcomes: What was decided, by the plant's name.
     """
 
     bench: Bench
-    trials: Mapping[str, Trial]
+    evaluations: Mapping[str, Evaluation]
     outcomes: Mapping[str, Outcome]
 
 
@@ -60,40 +61,43 @@ def season(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Season
     """Plant everything once, and let it be measured, asked and judged."""
     room = tmp_path_factory.mktemp("plants")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(SUPPORT), prepend=os.pathsep)
-        yard = Yard.at(checkpoint, build_onnx(checkpoint, room / "built"), room)
-        folders = {plant.name: yard.plant(plant) for plant in {*MEASURED, *ASKED}}
-        trials = measured(yard, folders)
-        answers = asked(yard, folders)
+        patch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
+        project = Project.at(checkpoint, build_onnx(checkpoint, room / "built"), room)
+        folders = {plant.name: project.plant(plant) for plant in {*MEASURED, *ASKED}}
+        evaluations = measured(project, folders)
+        answers = asked(project, folders)
     bench = Bench(
-        yard, trials[HEALTHY.name], report(answers[HEALTHY.name]), report(answers[REFERENCE])
+        project,
+        evaluations[HEALTHY.name],
+        report(answers[HEALTHY.name]),
+        report(answers[REFERENCE]),
     )
-    outcomes = {each.plant.name: each for each in judged(bench, trials, answers)}
-    return Season(bench, trials, outcomes)
+    outcomes = {each.plant.name: each for each in judged(bench, evaluations, answers)}
+    return Season(bench, evaluations, outcomes)
 
 
-def measured(yard: Yard, folders: Mapping[str, Path]) -> dict[str, Trial]:
+def measured(project: Project, folders: Mapping[str, Path]) -> dict[str, Evaluation]:
     """Hold against the source whatever may be farther from it."""
-    reading, room = yard.read(), yard.room
+    reading, room = project.read(), project.room
     other = write_checkpoint(room / "other", seed=1)
     built = build_onnx(other, room / "other-built")
-    crude = build_onnx(yard.weights.stored.folder, room / "crude", "int4", block_size=256)
+    crude = build_onnx(project.weights.stored.folder, room / "crude", "int4", block_size=256)
     return {
-        **{plant.name: yard.measure(folders[plant.name], reading) for plant in MEASURED},
-        OTHER_SEED.name: yard.measure(built, reading),
-        CRUDE.name: yard.measure(crude, reading, "int8"),
-        FEW_TEXTS.name: yard.measure(yard.built, yard.read(texts=2)),
+        **{plant.name: project.measure(folders[plant.name], reading) for plant in MEASURED},
+        OTHER_SEED.name: project.measure(built, reading),
+        CRUDE.name: project.measure(crude, reading, "int8"),
+        FEW_TEXTS.name: project.measure(project.built, project.read(texts=2)),
     }
 
 
-def asked(yard: Yard, folders: Mapping[str, Path]) -> dict[str, Answers]:
+def asked(project: Project, folders: Mapping[str, Path]) -> dict[str, Answers]:
     """Ask every wrapper, and the references."""
-    checkpoint = yard.weights.stored.folder
-    worse = shutil.copytree(checkpoint, yard.room / "worse")
+    checkpoint = project.weights.stored.folder
+    worse = shutil.copytree(checkpoint, project.room / "worse")
     write("chat_template.jinja", OTHER_TURNS)(worse)
     references = {REFERENCE: checkpoint, WORSE_SOURCE.name: worse}
-    return yard.ask(
-        {plant.name: yard.subject(plant, folders[plant.name]) for plant in ASKED}
+    return project.ask(
+        {plant.name: project.subject(plant, folders[plant.name]) for plant in ASKED}
         | {
             name: Subject(kind="transformers", contract="chat", folder=folder)
             for name, folder in references.items()
@@ -102,15 +106,17 @@ def asked(yard: Yard, folders: Mapping[str, Path]) -> dict[str, Answers]:
 
 
 def judged(
-    bench: Bench, trials: Mapping[str, Trial], answers: Mapping[str, Answers]
+    bench: Bench, evaluations: Mapping[str, Evaluation], answers: Mapping[str, Answers]
 ) -> Iterator[Outcome]:
     """Judge every plant in the place of the healthy part."""
     for plant in (*IN_WEIGHTS, CRUDE, OTHER_SEED, FEW_TEXTS):
-        yield bench.judge(plant, trial=trials[plant.name])
+        yield bench.judge(plant, evaluation=evaluations[plant.name])
     for plant in (*IN_FILES, *IN_CODE):
         yield bench.judge(plant, onnx=report(answers[plant.name]))
     for plant in (HEALTHY, *HARMLESS):
-        yield bench.judge(plant, trial=trials[plant.name], onnx=report(answers[plant.name]))
+        yield bench.judge(
+            plant, evaluation=evaluations[plant.name], onnx=report(answers[plant.name])
+        )
     few = PROMPTS[:11]
     yield bench.judge(
         FEW_PROMPTS,
@@ -174,16 +180,16 @@ def test_every_gate_that_blocks_by_default_has_a_fault() -> None:
 def test_a_candidate_that_cannot_be_measured_says_why_and_others_go_on(season: Season) -> None:
     """Of all that was planted in the weights, the healthy one is chosen, though it comes last."""
     truncated = next(plant for plant in IN_WEIGHTS if "cut off" in plant.name)
-    several = [season.trials[plant.name] for plant in (*IN_WEIGHTS, OTHER_SEED, HEALTHY)]
+    several = [season.evaluations[plant.name] for plant in (*IN_WEIGHTS, OTHER_SEED, HEALTHY)]
     renamed = [
-        trial.model_copy(
-            update={"attempt": trial.attempt.model_copy(update={"variant": f"cpu-{place}"})}
+        evaluation.model_copy(
+            update={"built": evaluation.built.model_copy(update={"variant": f"cpu-{place}"})}
         )
-        for place, trial in enumerate(several)
+        for place, evaluation in enumerate(several)
     ]
 
-    choice = choose.candidate([season.bench.weigh(trial) for trial in renamed], "first")
+    choice = selection.select([season.bench.weigh(evaluation) for evaluation in renamed], "first")
 
-    assert (season.trials[truncated.name].reason or "").startswith("compare crashed: ")
+    assert (season.evaluations[truncated.name].reason or "").startswith("compare crashed: ")
     assert choice.variant == f"cpu-{len(several) - 1}"
     assert choice.reason == f"the only one of {len(several)} that passes its gates"

@@ -12,20 +12,24 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import canaries
 import httpx
 import pytest
-from everything import Running, running
-from line import Yard
 
-from slipway.hub_server import LocalHub
+from tests.support import secret_canaries
+from tests.support.full_stack import Running, running
+from tests.support.hub import LocalHub
+from tests.support.project import Project
 
 #: What ``slipway up`` and the commands beside it are given.
-GIVEN = {name: canaries.kernel() for name in ("auth", "hf", "hub hook", "mlflow hook", "aws")}
-GIVEN |= {name: canaries.kernel() for name in ("database", "proxy", "block", "message")}
+GIVEN = {
+    name: secret_canaries.kernel() for name in ("auth", "hf", "hub hook", "mlflow hook", "aws")
+}
+GIVEN |= {name: secret_canaries.kernel() for name in ("database", "proxy", "block", "message")}
 
 #: What is wrong, and told to one command alone.
-WRONG = {name: canaries.kernel() for name in ("token", "password", "nobody", "hook", "address")}
+WRONG = {
+    name: secret_canaries.kernel() for name in ("token", "password", "nobody", "hook", "address")
+}
 
 #: Programs, by their command line, and the secrets that they need; all others need none. A tool of
 #: the system (git, uname) may find what the process has that asks it.
@@ -54,7 +58,7 @@ recipe = {{ kind = "quantize", candidates = [{{ precision = "fp32" }}] }}
 wrappers = {{ onnx = "prompt" }}
 suite = "brief"
 texts = "brief"
-licences = ["mit"]
+licenses = ["mit"]
 gates = {{ compared_tokens = {{ min = 100 }} }}
 """
 
@@ -126,7 +130,7 @@ class Aftermath:
     folder: Path
     told: Mapping[str, Told]
     texts: Mapping[str, bytes]
-    witness: canaries.Witness
+    witness: secret_canaries.Witness
 
     def made(self) -> dict[str, str]:
         """Return the secrets that the machine made for itself."""
@@ -160,8 +164,8 @@ def aftermath(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Aft
         hub.push(f"acme/{name}", files)
     hub.configure("acme/guarded", gated="manual", readers={"ann"})
     hub.configure("acme/closed", gated="manual")
-    with hub.serve() as served, canaries.watched() as witness:
-        more = secrets() | canaries.sandboxed(folder) | {"SLIPWAY_SERVE": "guarded"}
+    with hub.serve() as served, secret_canaries.watched() as witness:
+        more = secrets() | secret_canaries.sandboxed(folder) | {"SLIPWAY_SERVE": "guarded"}
         arrange = partial(_add_entries, endpoint=served.endpoint)
         with running(folder, checkpoint, more, arrange=arrange) as everything:
             _prepare(everything)
@@ -170,7 +174,7 @@ def aftermath(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Aft
             everything.wait_until_it_serves()
             logs = _flow_run_logs(everything)
     said = {name: each.said.encode() for name, each in told.items()} | {"logs by API": logs}
-    texts = canaries.written(folder, folder / "home" / "secrets") | said
+    texts = secret_canaries.written(folder, folder / "home" / "secrets") | said
     return Aftermath(folder, told, texts, witness)
 
 
@@ -225,8 +229,8 @@ def _refused_requests(everything: Running) -> dict[str, Told]:
     return told
 
 
-def _add_entries(yard: Yard, endpoint: str) -> None:
-    with yard.catalogue.open("a", encoding="utf-8") as file:
+def _add_entries(project: Project, endpoint: str) -> None:
+    with project.catalogue.open("a", encoding="utf-8") as file:
         for name, repo, where in (
             ("guarded", "guarded", endpoint),
             ("closed", "closed", endpoint),
@@ -255,12 +259,12 @@ def test_no_secret_was_written(aftermath: Aftermath) -> None:
     assert b"slipway.key" in aftermath.texts["home/mlflow/mlflow.db rows"]
     assert b"ops" in aftermath.texts["home/prefect/prefect.db rows"]
     assert b"posting to Slack" in aftermath.texts["home/logs/up-prefect.log"]
-    assert canaries.hits(aftermath.texts, secrets_of_all) == set()
+    assert secret_canaries.hits(aftermath.texts, secrets_of_all) == set()
 
 
 def test_no_process_found_a_secret_that_it_does_not_need(aftermath: Aftermath) -> None:
     """In its environment, or on its command line; and each row of the table was seen at work."""
-    found = canaries.hits(aftermath.witness.seen, {**GIVEN, **WRONG, **aftermath.made()})
+    found = secret_canaries.hits(aftermath.witness.seen, {**GIVEN, **WRONG, **aftermath.made()})
 
     needed = {
         (secret, program)

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
-from receiving import (
+
+from deployments.receiver.requests import LONGEST_BYTES
+from tests.support.receiver import (
     AFTER,
     HUB_SECRET,
     MLFLOW_SECRET,
@@ -16,8 +18,6 @@ from receiving import (
     moved,
     pushed,
 )
-
-from deployments.receiver.intake import LONGEST_BYTES
 
 GOOD = json.dumps(pushed(after=AFTER)).encode()
 ALIAS = json.dumps(moved()).encode()

@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
-from receiving import Receiver, hub_headers, mlflow_headers
 from schemathesis.generation.modes import GenerationMode
 
-from deployments.receiver import intake
-from deployments.receiver.intake import LONGEST_BYTES
+from deployments.receiver import requests
+from deployments.receiver.requests import LONGEST_BYTES
+from tests.support.receiver import Receiver, hub_headers, mlflow_headers
 
 
 @pytest.mark.parametrize("declared", ["Content-Length: 9999999", "Transfer-Encoding: chunked"])
@@ -37,7 +37,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And meanwhile others are answered."""
-    monkeypatch.setattr(intake, "READ_SECONDS", 0.5)
+    monkeypatch.setattr(requests, "READ_SECONDS", 0.5)
     head = "\r\n".join(f"{name}: {value}" for name, value in hub_headers().items())
     request = f"POST /hooks/hub HTTP/1.1\r\nHost: x\r\n{head}\r\nContent-Length: 100\r\n\r\n{{"
     with connected(receiver) as connection:

@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from line import PROJECT, Yard
 
 from commands.main import run
+from tests.support.project import PROJECT, Project
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_left(yard: Yard) -> Iterator[None]:
+def _nothing_is_left(project: Project) -> Iterator[None]:
     """After every test here: nothing registered, no alias, no half-written folder."""
     yield
-    assert yard.versions() == []
-    store = yard.home / "store"
+    assert project.versions() == []
+    store = project.home / "store"
     assert list(store.glob("*.staging")) == []
     assert [folder for folder in store.glob("*/") if not (folder / "manifest.json").exists()] == []
 
@@ -30,7 +30,7 @@ def complaint(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_an_unknown_model_names_those_there_are(
-    yard: Yard, capsys: pytest.CaptureFixture[str]
+    project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A misspelt name is told at once, with what could have been meant."""
     assert run(["release", "tinny"]) == 2
@@ -39,15 +39,15 @@ def test_an_unknown_model_names_those_there_are(
 
 
 def test_a_catalogue_with_five_faults_lists_all_five(
-    yard: Yard, capsys: pytest.CaptureFixture[str]
+    project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Every fault has its path, what is there and what should be."""
-    yard.catalogue.write_text(
+    project.catalogue.write_text(
         "[models.tiny]\n"
         "titel = 'Tiny'\n"
         "source = { kind = 'hub', repo = 'no-slash' }\n"
         "recipe = { kind = 'quantize', candidates = [{ precision = 'int3' }] }\n"
-        "licences = 'mit'\n",
+        "licenses = 'mit'\n",
         encoding="utf-8",
     )
 
@@ -58,14 +58,14 @@ def test_a_catalogue_with_five_faults_lists_all_five(
     assert "models.tiny.recipe.candidates[0].precision: got 'int3'" in "\n".join(faults)
 
 
-def edit_wrapper(yard: Yard, monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
+def edit_wrapper(project: Project, monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
     """Release with a changed copy of the ONNX wrapper."""
     text = (PROJECT / "wrappers" / "onnx_genai.py").read_text(encoding="utf-8")
     assert old in text
-    (yard.folder / "wrappers").mkdir()
+    (project.folder / "wrappers").mkdir()
     changed = text.replace(old, new)
-    (yard.folder / "wrappers" / "onnx_genai.py").write_text(changed, encoding="utf-8")
-    monkeypatch.setenv("SLIPWAY_WRAPPERS", str(yard.folder / "wrappers"))
+    (project.folder / "wrappers" / "onnx_genai.py").write_text(changed, encoding="utf-8")
+    monkeypatch.setenv("SLIPWAY_WRAPPERS", str(project.folder / "wrappers"))
 
 
 def pickle_beside_the_weights(checkpoint: Path) -> None:
@@ -100,7 +100,7 @@ def unsupported_architecture(checkpoint: Path) -> None:
 
 
 def another_licence(checkpoint: Path) -> None:
-    """A licence that the entry does not list."""
+    """A license that the entry does not list."""
     card = (checkpoint / "README.md").read_text(encoding="utf-8")
     changed = card.replace("license: mit", "license: cc-by-nc-4.0")
     (checkpoint / "README.md").write_text(changed, encoding="utf-8")
@@ -114,15 +114,15 @@ def another_licence(checkpoint: Path) -> None:
         (truncated_weights, "slipway: model.safetensors: not a whole safetensors file"),
         (no_tokenizer, "slipway: tokenizer.json: a checkpoint needs it, and it is missing"),
         (unsupported_architecture, "architecture GPT2LMHeadModel cannot be quantized"),
-        (another_licence, "the source's licence is cc-by-nc-4.0 (allowed: mit)"),
+        (another_licence, "the source's license is cc-by-nc-4.0 (allowed: mit)"),
         (shutil.rmtree, "correct the entry's source.path"),
     ],
 )
 def test_a_source_that_breaks_a_rule_is_refused(
-    yard: Yard, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], None], said: str
+    project: Project, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], None], said: str
 ) -> None:
     """The line names the file or field, the rule, and what to do; the exit code is 2."""
-    damage(yard.checkpoint)
+    damage(project.checkpoint)
 
     assert run(["release", "tiny"]) == 2
 
@@ -130,9 +130,9 @@ def test_a_source_that_breaks_a_rule_is_refused(
 
 
 @pytest.fixture
-def small_disk(yard: Yard) -> Iterator[None]:
+def small_disk(project: Project) -> Iterator[None]:
     """Put the store on a file system of 200 kB."""
-    store = yard.home / "store"
+    store = project.home / "store"
     store.mkdir(parents=True)
     mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(store)]
     done = subprocess.run(mount, capture_output=True, text=True, check=False)
@@ -144,7 +144,7 @@ def small_disk(yard: Yard) -> Iterator[None]:
 
 @pytest.mark.usefixtures("small_disk")
 def test_too_little_disk_is_told_before_anything_is_written(
-    yard: Yard, capsys: pytest.CaptureFixture[str]
+    project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The line says how much is needed and how much there is."""
     assert run(["release", "tiny"]) == 1
@@ -153,22 +153,22 @@ def test_too_little_disk_is_told_before_anything_is_written(
 
 
 def test_a_builder_that_crashes_is_told_with_its_reason(
-    yard: Yard, capsys: pytest.CaptureFixture[str]
+    project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The line names the candidate and what was raised; all that the builder said is kept."""
-    config = json.loads((yard.checkpoint / "config.json").read_bytes())
+    config = json.loads((project.checkpoint / "config.json").read_bytes())
     config["hidden_act"] = "nonsense"
-    (yard.checkpoint / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (project.checkpoint / "config.json").write_text(json.dumps(config), encoding="utf-8")
 
     assert run(["release", "tiny"]) == 1
 
     said = complaint(capsys)
     assert "could be built: cpu-fp32: prepare crashed: KeyError" in said
-    assert [*(yard.home / "logs").glob("prepare-*.log")]
+    assert [*(project.home / "logs").glob("prepare-*.log")]
 
 
 def test_a_builder_that_hangs_is_stopped_at_its_limit(
-    yard: Yard, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A second is less than the builder's own imports take."""
     monkeypatch.setenv("SLIPWAY_STEP_TIMEOUT_SECONDS", "1")
@@ -179,7 +179,7 @@ def test_a_builder_that_hangs_is_stopped_at_its_limit(
 
 
 def test_a_builder_that_takes_too_much_memory_is_stopped(
-    yard: Yard, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The limit is below what the builder's libraries alone need."""
     monkeypatch.setenv("SLIPWAY_STEP_MEMORY_GB", "0.1")
@@ -190,7 +190,7 @@ def test_a_builder_that_takes_too_much_memory_is_stopped(
 
 
 def test_an_mlflow_address_where_nobody_listens_is_told_at_once(
-    yard: Yard, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """MLflow's own client would try for minutes."""
     with monkeypatch.context() as patch:
@@ -202,25 +202,27 @@ def test_an_mlflow_address_where_nobody_listens_is_told_at_once(
 
 
 def test_a_wrapper_that_answers_the_wrong_shape_is_kept_by_a_gate(
-    yard: Yard, monkeypatch: pytest.MonkeyPatch
+    project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The smoke test sees numbers where texts were promised; the exit code is 3."""
     answer = "[self._answer((params or {}) | row) for row in given]"
-    edit_wrapper(yard, monkeypatch, answer, "[7 for _ in given]")
+    edit_wrapper(project, monkeypatch, answer, "[7 for _ in given]")
 
     assert run(["release", "tiny"]) == 3
 
 
 def test_a_wrapper_that_cannot_be_loaded_is_inconclusive(
-    yard: Yard, monkeypatch: pytest.MonkeyPatch
+    project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing can be said of it, so it does not serve; the exit code is 4."""
-    edit_wrapper(yard, monkeypatch, "settings = context.model_config or {}", "raise MemoryError")
+    edit_wrapper(project, monkeypatch, "settings = context.model_config or {}", "raise MemoryError")
 
     assert run(["release", "tiny"]) == 4
 
 
-def test_scripts_get_the_error_as_json(yard: Yard, capsys: pytest.CaptureFixture[str]) -> None:
+def test_scripts_get_the_error_as_json(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
     """With --json the whole answer is one document, an error too."""
     assert run(["release", "tinny", "--json"]) == 2
 

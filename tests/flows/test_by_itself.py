@@ -16,14 +16,14 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from everything import AUTH, Running, running
-from letterbox import letterbox
-from line import Yard
-from tiny_phi3 import write_checkpoint
-from traffic import Traffic, traffic
 
-from slipway.hub_server import LocalHub, Webhook
-from slipway.ports import answers
+from slipway.system.network import answers
+from tests.support.full_stack import AUTH, Running, running
+from tests.support.hub import LocalHub, Webhook
+from tests.support.message_server import letterbox
+from tests.support.project import Project
+from tests.support.tiny_phi3 import write_checkpoint
+from tests.support.traffic import Traffic, traffic
 
 REPO = "acme/tiny"
 SHARED = "what only the Hub and we know"
@@ -115,8 +115,8 @@ def place(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Iterato
             yield place
 
 
-def _follow(yard: Yard, endpoint: str) -> None:
-    yard.follow(f'repo = "{REPO}", endpoint = "{endpoint}"')
+def _follow(project: Project, endpoint: str) -> None:
+    project.follow(f'repo = "{REPO}", endpoint = "{endpoint}"')
 
 
 def _ask_for_messages(everything: Running, url: str) -> None:

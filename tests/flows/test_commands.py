@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from line import PROJECT, Yard
 
 from commands.main import run
 from slipway.values import Release
+from tests.support.project import PROJECT, Project
 
 Said = pytest.CaptureFixture[str]
 
@@ -18,7 +18,9 @@ def parsed(capsys: Said) -> Any:
     return json.loads(capsys.readouterr().out)
 
 
-def test_release_says_that_it_already_exists(released: tuple[Yard, Release], capsys: Said) -> None:
+def test_release_says_that_it_already_exists(
+    released: tuple[Project, Release], capsys: Said
+) -> None:
     """The summary names both versions, the verdict and how to ask the model; the exit code is 0."""
     assert run(["release", "tiny"]) == 0
 
@@ -28,7 +30,7 @@ def test_release_says_that_it_already_exists(released: tuple[Yard, Release], cap
     assert 'slipway predict tiny "What is the capital of Spain?"' in said
 
 
-def test_release_as_json_is_one_document(released: tuple[Yard, Release], capsys: Said) -> None:
+def test_release_as_json_is_one_document(released: tuple[Project, Release], capsys: Said) -> None:
     """Nothing else is on standard output."""
     assert run(["release", "tiny", "--json"]) == 0
 
@@ -36,7 +38,7 @@ def test_release_as_json_is_one_document(released: tuple[Yard, Release], capsys:
 
 
 def test_status_shows_commit_versions_and_champion(
-    released: tuple[Yard, Release], capsys: Said
+    released: tuple[Project, Release], capsys: Said
 ) -> None:
     """One object a model."""
     assert run(["status", "tiny", "--json"]) == 0
@@ -56,26 +58,26 @@ def test_status_shows_commit_versions_and_champion(
 
 
 def test_compare_shows_the_candidates_of_the_only_release(
-    released: tuple[Yard, Release], capsys: Said
+    released: tuple[Project, Release], capsys: Said
 ) -> None:
     """There is no second version yet, so what was chosen is shown with its figures."""
     assert run(["compare", "tiny", "--json"]) == 0
 
     _, outcome = released
     found = parsed(capsys)
-    assert found["run_id"] == outcome.candidate.run_id
+    assert found["run_id"] == outcome.versions.run_id
     assert [each["verdict"] for each in found["candidates"]] == ["chosen"]
     assert found["candidates"][0]["figures"]["size_bytes"]["value"] > 0
 
 
-def test_predict_asks_the_champion(released: tuple[Yard, Release], capsys: Said) -> None:
+def test_predict_asks_the_champion(released: tuple[Project, Release], capsys: Said) -> None:
     """As its users would."""
     assert run(["predict", "tiny", "What is the capital of Spain?"]) == 0
 
     assert capsys.readouterr().out.strip() == "The capital of Spain is Madrid."
 
 
-def test_a_plan_knows_what_is_there(released: tuple[Yard, Release], capsys: Said) -> None:
+def test_a_plan_knows_what_is_there(released: tuple[Project, Release], capsys: Said) -> None:
     """The release exists, its files are in the store, and it says so."""
     assert run(["plan", "tiny", "--json"]) == 0
 
@@ -86,15 +88,15 @@ def test_a_plan_knows_what_is_there(released: tuple[Yard, Release], capsys: Said
     assert found["fits"] is True
 
 
-def test_a_plan_writes_nothing(yard: Yard, capsys: Said) -> None:
+def test_a_plan_writes_nothing(project: Project, capsys: Said) -> None:
     """Not even the folder for its state."""
     assert run(["plan", "tiny"]) == 0
 
     assert "would be made" in capsys.readouterr().out
-    assert not yard.home.exists()
+    assert not project.home.exists()
 
 
-def test_status_and_predict_before_any_release(yard: Yard, capsys: Said) -> None:
+def test_status_and_predict_before_any_release(project: Project, capsys: Said) -> None:
     """Nothing is released, and the way to change that is named."""
     assert run(["status", "--json"]) == 0
     assert parsed(capsys)[0]["champion"] is None
@@ -113,7 +115,7 @@ def test_models_lists_the_catalogue(monkeypatch: pytest.MonkeyPatch, capsys: Sai
 
 
 def test_a_setting_that_makes_no_sense_is_bad_input(
-    yard: Yard, monkeypatch: pytest.MonkeyPatch, capsys: Said
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: Said
 ) -> None:
     """The line names the variable."""
     monkeypatch.setenv("SLIPWAY_STEP_MEMORY_GB", "plenty")
@@ -124,7 +126,7 @@ def test_a_setting_that_makes_no_sense_is_bad_input(
 
 
 def test_a_defect_is_one_line_with_its_traceback_in_a_file(
-    yard: Yard, monkeypatch: pytest.MonkeyPatch, capsys: Said
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: Said
 ) -> None:
     """Even what nobody foresaw ends in a line; the exit code is 1."""
 

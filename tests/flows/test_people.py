@@ -7,13 +7,10 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import line
 import pytest
-from line import Yard
 from prefect.client.orchestration import get_client
 from prefect.exceptions import Pause
 from prefect.flow_engine import run_flow
-from shelf import Shelf, fresh_name
 
 from commands.main import run
 from flows.approve_model import approve_model
@@ -21,6 +18,9 @@ from flows.roll_back import roll_back
 from slipway.errors import MoveRefused
 from slipway.values import Entry
 from tasks.approval import settle_approval
+from tests.support import project
+from tests.support.fake_registry import FakeRegistry, fresh_name
+from tests.support.project import Project
 
 Said = pytest.CaptureFixture[str]
 
@@ -28,32 +28,35 @@ Said = pytest.CaptureFixture[str]
 @pytest.fixture(scope="module")
 def quay(
     tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, prefect_backend: None
-) -> Iterator[Yard]:
+) -> Iterator[Project]:
     """Give these tests one registry, in which each has a model of its own."""
     folder = tmp_path_factory.mktemp("quay")
-    with pytest.MonkeyPatch.context() as patch, line._laid_out(folder, checkpoint, patch) as place:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        project._laid_out(folder, checkpoint, patch) as place,
+    ):
         yield place
 
 
 @pytest.fixture
-def shelf(quay: Yard) -> Shelf:
+def fake_registry(quay: Project) -> FakeRegistry:
     """Return a model of the catalogue, whose releases are made up."""
     name = fresh_name()
-    entry = line.CATALOGUE.format(contract="prompt").replace("models.tiny", f"models.{name}")
+    entry = project.CATALOGUE.format(contract="prompt").replace("models.tiny", f"models.{name}")
     quay.edit("[models.tiny]", f"{entry}\n[models.tiny]")
-    return Shelf(quay.registry(), quay.folder / "files" / name, name)
+    return FakeRegistry(quay.registry(), quay.folder / "files" / name, name)
 
 
 @pytest.fixture
-def waiting(shelf: Shelf) -> Shelf:
+def waiting(fake_registry: FakeRegistry) -> FakeRegistry:
     """Return the model with version 1 serving and version 2 waiting for a person."""
-    shelf.release("one")
-    shelf.release("two", "approval")
-    return shelf
+    fake_registry.release("one")
+    fake_registry.release("two", "approval")
+    return fake_registry
 
 
 @pytest.fixture
-def form(waiting: Shelf) -> Iterator[UUID]:
+def form(waiting: FakeRegistry) -> Iterator[UUID]:
     """Open the form of version 2, as a worker does: the run is suspended, and no process waits."""
     identity = approve_model.to_deployment("approve-model").apply()
     parameters = {"model": waiting.model, "version": 2}
@@ -80,7 +83,7 @@ def resumed(run_id: UUID, **answer: str) -> Any:
         return client.resume_flow_run(run_id, run_input=answer)
 
 
-def test_an_approval_in_the_form_promotes(waiting: Shelf, form: UUID) -> None:
+def test_an_approval_in_the_form_promotes(waiting: FakeRegistry, form: UUID) -> None:
     """The form's run goes on when it is answered, and records who answered where."""
     refused = resumed(form, decision="perhaps", reason="who knows")
     accepted = resumed(form, decision="approve", reason="read and good")
@@ -92,7 +95,7 @@ def test_an_approval_in_the_form_promotes(waiting: Shelf, form: UUID) -> None:
     assert waiting.tags(2)["slipway.decided"] == "Prefect UI: read and good"
 
 
-def test_a_rejection_in_the_form_keeps_the_champion(waiting: Shelf, form: UUID) -> None:
+def test_a_rejection_in_the_form_keeps_the_champion(waiting: FakeRegistry, form: UUID) -> None:
     """And the candidate is quarantined, with the reason from the form."""
     resumed(form, decision="reject", reason="it is rude")
     executed(approve_model, form)
@@ -101,7 +104,7 @@ def test_a_rejection_in_the_form_keeps_the_champion(waiting: Shelf, form: UUID) 
     assert waiting.tags(2)["slipway.quarantined"] == "rejected by Prefect UI: it is rude"
 
 
-def test_the_form_shows_what_the_report_says(waiting: Shelf, form: UUID) -> None:
+def test_the_form_shows_what_the_report_says(waiting: FakeRegistry, form: UUID) -> None:
     """The version's description, and a link to its page."""
     with get_client(sync_client=True) as client:
         keyset = client.read_flow_run(form).state.state_details.run_input_keyset
@@ -111,7 +114,9 @@ def test_the_form_shows_what_the_report_says(waiting: Shelf, form: UUID) -> None
     assert f"/#/models/{waiting.model}/versions/2" in shown
 
 
-def test_the_command_approves_and_closes_the_form(waiting: Shelf, form: UUID, capsys: Said) -> None:
+def test_the_command_approves_and_closes_the_form(
+    waiting: FakeRegistry, form: UUID, capsys: Said
+) -> None:
     """Both ways are open; the form's run then ends with what was decided."""
     assert run(["approve", waiting.model, "--reason", "read and good", "--json"]) == 0
     state = executed(approve_model, form)
@@ -122,7 +127,7 @@ def test_the_command_approves_and_closes_the_form(waiting: Shelf, form: UUID, ca
     assert "@" in waiting.tags(2)["slipway.decided"]
 
 
-def test_a_tag_in_mlflow_approves_and_closes_the_form(waiting: Shelf, form: UUID) -> None:
+def test_a_tag_in_mlflow_approves_and_closes_the_form(waiting: FakeRegistry, form: UUID) -> None:
     """Carried out by whatever looks at the model next."""
     waiting.registry.client.set_model_version_tag(
         waiting.model, "2", "slipway.approval", "approved"
@@ -133,7 +138,7 @@ def test_a_tag_in_mlflow_approves_and_closes_the_form(waiting: Shelf, form: UUID
     assert executed(approve_model, form).is_completed()
 
 
-def test_too_late_is_rejected_and_closes_the_form(waiting: Shelf, form: UUID) -> None:
+def test_too_late_is_rejected_and_closes_the_form(waiting: FakeRegistry, form: UUID) -> None:
     """The entry says how long is too long."""
     entry: Entry = waiting.entry.model_copy(update={"approval_timeout_hours": 1e-9})
     settle_approval(entry)
@@ -143,7 +148,7 @@ def test_too_late_is_rejected_and_closes_the_form(waiting: Shelf, form: UUID) ->
     assert executed(approve_model, form).is_completed()
 
 
-def test_the_command_rejects(waiting: Shelf, capsys: Said) -> None:
+def test_the_command_rejects(waiting: FakeRegistry, capsys: Said) -> None:
     """Exit code 0: what was asked for was done."""
     assert run(["approve", waiting.model, "--reject", "--reason", "it is rude"]) == 0
 
@@ -151,106 +156,108 @@ def test_the_command_rejects(waiting: Shelf, capsys: Said) -> None:
     assert waiting.aliases()[0] == {"champion": 1}
 
 
-def test_nothing_waits_is_a_line(shelf: Shelf, capsys: Said) -> None:
+def test_nothing_waits_is_a_line(fake_registry: FakeRegistry, capsys: Said) -> None:
     """Bad input, and where to look."""
-    shelf.release("one")
+    fake_registry.release("one")
 
-    assert run(["approve", shelf.model, "--reason", "fine"]) == 2
+    assert run(["approve", fake_registry.model, "--reason", "fine"]) == 2
 
-    assert f"{shelf.model}: no candidate waits for approval" in capsys.readouterr().err
+    assert f"{fake_registry.model}: no candidate waits for approval" in capsys.readouterr().err
     with pytest.raises(MoveRefused):
-        approve_model(shelf.model)
+        approve_model(fake_registry.model)
 
 
-def test_rollback_and_history_by_command(shelf: Shelf, capsys: Said) -> None:
+def test_rollback_and_history_by_command(fake_registry: FakeRegistry, capsys: Said) -> None:
     """What was done is told, and how to undo it; then it stands in the history."""
-    shelf.release("one")
-    shelf.release("two")
+    fake_registry.release("one")
+    fake_registry.release("two")
 
-    assert run(["rollback", shelf.model, "--reason", "it answers in verse"]) == 0
+    assert run(["rollback", fake_registry.model, "--reason", "it answers in verse"]) == 0
     said = capsys.readouterr().out
-    assert said.startswith(f"{shelf.model}: version 2 is to be taken out\n")
-    assert f"{shelf.model}: rolled back from version 2 to 1" in said
-    assert f"slipway release {shelf.model} --lift-quarantine" in said
+    assert said.startswith(f"{fake_registry.model}: version 2 is to be taken out\n")
+    assert f"{fake_registry.model}: rolled back from version 2 to 1" in said
+    assert f"slipway release {fake_registry.model} --lift-quarantine" in said
 
-    assert run(["history", shelf.model, "--json"]) == 0
+    assert run(["history", fake_registry.model, "--json"]) == 0
     last = json.loads(capsys.readouterr().out)[-1]
     assert (last["version"], last["kind"], last["until"]) == (1, "rollback", None)
     assert last["cause"]["reason"] == "it answers in verse"
 
-    assert run(["history", shelf.model]) == 0
+    assert run(["history", fake_registry.model]) == 0
     assert "it answers in" in capsys.readouterr().out
-    assert run(["rollback", shelf.model, "--reason", "again"]) == 2
+    assert run(["rollback", fake_registry.model, "--reason", "again"]) == 2
     assert "version 2 is quarantined" in capsys.readouterr().err
 
 
-def test_a_rollback_by_command_may_name_what_failed(shelf: Shelf, capsys: Said) -> None:
+def test_a_rollback_by_command_may_name_what_failed(
+    fake_registry: FakeRegistry, capsys: Said
+) -> None:
     """Version 1 failed, but version 2 serves by now: nothing is moved, and a line says so."""
-    shelf.release("one")
-    shelf.release("two")
+    fake_registry.release("one")
+    fake_registry.release("two")
 
-    assert run(["rollback", shelf.model, "--failed", "1", "--reason", "it is rude"]) == 2
+    assert run(["rollback", fake_registry.model, "--failed", "1", "--reason", "it is rude"]) == 2
 
     assert "version 1 is not the champion, version 2 is; nothing was" in capsys.readouterr().err
-    assert shelf.registry.champion(shelf.model) == 2
+    assert fake_registry.registry.champion(fake_registry.model) == 2
 
 
-def test_a_press_in_the_ui_means_the_champion_of_that_moment(shelf: Shelf) -> None:
+def test_a_press_in_the_ui_means_the_champion_of_that_moment(fake_registry: FakeRegistry) -> None:
     """Two people press, and one version goes back; a press that was overtaken moves nothing."""
     for key in ("one", "two", "three"):
-        shelf.release(key)
+        fake_registry.release(key)
     identity = roll_back.to_deployment("roll-back").apply()
-    asked = {"model": shelf.model, "reason": "it is rude"}
+    asked = {"model": fake_registry.model, "reason": "it is rude"}
     with get_client(sync_client=True) as client:
         twice = [client.create_flow_run_from_deployment(identity, parameters=asked) for _ in "ab"]
         states = [executed(roll_back, each.id) for each in twice]
         assert [each.name for each in states] == ["Completed", "Completed"]
-        assert shelf.aliases()[0] == {"candidate": 3, "champion": 2, "previous": 3}
+        assert fake_registry.aliases()[0] == {"candidate": 3, "champion": 2, "previous": 3}
 
         late = client.create_flow_run_from_deployment(identity, parameters=asked)
-        shelf.release("four")
+        fake_registry.release("four")
         state = executed(roll_back, late.id)
         client._client.delete(f"/deployments/{identity}")
 
     assert state.is_failed()
     assert "version 2 is not the champion, version 4 is" in state.message
-    assert shelf.registry.champion(shelf.model) == 4
-    assert "slipway.quarantined" not in shelf.tags(4)
+    assert fake_registry.registry.champion(fake_registry.model) == 4
+    assert "slipway.quarantined" not in fake_registry.tags(4)
 
 
-def test_history_before_any_release_writes_nothing(yard: Yard, capsys: Said) -> None:
+def test_history_before_any_release_writes_nothing(project: Project, capsys: Said) -> None:
     """Not even the folder for its state."""
     assert run(["history", "tiny", "--json"]) == 0
 
     assert json.loads(capsys.readouterr().out) == []
-    assert not yard.home.exists()
+    assert not project.home.exists()
 
 
 def test_events_that_were_not_sent_are_sent_later(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    fake_registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A promotion's event is written with it, and struck out once Prefect's server has it."""
     from prefect import flow
 
-    from tasks import announce
+    from tasks import emit_event
 
-    shelf.release("one")
+    fake_registry.release("one")
     sent: list[str] = []
-    flow_of = flow(name="send")(lambda: announce.announce_pending(shelf.model))
+    flow_of = flow(name="send")(lambda: emit_event.emit_pending_events(fake_registry.model))
     with monkeypatch.context() as patch:
-        patch.setattr(announce, "announce", lambda *_, **__: False)
+        patch.setattr(emit_event, "announce", lambda *_, **__: False)
         flow_of()
-    assert shelf.tags(1)["slipway.announce"] == "pending"
+    assert fake_registry.tags(1)["slipway.announce"] == "pending"
 
-    send = announce.announce
+    send = emit_event.emit_event
 
     def witnessed(event: str, model: str, **payload: Any) -> bool:
         sent.append(f"{event} {model} v{payload['version']}")
         return send(event, model, **payload)
 
-    monkeypatch.setattr(announce, "announce", witnessed)
+    monkeypatch.setattr(emit_event, "announce", witnessed)
     flow_of()
     flow_of()
 
-    assert sent == [f"promoted {shelf.model} v1"]
-    assert "slipway.announce" not in shelf.tags(1)
+    assert sent == [f"promoted {fake_registry.model} v1"]
+    assert "slipway.announce" not in fake_registry.tags(1)

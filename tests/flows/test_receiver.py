@@ -14,7 +14,14 @@ from pathlib import Path
 
 import httpx
 import pytest
-from receiving import (
+
+from deployments.receiver import outbox
+from deployments.receiver.deduplication import Deduplication
+from deployments.receiver.settings import ReceiverSettings
+from slipway.errors import CatalogueInvalid
+from slipway.settings import PROJECT
+from tests.support.hub import LocalHub, Webhook
+from tests.support.receiver import (
     AFTER,
     CATALOGUE,
     HUB_SECRET,
@@ -25,13 +32,6 @@ from receiving import (
     pushed,
     receive,
 )
-
-from deployments.receiver import outbox
-from deployments.receiver.memory import Memory
-from deployments.receiver.settings import ReceiverSettings
-from slipway.errors import CatalogueInvalid
-from slipway.hub_server import LocalHub, Webhook
-from slipway.settings import PROJECT
 
 GOOD_MS = 100
 
@@ -207,7 +207,7 @@ def test_a_broken_catalogue_is_not_taken_over(receiver: Receiver, tmp_path: Path
 
 def test_a_memory_forgets_the_old_and_holds_no_more_than_it_may() -> None:
     """By time, and by number with the oldest first."""
-    memory = Memory(keep_seconds=10, most=2)
+    memory = Deduplication(keep_seconds=10, most=2)
 
     for moment, name in enumerate(["first", "second", "third"]):
         memory.hear(name, moment)

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from receiving import MLFLOW_SECRET, Receiver, receive
+
+from tests.support.receiver import MLFLOW_SECRET, Receiver, receive
 
 
 @pytest.fixture

@@ -12,55 +12,55 @@ import pytest
 
 from commands.redeploy import sentence
 from flows import redeploy as module
-from slipway import expectations
-from slipway.child import Limits
+from slipway.checks import suites
 from slipway.redeploy import (
-    Attempt,
-    Decision,
-    Dock,
-    Golden,
-    Leave,
+    Deploy,
+    Deployment,
+    DeployRejected,
+    GoldenPrompts,
+    NoChange,
+    RedeployDecision,
     Redeployed,
-    Refuse,
-    Refused,
-    Try,
+    Reject,
+    SwitchResult,
     Unchanged,
-    server,
-    trial,
+    model_server,
+    preflight,
 )
 from slipway.settings import PROJECT
+from slipway.system.process import ProcessLimits
 
-EQUAL = Leave(reason="version 5 serves already")
+EQUAL = NoChange(reason="version 5 serves already")
 
 
 class Steps:
     """Stands where the tasks stand, and notes which were called."""
 
     def __init__(
-        self, *decisions: Decision, trial: str | None = None, roll: str | None = None
+        self, *decisions: RedeployDecision, trial: str | None = None, roll: str | None = None
     ) -> None:
         self.called: list[str] = []
         self._decisions = iter(decisions)
         self._trial, self._roll = trial, roll
 
-    def compare(self, _model: str) -> Decision:
+    def compare(self, _model: str) -> RedeployDecision:
         """Return the next decision."""
         return next(self._decisions)
 
-    def rehearse(self, _model: str, candidate: Try) -> Attempt:
+    def rehearse(self, _model: str, candidate: Deploy) -> SwitchResult:
         """Try a version."""
         self.called.append(f"rehearse {candidate.version}")
-        return Attempt(seconds=1, fault=self._trial)
+        return SwitchResult(seconds=1, fault=self._trial)
 
-    def switch(self, _model: str, candidate: Try) -> Attempt:
+    def switch(self, _model: str, candidate: Deploy) -> SwitchResult:
         """Switch to it."""
         self.called.append(f"switch {candidate.version}")
-        return Attempt(seconds=2, fault=self._roll)
+        return SwitchResult(seconds=2, fault=self._roll)
 
-    def put_back(self, model: str, candidate: Try | Refuse, reason: str) -> Refused:
+    def put_back(self, model: str, candidate: Deploy | Reject, reason: str) -> DeployRejected:
         """Put the alias back."""
         self.called.append(f"put back {candidate.serving}")
-        return Refused(
+        return DeployRejected(
             model=model, version=candidate.version, serving=candidate.serving, reason=reason
         )
 
@@ -72,9 +72,9 @@ class Steps:
         return module.redeploy.fn("tiny")
 
 
-def candidate(version: int, serving: int = 3) -> Try:
+def candidate(version: int, serving: int = 3) -> Deploy:
     """Return the decision to try a version."""
-    return Try(version=version, serving=serving, size_bytes=1)
+    return Deploy(version=version, serving=serving, size_bytes=1)
 
 
 def test_an_alias_that_moves_meanwhile_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +115,7 @@ def test_an_alias_that_never_rests_is_left_to_the_next_run(monkeypatch: pytest.M
             id="a switch that fails",
         ),
         pytest.param(
-            Refuse(version=4, serving=3, reason="too slow"),
+            Reject(version=4, serving=3, reason="too slow"),
             {},
             ["put back 3"],
             id="what must not be tried is not tried",
@@ -124,7 +124,7 @@ def test_an_alias_that_never_rests_is_left_to_the_next_run(monkeypatch: pytest.M
 )
 def test_a_fault_puts_the_alias_back(
     monkeypatch: pytest.MonkeyPatch,
-    decision: Decision,
+    decision: RedeployDecision,
     faults: dict[str, str],
     called: list[str],
 ) -> None:
@@ -134,7 +134,7 @@ def test_a_fault_puts_the_alias_back(
     outcome = steps.run(monkeypatch)
 
     assert steps.called == called
-    assert outcome == Refused(model="tiny", version=4, serving=3, reason="too slow")
+    assert outcome == DeployRejected(model="tiny", version=4, serving=3, reason="too slow")
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_fault_puts_the_alias_back(
             "tiny: version 4 serves, after version 3; 22 s",
         ),
         (
-            Refused(model="tiny", version=4, serving=3, reason="too slow"),
+            DeployRejected(model="tiny", version=4, serving=3, reason="too slow"),
             "tiny: version 3 serves on; version 4 is quarantined: too slow",
         ),
     ],
@@ -157,15 +157,15 @@ def test_the_command_says_how_it_ended(outcome: Any, words: str) -> None:
 
 
 @pytest.fixture
-def dock(tmp_path: Path) -> Dock:
+def dock(tmp_path: Path) -> Deployment:
     """A model's place."""
-    prompts = expectations.load_prompts(PROJECT / "expectations" / "prompts" / "general.json")
-    return Dock(
+    prompts = suites.load_prompts(PROJECT / "expectations" / "prompts" / "general.json")
+    return Deployment(
         model="tiny",
         folder=tmp_path / "serving",
         locks=tmp_path / "locks",
-        limits=Limits(timeout_seconds=1, memory_bytes=None, logs=tmp_path),
-        golden=Golden(prompts=prompts, answer={}, max_median_latency_ms=1),
+        limits=ProcessLimits(timeout_seconds=1, memory_bytes=None, logs=tmp_path),
+        golden=GoldenPrompts(prompts=prompts, answer={}, max_median_latency_ms=1),
         drain_seconds=1,
     )
 
@@ -174,13 +174,14 @@ def test_a_trial_that_a_killed_redeploy_left_behind_is_ended(tmp_path: Path) -> 
     """The next trial looks for it; a process that only got its number later is left alone."""
     code = "import time; time.sleep(600)"
     left, other = (
-        subprocess.Popen([sys.executable, "-c", code, name]) for name in (server.MODULE, "other")
+        subprocess.Popen([sys.executable, "-c", code, name])
+        for name in (model_server.MODULE, "other")
     )
     for name, process in (("trial-a", left), ("trial-b", other)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "pid").write_text(str(process.pid), encoding="utf-8")
 
-    trial.sweep(tmp_path)
+    preflight.sweep(tmp_path)
 
     assert left.wait(10) == -signal.SIGKILL
     assert other.poll() is None
@@ -189,7 +190,7 @@ def test_a_trial_that_a_killed_redeploy_left_behind_is_ended(tmp_path: Path) -> 
     other.wait()
 
 
-def test_redeploys_of_one_model_wait_for_each_other(dock: Dock) -> None:
+def test_redeploys_of_one_model_wait_for_each_other(dock: Deployment) -> None:
     """The second begins when the first has ended."""
     order: list[str] = []
 

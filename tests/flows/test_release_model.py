@@ -3,10 +3,10 @@
 import json
 import shutil
 
-from line import Yard
-
-from slipway import keys, store
+from slipway import keys
+from slipway.system import store
 from slipway.values import Release
+from tests.support.project import Project
 
 
 def release(model: str = "tiny") -> Release:
@@ -16,144 +16,144 @@ def release(model: str = "tiny") -> Release:
     return release_model(model)
 
 
-def test_a_release_promotes_both_wrappers_together(released: tuple[Yard, Release]) -> None:
+def test_a_release_promotes_both_wrappers_together(released: tuple[Project, Release]) -> None:
     """The first release registers two versions, and all their aliases agree."""
-    yard, outcome = released
+    project, outcome = released
 
     assert outcome.verdict.kind == "promote"
-    assert yard.versions() == [
+    assert project.versions() == [
         ("tiny", 1, {"candidate": 1, "champion": 1}),
         ("tiny-transformers", 1, {"candidate": 1, "champion": 1}),
     ]
 
 
 def test_the_same_release_is_found_again_and_nothing_is_done(
-    released: tuple[Yard, Release],
+    released: tuple[Project, Release],
 ) -> None:
     """A second run logs nothing, registers nothing and moves nothing."""
-    yard, first = released
-    before = yard.versions()
+    project, first = released
+    before = project.versions()
 
     second = release()
 
     assert second == first.model_copy(update={"existed": True})
-    assert yard.versions() == before
-    assert len(yard.registry().client.search_logged_models(["1"])) == 2
+    assert project.versions() == before
+    assert len(project.registry().client.search_logged_models(["1"])) == 2
 
 
-def test_the_watch_knows_the_release_by_its_key(released: tuple[Yard, Release]) -> None:
+def test_the_watch_knows_the_release_by_its_key(released: tuple[Project, Release]) -> None:
     """Both find the same key for the same source, so nothing is started."""
     from flows.watch_sources import watch_sources
 
     _, outcome = released
 
-    (sighting,) = watch_sources(["tiny"])
+    (result,) = watch_sources(["tiny"])
 
-    assert (sighting.state, sighting.key) == ("released", outcome.candidate.key)
-    assert sighting.commit == outcome.commit
+    assert (result.state, result.key) == ("released", outcome.versions.key)
+    assert result.commit == outcome.commit
 
 
-def test_the_reports_are_where_people_look(released: tuple[Yard, Release]) -> None:
+def test_the_reports_are_where_people_look(released: tuple[Project, Release]) -> None:
     """The MLflow run has report, picture, answers and figures; the version has a description."""
-    yard, outcome = released
+    project, outcome = released
 
-    client = yard.registry().client
-    run = client.get_run(outcome.candidate.run_id)
-    files = {file.path for file in client.list_artifacts(outcome.candidate.run_id)}
+    client = project.registry().client
+    run = client.get_run(outcome.versions.run_id)
+    files = {file.path for file in client.list_artifacts(outcome.versions.run_id)}
     assert {"report.md", "picture.png", "predictions.json", "manifest.json"} <= files
     assert run.data.metrics["kl_mean"] >= 0
     assert run.data.metrics["onnx.tokens_per_second"] > 0
     assert "tiny-phi3" in client.get_model_version("tiny", "1").description
 
 
-def test_a_version_says_what_its_bytes_are(released: tuple[Yard, Release]) -> None:
+def test_a_version_says_what_its_bytes_are(released: tuple[Project, Release]) -> None:
     """By its tags a server knows whether the files that it loads are those that were released."""
-    yard, outcome = released
+    project, outcome = released
 
-    tags = yard.registry().tags("tiny", outcome.candidate.onnx.version)
-    logged = yard.home / "mlflow/artifacts/tiny/models" / outcome.candidate.onnx.model_id
+    tags = project.registry().tags("tiny", outcome.versions.onnx.version)
+    logged = project.home / "mlflow/artifacts/tiny/models" / outcome.versions.onnx.model_id
     found = store.manifest(logged / "artifacts" / "artifacts" / "model")
     assert tags["slipway.digest"] == keys.manifest_digest(found)
     assert tags["slipway.code_sha256"] == store.sha256(logged / "artifacts" / "onnx_genai.py")
 
 
-def test_nothing_logged_names_a_path_of_this_machine(released: tuple[Yard, Release]) -> None:
+def test_nothing_logged_names_a_path_of_this_machine(released: tuple[Project, Release]) -> None:
     """Neither MLmodel nor any other text of a logged model, nor a tag, says where it was built."""
-    yard, outcome = released
+    project, outcome = released
 
-    logged = [path for path in (yard.home / "mlflow" / "artifacts").rglob("*") if path.is_file()]
+    logged = [path for path in (project.home / "mlflow" / "artifacts").rglob("*") if path.is_file()]
     texts = {path: path.read_bytes() for path in logged if path.suffix not in {".data", ".png"}}
-    client = yard.registry().client
-    tags = [client.get_logged_model(each.model_id).tags for each in outcome.candidate.wrappers]
-    tags += [yard.registry().tags("tiny", outcome.candidate.onnx.version)]
+    client = project.registry().client
+    tags = [client.get_logged_model(each.model_id).tags for each in outcome.versions.wrappers]
+    tags += [project.registry().tags("tiny", outcome.versions.onnx.version)]
     assert len(texts) > 10
-    assert [path for path, text in texts.items() if str(yard.folder).encode() in text] == []
-    assert str(yard.folder) not in json.dumps(tags)
+    assert [path for path, text in texts.items() if str(project.folder).encode() in text] == []
+    assert str(project.folder) not in json.dumps(tags)
 
 
-def test_state_is_written_nowhere_but_below_home(released: tuple[Yard, Release]) -> None:
+def test_state_is_written_nowhere_but_below_home(released: tuple[Project, Release]) -> None:
     """No ./mlruns, no file beside the catalogue."""
-    yard, _ = released
-    known = set(json.loads((yard.folder / "known.json").read_bytes()))
+    project, _ = released
+    known = set(json.loads((project.folder / "known.json").read_bytes()))
 
-    assert {path.name for path in yard.folder.iterdir()} - known == {"home", "known.json"}
+    assert {path.name for path in project.folder.iterdir()} - known == {"home", "known.json"}
 
 
-def test_new_weights_become_the_champion_and_the_old_one_is_remembered(yard: Yard) -> None:
+def test_new_weights_become_the_champion_and_the_old_one_is_remembered(project: Project) -> None:
     """`previous` is what a rollback returns to, and the promotion's run says who served before."""
-    import tiny_phi3
+    from tests.support import tiny_phi3
 
     release()
-    shutil.rmtree(yard.checkpoint)
-    tiny_phi3.write_checkpoint(yard.checkpoint, seed=1)
+    shutil.rmtree(project.checkpoint)
+    tiny_phi3.write_checkpoint(project.checkpoint, seed=1)
 
     outcome = release()
 
-    assert yard.registry().aliases("tiny") == {"candidate": 2, "champion": 2, "previous": 1}
-    assert yard.registry().aliases("tiny-transformers") == yard.registry().aliases("tiny")
-    record = yard.registry().client.get_run(outcome.promotion.run_id)
+    assert project.registry().aliases("tiny") == {"candidate": 2, "champion": 2, "previous": 1}
+    assert project.registry().aliases("tiny-transformers") == project.registry().aliases("tiny")
+    record = project.registry().client.get_run(outcome.promotion.run_id)
     assert record.data.tags["slipway.from"] == "1"
 
 
-def test_a_candidate_below_a_gate_is_kept_and_leaves_the_registry(yard: Yard) -> None:
+def test_a_candidate_below_a_gate_is_kept_and_leaves_the_registry(project: Project) -> None:
     """The champion stays, nothing new is registered, and the verdict names the limit."""
     release()
-    before = yard.versions()
-    yard.limit("tokens_per_second = { min = 1e9 }")
+    before = project.versions()
+    project.limit("tokens_per_second = { min = 1e9 }")
 
     outcome = release()
 
     assert outcome.verdict.kind == "keep"
     assert "tokens_per_second" in outcome.verdict.reasons[0]
-    assert yard.versions() == before
+    assert project.versions() == before
 
 
-def test_a_candidate_alias_policy_stops_before_the_champion(yard: Yard) -> None:
+def test_a_candidate_alias_policy_stops_before_the_champion(project: Project) -> None:
     """With aliases = "candidate" a person moves the champion."""
-    yard.edit('suite = "brief"', 'suite = "brief"\naliases = "candidate"')
+    project.edit('suite = "brief"', 'suite = "brief"\naliases = "candidate"')
 
     release()
 
-    assert yard.registry().aliases("tiny") == {"candidate": 1}
+    assert project.registry().aliases("tiny") == {"candidate": 1}
 
 
-def test_files_that_vanished_from_the_store_are_made_again(yard: Yard) -> None:
+def test_files_that_vanished_from_the_store_are_made_again(project: Project) -> None:
     """Prefect's cached result still names them; the line looks before it believes."""
     release()
-    shutil.rmtree(yard.home / "store")
-    yard.limit("answered_prompts = { min = 3 }")
+    shutil.rmtree(project.home / "store")
+    project.limit("answered_prompts = { min = 3 }")
 
     outcome = release()
 
     assert outcome.verdict.kind == "promote"
-    assert len(list((yard.home / "store").glob("*/manifest.json"))) == 2
+    assert len(list((project.home / "store").glob("*/manifest.json"))) == 2
 
 
-def test_a_chat_contract_is_released_the_same_way(yard: Yard) -> None:
+def test_a_chat_contract_is_released_the_same_way(project: Project) -> None:
     """With contract = "chat" both wrappers speak llm/v1/chat."""
-    yard.edit('onnx = "prompt"', 'onnx = "chat"')
+    project.edit('onnx = "prompt"', 'onnx = "chat"')
 
     outcome = release()
 
     assert outcome.verdict.kind == "promote"
-    assert outcome.candidate.onnx.contract == "chat"
+    assert outcome.versions.onnx.contract == "chat"

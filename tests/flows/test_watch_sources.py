@@ -6,69 +6,71 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 
 import pytest
-from harbour import Harbour, opened
 
 from slipway.errors import SourceMissing
-from slipway.hub_server import Security, error_status
+from tests.support.hub import Security, error_status
+from tests.support.hub_project import HubProject, opened
 
 
 @pytest.fixture(scope="module")
-def harbour(tmp_path_factory: pytest.TempPathFactory, prefect_backend: None) -> Iterator[Harbour]:
+def hub_project(
+    tmp_path_factory: pytest.TempPathFactory, prefect_backend: None
+) -> Iterator[HubProject]:
     """Give the tests of this module one place, in which each follows models of its own."""
-    with opened(tmp_path_factory.mktemp("harbour")) as place:
+    with opened(tmp_path_factory.mktemp("hub_project")) as place:
         yield place
 
 
-def test_a_commit_of_weights_starts_exactly_one_release(harbour: Harbour) -> None:
+def test_a_commit_of_weights_starts_exactly_one_release(hub_project: HubProject) -> None:
     """Looked at three times, it is one flow run, with the model's name and the reason on it."""
-    name = harbour.follow()
+    name = hub_project.follow()
 
-    first, second, third = (harbour.see(name)[0] for _ in range(3))
+    first, second, third = (hub_project.see(name)[0] for _ in range(3))
 
-    (run,) = harbour.runs(name)
+    (run,) = hub_project.runs(name)
     assert (first.state, first.attempt) == ("new", 1)
     assert run.idempotency_key == f"release:{first.key}:1"
     assert first.reason in run.tags
     assert (second.state, third.state) == ("waiting", "waiting")
 
 
-def test_new_weights_of_a_released_model_start_one_more_release(harbour: Harbour) -> None:
+def test_new_weights_of_a_released_model_start_one_more_release(hub_project: HubProject) -> None:
     """What was released before stays released; the new commit has a key of its own."""
-    name = harbour.follow()
-    (first,) = harbour.see(name)
+    name = hub_project.follow()
+    (first,) = hub_project.see(name)
     assert first.key
-    harbour.record_release(name, first.key)
+    hub_project.record_release(name, first.key)
 
-    commit = harbour.push(name, model__safetensors=b"trained further" * 1000)
-    (second,) = harbour.see(name)
+    commit = hub_project.push(name, model__safetensors=b"trained further" * 1000)
+    (second,) = hub_project.see(name)
 
     assert (second.state, second.commit) == ("new", commit)
     assert second.key != first.key
-    assert len(harbour.runs(name)) == 2
+    assert len(hub_project.runs(name)) == 2
 
 
-def test_a_commit_of_the_card_alone_is_recorded_and_starts_nothing(harbour: Harbour) -> None:
+def test_a_commit_of_the_card_alone_is_recorded_and_starts_nothing(hub_project: HubProject) -> None:
     """MLflow remembers the commit, so that the next look knows it."""
-    name = harbour.follow()
-    (first,) = harbour.see(name)
+    name = hub_project.follow()
+    (first,) = hub_project.see(name)
     assert first.key
-    harbour.record_release(name, first.key)
+    hub_project.record_release(name, first.key)
 
-    commit = harbour.push(name, README__md=b"---\nlicense: mit\n---\n# Another text\n")
-    (second,), (third,) = harbour.see(name), harbour.see(name)
+    commit = hub_project.push(name, README__md=b"---\nlicense: mit\n---\n# Another text\n")
+    (second,), (third,) = hub_project.see(name), hub_project.see(name)
 
     assert (second.state, second.commit) == ("ignored", commit)
     assert "changes no file" in second.reason
-    assert harbour.remembered(name)["commits"] == [commit]
+    assert hub_project.remembered(name)["commits"] == [commit]
     assert third.state == "released"
-    assert len(harbour.runs(name)) == 1
+    assert len(hub_project.runs(name)) == 1
 
 
-def test_a_hundred_dispatches_of_one_key_are_one_flow_run(harbour: Harbour) -> None:
+def test_a_hundred_dispatches_of_one_key_are_one_flow_run(hub_project: HubProject) -> None:
     """Eight at a time, as webhooks and schedules may come; Prefect's own database decides."""
     from tasks.dispatch import dispatch
 
-    name = harbour.follow()
+    name = hub_project.follow()
     key = "ab" * 31 + name[-2:].encode().hex()[:2]
 
     with ThreadPoolExecutor(8) as pool:
@@ -78,109 +80,109 @@ def test_a_hundred_dispatches_of_one_key_are_one_flow_run(harbour: Harbour) -> N
         ]
         ids = {call.result() for call in calls}
 
-    assert [str(run.id) for run in harbour.runs(name)] == [*ids]
+    assert [str(run.id) for run in hub_project.runs(name)] == [*ids]
 
 
 def test_a_crashed_release_is_tried_again_at_the_next_look_but_not_for_ever(
-    harbour: Harbour,
+    hub_project: HubProject,
 ) -> None:
     """Three attempts, each under a number of its own; then a person has to look."""
-    name = harbour.follow()
+    name = hub_project.follow()
     states = []
     for how in ("CRASHED", "FAILED", "CRASHED"):
-        states.append(harbour.see(name)[0].attempt)
-        harbour.end(harbour.runs(name)[-1], how)
+        states.append(hub_project.see(name)[0].attempt)
+        hub_project.end(hub_project.runs(name)[-1], how)
 
-    (last,) = harbour.see(name)
+    (last,) = hub_project.see(name)
 
     assert states == [1, 2, 3]
     assert last.state == "refused"
     assert "3 releases of it failed" in last.reason
-    assert len(harbour.runs(name)) == 3
+    assert len(hub_project.runs(name)) == 3
 
 
 @pytest.mark.parametrize("how", ["COMPLETED", "CANCELLED"])
 def test_a_release_that_ended_by_a_decision_is_not_started_again(
-    harbour: Harbour, how: str
+    hub_project: HubProject, how: str
 ) -> None:
     """A gate that kept it, or a person who cancelled it, would only be asked the same again."""
-    name = harbour.follow()
-    harbour.see(name)
-    harbour.end(harbour.runs(name)[0], how)
+    name = hub_project.follow()
+    hub_project.see(name)
+    hub_project.end(hub_project.runs(name)[0], how)
 
-    (sighting,) = harbour.see(name)
+    (result,) = hub_project.see(name)
 
-    assert sighting.state == "refused"
-    assert "by hand" in sighting.reason
-    assert len(harbour.runs(name)) == 1
+    assert result.state == "refused"
+    assert "by hand" in result.reason
+    assert len(hub_project.runs(name)) == 1
 
 
-def test_what_a_gate_refused_is_not_started_again(harbour: Harbour) -> None:
+def test_what_a_gate_refused_is_not_started_again(hub_project: HubProject) -> None:
     """Whoever started that release: the registry knows why it was kept."""
-    name = harbour.follow()
-    (first,) = harbour.see(name)
+    name = hub_project.follow()
+    (first,) = hub_project.see(name)
     assert first.key
-    harbour.record_refusal(name, first.key, "it loops")
+    hub_project.record_refusal(name, first.key, "it loops")
 
-    (second,) = harbour.see(name)
+    (second,) = hub_project.see(name)
 
     assert (second.state, second.reason) == ("refused", "it loops")
-    assert len(harbour.runs(name)) == 1
+    assert len(hub_project.runs(name)) == 1
 
 
-def test_what_was_quarantined_is_not_started_again(harbour: Harbour) -> None:
+def test_what_was_quarantined_is_not_started_again(hub_project: HubProject) -> None:
     """It was rolled back; only new files, or a person, change that."""
-    name = harbour.follow()
-    (first,) = harbour.see(name)
+    name = hub_project.follow()
+    (first,) = hub_project.see(name)
     assert first.key
-    harbour.record_release(name, first.key, **{"slipway.quarantined": "it leaked"})
+    hub_project.record_release(name, first.key, **{"slipway.quarantined": "it leaked"})
 
-    (second,) = harbour.see(name)
+    (second,) = hub_project.see(name)
 
     assert second.state == "quarantined"
     assert second.reason.startswith("quarantined: it leaked")
-    assert len(harbour.runs(name)) == 1
+    assert len(hub_project.runs(name)) == 1
 
 
-def test_a_pending_scan_waits_for_the_next_look(harbour: Harbour) -> None:
+def test_a_pending_scan_waits_for_the_next_look(hub_project: HubProject) -> None:
     """Once the Hub has looked at the files, the release starts."""
-    name = harbour.follow(security=Security(scans_done=False))
+    name = hub_project.follow(security=Security(scans_done=False))
 
-    (waiting,) = harbour.see(name)
-    harbour.hub.configure(f"acme/{name}", security=Security(scans_done=True))
-    (cleared,) = harbour.see(name)
+    (waiting,) = hub_project.see(name)
+    hub_project.hub.configure(f"acme/{name}", security=Security(scans_done=True))
+    (cleared,) = hub_project.see(name)
 
     assert (waiting.state, cleared.state) == ("waiting", "new")
-    assert len(harbour.runs(name)) == 1
+    assert len(hub_project.runs(name)) == 1
 
 
-def test_one_source_that_is_gone_does_not_end_the_watch(harbour: Harbour) -> None:
+def test_one_source_that_is_gone_does_not_end_the_watch(hub_project: HubProject) -> None:
     """Its row says why; the others are released, and the table shows all of them."""
-    gone, there = harbour.follow(), harbour.follow()
-    harbour.hub.delete(f"acme/{gone}")
+    gone, there = hub_project.follow(), hub_project.follow()
+    hub_project.hub.delete(f"acme/{gone}")
 
-    first, second = harbour.see(gone, there)
+    first, second = hub_project.see(gone, there)
 
     assert (first.state, second.state) == ("unreachable", "new")
     assert f"repository acme/{gone} is not there" in first.reason
     assert [row["model"] for row in _table()][-2:] == [gone, there]
 
 
-def test_the_whole_catalogue_is_watched_unless_models_are_named(harbour: Harbour) -> None:
+def test_the_whole_catalogue_is_watched_unless_models_are_named(hub_project: HubProject) -> None:
     """A schedule names none, a webhook one; a busy Hub makes rows and no failure."""
-    names = [harbour.follow(), harbour.follow()]
-    harbour.running.faults.add(error_status(429, retry_after_seconds=600), count=None)
+    names = [hub_project.follow(), hub_project.follow()]
+    hub_project.running.faults.add(error_status(429, retry_after_seconds=600), count=None)
 
-    found = harbour.see()
-    harbour.running.faults.clear()
+    found = hub_project.see()
+    hub_project.running.faults.clear()
 
     assert {one.state for one in found} == {"unreachable"}
     assert set(names) < {one.model for one in found}
-    assert harbour.runs(names[0]) == []
+    assert hub_project.runs(names[0]) == []
 
 
 def test_a_deployment_that_is_not_there_is_named(
-    harbour: Harbour, monkeypatch: pytest.MonkeyPatch
+    hub_project: HubProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The line says what to do."""
     from tasks import dispatch

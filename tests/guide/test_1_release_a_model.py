@@ -5,14 +5,14 @@ conversations by heart, in a folder on this machine; everything else is as in re
 """
 
 import pytest
-from line import Yard
 
 from flows.release_model import release_model
 from slipway.values import Release
+from tests.support.project import Project
 
 
 @pytest.fixture(autouse=True)
-def first_release(released: tuple[Yard, Release]) -> Release:
+def first_release(released: tuple[Project, Release]) -> Release:
     """Before every test here, somebody called `release_model("tiny")`, and this is what it said."""
     return released[1]
 
@@ -52,16 +52,16 @@ def test_releasing_it_again_does_nothing(first_release: Release) -> None:
     second = release_model("tiny")
 
     assert second.existed
-    assert second.candidate == first_release.candidate
+    assert second.versions == first_release.versions
 
 
-def test_a_gate_that_fails_keeps_the_champion(released: tuple[Yard, Release]) -> None:
+def test_a_gate_that_fails_keeps_the_champion(released: tuple[Project, Release]) -> None:
     """Not promoted is a verdict with reasons, and no exception; the champion serves on."""
-    yard, _ = released
-    yard.limit("median_latency_ms = { max = 0.001 }")
+    project, _ = released
+    project.limit("median_latency_ms = { max = 0.001 }")
 
     release = release_model("tiny")
 
     assert release.verdict.kind == "keep"
     assert "median_latency_ms" in release.verdict.reasons[0]
-    assert yard.registry().aliases("tiny")["champion"] == 1
+    assert project.registry().aliases("tiny")["champion"] == 1

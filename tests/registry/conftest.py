@@ -3,21 +3,21 @@
 from pathlib import Path
 
 import pytest
-from shelf import Shelf, fresh_name
 
 from slipway.registry import Registry
-from slipway.tracking import Place
+from slipway.tracking.location import MlflowLocation
+from tests.support.fake_registry import FakeRegistry, fresh_name
 
 
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     """Return a registry in a database of its own."""
     folder = tmp_path_factory.mktemp("registry")
-    place = Place(uri=f"sqlite:///{folder / 'mlflow.db'}", artifacts=folder / "artifacts")
+    place = MlflowLocation(uri=f"sqlite:///{folder / 'mlflow.db'}", artifacts=folder / "artifacts")
     return Registry(place, folder / "locks")
 
 
 @pytest.fixture
-def shelf(registry: Registry, tmp_path: Path) -> Shelf:
+def fake_registry(registry: Registry, tmp_path: Path) -> FakeRegistry:
     """Return a model that nothing is released of yet."""
-    return Shelf(registry, tmp_path / "files", fresh_name())
+    return FakeRegistry(registry, tmp_path / "files", fresh_name())

@@ -11,20 +11,20 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from shelf import ANN, Shelf, fresh_name
 
 from slipway.errors import MoveRefused
 from slipway.registry import Registry
-from slipway.values import Goal, Keep
+from slipway.values import PromotionTarget, Rejected
+from tests.support.fake_registry import ANN, FakeRegistry, fresh_name
 
 
-class Harbour(RuleBasedStateMachine):
+class HubProject(RuleBasedStateMachine):
     """Does things to a registry, and keeps what should come of them in plain fields."""
 
     def __init__(self, registry: Registry, folder: Path) -> None:
         super().__init__()
         name = fresh_name()
-        self.shelf = Shelf(registry, folder / name, name)
+        self.fake_registry = FakeRegistry(registry, folder / name, name)
         self.champion: int | None = None
         self.previous: int | None = None
         self.waiting: int | None = None
@@ -47,14 +47,16 @@ class Harbour(RuleBasedStateMachine):
     @rule()
     def keep(self) -> None:
         """A gate refuses a candidate; MLflow does not use its number again."""
-        candidate = self.shelf.register("kept")
-        self.shelf.registry.withdraw(candidate, Keep(reasons=("too slow",)))
+        candidate = self.fake_registry.register("kept")
+        self.fake_registry.registry.withdraw(candidate, Rejected(reasons=("too slow",)))
 
     @precondition(lambda self: self.waiting is not None)
     @rule()
     def approve(self) -> None:
         """A person approves what waits."""
-        self.shelf.registry.decide(self.shelf.model, self.waiting or 0, "approve", ANN)
+        self.fake_registry.registry.decide(
+            self.fake_registry.model, self.waiting or 0, "approve", ANN
+        )
         self._serve(self.waiting or 0)
         self.waiting = None
 
@@ -62,7 +64,9 @@ class Harbour(RuleBasedStateMachine):
     @rule()
     def reject(self) -> None:
         """A person rejects what waits."""
-        self.shelf.registry.decide(self.shelf.model, self.waiting or 0, "reject", ANN)
+        self.fake_registry.registry.decide(
+            self.fake_registry.model, self.waiting or 0, "reject", ANN
+        )
         self.quarantined.append(self.waiting or 0)
         self.waiting = None
 
@@ -81,7 +85,10 @@ class Harbour(RuleBasedStateMachine):
     def lift(self) -> None:
         """A person wants what was quarantined last to serve again."""
         version = self.quarantined[-1]
-        assert self.shelf.registry.lift(self.shelf.model, self.keys[version], ANN) is not None
+        assert (
+            self.fake_registry.registry.lift(self.fake_registry.model, self.keys[version], ANN)
+            is not None
+        )
         self.waiting = None
         self._serve(version)
 
@@ -89,8 +96,8 @@ class Harbour(RuleBasedStateMachine):
     @rule()
     def move_by_hand(self) -> None:
         """A person changes the aliases in the MLflow UI."""
-        for name in (self.shelf.model, f"{self.shelf.model}-transformers"):
-            set_alias = self.shelf.registry.client.set_registered_model_alias
+        for name in (self.fake_registry.model, f"{self.fake_registry.model}-transformers"):
+            set_alias = self.fake_registry.registry.client.set_registered_model_alias
             set_alias(name, "champion", str(self.previous))
             set_alias(name, "previous", str(self.champion))
         self.champion, self.previous = self.previous, self.champion
@@ -98,7 +105,7 @@ class Harbour(RuleBasedStateMachine):
     @invariant()
     def both_models_have_the_aliases_that_they_should(self) -> None:
         """All or nothing, and never the same version twice."""
-        served, reference = self.shelf.aliases()
+        served, reference = self.fake_registry.aliases()
         assert served == reference
         assert served.get("champion") == self.champion
         assert served.get("previous") == self.previous
@@ -108,25 +115,25 @@ class Harbour(RuleBasedStateMachine):
     def the_champion_is_released_and_free(self) -> None:
         """Nothing else ever serves."""
         if self.champion:
-            tags = self.shelf.tags(self.champion)
+            tags = self.fake_registry.tags(self.champion)
             assert tags["slipway.status"] == "released"
             assert "slipway.quarantined" not in tags
 
     @invariant()
     def the_history_leads_to_the_champion(self) -> None:
         """Its last reign is the one that lasts."""
-        reigns = self.shelf.registry.history(self.shelf.model)
+        reigns = self.fake_registry.registry.history(self.fake_registry.model)
         assert (reigns[-1].version if reigns else None) == self.champion
         assert not reigns or reigns[-1].until is None
 
     @invariant()
     def what_waits_is_known(self) -> None:
         """One candidate at most."""
-        assert self.shelf.registry.waiting(self.shelf.model) == self.waiting
+        assert self.fake_registry.registry.waiting(self.fake_registry.model) == self.waiting
 
-    def _release(self, goal: Goal) -> int:
+    def _release(self, goal: PromotionTarget) -> int:
         key = f"key-{len(self.keys)}"
-        version = self.shelf.release(key, goal).candidate.onnx.version
+        version = self.fake_registry.release(key, goal).candidate.onnx.version
         self.keys[version] = key
         return version
 
@@ -140,14 +147,14 @@ class Harbour(RuleBasedStateMachine):
         self.quarantined = [each for each in self.quarantined if each != version]
 
     def _roll_back(self, to: int | None, target: int | None) -> None:
-        failed, model = self.champion, self.shelf.model
+        failed, model = self.champion, self.fake_registry.model
         if failed and target and target != failed and self._may_serve(target):
-            self.shelf.registry.roll_back(model, to, ANN)
+            self.fake_registry.registry.roll_back(model, to, ANN)
             self._serve(target)
             self.quarantined.append(failed)
             return
         with pytest.raises(MoveRefused):
-            self.shelf.registry.roll_back(model, to, ANN)
+            self.fake_registry.registry.roll_back(model, to, ANN)
 
 
 def test_promises_hold_after_every_step(registry: Registry, tmp_path: Path) -> None:
@@ -161,4 +168,4 @@ def test_promises_hold_after_every_step(registry: Registry, tmp_path: Path) -> N
         suppress_health_check=[HealthCheck.too_slow],
     )
 
-    run_state_machine_as_test(lambda: Harbour(registry, tmp_path), settings=cheap)
+    run_state_machine_as_test(lambda: HubProject(registry, tmp_path), settings=cheap)

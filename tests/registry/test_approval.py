@@ -3,29 +3,31 @@
 from datetime import datetime, timedelta, tzinfo
 
 import pytest
-from shelf import ANN, Shelf
 
 from slipway.errors import MoveRefused
-from slipway.registry import transfer
-from slipway.values import Cause
+from slipway.registry import alias_transaction
+from slipway.values import AuditInfo
+from tests.support.fake_registry import ANN, FakeRegistry
 
-BOB = Cause(actor="bob@harbour", reason="not before the holidays")
+BOB = AuditInfo(actor="bob@hub_project", reason="not before the holidays")
 
 
 @pytest.fixture
-def waiting(shelf: Shelf) -> Shelf:
+def waiting(fake_registry: FakeRegistry) -> FakeRegistry:
     """Return a model whose version 1 serves and whose version 2 waits."""
-    shelf.release("one")
-    shelf.release("two", "approval")
-    return shelf
+    fake_registry.release("one")
+    fake_registry.release("two", "approval")
+    return fake_registry
 
 
-def answer(shelf: Shelf, text: str) -> None:
+def answer(fake_registry: FakeRegistry, text: str) -> None:
     """Set the tag, as a person does in the MLflow UI."""
-    shelf.registry.client.set_model_version_tag(shelf.model, "2", "slipway.approval", text)
+    fake_registry.registry.client.set_model_version_tag(
+        fake_registry.model, "2", "slipway.approval", text
+    )
 
 
-def test_a_candidate_waits_at_its_alias(waiting: Shelf) -> None:
+def test_a_candidate_waits_at_its_alias(waiting: FakeRegistry) -> None:
     """The champion stays; the tag says what is wanted."""
     assert waiting.aliases()[0] == {"candidate": 2, "champion": 1}
     assert waiting.tags(2)["slipway.approval"] == "pending"
@@ -35,7 +37,7 @@ def test_a_candidate_waits_at_its_alias(waiting: Shelf) -> None:
     assert found.waiting
 
 
-def test_an_approved_candidate_serves(waiting: Shelf) -> None:
+def test_an_approved_candidate_serves(waiting: FakeRegistry) -> None:
     """Who approved it is on its page and in the history."""
     release = waiting.registry.decide(waiting.model, 2, "approve", ANN)
 
@@ -43,27 +45,27 @@ def test_an_approved_candidate_serves(waiting: Shelf) -> None:
     assert waiting.aliases()[0] == {"candidate": 2, "champion": 2, "previous": 1}
     assert waiting.aliases()[1] == waiting.aliases()[0]
     assert waiting.tags(2)["slipway.approval"] == "approved"
-    assert waiting.tags(2)["slipway.decided"] == "ann@harbour: all checks hold"
+    assert waiting.tags(2)["slipway.decided"] == "ann@hub_project: all checks hold"
     assert waiting.registry.history(waiting.model)[-1].cause == ANN
     assert waiting.registry.waiting(waiting.model) is None
 
 
-def test_a_rejected_candidate_is_quarantined(waiting: Shelf) -> None:
+def test_a_rejected_candidate_is_quarantined(waiting: FakeRegistry) -> None:
     """The champion stays, nobody is asked about that key again, and its run says why."""
     release = waiting.registry.decide(waiting.model, 2, "reject", BOB)
 
     assert release.verdict.kind == "keep"
     assert waiting.aliases() == ({"champion": 1}, {"champion": 1})
-    reason = "rejected by bob@harbour: not before the holidays"
+    reason = "rejected by bob@hub_project: not before the holidays"
     assert waiting.tags(2)["slipway.quarantined"] == reason
     refusal = waiting.registry.refused(waiting.model, "two")
     assert refusal is not None
     assert refusal.reasons[0] == f"quarantined: {reason}"
-    run = waiting.registry.client.get_run(release.candidate.run_id)
+    run = waiting.registry.client.get_run(release.versions.run_id)
     assert run.data.tags["slipway.verdict"] == "keep"
 
 
-def test_the_first_answer_counts(waiting: Shelf) -> None:
+def test_the_first_answer_counts(waiting: FakeRegistry) -> None:
     """A form that is answered after the command changes nothing."""
     waiting.registry.decide(waiting.model, 2, "reject", BOB)
 
@@ -73,7 +75,7 @@ def test_the_first_answer_counts(waiting: Shelf) -> None:
     assert waiting.aliases()[0] == {"champion": 1}
 
 
-def test_a_rejection_can_be_lifted(waiting: Shelf) -> None:
+def test_a_rejection_can_be_lifted(waiting: FakeRegistry) -> None:
     """By somebody's explicit wish, which counts as the approval."""
     waiting.registry.decide(waiting.model, 2, "reject", BOB)
 
@@ -89,7 +91,7 @@ def test_a_rejection_can_be_lifted(waiting: Shelf) -> None:
     ("text", "champion"), [("approved", 2), (" Approved ", 2), ("rejected", 1)]
 )
 def test_a_tag_that_is_set_in_the_mlflow_ui_is_carried_out(
-    waiting: Shelf, text: str, champion: int
+    waiting: FakeRegistry, text: str, champion: int
 ) -> None:
     """By whatever looks next; a second look finds nothing to do."""
     answer(waiting, text)
@@ -103,7 +105,7 @@ def test_a_tag_that_is_set_in_the_mlflow_ui_is_carried_out(
 
 
 @pytest.mark.parametrize("text", ["pending", "aproved", ""])
-def test_another_word_is_no_answer(waiting: Shelf, text: str) -> None:
+def test_another_word_is_no_answer(waiting: FakeRegistry, text: str) -> None:
     """A misspelt approval approves nothing."""
     answer(waiting, text)
 
@@ -112,7 +114,7 @@ def test_another_word_is_no_answer(waiting: Shelf, text: str) -> None:
 
 
 def test_no_answer_for_too_long_is_a_rejection(
-    waiting: Shelf, monkeypatch: pytest.MonkeyPatch
+    waiting: FakeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two days later, where one day was given."""
 
@@ -130,7 +132,7 @@ def test_no_answer_for_too_long_is_a_rejection(
     assert release.verdict.reasons == ("rejected by timeout: nobody approved it within 24 hours",)
 
 
-def test_a_later_candidate_takes_the_place_of_one_that_waits(waiting: Shelf) -> None:
+def test_a_later_candidate_takes_the_place_of_one_that_waits(waiting: FakeRegistry) -> None:
     """The older one is not asked about any more, and may not be rolled back to."""
     waiting.release("three", "approval")
 
@@ -143,7 +145,7 @@ def test_a_later_candidate_takes_the_place_of_one_that_waits(waiting: Shelf) -> 
         waiting.registry.roll_back(waiting.model, 2, BOB)
 
 
-def test_a_version_that_never_waited_is_not_decided_about(waiting: Shelf) -> None:
+def test_a_version_that_never_waited_is_not_decided_about(waiting: FakeRegistry) -> None:
     """Nor is one that does not exist."""
     for version in (1, 9):
         with pytest.raises(MoveRefused, match=f"version {version} does not wait"):
@@ -151,7 +153,7 @@ def test_a_version_that_never_waited_is_not_decided_about(waiting: Shelf) -> Non
 
 
 def test_an_old_entry_of_another_machine_is_undone_and_a_young_one_is_not(
-    waiting: Shelf, monkeypatch: pytest.MonkeyPatch
+    waiting: FakeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its lock is not ours: somebody there may still be at work."""
     client = waiting.registry.client
@@ -166,6 +168,6 @@ def test_an_old_entry_of_another_machine_is_undone_and_a_young_one_is_not(
     waiting.registry.settle(waiting.model)
     assert waiting.aliases() == moved != before
 
-    monkeypatch.setattr(transfer, "_LONGEST_MOVE", timedelta(0))
+    monkeypatch.setattr(alias_transaction, "_LONGEST_MOVE", timedelta(0))
     waiting.registry.settle(waiting.model)
     assert waiting.aliases() == before

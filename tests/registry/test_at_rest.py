@@ -6,17 +6,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
-from shelf import Shelf
 
 from slipway.errors import RegistryConflict
-from slipway.redeploy import book
+from slipway.redeploy import registry_state
+from tests.support.fake_registry import FakeRegistry
 
 
 @contextmanager
-def half_done(shelf: Shelf, key: str) -> Iterator[threading.Event]:
+def half_done(fake_registry: FakeRegistry, key: str) -> Iterator[threading.Event]:
     """Hold a promotion between the alias that has moved and the mark that says released."""
     moved, go_on = threading.Event(), threading.Event()
-    describe = shelf.registry._describe
+    describe = fake_registry.registry._describe
 
     def wait(*arguments: object) -> None:
         moved.set()
@@ -24,8 +24,8 @@ def half_done(shelf: Shelf, key: str) -> Iterator[threading.Event]:
         describe(*arguments)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as mover:
-        patch.setattr(shelf.registry, "_describe", wait)
-        promotion = mover.submit(shelf.release, key)
+        patch.setattr(fake_registry.registry, "_describe", wait)
+        promotion = mover.submit(fake_registry.release, key)
         try:
             assert moved.wait(20)
             yield go_on
@@ -34,14 +34,14 @@ def half_done(shelf: Shelf, key: str) -> Iterator[threading.Event]:
             promotion.result(20)
 
 
-def test_a_redeploy_waits_for_the_end_of_a_promotion(shelf: Shelf) -> None:
+def test_a_redeploy_waits_for_the_end_of_a_promotion(fake_registry: FakeRegistry) -> None:
     """The alias moves first; a look at that moment would find a champion that is not released."""
-    shelf.release("one")
+    fake_registry.release("one")
 
-    with half_done(shelf, "two") as go_on, ThreadPoolExecutor(1) as reader:
-        wanted = reader.submit(book.wanted, shelf.registry, shelf.model)
-        assert shelf.registry.champion(shelf.model) == 2
-        assert "slipway.status" not in shelf.tags(2)
+    with half_done(fake_registry, "two") as go_on, ThreadPoolExecutor(1) as reader:
+        wanted = reader.submit(registry_state.wanted, fake_registry.registry, fake_registry.model)
+        assert fake_registry.registry.champion(fake_registry.model) == 2
+        assert "slipway.status" not in fake_registry.tags(2)
         with pytest.raises(TimeoutError):
             wanted.result(1)
         go_on.set()
@@ -51,16 +51,16 @@ def test_a_redeploy_waits_for_the_end_of_a_promotion(shelf: Shelf) -> None:
     assert (seen.version, seen.status) == (2, "released")
 
 
-def test_a_move_on_another_machine_is_an_error_to_try_again(shelf: Shelf) -> None:
+def test_a_move_on_another_machine_is_an_error_to_try_again(fake_registry: FakeRegistry) -> None:
     """No lock reaches there; its open entry in the record does."""
-    shelf.release("one")
-    client = shelf.registry.client
-    experiment = client.get_experiment_by_name(f"{shelf.model}/promotions")
+    fake_registry.release("one")
+    client = fake_registry.registry.client
+    experiment = client.get_experiment_by_name(f"{fake_registry.model}/promotions")
     (run,) = client.search_runs([experiment.experiment_id])
     copied = {**run.data.tags, "slipway.host": "another machine"}
     client.create_run(experiment.experiment_id, tags=copied)
 
     with pytest.raises(RegistryConflict, match="another machine moves its aliases") as caught:
-        book.wanted(shelf.registry, shelf.model)
+        registry_state.wanted(fake_registry.registry, fake_registry.model)
 
     assert caught.value.retryable

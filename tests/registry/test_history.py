@@ -3,17 +3,19 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from shelf import ANN, Shelf
 
-from slipway import history
-from slipway.values import Cause, Move, MoveKind
+from slipway.registry import history
+from slipway.values import AliasChange, AliasChangeKind, AuditInfo
+from tests.support.fake_registry import ANN, FakeRegistry
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 
 
-def move(day: int, before: int | None, after: int | None, kind: MoveKind = "promotion") -> Move:
+def move(
+    day: int, before: int | None, after: int | None, kind: AliasChangeKind = "promotion"
+) -> AliasChange:
     """Return a move that was made on this day."""
-    return Move(
+    return AliasChange(
         run_id=f"run-{day}",
         kind=kind,
         at=START + timedelta(days=day),
@@ -24,11 +26,13 @@ def move(day: int, before: int | None, after: int | None, kind: MoveKind = "prom
     )
 
 
-def told(moves: list[Move], champion: int | None) -> list[tuple[int | None, str, int | None]]:
+def told(
+    moves: list[AliasChange], champion: int | None
+) -> list[tuple[int | None, str, int | None]]:
     """Return version, kind and last day of every reign."""
     return [
         (each.version, each.kind, (each.until - START).days if each.until else None)
-        for each in history.reigns(moves, champion)
+        for each in history.champion_periods(moves, champion)
     ]
 
 
@@ -42,7 +46,7 @@ def test_each_reign_ends_where_the_next_begins() -> None:
 @pytest.mark.parametrize(
     "still", [move(2, 1, 1), move(2, 1, 1, "rejection")], ids=["stops at candidate", "rejected"]
 )
-def test_a_move_that_leaves_the_champion_is_no_reign(still: Move) -> None:
+def test_a_move_that_leaves_the_champion_is_no_reign(still: AliasChange) -> None:
     """What stops at candidate, or is rejected, changes nothing of who serves."""
     assert told([move(1, None, 1), still], 1) == [(1, "promotion", None)]
 
@@ -69,14 +73,14 @@ def test_nothing_recorded_is_no_history() -> None:
     assert told([], None) == []
 
 
-def test_the_registry_tells_who_and_why(shelf: Shelf) -> None:
+def test_the_registry_tells_who_and_why(fake_registry: FakeRegistry) -> None:
     """What people did, in their own words, with the run that records it."""
-    bob = Cause(actor="bob@harbour", reason="it answers in verse")
-    shelf.release("one")
-    shelf.release("two")
-    undone = shelf.registry.roll_back(shelf.model, None, bob)
+    bob = AuditInfo(actor="bob@hub_project", reason="it answers in verse")
+    fake_registry.release("one")
+    fake_registry.release("two")
+    undone = fake_registry.registry.roll_back(fake_registry.model, None, bob)
 
-    first, second, third = shelf.registry.history(shelf.model)
+    first, second, third = fake_registry.registry.history(fake_registry.model)
 
     assert [each.version for each in (first, second, third)] == [1, 2, 1]
     assert first.until == second.since
@@ -88,37 +92,37 @@ def test_the_registry_tells_who_and_why(shelf: Shelf) -> None:
     )
 
 
-def test_a_move_by_hand_is_seen_and_then_recorded_once(shelf: Shelf) -> None:
+def test_a_move_by_hand_is_seen_and_then_recorded_once(fake_registry: FakeRegistry) -> None:
     """Whoever reconciles next writes it down; from then on it has a time."""
-    shelf.release("one")
-    shelf.release("two")
-    shelf.registry.client.set_registered_model_alias(shelf.model, "champion", "1")
-    seen = shelf.registry.history(shelf.model)[-1]
+    fake_registry.release("one")
+    fake_registry.release("two")
+    fake_registry.registry.client.set_registered_model_alias(fake_registry.model, "champion", "1")
+    seen = fake_registry.registry.history(fake_registry.model)[-1]
 
-    noted = shelf.registry.note_hand_move(shelf.model)
+    noted = fake_registry.registry.note_hand_move(fake_registry.model)
 
     assert (seen.version, seen.kind, seen.since, seen.run_id) == (1, "by-hand", None, None)
     assert noted is not None
     assert (noted.kind, noted.before, noted.after) == ("by-hand", 2, 1)
-    assert shelf.registry.note_hand_move(shelf.model) is None
-    last = shelf.registry.history(shelf.model)[-1]
+    assert fake_registry.registry.note_hand_move(fake_registry.model) is None
+    last = fake_registry.registry.history(fake_registry.model)[-1]
     assert (last.version, last.since, last.run_id) == (1, noted.at, noted.run_id)
 
 
 def test_more_moves_than_a_page_holds_are_all_told(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    fake_registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A model that is released daily has more of them than MLflow returns at once."""
     for key in ("one", "two", "three"):
-        shelf.release(key)
-    search = shelf.registry.client.search_runs
+        fake_registry.release(key)
+    search = fake_registry.registry.client.search_runs
     pages: list[int] = []
 
     def search_by_two(experiments: list[str], filters: str, *, page_token: str) -> object:
         pages.append(2)
         return search(experiments, filters, max_results=2, page_token=page_token)
 
-    monkeypatch.setattr(shelf.registry.client, "search_runs", search_by_two)
+    monkeypatch.setattr(fake_registry.registry.client, "search_runs", search_by_two)
 
-    assert [each.after for each in shelf.registry.moves(shelf.model)] == [1, 2, 3]
+    assert [each.after for each in fake_registry.registry.moves(fake_registry.model)] == [1, 2, 3]
     assert len(pages) == 2

@@ -1,53 +1,57 @@
 """A redeploy refuses the champion: alias and quarantine say what is true, whatever was before."""
 
 import pytest
-from shelf import Shelf
 
 from slipway.errors import MoveRefused
-from slipway.redeploy import book
-from slipway.values import Cause
+from slipway.redeploy import registry_state
+from slipway.values import AuditInfo
+from tests.support.fake_registry import FakeRegistry
 
-BOB = Cause(actor="bob@harbour", reason="it answers in verse")
-EVENT = Cause(actor="event", reason="it did not get ready")
+BOB = AuditInfo(actor="bob@hub_project", reason="it answers in verse")
+EVENT = AuditInfo(actor="event", reason="it did not get ready")
 
 
-def hand(shelf: Shelf, version: int) -> None:
+def hand(fake_registry: FakeRegistry, version: int) -> None:
     """Move the alias of both models, as somebody does in the MLflow UI."""
-    for name in (shelf.model, f"{shelf.model}-transformers"):
-        shelf.registry.client.set_registered_model_alias(name, "champion", str(version))
+    for name in (fake_registry.model, f"{fake_registry.model}-transformers"):
+        fake_registry.registry.client.set_registered_model_alias(name, "champion", str(version))
 
 
-def test_a_version_that_is_refused_again_keeps_its_first_reason(shelf: Shelf) -> None:
+def test_a_version_that_is_refused_again_keeps_its_first_reason(
+    fake_registry: FakeRegistry,
+) -> None:
     """A hand makes it champion twice more; the reason does not grow."""
-    shelf.release("one")
-    shelf.release("two")
-    shelf.registry.refuse(shelf.model, 2, 1, EVENT)
-    reason = shelf.tags(2)["slipway.quarantined"]
+    fake_registry.release("one")
+    fake_registry.release("two")
+    fake_registry.registry.refuse(fake_registry.model, 2, 1, EVENT)
+    reason = fake_registry.tags(2)["slipway.quarantined"]
     for _ in range(2):
-        hand(shelf, 2)
-        wanted = book.wanted(shelf.registry, shelf.model)
+        hand(fake_registry, 2)
+        wanted = registry_state.wanted(fake_registry.registry, fake_registry.model)
         assert wanted is not None
         again = EVENT.model_copy(update={"reason": f"it is quarantined: {wanted.quarantine}"})
-        shelf.registry.refuse(shelf.model, 2, 1, again)
+        fake_registry.registry.refuse(fake_registry.model, 2, 1, again)
 
     assert reason == "event: it did not get ready"
-    for name in (shelf.model, f"{shelf.model}-transformers"):
-        assert shelf.registry.tags(name, 2)["slipway.quarantined"] == reason
-    last = shelf.registry.moves(shelf.model)[-1]
+    for name in (fake_registry.model, f"{fake_registry.model}-transformers"):
+        assert fake_registry.registry.tags(name, 2)["slipway.quarantined"] == reason
+    last = fake_registry.registry.moves(fake_registry.model)[-1]
     assert last.cause.reason == f"version 2 must not serve: it is quarantined: {reason}"
-    assert shelf.aliases()[0]["champion"] == 1
+    assert fake_registry.aliases()[0]["champion"] == 1
 
 
 @pytest.fixture
-def rolled_back(shelf: Shelf) -> Shelf:
+def rolled_back(fake_registry: FakeRegistry) -> FakeRegistry:
     """Return a model whose version 3 serves although it was rolled back to version 2."""
     for key in ("one", "two", "three"):
-        shelf.release(key)
-    shelf.registry.roll_back(shelf.model, None, BOB)
-    return shelf
+        fake_registry.release(key)
+    fake_registry.registry.roll_back(fake_registry.model, None, BOB)
+    return fake_registry
 
 
-def test_where_what_serves_is_quarantined_too_no_champion_is_left(rolled_back: Shelf) -> None:
+def test_where_what_serves_is_quarantined_too_no_champion_is_left(
+    rolled_back: FakeRegistry,
+) -> None:
     """So the hourly look finds nothing to do; the record says why."""
     move = rolled_back.registry.refuse(rolled_back.model, 2, 3, EVENT)
 
@@ -56,15 +60,15 @@ def test_where_what_serves_is_quarantined_too_no_champion_is_left(rolled_back: S
     assert (move.before, move.after) == (2, None)
     assert served == reference == {"candidate": 3, "previous": 3}
     assert rolled_back.tags(2)["slipway.quarantined"] == "event: it did not get ready"
-    assert rolled_back.tags(3)["slipway.quarantined"] == "bob@harbour: it answers in verse"
+    assert rolled_back.tags(3)["slipway.quarantined"] == "bob@hub_project: it answers in verse"
     assert move.cause.reason == (
         "version 2 must not serve: it did not get ready; no champion is left, since version 3 is "
-        "quarantined (bob@harbour: it answers in verse)"
+        "quarantined (bob@hub_project: it answers in verse)"
     )
-    assert book.wanted(rolled_back.registry, rolled_back.model) is None
+    assert registry_state.wanted(rolled_back.registry, rolled_back.model) is None
 
 
-def test_a_model_without_a_champion_is_given_one_by_name(rolled_back: Shelf) -> None:
+def test_a_model_without_a_champion_is_given_one_by_name(rolled_back: FakeRegistry) -> None:
     """A person names one of those that served; nothing else is quarantined for it."""
     rolled_back.registry.refuse(rolled_back.model, 2, 3, EVENT)
 
@@ -81,29 +85,31 @@ def test_a_model_without_a_champion_is_given_one_by_name(rolled_back: Shelf) -> 
     ]
 
 
-def test_where_the_version_that_serves_is_gone_no_champion_is_left(shelf: Shelf) -> None:
+def test_where_the_version_that_serves_is_gone_no_champion_is_left(
+    fake_registry: FakeRegistry,
+) -> None:
     """Somebody deleted it in the MLflow UI."""
-    shelf.release("one")
-    shelf.release("two")
-    for name in (shelf.model, f"{shelf.model}-transformers"):
-        shelf.registry.client.delete_registered_model_alias(name, "previous")
-        shelf.registry.client.delete_model_version(name, "1")
+    fake_registry.release("one")
+    fake_registry.release("two")
+    for name in (fake_registry.model, f"{fake_registry.model}-transformers"):
+        fake_registry.registry.client.delete_registered_model_alias(name, "previous")
+        fake_registry.registry.client.delete_model_version(name, "1")
 
-    move = shelf.registry.refuse(shelf.model, 2, 1, EVENT)
+    move = fake_registry.registry.refuse(fake_registry.model, 2, 1, EVENT)
 
     assert move is not None
     assert "since there is no version 1" in move.cause.reason
-    assert shelf.registry.champion(shelf.model) is None
+    assert fake_registry.registry.champion(fake_registry.model) is None
 
 
-def test_a_champion_that_came_meanwhile_stays(shelf: Shelf) -> None:
+def test_a_champion_that_came_meanwhile_stays(fake_registry: FakeRegistry) -> None:
     """What failed its trial is quarantined all the same."""
     for key in ("one", "two", "three"):
-        shelf.release(key)
+        fake_registry.release(key)
 
-    assert shelf.registry.refuse(shelf.model, 2, 1, EVENT) is None
+    assert fake_registry.registry.refuse(fake_registry.model, 2, 1, EVENT) is None
 
-    assert shelf.aliases()[0] == {"candidate": 3, "champion": 3, "previous": 2}
-    for name in (shelf.model, f"{shelf.model}-transformers"):
-        assert "slipway.quarantined" in shelf.registry.tags(name, 2)
-        assert "slipway.quarantined" not in shelf.registry.tags(name, 3)
+    assert fake_registry.aliases()[0] == {"candidate": 3, "champion": 3, "previous": 2}
+    for name in (fake_registry.model, f"{fake_registry.model}-transformers"):
+        assert "slipway.quarantined" in fake_registry.registry.tags(name, 2)
+        assert "slipway.quarantined" not in fake_registry.registry.tags(name, 3)

@@ -6,16 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from line import CATALOGUE, PROJECT
-from servers import MODEL, Registered, Server, serving
 
-from slipway import catalogue, child, steps, wrapping
-from slipway.child import Limits
+from slipway import catalogue
+from slipway.build import artifacts
 from slipway.registry import Registry
 from slipway.settings import toolchain
-from slipway.store import Store, manifest
-from slipway.tracking import Place
-from slipway.values import Artifact, Candidate, Entry, Weights
+from slipway.sources import checkpoint as checkpoint_module
+from slipway.system import process
+from slipway.system.process import ProcessLimits
+from slipway.system.store import Store, manifest
+from slipway.system.workspace import Workspace
+from slipway.tracking import log_models
+from slipway.tracking.location import MlflowLocation
+from slipway.values import Artifact, Entry, RegisteredVersions, Weights
+from tests.support.model_servers import MODEL, Registered, Server, serving
+from tests.support.project import CATALOGUE, PROJECT
 
 NEVER_SAID = 319  # a token that the tiny model was not taught
 
@@ -32,10 +37,10 @@ def registered(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Re
     (folder / "catalogue.toml").write_text(CATALOGUE.format(contract="chat"), encoding="utf-8")
     entry = catalogue.find(folder / "catalogue.toml", MODEL)
     home = folder / "home"
-    limits = Limits(timeout_seconds=300, memory_bytes=None, logs=home / "logs")
-    workshop = steps.Workshop(Store(home / "store"), limits, toolchain())
-    weights = steps.download(steps.resolve(entry), workshop)
-    (attempt,) = steps.prepare(weights, entry.recipe, workshop)
+    limits = ProcessLimits(timeout_seconds=300, memory_bytes=None, logs=home / "logs")
+    workspace = Workspace(Store(home / "store"), limits, toolchain())
+    weights = checkpoint_module.download(checkpoint_module.resolve(entry), workspace)
+    (attempt,) = artifacts.build(weights, entry.recipe, workspace)
     artifact = attempt.artifact
     assert artifact is not None
     endless = _endless(artifact, folder / "endless" / "model")
@@ -53,12 +58,14 @@ def server(registered: Registered, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def _register(
-    entry: Entry, weights: Weights, artifact: Artifact, home: Path, limits: Limits
-) -> Candidate:
+    entry: Entry, weights: Weights, artifact: Artifact, home: Path, limits: ProcessLimits
+) -> RegisteredVersions:
     wrapper = PROJECT / "wrappers" / "onnx_genai.py"
-    identity = wrapping.identity(artifact, wrapper)
-    request = wrapping.LogRequest(
-        place=Place(uri=f"sqlite:///{home}/mlflow/mlflow.db", artifacts=home / "mlflow/artifacts"),
+    identity = log_models.identity(artifact, wrapper)
+    request = log_models.LogRequest(
+        place=MlflowLocation(
+            uri=f"sqlite:///{home}/mlflow/mlflow.db", artifacts=home / "mlflow/artifacts"
+        ),
         key=identity["slipway.digest"],
         entry=entry,
         weights=weights,
@@ -67,7 +74,7 @@ def _register(
         tools=toolchain(),
         tags=identity,
     )
-    logged = child.call(wrapping.log, request, limits, step="log").value
+    logged = process.call(log_models.log, request, limits, step="log").value
     return Registry(request.place, home / "locks").register(entry, request.key, logged, identity)
 
 
@@ -81,6 +88,6 @@ def _endless(artifact: Artifact, folder: Path) -> Artifact:
     return artifact.model_copy(update={"stored": stored})
 
 
-def _weights_file(home: Path, candidate: Candidate) -> Path:
+def _weights_file(home: Path, candidate: RegisteredVersions) -> Path:
     model = home / "mlflow/artifacts" / MODEL / "models" / candidate.onnx.model_id / "artifacts"
     return model / "artifacts" / "model" / "model.onnx.data"

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import httpx
-from servers import MADRID, MODEL, SPAIN, Registered
+
+from tests.support.model_servers import MADRID, MODEL, SPAIN, Registered
 
 CODE = "import sys; from commands.main import run; sys.exit(run(sys.argv[1:]))"
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from servers import MODEL, Registered, wait_until
 
 from slipway.errors import ArtifactChanged
-from slipway.ports import answers, free_port
-from slipway.serving import copies, loading
+from slipway.serving import loading, model_cache
 from slipway.serving.pointer import Pointer
-from slipway.serving.wire import Load
-from slipway.tracking import Place, connect
+from slipway.serving.protocol import Load
+from slipway.system.network import answers, free_port
+from slipway.tracking.location import MlflowLocation, connect
+from tests.support.model_servers import MODEL, Registered, wait_until
 
 WEIGHTS = "artifacts/model/model.onnx.data"
 
@@ -32,7 +32,7 @@ class Remote:
         root: Folder for copies.
     """
 
-    place: Place
+    place: MlflowLocation
     kept: Path
     log: Path
     root: Path
@@ -70,7 +70,7 @@ def remote(registered: Registered, tmp_path_factory: pytest.TempPathFactory) -> 
         )
     try:
         wait_until(lambda: answers(f"{url}/health"), 120)
-        place = Place(uri=url, artifacts=None)
+        place = MlflowLocation(uri=url, artifacts=None)
         kept = folder / "artifacts" / _register(place, registered.tags(2))
         shutil.copytree(registered.logged, kept)
         yield Remote(place, kept, folder / "log", folder / "copies")
@@ -79,7 +79,7 @@ def remote(registered: Registered, tmp_path_factory: pytest.TempPathFactory) -> 
         process.wait(60)
 
 
-def _register(place: Place, tags: dict[str, str]) -> str:
+def _register(place: MlflowLocation, tags: dict[str, str]) -> str:
     """Register a version, and return where the server looks for its files."""
     from mlflow import MlflowClient
 
@@ -113,7 +113,7 @@ def test_a_damaged_copy_is_fetched_again(remote: Remote) -> None:
 
 def test_what_is_not_what_was_released_is_not_kept(remote: Remote) -> None:
     """Whole again at the server, it is. Copies of versions that serve no more are removed."""
-    copies.keep(remote.root, {2})
+    model_cache.keep(remote.root, {2})
     assert remote.copies() == []
     whole = (remote.kept / WEIGHTS).read_bytes()
     (remote.kept / WEIGHTS).write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
@@ -124,5 +124,5 @@ def test_what_is_not_what_was_released_is_not_kept(remote: Remote) -> None:
 
     (remote.kept / WEIGHTS).write_bytes(whole)
     assert remote.fetch().is_dir()
-    copies.keep(remote.root, {1, 2})
+    model_cache.keep(remote.root, {1, 2})
     assert len(remote.copies()) == 1

@@ -11,11 +11,21 @@ from typing import Any
 
 import httpx
 import pytest
-from servers import MADRID, MODEL, SPAIN, Registered, Server, point, serving, start, wait_until
 
 from slipway.errors import ArtifactChanged
 from slipway.serving import loading
 from slipway.serving.pointer import Pointer
+from tests.support.model_servers import (
+    MADRID,
+    MODEL,
+    SPAIN,
+    Registered,
+    Server,
+    point,
+    serving,
+    start,
+    wait_until,
+)
 
 ASKED = {"model": MODEL, "messages": [{"role": "user", "content": SPAIN}], "max_tokens": 40}
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
-from servers import MODEL, SPAIN, Registered, Server, serving, wait_until
+
+from tests.support.model_servers import MODEL, SPAIN, Registered, Server, serving, wait_until
 
 ENDLESS = {
     "model": MODEL,

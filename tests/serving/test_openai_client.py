@@ -7,12 +7,12 @@ import httpx
 import openai
 import pytest
 from openai import OpenAI
-from servers import MADRID, MODEL, SPAIN, Server
 
-from slipway.serving.boundary import BODY_BYTES
+from slipway.serving.middleware import BODY_BYTES
+from tests.support.model_servers import MADRID, MODEL, SPAIN, Server
 
 JOKE = "Tell me a joke."
-PUNCHLINE = "Why did the ship stay in the harbour? It was tired of waves!"
+PUNCHLINE = "Why did the ship stay in the hub_project? It was tired of waves!"
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_a_stream_that_nobody_wants_counted_has_no_counts(client: OpenAI) -> Non
     assert all(len(chunk.choices) == 1 for chunk in chunks)
 
 
-@pytest.mark.parametrize("stop", ["harbour", ["waves", "harbour"]])
+@pytest.mark.parametrize("stop", ["hub_project", ["waves", "hub_project"]])
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_stop_text_ends_the_answer_before_it(client: OpenAI, stop: Any, *, stream: bool) -> None:
     """Whichever comes first; no part of it is shown, not even for a moment."""

@@ -12,7 +12,8 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from servers import MODEL, Server
+
+from tests.support.model_servers import MODEL, Server
 
 OPERATIONS = [
     ("POST", "/v1/chat/completions"),

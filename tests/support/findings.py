@@ -1,24 +1,24 @@
 """What was found of a release: checks that failed, prompts that regressed, what changed."""
 
-from slipway.values import Change, Check, Regression
+from slipway.values import Change, CheckResult, Regression
 
 COMMIT = "12fd25f77366fa6b3b4b768ec3050bf629380bac"
 LOOP = "The sea is salty because the sea is salty because the sea is salty because the sea is salty"
-LOOP_CHECK = Check(
+LOOP_CHECK = CheckResult(
     name="no answer is a loop",
     severity="critical",
     passed=False,
     failing=("batch-sea", "batch-wind"),
     observed=f"longest_repeat_ratio=0.97, output='{LOOP[:32]}…",
 )
-SLOW_CHECK = Check(
+SLOW_CHECK = CheckResult(
     name="every answer takes at most 10 seconds",
     severity="warning",
     passed=False,
     failing=("definition",),
     observed="11874.2",
 )
-UNDECIDED_CHECK = Check(
+UNDECIDED_CHECK = CheckResult(
     name="asked again, the answer is the same",
     severity="critical",
     passed=None,
@@ -26,13 +26,13 @@ UNDECIDED_CHECK = Check(
 )
 ENDED = "it was ended for memory at 6.0 GB"
 PARITY = (
-    Check(
+    CheckResult(
         name="both wrappers write every conversation alike",
         severity="critical",
         passed=True,
         observed="8 of 8 prompts",
     ),
-    Check(
+    CheckResult(
         name="both wrappers feed the model the same tokens",
         severity="warning",
         passed=False,

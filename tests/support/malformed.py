@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import tiny_artifact
+from tests.support import tiny_artifact
 
 #: Changes the files of a folder.
 Damage = Callable[[Path], object]

@@ -1,7 +1,7 @@
 """Malformed artifacts: what is wrong, where, and why it is not let in."""
 
-import tiny_artifact
-from malformed import (
+from tests.support import tiny_artifact
+from tests.support.malformed import (
     TEMPLATE,
     Case,
     both,
@@ -16,7 +16,7 @@ from malformed import (
     template,
     without,
 )
-from malformed_files import PICKLE, TOKENIZER, archive
+from tests.support.malformed_files import PICKLE, TOKENIZER, archive
 
 CONFIG, GRAPH, JINJA = "genai_config.json", "model.onnx", "chat_template.jinja"
 SESSION = "model/decoder/session_options"

@@ -6,7 +6,7 @@ import struct
 import zipfile
 from io import BytesIO
 
-from malformed import Case, cut, file, without
+from tests.support.malformed import Case, cut, file, without
 
 PICKLE = pickle.dumps({"weight": [0.0] * 99})
 TOKENIZER = "tokenizer_config.json"
@@ -24,7 +24,7 @@ NAMES: dict[str, Case] = {
     "a pickle": (file("pytorch_model.bin", PICKLE), "pytorch_model.bin", "only .safetensors"),
     "a library": (file("ops/libcustom.so", b"\x7fELF"), "ops/libcustom.so", "only .safetensors"),
     "code": (file("modeling.py", "import os"), "modeling.py", "code is never run"),
-    "code as a licence": (file("LICENSE.py", "import os"), "LICENSE.py", "code is never run"),
+    "code as a license": (file("LICENSE.py", "import os"), "LICENSE.py", "code is never run"),
     "a hidden file": (file(".env.json", "{}"), ".env.json", "hidden files"),
     "a hidden folder": (file(".git/config.json", "{}"), ".git/config.json", "hidden files"),
     "a link": (
@@ -46,7 +46,7 @@ CONTENTS: dict[str, Case] = {
     "a zip as a tokenizer": (file("tokenizer.model", archive()), "tokenizer.model", "a zip"),
     "a program as a tokenizer": (file("tokenizer.model", b"MZ\0\0"), "tokenizer.model", "Windows"),
     "a library as a text": (file("merges.txt", b"\x7fELF\2"), "merges.txt", "a Linux program"),
-    "a zip as a licence": (file("LICENSE", archive()), "LICENSE", "a zip archive"),
+    "a zip as a license": (file("LICENSE", archive()), "LICENSE", "a zip archive"),
     "a pickle as JSON": (file("vocab.json", PICKLE), "vocab.json", "a pickle"),
     "a macOS program": (file("README.md", b"\xcf\xfa\xed\xfe"), "README.md", "a macOS program"),
     "bytes as a text": (file("README.md", b"\xff\xfe"), "README.md", "not UTF-8"),

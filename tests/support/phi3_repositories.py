@@ -8,7 +8,7 @@ import json
 import shutil
 from pathlib import Path
 
-import tiny_phi3
+from tests.support import tiny_phi3
 
 WEIGHTS = "microsoft/Phi-3-mini-4k-instruct"
 ONNX = "microsoft/Phi-3-mini-4k-instruct-onnx"

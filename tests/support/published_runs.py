@@ -3,25 +3,25 @@
 from pathlib import Path
 from typing import Any
 
-from dossiers import NAME, candidate
-from findings import COMMIT
-
-from slipway import runs
-from slipway.tracking import KEY, Place, connect, experiment_id
-from slipway.values import Dossier, Manifest
+from slipway.tracking import write_run
+from slipway.tracking.location import MlflowLocation, connect, experiment_id
+from slipway.tracking.tags import KEY
+from slipway.values import Manifest, ReleaseSummary
+from tests.support.findings import COMMIT
+from tests.support.summaries import NAME, candidate
 
 CATALOGUE = f"""\
 [models.{NAME}]
 title = "SmolLM2 135M Instruct"
 source = {{ kind = "hub", repo = "HuggingFaceTB/SmolLM2-135M-Instruct" }}
 recipe = {{ kind = "quantize", candidates = [{{ precision = "int8" }}] }}
-licences = ["apache-2.0"]
+licenses = ["apache-2.0"]
 """
 
 
-def place(home: Path) -> Place:
+def place(home: Path) -> MlflowLocation:
     """Return an MLflow store below ``home``, where the settings look for it."""
-    return Place(
+    return MlflowLocation(
         uri=f"sqlite:///{home / 'mlflow' / 'mlflow.db'}", artifacts=home / "mlflow" / "artifacts"
     )
 
@@ -31,7 +31,7 @@ def manifest(**changes: Any) -> Manifest:
     fields = {
         "repo": "HuggingFaceTB/SmolLM2-135M-Instruct",
         "commit": COMMIT,
-        "licence": "apache-2.0",
+        "license": "apache-2.0",
         "chat_template_digest": "ab" * 32,
         "variant": "cpu-int8",
         "settings": {"config.json: rope_theta": "10000"},
@@ -42,7 +42,7 @@ def manifest(**changes: Any) -> Manifest:
     return Manifest(**fields | changes)
 
 
-def open_run(where: Place) -> str:
+def open_run(where: MlflowLocation) -> str:
     """Return a new run of a release, as ``wrapping.log`` leaves it."""
     connect(where)
     from mlflow import MlflowClient
@@ -52,20 +52,20 @@ def open_run(where: Place) -> str:
     return str(run.info.run_id)
 
 
-def published(where: Place, dossier: Dossier, made_of: Manifest) -> Dossier:
-    """Return ``dossier`` as a run of its own, with everything that a release shows in it."""
-    placed = at(open_run(where), dossier)
-    runs.publish(placed, made_of, where)
+def published(where: MlflowLocation, summary: ReleaseSummary, made_of: Manifest) -> ReleaseSummary:
+    """Return ``summary`` as a run of its own, with everything that a release shows in it."""
+    placed = at(open_run(where), summary)
+    write_run.publish(placed, made_of, where)
     return placed
 
 
-def at(run_id: str, dossier: Dossier) -> Dossier:
-    """Return ``dossier`` as that of another run."""
+def at(run_id: str, summary: ReleaseSummary) -> ReleaseSummary:
+    """Return ``summary`` as that of another run."""
     placed = candidate().model_copy(update={"run_id": run_id})
-    return dossier.model_copy(update={"candidate": placed})
+    return summary.model_copy(update={"candidate": placed})
 
 
-def register(where: Place, run_id: str) -> int:
+def register(where: MlflowLocation, run_id: str) -> int:
     """Return a new version of the model, made by this run."""
     connect(where)
     from mlflow import MlflowClient

@@ -6,10 +6,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from slipway import smoke
-from slipway.tracking import Place, connect, experiment_id
+from slipway.checks import ask
+from slipway.tracking.location import MlflowLocation, connect, experiment_id
+from slipway.tracking.log_models import TRANSFORMERS_CONFIG
 from slipway.values import Answers, Contract, LoggedWrapper, Prompt, Value
-from slipway.wrapping import TRANSFORMERS_CONFIG
 
 WRAPPER = Path(__file__).parents[2] / "wrappers" / "onnx_genai.py"
 
@@ -30,7 +30,7 @@ class Subject(Value):
     wrapper: Path = WRAPPER
 
 
-class Errand(Value):
+class ChildRequest(Value):
     """Whom to ask what.
 
     Attributes:
@@ -39,22 +39,20 @@ class Errand(Value):
         subjects: By a name of the test's own.
     """
 
-    place: Place
+    place: MlflowLocation
     prompts: tuple[Prompt, ...]
     subjects: Mapping[str, Subject]
 
 
-def ask_all(errand: Errand) -> dict[str, Answers]:
+def ask_all(errand: ChildRequest) -> dict[str, Answers]:
     """Log every subject, and return its answers."""
     return {
-        name: smoke.ask(
-            smoke.AskRequest(place=errand.place, wrapper=wrapper, prompts=errand.prompts)
-        )
+        name: ask.ask(ask.AskRequest(place=errand.place, wrapper=wrapper, prompts=errand.prompts))
         for name, wrapper in register_all(errand).items()
     }
 
 
-def register_all(errand: Errand) -> dict[str, LoggedWrapper]:
+def register_all(errand: ChildRequest) -> dict[str, LoggedWrapper]:
     """Log every subject; what precedes a colon in its name is the registered model."""
     import mlflow
 

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from line import Yard
 from prefect.states import Failed
 
-from slipway.errors import LicenceNotAllowed, SlipwayError, Unreachable
+from slipway.errors import LicenseNotAllowed, SlipwayError, Unreachable
 from tasks.policies import Reporter, by_recipe, by_revision, worth_retrying
+from tests.support.project import Project
 
 pytestmark = pytest.mark.usefixtures("prefect_backend")
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("prefect_backend")
     ("error", "again"),
     [
         (Unreachable("MLflow", "http://127.0.0.1:9", "refused"), True),
-        (LicenceNotAllowed("tiny", None, ("mit",)), False),
+        (LicenseNotAllowed("tiny", None, ("mit",)), False),
         (ValueError("a defect of ours"), False),
     ],
 )
@@ -43,27 +43,28 @@ def test_a_retryable_error_is_tried_again_and_another_is_not() -> None:
     def run(error: SlipwayError) -> None:
         fail(error)
 
-    for error in (Unreachable("a", "b", "c"), LicenceNotAllowed("tiny", None, ("mit",))):
+    for error in (Unreachable("a", "b", "c"), LicenseNotAllowed("tiny", None, ("mit",))):
         with pytest.raises(type(error)):
             run(error)
 
-    assert [type(error).__name__ for error in tried] == ["Unreachable"] * 3 + ["LicenceNotAllowed"]
+    assert [type(error).__name__ for error in tried] == ["Unreachable"] * 3 + ["LicenseNotAllowed"]
 
 
-def test_cache_keys_name_content_and_never_a_path(yard: Yard) -> None:
+def test_cache_keys_name_content_and_never_a_path(project: Project) -> None:
     """The same files in another folder are the same download, and the same artifact."""
-    from slipway import catalogue, folder
+    from slipway import catalogue
+    from slipway.sources import folder
     from slipway.values import Stored, Weights
 
-    entry = catalogue.find(yard.catalogue, "tiny")
+    entry = catalogue.find(project.catalogue, "tiny")
     revision = folder.resolve(entry.source)  # type: ignore[arg-type]
-    moved = yard.checkpoint.rename(yard.folder / "elsewhere")
+    moved = project.checkpoint.rename(project.folder / "elsewhere")
     other = folder.resolve(entry.source.model_copy(update={"path": moved}))  # type: ignore[arg-type]
 
     assert by_revision(None, {"revision": revision}) == by_revision(None, {"revision": other})  # type: ignore[arg-type]
 
     def keyed(place: Path, key: str = "weights-1") -> str:
-        from slipway.store import manifest
+        from slipway.system.store import manifest
 
         stored = Stored(key=key, folder=place, files=manifest(moved))
         weights = Weights(revision=revision, stored=stored, architecture="x", parameters=1)

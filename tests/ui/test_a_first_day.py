@@ -12,16 +12,16 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import browsing
 import httpx
 import pytest
-from browsing import Person
-from everything import Running, running
-from line import Yard
 from playwright.sync_api import expect
-from tiny_phi3 import write_checkpoint
 
 from slipway.report.document import PICTURE_TEXT
+from tests.support import browser
+from tests.support.browser import Person
+from tests.support.full_stack import Running, running
+from tests.support.project import Project
+from tests.support.tiny_phi3 import write_checkpoint
 
 RELEASE_SECONDS, REDEPLOY_SECONDS = 500, 300  # a loaded machine takes its time
 
@@ -29,25 +29,25 @@ RELEASE_SECONDS, REDEPLOY_SECONDS = 500, 300  # a loaded machine takes its time
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Iterator[Running]:
     """Run everything as a newcomer does: without a password."""
-    if not browsing.chromium():
-        pytest.skip(browsing.MISSING)
+    if not browser.chromium():
+        pytest.skip(browser.MISSING)
     folder = tmp_path_factory.mktemp("first-day")
     with running(folder, checkpoint, auth=None, arrange=by_hand_alone) as started:
         yield started
 
 
-def by_hand_alone(yard: Yard) -> None:
+def by_hand_alone(project: Project) -> None:
     """Let no schedule release before the newcomer does, whatever the time of day."""
-    yard.edit("licences", "automatic = false\nlicences")
+    project.edit("licenses", "automatic = false\nlicenses")
 
 
 @pytest.fixture(scope="module")
 def person(everything: Running) -> Iterator[Person]:
     """Sit down in front of a browser."""
-    program = browsing.chromium()
+    program = browser.chromium()
     assert program
     pictures = os.environ.get("PICTURES")
-    with browsing.opened(program) as page:
+    with browser.opened(program) as page:
         yield Person(
             page=page,
             prefect=everything.url("prefect"),
@@ -162,9 +162,9 @@ def test_its_report_shows_a_picture_and_leads_to_mlflow(person: Person) -> None:
 
 def test_new_weights_are_released_up_to_a_persons_word(person: Person, everything: Running) -> None:
     """Somebody trained further, and wants to be asked before what comes of it serves."""
-    yard = Yard(everything.home.parent)
-    write_checkpoint(yard.checkpoint, seed=1)
-    yard.edit('suite = "brief"', 'suite = "brief"\napproval = "manual"')
+    project = Project(everything.home.parent)
+    write_checkpoint(project.checkpoint, seed=1)
+    project.edit('suite = "brief"', 'suite = "brief"\napproval = "manual"')
     person.asks_for_a_run("release-model")
     person.picks("Model", "tiny")
     person.starts()

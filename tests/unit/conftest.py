@@ -4,11 +4,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from acme import ARTIFACT, CARD, FAST, NEEDED, ONNX_REPO, OTHERS, REPO, SLOW, TOKEN
-from tiny_phi3 import build_onnx
 
-from slipway.hub_server import LocalHub, RunningHub
 from slipway.values import HubSource
+from tests.support.acme_models import (
+    ARTIFACT,
+    CARD,
+    FAST,
+    NEEDED,
+    ONNX_REPO,
+    OTHERS,
+    REPO,
+    SLOW,
+    TOKEN,
+)
+from tests.support.hub import LocalHub, RunningHub
+from tests.support.tiny_phi3 import build_onnx
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from answering import answers, completion, predicted, prompt
 
-from slipway.agreement import Pair, pairs, same_answers, same_ends
+from slipway.checks.agreement import Pair, pairs, same_answers, same_ends
 from slipway.values import Answers, Contract, Prompt, VariantPrecision
+from tests.support.healthy_answers import answers, completion, predicted, prompt
 
 FERRY = prompt("ferry", max_tokens=8)
 STOPS = prompt("ferry", max_tokens=8, stop=("nine",))

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from slipway import fidelity, intake, onnx
-from slipway.child import Limits, call
-from slipway.fidelity import source
-from slipway.fidelity.artifact import Request, compare
+from slipway import evaluation, validation
+from slipway.build import onnx
+from slipway.evaluation import reference as reference_module
+from slipway.evaluation.candidate import CandidateRequest, compare
 from slipway.settings import PROJECT
+from slipway.system.process import ProcessLimits, call
 from slipway.values import Quantization
 
 TOKENS = [5, 17, 42, 99, 7, 3, 250, 31]
@@ -68,34 +69,38 @@ def largest_difference(checkpoint: Path, artifact: Path) -> float:
 
 def mean_divergence(checkpoint: Path, artifact: Path, folder: Path) -> float:
     """Return the KL divergence that a release would measure, over some of its texts."""
-    every = fidelity.load_texts(PROJECT / "expectations" / "texts" / "general")
+    every = evaluation.load_texts(PROJECT / "expectations" / "texts" / "general")
     texts = tuple(text for text in every if text.group in {"chat", "chinese", "english"})
-    source.read(source.Request(weights=checkpoint, texts=texts, into=folder))
-    found = compare(Request(artifact=artifact, reading=folder))
+    reference_module.read(
+        reference_module.ReferenceRequest(weights=checkpoint, texts=texts, into=folder)
+    )
+    found = compare(CandidateRequest(artifact=artifact, reading=folder))
     assert found.kl_mean is not None
     print(f"{found.tokens} tokens, KL {found.kl_mean}")  # noqa: T201 - shown with -s
     return found.kl_mean.high
 
 
-@pytest.mark.parametrize("architecture", intake.SUPPORTED)
+@pytest.mark.parametrize("architecture", validation.SUPPORTED)
 def test_a_supported_architecture_computes_the_same_logits(
-    architecture: str, checkpoint: Path, limits: Limits, tmp_path: Path
+    architecture: str, checkpoint: Path, limits: ProcessLimits, tmp_path: Path
 ) -> None:
     """In fp32, within 1e-4 of transformers on every position, and without any divergence."""
     origin = checkpoint_of(architecture, checkpoint, tmp_path / "checkpoint")
     into = tmp_path / "artifact" / "model"
     into.mkdir(parents=True)
-    request = onnx.Request(weights=origin, into=into, quantization=Quantization(precision="fp32"))
+    request = onnx.BuildRequest(
+        weights=origin, into=into, quantization=Quantization(precision="fp32")
+    )
 
     call(onnx.build, request, limits, step="prepare")
 
-    assert intake.inspect(origin).architecture == architecture
+    assert validation.inspect(origin).architecture == architecture
     assert largest_difference(origin, into) <= 1e-4
     assert mean_divergence(origin, into, tmp_path) <= 1e-6
 
 
 def test_what_was_built_is_read_back_from_the_graph(
-    checkpoint: Path, limits: Limits, tmp_path: Path
+    checkpoint: Path, limits: ProcessLimits, tmp_path: Path
 ) -> None:
     """int8 is int8 in every quantized node, and a graph that is not is refused."""
     from slipway.errors import StepCrashed
@@ -103,7 +108,7 @@ def test_what_was_built_is_read_back_from_the_graph(
     into = tmp_path / "artifact" / "model"
     into.mkdir(parents=True)
     asked = Quantization(precision="int8")
-    request = onnx.Request(weights=checkpoint, into=into, quantization=asked)
+    request = onnx.BuildRequest(weights=checkpoint, into=into, quantization=asked)
     call(onnx.build, request, limits, step="prepare")
 
     assert list(onnx.nodes(into)) == ["MatMulNBits int8 block 32 level 4"]

@@ -11,8 +11,9 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
-import canaries
 import pytest
+
+from tests.support import secret_canaries
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ import pytest
 )
 def test_a_planted_leak_is_found(leak: Callable[[str], bytes], tmp_path: Path) -> None:
     """Or the search would prove nothing: in a file, and in a row that is scattered over pages."""
-    secret, other = canaries.kernel(), canaries.kernel()
+    secret, other = secret_canaries.kernel(), secret_canaries.kernel()
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "allowed").write_text(other, encoding="utf-8")
     (tmp_path / "some.log").write_bytes(b"before " + leak(secret) + b" after")
@@ -37,8 +38,9 @@ def test_a_planted_leak_is_found(leak: Callable[[str], bytes], tmp_path: Path) -
         database.execute("insert into runs values (?)", (long,))
         database.commit()
 
-    found = canaries.hits(
-        canaries.written(tmp_path, tmp_path / "secrets"), {"planted": secret, "allowed": other}
+    found = secret_canaries.hits(
+        secret_canaries.written(tmp_path, tmp_path / "secrets"),
+        {"planted": secret, "allowed": other},
     )
 
     assert {name for name, _ in found} == {"planted"}
@@ -48,11 +50,11 @@ def test_a_planted_leak_is_found(leak: Callable[[str], bytes], tmp_path: Path) -
 
 def test_a_leak_to_a_process_is_found() -> None:
     """Whether it is in its environment or on its command line."""
-    inherited, told = canaries.kernel(), canaries.kernel()
+    inherited, told = secret_canaries.kernel(), secret_canaries.kernel()
 
-    with canaries.watched() as witness:
+    with secret_canaries.watched() as witness:
         command = [sys.executable, "-c", "import time; time.sleep(1)", told]
         subprocess.run(command, env={"HIDDEN": inherited}, check=True)
 
-    found = canaries.hits(witness.seen, {"inherited": inherited, "told": told})
+    found = secret_canaries.hits(witness.seen, {"inherited": inherited, "told": told})
     assert {name for name, _ in found} == {"inherited", "told"}

@@ -13,7 +13,7 @@ FIELDS = """\
 title = "Tiny"
 source = { kind = "hub", repo = "acme/tiny" }
 recipe = { kind = "quantize", candidates = [{ precision = "int8" }] }
-licences = ["mit"]
+licenses = ["mit"]
 """
 UNKNOWN = "got unknown field (expected no such field; look for a misspelling)"
 PRECISION = "got 'int3' (expected 'fp32', 'int8' or 'int4')"
@@ -22,13 +22,13 @@ FAULTY = """\
 title = "Tiny"
 source = { kind = "package", file = "tiny.gguf", repo = "acme/tiny" }
 recipe = { kind = "quantize", candidates = [{ precision = "int8" }, { precision = "int3" }] }
-licences = []
+licenses = []
 
 [models.other]
 title = "Other"
 source = { kind = "hub", repo = "acme/other", package = "other" }
 recipe = { kind = "select", repo = "acme", precision = "int4" }
-licences = ["mit"]
+licenses = ["mit"]
 gates = { kl_mean = { max = -1 } }
 """
 
@@ -61,7 +61,7 @@ def test_the_projects_own_catalogue_has_the_five_models() -> None:
     assert all(name == entry.name for name, entry in entries.items())
     assert entries["phi-4-mini"].wrappers.onnx == "chat"
     assert entries["smollm2-135m"].schedule is None
-    assert entries["smollm2-135m"].licences == ("apache-2.0",)
+    assert entries["smollm2-135m"].licenses == ("apache-2.0",)
 
 
 def test_every_fault_is_reported_at_once_with_its_path(path: Path) -> None:
@@ -72,7 +72,7 @@ def test_every_fault_is_reported_at_once_with_its_path(path: Path) -> None:
         "models.Tiny: got 'Tiny' (expected text like ^[a-z0-9][a-z0-9.-]*$)",
         "models.Tiny.source.package: got nothing (expected a value; the field is required)",
         f"models.Tiny.recipe.candidates[1].precision: {PRECISION}",
-        "models.Tiny.licences: got [] (expected at least 1)",
+        "models.Tiny.licenses: got [] (expected at least 1)",
         f"models.other.source.package: {UNKNOWN}",
         r"models.other.recipe.repo: got 'acme' (expected text like ^[\w.-]+/[\w.-]+$)",
         "models.other.gates.kl_mean.max: got -1 (expected greater than or equal to 0)",
@@ -123,20 +123,20 @@ def test_the_error_counts_the_faults_and_gives_each_a_line(path: Path) -> None:
             id="the only item of a list",
         ),
         pytest.param(
-            'licences = ["mit"]',
-            'licences = ["mit"]\nwrappers = { name = "x" }',
+            'licenses = ["mit"]',
+            'licenses = ["mit"]\nwrappers = { name = "x" }',
             f"models.tiny.wrappers.name: {UNKNOWN}",
             id="unknown field called name",
         ),
         pytest.param(
-            'licences = ["mit"]',
-            'licences = ["mit"]\nschedule = "daily"',
+            'licenses = ["mit"]',
+            'licenses = ["mit"]\nschedule = "daily"',
             r"models.tiny.schedule: got 'daily' (expected text like ^\S+( \S+){4}$)",
             id="no cron expression",
         ),
         pytest.param(
-            'licences = ["mit"]',
-            'licences = ["mit"]\ngates = { kl_mean = { max = nan } }',
+            'licenses = ["mit"]',
+            'licenses = ["mit"]\ngates = { kl_mean = { max = nan } }',
             "models.tiny.gates.kl_mean.max: got nan (expected a finite number)",
             id="a limit that nothing is below",
         ),

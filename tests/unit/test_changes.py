@@ -3,12 +3,12 @@
 import json
 from pathlib import Path
 
-from contenders import built
-from dossiers import weights
-from findings import COMMIT
-
-from slipway import changes, manifests
+from slipway.report import changes
+from slipway.tracking import manifest as manifest_module
 from slipway.values import Artifact, Change, FileEntry, Manifest, Stored, Weights
+from tests.support.findings import COMMIT
+from tests.support.scored_candidates import built
+from tests.support.summaries import weights
 
 TOOLS = {"torch": "2.13.0", "transformers": "5.22.1"}
 
@@ -18,7 +18,7 @@ def manifest(**fields: object) -> Manifest:
     usual = {
         "repo": "org/model",
         "commit": COMMIT,
-        "licence": "mit",
+        "license": "mit",
         "chat_template_digest": "ab" * 32,
         "variant": "cpu-int8",
         "settings": {"config.json: rope_theta": "10000", "config.json: vocab_size": "512"},
@@ -59,10 +59,10 @@ def test_nothing_changed_is_no_change() -> None:
 
 
 def test_every_kind_of_change_is_named_with_both_sides() -> None:
-    """Origin, licence, template, candidate, settings, tools and files, in this order."""
+    """Origin, license, template, candidate, settings, tools and files, in this order."""
     after = manifest(
         commit="f" * 40,
-        licence=None,
+        license=None,
         chat_template_digest="cd" * 32,
         variant="cpu-int4",
         settings={"config.json: rope_theta": "500000", "config.json: vocab_size": "512"},
@@ -73,7 +73,7 @@ def test_every_kind_of_change_is_named_with_both_sides() -> None:
 
     assert changes.between(manifest(), after) == (
         Change(what="commit", before=COMMIT[:12], after="f" * 12),
-        Change(what="licence", before="mit", after=None),
+        Change(what="license", before="mit", after=None),
         Change(what="chat template", before="ab" * 6, after="cd" * 6),
         Change(what="candidate", before="cpu-int8", after="cpu-int4"),
         Change(what="config.json: rope_theta", before="10000", after="500000"),
@@ -105,7 +105,7 @@ def test_a_manifest_holds_what_shaped_a_release(tmp_path: Path) -> None:
     """Settings by their path in the file, files by their digest; no path of this machine."""
     source, result = made(tmp_path)
 
-    found = manifests.of(source, result, TOOLS)
+    found = manifest_module.of(source, result, TOOLS)
 
     assert found.settings == {
         "config.json: model_type": '"phi3"',
@@ -115,6 +115,6 @@ def test_a_manifest_holds_what_shaped_a_release(tmp_path: Path) -> None:
         "genai_config.json: model.context_length": "4096",
     }
     assert found.weights == {"README.md": f"{0:064x}", "config.json": f"{1:064x}"}
-    assert (found.variant, found.licence, found.tools) == ("cpu-int8", "apache-2.0", TOOLS)
+    assert (found.variant, found.license, found.tools) == ("cpu-int8", "apache-2.0", TOOLS)
     assert str(tmp_path) not in found.model_dump_json()
     assert Manifest.model_validate_json(found.model_dump_json()) == found

@@ -11,25 +11,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import errands
 import psutil
 import pytest
-from errands import Errand
 
-from slipway import child
-from slipway.child import Limits
-from slipway.errors import (
-    MachineTooSmall,
-    StepCrashed,
-    StepOutOfMemory,
-    StepTimedOut,
-    UnknownModel,
-)
+from slipway.errors import MachineTooSmall, StepCrashed, StepOutOfMemory, StepTimedOut, UnknownModel
+from slipway.system import process
+from slipway.system.process import ProcessLimits
+from tests.support import child_functions
+from tests.support.child_functions import ChildRequest
 
-MEGABYTE = errands.MEGABYTE
+MEGABYTE = child_functions.MEGABYTE
 
 
-def log_of(limits: Limits) -> Path:
+def log_of(limits: ProcessLimits) -> Path:
     """Return the only log."""
     [log] = limits.logs.iterdir()
     return log
@@ -47,22 +41,22 @@ def gone(pid: int) -> bool:
     return False
 
 
-def test_the_result_is_a_value_again(limits: Limits) -> None:
+def test_the_result_is_a_value_again(limits: ProcessLimits) -> None:
     """It travels as JSON and arrives as what the function's annotation says: paths, tuples."""
-    errand = Errand(path=Path("a/b"), number=3)
+    errand = ChildRequest(path=Path("a/b"), number=3)
 
-    outcome = child.call(errands.count, errand, limits, step="count")
+    outcome = process.call(child_functions.count, errand, limits, step="count")
 
-    assert outcome.value == errands.Sum(path=Path("a/b"), numbers=(0, 1, 2))
+    assert outcome.value == child_functions.Sum(path=Path("a/b"), numbers=(0, 1, 2))
     assert 0 < outcome.seconds < 60
 
 
-def test_the_peak_of_the_childs_memory_is_measured(limits: Limits) -> None:
+def test_the_peak_of_the_childs_memory_is_measured(limits: ProcessLimits) -> None:
     """What it held for half a second counts; what the caller holds does not."""
     ballast = bytearray(400 * MEGABYTE)
 
-    small = child.call(errands.hold, Errand(number=1), limits, step="hold")
-    large = child.call(errands.hold, Errand(number=200), limits, step="hold")
+    small = process.call(child_functions.hold, ChildRequest(number=1), limits, step="hold")
+    large = process.call(child_functions.hold, ChildRequest(number=200), limits, step="hold")
 
     assert len(ballast) > small.peak_memory_bytes > 10 * MEGABYTE
     assert large.peak_memory_bytes - small.peak_memory_bytes == pytest.approx(
@@ -71,27 +65,31 @@ def test_the_peak_of_the_childs_memory_is_measured(limits: Limits) -> None:
     assert large.value != os.getpid()
 
 
-def test_memory_that_is_shared_for_a_moment_is_counted_once(limits: Limits) -> None:
+def test_memory_that_is_shared_for_a_moment_is_counted_once(limits: ProcessLimits) -> None:
     """Between fork and exec a helper seems to hold all that its parent holds."""
-    outcome = child.call(errands.fork_often, Errand(number=200), limits, step="fork")
+    outcome = process.call(
+        child_functions.fork_often, ChildRequest(number=200), limits, step="fork"
+    )
 
     assert 200 * MEGABYTE < outcome.peak_memory_bytes < 350 * MEGABYTE
 
 
-def test_a_helpers_own_memory_is_counted(limits: Limits) -> None:
+def test_a_helpers_own_memory_is_counted(limits: ProcessLimits) -> None:
     """A builder may have workers of its own, and the limit is for all of them."""
     bounded = replace(limits, memory_bytes=250 * MEGABYTE)
 
     with pytest.raises(StepOutOfMemory):
-        child.call(errands.hold_in_helper, Errand(number=300), bounded, step="hold")
+        process.call(child_functions.hold_in_helper, ChildRequest(number=300), bounded, step="hold")
 
 
-def test_lines_arrive_while_the_child_runs(limits: Limits) -> None:
+def test_lines_arrive_while_the_child_runs(limits: ProcessLimits) -> None:
     """Progress is told when it is made, not at the end."""
     heard: list[str] = []
 
     with pytest.raises(KeyboardInterrupt):
-        child.call(errands.hang, Errand(), limits, step="hang", on_line=_stop_at_first(heard))
+        process.call(
+            child_functions.hang, ChildRequest(), limits, step="hang", on_line=_stop_at_first(heard)
+        )
 
     assert all(gone(int(pid)) for pid in heard[0].split())
 
@@ -113,40 +111,47 @@ def _stop_at_first(heard: list[str]) -> Callable[[str], None]:
         pytest.param("x" * 200_000 + "\ny", ["x" * 200_000, "y"], id="longer than a pipe"),
     ],
 )
-def test_every_line_is_heard_and_logged(limits: Limits, text: str, lines: list[str]) -> None:
+def test_every_line_is_heard_and_logged(limits: ProcessLimits, text: str, lines: list[str]) -> None:
     """In order, and the last one without a line's end as well."""
     heard: list[str] = []
 
-    child.call(errands.say, Errand(text=text), limits, step="say it", on_line=heard.append)
+    process.call(
+        child_functions.say, ChildRequest(text=text), limits, step="say it", on_line=heard.append
+    )
 
     assert heard == lines
     assert log_of(limits).read_text(encoding="utf-8") == "\n".join([*lines, ""])
     assert log_of(limits).name.startswith("say-it-")
 
 
-def test_two_calls_at_once_have_two_logs(limits: Limits) -> None:
+def test_two_calls_at_once_have_two_logs(limits: ProcessLimits) -> None:
     """Two releases that run side by side do not overwrite each other's evidence."""
     for text in ("one", "two"):
-        child.call(errands.say, Errand(text=text), limits, step="say")
+        process.call(child_functions.say, ChildRequest(text=text), limits, step="say")
 
     assert sorted(log.read_text() for log in limits.logs.iterdir()) == ["one\n", "two\n"]
 
 
-def test_an_error_of_our_tree_arrives_as_itself(limits: Limits) -> None:
+def test_an_error_of_our_tree_arrives_as_itself(limits: ProcessLimits) -> None:
     """With its fields, of the types that they had, and so with its text and exit code."""
     with pytest.raises(UnknownModel) as unknown:
-        child.call(errands.refuse, Errand(text="tyni"), limits, step="refuse")
+        process.call(child_functions.refuse, ChildRequest(text="tyni"), limits, step="refuse")
     with pytest.raises(MachineTooSmall) as small:
-        child.call(errands.too_small, Errand(number=7), limits, step="measure")
+        process.call(child_functions.too_small, ChildRequest(number=7), limits, step="measure")
 
     assert (unknown.value.model, unknown.value.known) == ("tyni", ("tiny", "other"))
     assert (small.value.needed_bytes, small.value.free_bytes) == (7, 1)
 
 
-def test_any_other_error_is_a_crash_in_one_line(limits: Limits) -> None:
+def test_any_other_error_is_a_crash_in_one_line(limits: ProcessLimits) -> None:
     """The line names what was raised; the traceback is in the log."""
     with pytest.raises(StepCrashed) as caught:
-        child.call(errands.fail, Errand(text="no\n\n  such  thing" + "!" * 400), limits, step="try")
+        process.call(
+            child_functions.fail,
+            ChildRequest(text="no\n\n  such  thing" + "!" * 400),
+            limits,
+            step="try",
+        )
 
     assert caught.value.reason == ("ValueError: no such thing" + "!" * 400)[:300]
     assert caught.value.log == str(log_of(limits))
@@ -156,85 +161,96 @@ def test_any_other_error_is_a_crash_in_one_line(limits: Limits) -> None:
 @pytest.mark.parametrize(
     ("errand", "reason"),
     [
-        (Errand(text="loading\nout of luck\n\n", number=3), "out of luck"),
-        (Errand(number=3), "exit status 3 without a word"),
-        (Errand(number=0), "exit status 0 without a word"),
+        (ChildRequest(text="loading\nout of luck\n\n", number=3), "out of luck"),
+        (ChildRequest(number=3), "exit status 3 without a word"),
+        (ChildRequest(number=0), "exit status 0 without a word"),
     ],
     ids=["last words", "silent", "silent success"],
 )
-def test_a_child_without_a_result_has_crashed(limits: Limits, errand: Errand, reason: str) -> None:
+def test_a_child_without_a_result_has_crashed(
+    limits: ProcessLimits, errand: ChildRequest, reason: str
+) -> None:
     """A library that ends the process, even with success, has not returned."""
     with pytest.raises(StepCrashed) as caught:
-        child.call(errands.leave, errand, limits, step="leave")
+        process.call(child_functions.leave, errand, limits, step="leave")
 
     assert caught.value.reason == reason
 
 
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT"])
-def test_a_native_crash_names_its_signal(limits: Limits, name: str) -> None:
+def test_a_native_crash_names_its_signal(limits: ProcessLimits, name: str) -> None:
     """The caller lives on."""
-    errand = Errand(number=signal.Signals[name])
+    errand = ChildRequest(number=signal.Signals[name])
 
     with pytest.raises(StepCrashed) as caught:
-        child.call(errands.die, errand, limits, step="die")
+        process.call(child_functions.die, errand, limits, step="die")
 
     assert caught.value.reason == f"killed by {name}"
 
 
-def test_a_kill_by_the_system_reads_as_out_of_memory(limits: Limits) -> None:
+def test_a_kill_by_the_system_reads_as_out_of_memory(limits: ProcessLimits) -> None:
     """Linux ends the process that takes too much without a word to anybody."""
     with pytest.raises(StepOutOfMemory) as caught:
-        child.call(errands.die, Errand(number=signal.SIGKILL), limits, step="die")
+        process.call(child_functions.die, ChildRequest(number=signal.SIGKILL), limits, step="die")
 
     assert caught.value.step == "die"
 
 
-def test_a_child_over_its_memory_limit_is_killed(limits: Limits) -> None:
+def test_a_child_over_its_memory_limit_is_killed(limits: ProcessLimits) -> None:
     """Before it takes the machine down; the error tells how much it held."""
     bounded = replace(limits, memory_bytes=150 * MEGABYTE)
 
-    child.call(errands.hold, Errand(number=1), bounded, step="hold")
+    process.call(child_functions.hold, ChildRequest(number=1), bounded, step="hold")
     with pytest.raises(StepOutOfMemory) as caught:
-        child.call(errands.hold, Errand(number=300), bounded, step="hold")
+        process.call(child_functions.hold, ChildRequest(number=300), bounded, step="hold")
 
     assert caught.value.peak_bytes > 150 * MEGABYTE
 
 
-def test_a_child_that_hangs_is_ended_with_all_that_it_started(limits: Limits) -> None:
+def test_a_child_that_hangs_is_ended_with_all_that_it_started(limits: ProcessLimits) -> None:
     """At its time limit, which the error names."""
     heard: list[str] = []
     started = time.monotonic()
 
     bounded = replace(limits, timeout_seconds=4)
     with pytest.raises(StepTimedOut) as caught:
-        child.call(errands.hang, Errand(), bounded, step="hang", on_line=heard.append)
+        process.call(
+            child_functions.hang, ChildRequest(), bounded, step="hang", on_line=heard.append
+        )
 
     assert caught.value.limit_seconds == 4
     assert 4 <= time.monotonic() - started < 20
     assert [gone(int(pid)) for pid in heard[0].split()] == [True, True]
 
 
-def test_a_child_that_closed_its_output_keeps_its_limits(limits: Limits) -> None:
+def test_a_child_that_closed_its_output_keeps_its_limits(limits: ProcessLimits) -> None:
     """Silence is no end: it is still ended at its time limit."""
     with pytest.raises(StepTimedOut):
-        child.call(errands.fall_silent, Errand(), replace(limits, timeout_seconds=2), step="hush")
+        process.call(
+            child_functions.fall_silent,
+            ChildRequest(),
+            replace(limits, timeout_seconds=2),
+            step="hush",
+        )
 
 
-def test_a_helper_that_stays_behind_does_not_delay_the_result(limits: Limits) -> None:
+def test_a_helper_that_stays_behind_does_not_delay_the_result(limits: ProcessLimits) -> None:
     """The child has returned, so its helper is ended, though it still holds the output open."""
-    outcome = child.call(errands.leave_helper, Errand(), limits, step="help")
+    outcome = process.call(child_functions.leave_helper, ChildRequest(), limits, step="help")
 
     assert outcome.seconds < 30
     assert gone(outcome.value)
 
 
-def test_secrets_stay_with_the_parent(limits: Limits, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_stay_with_the_parent(
+    limits: ProcessLimits, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A model's code, should it ever run, finds no token, can't download and opens no pickle."""
     hidden = ("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD")
     for name in (*hidden, "SLIPWAY_HOME"):
         monkeypatch.setenv(name, "made-up")
 
-    seen = child.call(errands.environment, Errand(), limits, step="look").value
+    seen = process.call(child_functions.environment, ChildRequest(), limits, step="look").value
 
     assert not [name for name in hidden if name in seen]
     assert seen["SLIPWAY_HOME"] == "made-up"
@@ -243,26 +259,28 @@ def test_secrets_stay_with_the_parent(limits: Limits, monkeypatch: pytest.Monkey
 
 
 def test_a_step_that_needs_the_registry_may_sign_in(
-    limits: Limits, monkeypatch: pytest.MonkeyPatch
+    limits: ProcessLimits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is named by the first word of the step, and finds no other secret."""
     monkeypatch.setenv("HF_TOKEN", "made-up")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "made-up")
 
-    seen = child.call(errands.environment, Errand(), limits, step="smoke-test onnx").value
+    seen = process.call(
+        child_functions.environment, ChildRequest(), limits, step="smoke-test onnx"
+    ).value
 
     assert seen["MLFLOW_TRACKING_PASSWORD"] == "made-up"  # noqa: S105 - of a test
     assert "HF_TOKEN" not in seen
 
 
-def test_no_child_is_left_when_the_parent_is_killed(limits: Limits) -> None:
+def test_no_child_is_left_when_the_parent_is_killed(limits: ProcessLimits) -> None:
     """A builder that nobody waits for would hold its memory for minutes."""
     script = f"""
         from pathlib import Path
         import errands
         from slipway import child
         limits = child.Limits(60, None, Path("{limits.logs}"))
-        child.call(errands.hang, errands.Errand(), limits, step="hang", on_line=print)
+        child.call(errands.hang, errands.ChildRequest(), limits, step="hang", on_line=print)
     """
     parent = subprocess.Popen(
         [sys.executable, "-u", "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True
@@ -278,14 +296,14 @@ def test_no_child_is_left_when_the_parent_is_killed(limits: Limits) -> None:
 
 
 def test_nothing_is_left_in_the_temporary_folder(
-    limits: Limits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    limits: ProcessLimits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither after a result nor after an error."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = set(tmp_path.iterdir())
 
-    child.call(errands.say, Errand(text="hello"), limits, step="say")
+    process.call(child_functions.say, ChildRequest(text="hello"), limits, step="say")
     with pytest.raises(StepCrashed):
-        child.call(errands.fail, Errand(text="no"), limits, step="try")
+        process.call(child_functions.fail, ChildRequest(text="no"), limits, step="try")
 
     assert set(tmp_path.iterdir()) - before == {limits.logs}

@@ -3,21 +3,23 @@
 from typing import Any, Literal
 
 import pytest
-from dossiers import artifact, stored
 
-from slipway import choose, gates
+from slipway.build import onnx
 from slipway.errors import NothingBuilt
+from slipway.evaluation import gates, selection
+from slipway.validation import names
 from slipway.values import (
-    Attempt,
-    Contender,
+    BuildResult,
     Estimate,
+    Evaluation,
     Fidelity,
-    Limits,
+    GateLimits,
     Metric,
     Quantization,
+    ScoredCandidate,
     Speed,
-    Trial,
 )
+from tests.support.summaries import artifact, stored
 
 PARAMETERS = 1_000_000_000
 K_QUANT = Quantization(precision="int4", method="k_quant")
@@ -47,7 +49,7 @@ FIDELITY = Fidelity(
 
 def test_a_checkpoint_is_the_files_that_transformers_loads() -> None:
     """Other formats of the same weights, code and what lies in folders stay where they are."""
-    paths = choose.checkpoint_files(
+    paths = names.checkpoint_files(
         (
             "tokenizer.json",
             "model.safetensors",
@@ -80,7 +82,7 @@ def test_a_checkpoint_is_the_files_that_transformers_loads() -> None:
     )
 
 
-def contender(name: str, **figures: Any) -> Contender:
+def candidate(name: str, **figures: Any) -> ScoredCandidate:
     """Return a candidate that was built, measured and weighed.
 
     Args:
@@ -89,19 +91,22 @@ def contender(name: str, **figures: Any) -> Contender:
             makes one that was not built.
     """
     if reason := figures.get("reason"):
-        attempt = Attempt(variant=name, precision="int4", artifact=None, reason=reason)
-        return Contender(trial=Trial(attempt=attempt, fidelity=None, speed=None), gates=())
+        built = BuildResult(variant=name, precision="int4", artifact=None, reason=reason)
+        return ScoredCandidate(
+            evaluation=Evaluation(built=built, fidelity=None, speed=None), gates=()
+        )
     made = artifact(variant=name, stored=stored("model.onnx", figures.get("size_bytes", 100)))
-    trial = Trial(
-        attempt=Attempt(variant=name, precision="int4", artifact=made),
+    evaluation = Evaluation(
+        built=BuildResult(variant=name, precision="int4", artifact=made),
         fidelity=FIDELITY.model_copy(update={"kl_mean": Estimate.exact(figures.get("kl", 0.01))}),
         speed=SPEED.model_copy(update={"decode_tokens_per_second": figures.get("speed", 10.0)}),
     )
-    limits: dict[Metric, Limits] = {
-        "kl_mean": Limits(max=0.1 if figures.get("state", "pass") == "pass" else 0)
+    limits: dict[Metric, GateLimits] = {
+        "kl_mean": GateLimits(max=0.1 if figures.get("state", "pass") == "pass" else 0)
     }
-    return Contender(
-        trial=trial, gates=gates.weigh(limits, trial.figures, source={}, champion=None)
+    return ScoredCandidate(
+        evaluation=evaluation,
+        gates=gates.weigh(limits, evaluation.figures, source={}, champion=None),
     )
 
 
@@ -113,42 +118,42 @@ def test_the_preferred_one_of_those_that_pass_goes_on(
     prefer: Literal["first", "smallest", "fastest"], chosen: str
 ) -> None:
     """A refused one may be the best in every other way; it does not count."""
-    contenders = (
-        contender("refused", state="fail", size_bytes=1, speed=999.0),
-        contender("first"),
-        contender("small", size_bytes=50),
-        contender("fast", speed=50.0),
+    candidates = (
+        candidate("refused", state="fail", size_bytes=1, speed=999.0),
+        candidate("first"),
+        candidate("small", size_bytes=50),
+        candidate("fast", speed=50.0),
     )
 
-    choice = choose.candidate(contenders, prefer)
+    choice = selection.select(candidates, prefer)
 
     assert choice.variant == chosen
     assert choice.reason == f"the {prefer} of the 3 that pass their gates, of 4"
-    assert choice.contenders == contenders
+    assert choice.candidates == candidates
 
 
 def test_equals_keep_the_recipes_order() -> None:
     """So the same recipe always gives the same artifact."""
-    assert choose.candidate((contender("b"), contender("a")), "smallest").variant == "b"
+    assert selection.select((candidate("b"), candidate("a")), "smallest").variant == "b"
 
 
 def test_one_that_could_not_be_built_is_a_row_and_not_the_end() -> None:
     """The others are weighed as if it were not there."""
-    contenders = (contender("big", reason="ended for memory"), contender("small"))
+    candidates = (candidate("big", reason="ended for memory"), candidate("small"))
 
-    choice = choose.candidate(contenders, "first")
+    choice = selection.select(candidates, "first")
 
     assert (choice.variant, choice.reason) == ("small", "the only one of 2 that passes its gates")
 
 
 def test_if_none_passes_the_closest_to_its_source_goes_on_to_be_reported() -> None:
     """Its gates keep it from being promoted, and people see how it answers."""
-    contenders = (
-        contender("word-salad", state="fail", kl=3.0),
-        contender("near", state="fail", kl=0.2),
+    candidates = (
+        candidate("word-salad", state="fail", kl=3.0),
+        candidate("near", state="fail", kl=0.2),
     )
 
-    choice = choose.candidate(contenders, "first")
+    choice = selection.select(candidates, "first")
 
     assert choice.variant == "near"
     assert choice.reason == "none passes its gates; this one is closest to its source"
@@ -157,16 +162,16 @@ def test_if_none_passes_the_closest_to_its_source_goes_on_to_be_reported() -> No
 
 def test_if_none_was_built_every_reason_is_told() -> None:
     """There is nothing to go on with."""
-    contenders = (contender("a", reason="no memory"), contender("b", reason="crashed"))
+    candidates = (candidate("a", reason="no memory"), candidate("b", reason="crashed"))
 
     with pytest.raises(NothingBuilt) as caught:
-        choose.candidate(contenders, "first")
+        selection.select(candidates, "first")
 
     assert caught.value.reasons == ("a: no memory", "b: crashed")
 
 
 def test_a_slower_method_takes_more_memory() -> None:
     """Known before anything is started."""
-    needs = [choose.build_memory_bytes(each, PARAMETERS) for each in (RTN, K_QUANT)]
+    needs = [onnx.build_memory_bytes(each, PARAMETERS) for each in (RTN, K_QUANT)]
 
     assert needs == [12 * 10**9, 18 * 10**9]

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dossiers import ANSWERS, NAME, asked, dossier, promoted
 from mlflow import MlflowClient
-from published_runs import CATALOGUE, manifest, place, published, register
 
 from commands.main import run
-from slipway import comparison
+from slipway.report import comparison
 from slipway.values import Estimate, Figures
+from tests.support.published_runs import CATALOGUE, manifest, place, published, register
+from tests.support.summaries import ANSWERS, NAME, asked, promoted, summary
 
 Said = pytest.CaptureFixture[str]
 BUILT_ANEW = manifest(tools={"transformers": "5.22.2"}, artifact={"model.onnx": "13" * 32})
@@ -28,12 +28,12 @@ def settle(home: Path, patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fake_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a home whose model has three versions, of which the second serves."""
     home = tmp_path_factory.mktemp("home")
     where = place(home)
     faster = asked("onnx", ANSWERS | {"emoji": "A ship 🚢."}, tokens_per_second=40.0)
-    releases = (promoted(), dossier(faster, artifact_bytes=120_000_000), promoted())
+    releases = (promoted(), summary(faster, artifact_bytes=120_000_000), promoted())
     manifests = (manifest(), BUILT_ANEW, manifest())
     for release, made_of in zip(releases, manifests, strict=True):
         register(where, published(where, release, made_of).candidate.run_id)
@@ -42,10 +42,10 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def home(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(fake_registry: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Point the settings to that home."""
-    settle(shelf, monkeypatch)
-    return shelf
+    settle(fake_registry, monkeypatch)
+    return fake_registry
 
 
 @pytest.fixture(scope="module")

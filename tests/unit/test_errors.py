@@ -28,16 +28,16 @@ GB = 1_000_000_000
             ),
         ),
         (
-            errors.LicenceNotAllowed("tiny", None, ("mit", "apache-2.0")),
+            errors.LicenseNotAllowed("tiny", None, ("mit", "apache-2.0")),
             (
-                "models.tiny.licences: the source's licence is not declared (allowed: mit, "
+                "models.tiny.licenses: the source's license is not declared (allowed: mit, "
                 "apache-2.0); read it, and add it to the list if you may use it"
             ),
         ),
         (
-            errors.LicenceNotAllowed("tiny", "gpl-3.0", ("mit",)),
+            errors.LicenseNotAllowed("tiny", "gpl-3.0", ("mit",)),
             (
-                "models.tiny.licences: the source's licence is gpl-3.0 (allowed: mit); "
+                "models.tiny.licenses: the source's license is gpl-3.0 (allowed: mit); "
                 "read it, and add it to the list if you may use it"
             ),
         ),

@@ -7,15 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from answering import PROMPTS, TEXT, answers, completion, healthy, predicted, texts
 
-from slipway.expectations import check
-from slipway.values import Answers, Check, Prediction
+from slipway.checks.suites import check
+from slipway.values import Answers, CheckResult, Prediction
+from tests.support.healthy_answers import (
+    PROMPTS,
+    TEXT,
+    answers,
+    completion,
+    healthy,
+    predicted,
+    texts,
+)
 
 SUITES = Path(__file__).parents[2] / "expectations"
 WITHOUT_USAGE = {key: part for key, part in completion().items() if key != "usage"}
 LOOP = "The ferry leaves at nine. " * 6
-MILD = "The harbour of this town wakes early, and then: " + "ahoy, ahoy, " * 6
+MILD = "The hub_project of this town wakes early, and then: " + "ahoy, ahoy, " * 6
 OFF_BY_ONE = completion() | {
     "usage": {"prompt_tokens": 12, "completion_tokens": 7, "total_tokens": 20}
 }
@@ -24,7 +32,7 @@ NAN = completion() | {
 }
 
 
-def found(answers_: Answers) -> list[Check]:
+def found(answers_: Answers) -> list[CheckResult]:
     """Return the checks that did not pass."""
     return [each for each in check(answers_, PROMPTS, SUITES) if each.passed is not True]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from answering import PROMPTS, healthy, prompt, texts
 
+from slipway.checks.suites import check, load_prompts, suite_digest
 from slipway.errors import CatalogueInvalid, SourceMissing
-from slipway.expectations import check, load_prompts, suite_digest
+from tests.support.healthy_answers import PROMPTS, healthy, prompt, texts
 
 SUITES = Path(__file__).parents[2] / "expectations"
 

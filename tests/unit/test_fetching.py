@@ -9,13 +9,15 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
-from acme import NEEDED, REPO, contents
 from huggingface_hub import HfApi
 
 from slipway.errors import SourceRefused, StoreDamaged, Unreachable
-from slipway.fetching import Download
-from slipway.hub_client import Place
-from slipway.hub_server import (
+from slipway.sources.download import Download
+from slipway.sources.hub_client import RepositoryAddress
+from slipway.system.progress import Progress, silent
+from slipway.system.store import Store, verify
+from tests.support.acme_models import NEEDED, REPO, contents
+from tests.support.hub import (
     Fault,
     LocalHub,
     RunningHub,
@@ -24,9 +26,7 @@ from slipway.hub_server import (
     stall,
     wrong_bytes,
 )
-from slipway.hub_server.messages import Part, Response
-from slipway.progress import Progress, silent
-from slipway.store import Store, verify
+from tests.support.hub.messages import Part, Response
 
 KEY = "weights-acme--tiny-0123"
 WEIGHTS = "model[1].safetensors"
@@ -34,9 +34,9 @@ ANY_WEIGHTS = "*.safetensors"
 
 
 @pytest.fixture
-def place(acme: LocalHub, running: RunningHub) -> Place:
+def place(acme: LocalHub, running: RunningHub) -> RepositoryAddress:
     """The model's commit on the local Hub."""
-    return Place(REPO, acme.repository(REPO).resolve("main").id, running.endpoint)
+    return RepositoryAddress(REPO, acme.repository(REPO).resolve("main").id, running.endpoint)
 
 
 @pytest.fixture
@@ -46,14 +46,14 @@ def store(tmp_path: Path) -> Store:
 
 
 def fill(
-    place: Place, store: Store, progress: Progress = silent
+    place: RepositoryAddress, store: Store, progress: Progress = silent
 ) -> Callable[[Path], dict[str, str]]:
     """Return what fills the entry with the files of a checkpoint, hardly waiting for anything."""
     wanted = Download(place, tuple(NEEDED), progress, wait_seconds=0.01)
     return lambda into: wanted.write(into, store.partial(KEY))
 
 
-def make(place: Place, store: Store, progress: Progress = silent) -> dict[str, bytes]:
+def make(place: RepositoryAddress, store: Store, progress: Progress = silent) -> dict[str, bytes]:
     """Make the entry, and return its verified contents."""
     entry = store.make(KEY, fill(place, store, progress))
     verify(entry)
@@ -77,7 +77,7 @@ def waiting(store: Store) -> dict[str, bytes]:
 
 
 def test_a_failure_costs_the_file_that_it_met(
-    running: RunningHub, place: Place, store: Store
+    running: RunningHub, place: RepositoryAddress, store: Store
 ) -> None:
     """The others are verified and wait; the next run asks for the one that is missing."""
     running.faults.add(error_status(500), ANY_WEIGHTS, count=None)
@@ -97,7 +97,7 @@ def test_a_failure_costs_the_file_that_it_met(
 
 @pytest.mark.parametrize("path", [WEIGHTS, "config.json"])
 def test_bytes_that_stay_wrong_are_an_error_and_are_not_kept(
-    running: RunningHub, place: Place, store: Store, path: str
+    running: RunningHub, place: RepositoryAddress, store: Store, path: str
 ) -> None:
     """With the SHA-256 of large files as with git's ids of small ones."""
     order = running.faults.add(wrong_bytes, f"*/{path.replace('[1]', '?1?')}", count=None)
@@ -113,7 +113,7 @@ def test_bytes_that_stay_wrong_are_an_error_and_are_not_kept(
 
 @pytest.mark.parametrize("left", [b"x" * len(NEEDED[WEIGHTS]), NEEDED[WEIGHTS][:-1], b""])
 def test_what_an_earlier_run_left_is_used_only_if_it_is_right(
-    running: RunningHub, place: Place, store: Store, left: bytes
+    running: RunningHub, place: RepositoryAddress, store: Store, left: bytes
 ) -> None:
     """Be it of the right size or not; and what was never wanted goes."""
     partial = store.partial(KEY)
@@ -133,7 +133,7 @@ def test_what_an_earlier_run_left_is_used_only_if_it_is_right(
 
 
 def test_an_entry_that_is_there_needs_no_partial_folder(
-    running: RunningHub, place: Place, store: Store
+    running: RunningHub, place: RepositoryAddress, store: Store
 ) -> None:
     """A run that was killed between publishing and clearing away has left one."""
     make(place, store)
@@ -147,7 +147,7 @@ def test_an_entry_that_is_there_needs_no_partial_folder(
 
 
 def test_a_killed_download_goes_on_and_leaves_nothing(
-    running: RunningHub, place: Place, store: Store
+    running: RunningHub, place: RepositoryAddress, store: Store
 ) -> None:
     """Neither unfinished files nor locks of the client; finished ones are not asked for again."""
     running.faults.add(stall(60, after_bytes=1000), ANY_WEIGHTS)
@@ -177,7 +177,7 @@ def test_a_killed_download_goes_on_and_leaves_nothing(
 
 
 def test_a_damaged_cache_of_the_client_is_passed_by(
-    running: RunningHub, place: Place, store: Store
+    running: RunningHub, place: RepositoryAddress, store: Store
 ) -> None:
     """A file in it spares a request, if it is right; it is verified like any other."""
     api = HfApi(endpoint=place.endpoint)
@@ -195,7 +195,7 @@ def test_a_damaged_cache_of_the_client_is_passed_by(
 
 
 def test_a_branch_that_moves_in_the_middle_changes_nothing(
-    acme: LocalHub, running: RunningHub, place: Place, store: Store
+    acme: LocalHub, running: RunningHub, place: RepositoryAddress, store: Store
 ) -> None:
     """Names, digests and bytes are all asked for at the pinned commit."""
     push = meanwhile(lambda: acme.push(REPO, {WEIGHTS: b"other", "config.json": b"[]"}))
@@ -205,7 +205,9 @@ def test_a_branch_that_moves_in_the_middle_changes_nothing(
     assert order.met == 1
 
 
-def test_a_file_that_the_hub_does_not_list_is_refused(place: Place, tmp_path: Path) -> None:
+def test_a_file_that_the_hub_does_not_list_is_refused(
+    place: RepositoryAddress, tmp_path: Path
+) -> None:
     """Nothing is fetched of a revision that is not what it was."""
     with pytest.raises(SourceRefused) as caught:
         Download(place, (*NEEDED, "gone.json")).write(tmp_path)
@@ -225,7 +227,7 @@ def busy(retry_after: str) -> Fault:
 
 @pytest.mark.parametrize("as_date", [False, True])
 def test_a_busy_server_is_asked_again_when_it_says(
-    running: RunningHub, place: Place, store: Store, as_date: bool
+    running: RunningHub, place: RepositoryAddress, store: Store, as_date: bool
 ) -> None:
     """In seconds, or as a moment, whose seconds are whole."""
     moment = datetime.now(tz=UTC) + timedelta(seconds=3)
@@ -238,7 +240,7 @@ def test_a_busy_server_is_asked_again_when_it_says(
 
 @pytest.mark.parametrize("retry_after", ["soon", "Wed, 21 Oct 2015 07:28:00 GMT"])
 def test_a_wait_that_makes_no_sense_is_not_waited_for(
-    running: RunningHub, place: Place, store: Store, retry_after: str
+    running: RunningHub, place: RepositoryAddress, store: Store, retry_after: str
 ) -> None:
     """The usual wait is taken for one that nobody can read, or that is over."""
     order = running.faults.add(busy(retry_after), ANY_WEIGHTS)
@@ -248,7 +250,7 @@ def test_a_wait_that_makes_no_sense_is_not_waited_for(
 
 
 def test_a_server_that_is_busy_for_long_is_not_asked_again(
-    running: RunningHub, place: Place, store: Store
+    running: RunningHub, place: RepositoryAddress, store: Store
 ) -> None:
     """An hour's wait is for whoever runs the release to decide on."""
     order = running.faults.add(busy("3600"), ANY_WEIGHTS, count=None)

@@ -8,38 +8,38 @@ from typing import Any
 
 import numpy as np
 import pytest
-from measured import artifact_of, weights_of, workshop_of
-from tiny_phi3 import CONTEXT_LENGTH, CONVERSATIONS, build_onnx
 
-from slipway.child import Limits
 from slipway.errors import MachineTooSmall, SourceRefused
-from slipway.fidelity import (
-    Reading,
+from slipway.evaluation import (
+    ReferenceReading,
     Text,
-    artifact,
+    candidate,
+    fidelity,
     load_texts,
-    measure,
-    notes,
+    logits,
     read_source,
-    source,
+    reference,
 )
-from slipway.runtime import Runtime
+from slipway.evaluation.runtime import Runtime
 from slipway.settings import PROJECT
-from slipway.values import Fidelity, Message
+from slipway.system.process import ProcessLimits
+from slipway.values import Fidelity, PromptMessage
+from tests.support.measured_values import artifact_of, weights_of, workshop_of
+from tests.support.tiny_phi3 import CONTEXT_LENGTH, CONVERSATIONS, build_onnx
 
 GENERAL = PROJECT / "expectations" / "texts" / "general"
 
 
 def asked(question: str) -> Text:
     """Return a conversation of one question."""
-    return Text(group="chat", messages=(Message(role="user", content=question),))
+    return Text(group="chat", messages=(PromptMessage(role="user", content=question),))
 
 
 TEXTS = (
     Text(group="known", content=" ".join(CONVERSATIONS.values())),
     *map(asked, CONVERSATIONS),
     *map(asked, ("Name a ship.", "What is tired?", "Tell me the capital of the waves.", "Count!")),
-    Text(group="long", content="The capital of the harbour is tired of waves. " * 80),
+    Text(group="long", content="The capital of the hub_project is tired of waves. " * 80),
 )
 
 
@@ -47,7 +47,7 @@ TEXTS = (
 def reading(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the notes of the tiny model's own pass."""
     folder = tmp_path_factory.mktemp("reading")
-    source.read(source.Request(weights=checkpoint, texts=TEXTS, into=folder))
+    reference.read(reference.ReferenceRequest(weights=checkpoint, texts=TEXTS, into=folder))
     return folder
 
 
@@ -59,22 +59,22 @@ def int4(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def compared(folder: Path, reading: Path) -> Fidelity:
     """Compare in this process."""
-    return artifact.compare(artifact.Request(artifact=folder, reading=reading))
+    return candidate.compare(candidate.CandidateRequest(artifact=folder, reading=reading))
 
 
 def test_a_source_is_read_once_and_any_artifact_is_compared_with_it(
-    checkpoint: Path, int4: Path, limits: Limits
+    checkpoint: Path, int4: Path, limits: ProcessLimits
 ) -> None:
     """In child processes: the reading is found in the store by whoever asks again."""
     heard: list[tuple[float | None, str]] = []
-    workshop = replace(
+    workspace = replace(
         workshop_of(limits), progress=lambda share, text: heard.append((share, text))
     )
     weights = weights_of(checkpoint)
 
-    first = read_source(weights, TEXTS, workshop)
-    again = read_source(weights, TEXTS, workshop)
-    found = measure(artifact_of(int4, "cpu-int4-rtn-block-32"), first, workshop)
+    first = read_source(weights, TEXTS, workspace)
+    again = read_source(weights, TEXTS, workspace)
+    found = fidelity(artifact_of(int4, "cpu-int4-rtn-block-32"), first, workspace)
 
     logs = [log.name.partition("-2")[0] for log in limits.logs.iterdir()]
     assert sorted(logs) == ["compare", "read-source"]
@@ -106,13 +106,13 @@ def test_other_texts_tools_or_weights_are_another_reading(checkpoint: Path) -> N
 
 
 def test_a_source_that_does_not_fit_into_memory_is_not_begun(
-    checkpoint: Path, limits: Limits
+    checkpoint: Path, limits: ProcessLimits
 ) -> None:
     """It is known beforehand, and no process is started for it."""
-    workshop = workshop_of(replace(limits, memory_bytes=400_000))
+    workspace = workshop_of(replace(limits, memory_bytes=400_000))
 
     with pytest.raises(MachineTooSmall, match="reading the source needs 0"):
-        read_source(weights_of(checkpoint), TEXTS, workshop)
+        read_source(weights_of(checkpoint), TEXTS, workspace)
 
     assert not limits.logs.exists()
 
@@ -167,7 +167,7 @@ def test_a_text_is_cut_to_the_context_with_room_for_an_answer(reading: Path) -> 
     kept = notes_of(reading)
 
     assert len(kept[-1][0]) == CONTEXT_LENGTH
-    assert notes.load_sequences(reading).token_ids.size == sum(len(each) for each, _ in kept)
+    assert logits.load_sequences(reading).token_ids.size == sum(len(each) for each, _ in kept)
 
 
 def test_a_source_answers_what_it_was_asked(reading: Path, checkpoint: Path) -> None:
@@ -191,7 +191,9 @@ def test_a_source_without_a_chat_template_reads_the_words_alone(
     (tmp_path / "notes").mkdir()
 
     texts = (asked("Count to ten."),)
-    source.read(source.Request(weights=tmp_path / "base", texts=texts, into=tmp_path / "notes"))
+    reference.read(
+        reference.ReferenceRequest(weights=tmp_path / "base", texts=texts, into=tmp_path / "notes")
+    )
 
     [(tokens, start)] = notes_of(tmp_path / "notes")
     assert 0 < start < len(tokens)
@@ -213,16 +215,16 @@ def test_logits_that_are_not_numbers_leave_no_figure(
 
 
 def test_an_artifact_of_another_model_is_refused(
-    built: Path, checkpoint: Path, reading: Path, limits: Limits, tmp_path: Path
+    built: Path, checkpoint: Path, reading: Path, limits: ProcessLimits, tmp_path: Path
 ) -> None:
     """Its logits are of fewer tokens than its source has; the reason is one line."""
-    kept = notes.load(reading)
+    kept = logits.load(reading)
     (tmp_path / "other").mkdir()
-    notes.write(tmp_path / "other", replace(kept, vocabulary=400))
+    logits.write(tmp_path / "other", replace(kept, vocabulary=400))
     stored = weights_of(checkpoint).stored.model_copy(update={"folder": tmp_path / "other"})
 
-    found = measure(
-        artifact_of(built), Reading(stored=stored, texts=1, tokens=1), workshop_of(limits)
+    found = fidelity(
+        artifact_of(built), ReferenceReading(stored=stored, texts=1, tokens=1), workshop_of(limits)
     )
 
     assert found == (
@@ -242,9 +244,9 @@ def test_a_tokenizer_of_another_model_is_refused(checkpoint: Path, tmp_path: Pat
     }
     path.write_text(json.dumps(known), encoding="utf-8")
 
-    request = source.Request(weights=tmp_path / "other", texts=TEXTS, into=tmp_path)
+    request = reference.ReferenceRequest(weights=tmp_path / "other", texts=TEXTS, into=tmp_path)
     with pytest.raises(SourceRefused, match=r"it gives token 3[2-9][0-9], and the model has 320"):
-        source.read(request)
+        reference.read(request)
 
 
 def test_the_general_texts_fit_any_context(checkpoint: Path, tmp_path: Path) -> None:
@@ -255,16 +257,18 @@ def test_the_general_texts_fit_any_context(checkpoint: Path, tmp_path: Path) -> 
     (tmp_path / "small" / "config.json").write_text(small, encoding="utf-8")
 
     texts = load_texts(GENERAL)
-    source.read(source.Request(weights=tmp_path / "small", texts=texts, into=tmp_path))
+    reference.read(
+        reference.ReferenceRequest(weights=tmp_path / "small", texts=texts, into=tmp_path)
+    )
 
-    lengths = notes.load_sequences(tmp_path).lengths
+    lengths = logits.load_sequences(tmp_path).lengths
     assert len(lengths) == len(texts)
     assert lengths.max() == 64
 
 
 def notes_of(folder: Path) -> list[tuple[Any, int]]:
     """Return the token ids of every text, and where the source's answer begins."""
-    sequences = notes.load_sequences(folder)
+    sequences = logits.load_sequences(folder)
     return list(zip(sequences, sequences.asked.tolist(), strict=True))
 
 

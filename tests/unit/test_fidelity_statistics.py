@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from slipway.fidelity import notes, statistics
-from slipway.fidelity.notes import Notes, Sequences
+from slipway.evaluation import logits as logits_module
+from slipway.evaluation import statistics
+from slipway.evaluation.logits import Logits, Sequences
 from slipway.values import Estimate, Fidelity
 
 VOCABULARY = 40
@@ -40,11 +41,11 @@ class Case:
         groups = np.array([f"group {place % 2}" for place in range(len(lengths))])
         self.sequences = Sequences(token_ids, np.array(lengths, np.int32), asked, groups)
 
-    def kept(self, logits: Any, top: int = TOP) -> Notes:
+    def kept(self, logits: Any, top: int = TOP) -> Logits:
         """Return the notes of whole rows."""
         top_ids = np.argsort(-self.source, axis=1)[:, :top].astype(np.int32)
-        targets = np.concatenate([notes.following(each) for each in self.sequences])
-        return notes.note(logits, top_ids, targets)
+        targets = np.concatenate([logits_module.following(each) for each in self.sequences])
+        return logits_module.note(logits, top_ids, targets)
 
     def compared(self, top: int = TOP) -> Fidelity:
         """Return the comparison from notes."""
@@ -96,7 +97,7 @@ def test_perplexity_and_agreement_need_no_more_than_the_notes(case: Case) -> Non
     """They are those of whole rows, however few tokens are kept."""
     compared = case.compared(top=2)
 
-    follows = np.concatenate([notes.following(each) for each in case.sequences])
+    follows = np.concatenate([logits_module.following(each) for each in case.sequences])
     there = np.flatnonzero(follows >= 0)
     loss = [
         -special.log_softmax(each.astype(float), axis=1)[there, follows[there]].mean()

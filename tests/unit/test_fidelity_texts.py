@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from slipway.errors import CatalogueInvalid, SourceMissing
-from slipway.fidelity import Text, load_texts, texts_digest
+from slipway.evaluation import Text, load_texts, texts_digest
 from slipway.settings import PROJECT
-from slipway.values import Message
+from slipway.values import PromptMessage
 
 GENERAL = PROJECT / "expectations" / "texts" / "general"
 ASKED = [{"role": "user", "content": "Where is the quay?"}]
@@ -39,7 +39,7 @@ def test_a_text_file_is_one_text_and_a_json_file_many_conversations(tmp_path: Pa
 
     first, second, third = load_texts(tmp_path)
 
-    assert first == second == Text(group="a", messages=(Message(**ASKED[0]),))
+    assert first == second == Text(group="a", messages=(PromptMessage(**ASKED[0]),))
     assert third == Text(group="b", content="Ahoy!")
 
 

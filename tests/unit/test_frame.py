@@ -4,12 +4,12 @@ import json
 from typing import Any
 
 import pytest
-from answering import TEXT, answers, completion, predicted, prompt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway.frame import Cell, Row, repetition, rows
-from slipway.values import Contract, Message, Prediction, WrapperKind
+from slipway.checks.answer_table import Cell, Row, repetition, rows
+from slipway.values import Contract, Prediction, PromptMessage, WrapperKind
+from tests.support.healthy_answers import TEXT, answers, completion, predicted, prompt
 
 STOP = prompt("ferry", stop=("nine",), max_tokens=20)
 
@@ -164,7 +164,7 @@ def test_another_call_may_have_another_id_and_time() -> None:
 )
 def test_an_echo_is_the_question_again(question: str, output: str, expected: bool) -> None:
     """Repeating the question, whole or cut off, is an echo; taking up its words is not."""
-    asked = prompt("ferry", messages=(Message(role="user", content=question),))
+    asked = prompt("ferry", messages=(PromptMessage(role="user", content=question),))
     (actual,) = rows(answers(predicted("ferry", completion(output))), (asked,))
 
     assert expected is actual["echoes_prompt"]
@@ -214,7 +214,7 @@ def test_no_response_can_make_it_raise(response: str, repeated: str | None) -> N
         "the the the the the the the the the the",
         'A "hob" is a "ment" is a "ment" is a "ment" is a "ment" is a "ment" is a "ment" is',
         "* * *\n* * * * * * *\n* * * * * * *\n* * *",
-        "The harbour is old. The harbour is old. The harbour is old. The harbour is",
+        "The hub_project is old. The hub_project is old. The hub_project is old. The hub_project is",
         "It is said that it is said that it is said that it is said that it is",
         "andandandandandandandandandandand",
         "的的的的的的的的的的的的的的的的的的的的的的的的的的",

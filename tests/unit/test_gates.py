@@ -4,25 +4,25 @@ import math
 from typing import Any
 
 import pytest
-from dossiers import artifact, asked
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway import gates
+from slipway.evaluation import gates
 from slipway.values import (
     METRICS,
-    Attempt,
-    Contender,
+    BuildResult,
     Estimate,
+    Evaluation,
     Fidelity,
+    GateLimits,
     Gates,
     GateState,
-    Limits,
     Metric,
     Prediction,
-    Trial,
+    ScoredCandidate,
     VariantPrecision,
 )
+from tests.support.summaries import artifact, asked
 
 
 def estimate(low: float, value: float, high: float) -> Estimate:
@@ -31,7 +31,7 @@ def estimate(low: float, value: float, high: float) -> Estimate:
 
 
 def weighed(
-    limits: Limits, observed: Estimate | None, metric: Metric = "kl_mean", **bases: Any
+    limits: GateLimits, observed: Estimate | None, metric: Metric = "kl_mean", **bases: Any
 ) -> tuple[GateState, ...]:
     """Return what the rules of one limit say of one figure."""
     figures = {} if observed is None else {metric: observed}
@@ -56,13 +56,13 @@ def test_a_figure_is_held_against_its_limit_with_its_whole_interval(
     observed: Estimate | None, state: GateState
 ) -> None:
     """The limit itself is still allowed, and what cannot have been measured says nothing."""
-    assert weighed(Limits(max=0.02), observed) == (state,)
+    assert weighed(GateLimits(max=0.02), observed) == (state,)
 
 
 @pytest.mark.parametrize(("value", "state"), [(0.95, "pass"), (0.9, "pass"), (0.89, "fail")])
 def test_a_least_value_is_a_limit_from_below(value: float, state: GateState) -> None:
     """A share of equal tokens has to be large."""
-    limits = Limits(min=0.9)
+    limits = GateLimits(min=0.9)
 
     assert weighed(limits, Estimate.exact(value), "top1_agreement") == (state,)
 
@@ -80,7 +80,7 @@ def test_a_degradation_is_a_share_of_the_base_in_the_direction_that_is_worse(
     metric: Metric, value: float, state: GateState
 ) -> None:
     """A size may grow by a tenth of the source's, and a speed may fall by a tenth."""
-    limits = Limits(max_degradation_vs_source=0.1)
+    limits = GateLimits(max_degradation_vs_source=0.1)
     source = {metric: Estimate.exact(100)}
 
     assert weighed(limits, Estimate.exact(value), metric, source=source) == (state,)
@@ -88,21 +88,21 @@ def test_a_degradation_is_a_share_of_the_base_in_the_direction_that_is_worse(
 
 def test_a_first_release_has_no_champion_to_be_compared_with() -> None:
     """Nothing serves that could be better, so there is no such gate."""
-    limits = Limits(max=1, max_degradation_vs_champion=0.1)
+    limits = GateLimits(max=1, max_degradation_vs_champion=0.1)
 
     assert weighed(limits, Estimate.exact(0.5)) == ("pass",)
 
 
 def test_a_champion_whose_figure_is_unknown_leaves_the_gate_open() -> None:
     """A version from before the figure was measured cannot show that it is no better."""
-    limits = Limits(max_degradation_vs_champion=0.1)
+    limits = GateLimits(max_degradation_vs_champion=0.1)
 
     assert weighed(limits, Estimate.exact(0.5), champion={}) == ("inconclusive",)
 
 
 def test_several_limits_of_one_figure_are_weighed_apart() -> None:
     """Each says its own rule, so that a reader sees which one did not hold."""
-    limits = Limits(max=1, max_degradation_vs_source=0.1, max_degradation_vs_champion=0.5)
+    limits = GateLimits(max=1, max_degradation_vs_source=0.1, max_degradation_vs_champion=0.5)
     bases = {"source": {"size_bytes": Estimate.exact(0.5)}, "champion": {}}
 
     results = gates.weigh({"size_bytes": limits}, {"size_bytes": Estimate.exact(0.8)}, **bases)
@@ -117,7 +117,7 @@ def test_several_limits_of_one_figure_are_weighed_apart() -> None:
 @pytest.mark.parametrize("metric", ["compared_tokens", "answered_prompts"])
 def test_too_few_samples_are_a_doubt_and_no_fault(metric: Metric) -> None:
     """Measuring more could still show that the candidate is good."""
-    assert weighed(Limits(min=12), Estimate.exact(3), metric) == ("inconclusive",)
+    assert weighed(GateLimits(min=12), Estimate.exact(3), metric) == ("inconclusive",)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8", "int4"])
@@ -126,7 +126,7 @@ def test_every_precision_has_limits_and_an_entry_replaces_them_one_by_one(
 ) -> None:
     """Empty limits lift a default; the others stay as they are."""
     defaults = gates.limits_for(Gates(), precision)
-    own = Gates(kl_mean=Limits(max=7), perplexity_ratio=Limits())
+    own = Gates(kl_mean=GateLimits(max=7), perplexity_ratio=GateLimits())
 
     limits = gates.limits_for(own, precision)
 
@@ -153,10 +153,10 @@ def test_broken_logits_are_a_fault_of_their_own() -> None:
         max_logit_difference=None,
         kl_by_group={},
     )
-    attempt = Attempt(variant="cpu-int8", precision="int8", artifact=artifact())
-    trial = Trial(attempt=attempt, fidelity=broken, speed=None)
+    built = BuildResult(variant="cpu-int8", precision="int8", artifact=artifact())
+    evaluation = Evaluation(built=built, fidelity=broken, speed=None)
 
-    found = gates.contender(trial, Gates(), source={}, champion=None)
+    found = gates.score(evaluation, Gates(), source={}, champion=None)
 
     states = {each.metric: each.state for each in found.gates}
     assert states["broken_positions"] == "fail"
@@ -166,12 +166,12 @@ def test_broken_logits_are_a_fault_of_their_own() -> None:
 
 def test_what_was_not_built_is_not_weighed_and_does_not_pass() -> None:
     """It has a reason instead."""
-    attempt = Attempt(variant="cpu-int8", precision="int8", artifact=None, reason="no memory")
-    trial = Trial(attempt=attempt, fidelity=None, speed=None)
+    built = BuildResult(variant="cpu-int8", precision="int8", artifact=None, reason="no memory")
+    evaluation = Evaluation(built=built, fidelity=None, speed=None)
 
-    found = gates.contender(trial, Gates(), source={}, champion=None)
+    found = gates.score(evaluation, Gates(), source={}, champion=None)
 
-    assert found == Contender(trial=trial, gates=())
+    assert found == ScoredCandidate(evaluation=evaluation, gates=())
     assert not found.passes
 
 
@@ -209,7 +209,7 @@ def test_a_gate_passes_only_what_is_within_its_limit_for_certain(
     low: float, value: float, high: float, most: float
 ) -> None:
     """Whatever figures come: a pass means that the whole interval keeps the limit."""
-    (state,) = weighed(Limits(max=most), estimate(low, value, high))
+    (state,) = weighed(GateLimits(max=most), estimate(low, value, high))
 
     certain = 0 <= low <= value <= high <= most
     assert (state == "pass") == certain
@@ -218,7 +218,7 @@ def test_a_gate_passes_only_what_is_within_its_limit_for_certain(
 @given(value=BOUND, base=BOUND, share=st.floats(min_value=0, max_value=1))
 def test_what_is_as_good_as_its_base_always_passes(value: float, base: float, share: float) -> None:
     """No degradation is within any share."""
-    limits = Limits(max_degradation_vs_source=share)
+    limits = GateLimits(max_degradation_vs_source=share)
     better = Estimate.exact(min(value, base))
 
     assert weighed(limits, better, source={"kl_mean": Estimate.exact(base)}) == ("pass",)

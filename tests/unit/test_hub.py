@@ -4,24 +4,24 @@ import json
 from pathlib import Path
 
 import pytest
-from acme import CARD, CONFIG, NEEDED, OTHERS, REPO, WEIGHTS, contents
 
-from slipway import hub
 from slipway.errors import SourceMissing
-from slipway.hub_server import LocalHub, RunningHub
-from slipway.progress import silent
+from slipway.sources import hub
+from slipway.system.progress import silent
 from slipway.values import HubSource, Revision
+from tests.support.acme_models import CARD, CONFIG, NEEDED, OTHERS, REPO, WEIGHTS, contents
+from tests.support.hub import LocalHub, RunningHub
 
 
 def test_a_branch_becomes_the_commit_that_it_names_now(acme: LocalHub, source: HubSource) -> None:
-    """With licence, size and the files of a checkpoint, from one question to the Hub."""
+    """With license, size and the files of a checkpoint, from one question to the Hub."""
     revision = hub.resolve(source)
 
     assert revision.source == source
     assert revision.commit == acme.repository(REPO).resolve("main").id
     assert revision.paths == tuple(sorted(NEEDED))
     assert revision.size_bytes == sum(map(len, NEEDED.values()))
-    assert revision.licence == "mit"
+    assert revision.license == "mit"
     assert revision.name == f"{REPO}@{revision.commit[:8]}"
 
 
@@ -48,7 +48,7 @@ def test_a_readme_alone_changes_the_commit_and_not_the_digest(
         acme.push(REPO, NEEDED | OTHERS | changes)
         return hub.resolve(source)
 
-    card, other, weights, licence, added = (
+    card, other, weights, license, added = (
         after({path: CARD + b"."})
         for path in (
             "README.md",
@@ -60,15 +60,15 @@ def test_a_readme_alone_changes_the_commit_and_not_the_digest(
     )
 
     assert before.digest == card.digest == other.digest
-    assert len({each.digest for each in (before, weights, licence, added)}) == 4
-    assert len({each.commit for each in (before, card, other, weights, licence, added)}) == 6
+    assert len({each.digest for each in (before, weights, license, added)}) == 4
+    assert len({each.commit for each in (before, card, other, weights, license, added)}) == 6
 
 
 def test_a_model_without_a_card_declares_no_licence(acme: LocalHub, source: HubSource) -> None:
     """What nobody declares is not guessed."""
     acme.push(REPO, {"model.safetensors": WEIGHTS})
 
-    assert hub.resolve(source).licence is None
+    assert hub.resolve(source).license is None
 
 
 def test_a_repository_without_any_file_of_a_checkpoint_is_refused(

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-from acme import ARTIFACT, FAST, ONNX_REPO, SELECTED, SLOW, contents, selecting
 
-from slipway import hub
 from slipway.errors import NoVariant
-from slipway.hub_server import LocalHub, RunningHub
-from slipway.progress import silent
+from slipway.sources import hub
+from slipway.system.progress import silent
 from slipway.values import HubSource, Published
+from tests.support.acme_models import ARTIFACT, FAST, ONNX_REPO, SELECTED, SLOW, contents, selecting
+from tests.support.hub import LocalHub, RunningHub
 
 
 def test_a_published_variant_is_pinned_beside_the_weights(

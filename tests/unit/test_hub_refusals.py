@@ -4,16 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from acme import NEEDED, REPO, TOKEN, contents
 from huggingface_hub import constants
 
-from slipway import hub
 from slipway.errors import SourceMissing, SourceRefused, Unreachable
-from slipway.hub_server import LocalHub, RunningHub, error_status, html_page, wrong_bytes
-from slipway.hub_server.messages import Response
-from slipway.progress import silent
-from slipway.store import Store, verify
+from slipway.sources import hub
+from slipway.system.progress import silent
+from slipway.system.store import Store, verify
 from slipway.values import HubSource
+from tests.support.acme_models import NEEDED, REPO, TOKEN, contents
+from tests.support.hub import LocalHub, RunningHub, error_status, html_page, wrong_bytes
+from tests.support.hub.messages import Response
 
 
 @pytest.mark.parametrize("fault", [wrong_bytes, html_page])

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from slipway import hub
 from slipway.errors import ScanPending, SourceRefused
-from slipway.hub_server import LocalHub, Security
+from slipway.sources import hub
 from slipway.values import HubSource
+from tests.support.hub import LocalHub, Security
 
 FILES = {
     "README.md": b"---\nlicense: mit\n---\n",

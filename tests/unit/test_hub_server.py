@@ -20,7 +20,7 @@ from safetensors.numpy import save
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
-from slipway.hub_server import LocalHub, RunningHub, serve_folder
+from tests.support.hub import LocalHub, RunningHub, serve_folder
 
 REPO = "acme/tiny"
 MILLISECOND = timedelta(milliseconds=1)  # the Hub writes no finer dates

@@ -7,7 +7,7 @@ import pytest
 from huggingface_hub import HfApi
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
-from slipway.hub_server import LocalHub, RunningHub
+from tests.support.hub import LocalHub, RunningHub
 
 REPO = "acme/tiny"
 OWNER, READER, STRANGER, UNKNOWN = "hf_owner", "hf_reader", "hf_stranger", "hf_unknown"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from slipway.hub_server import LocalHub
-from slipway.hub_server.blobs import goes_to_lfs
-from slipway.hub_server.card import read_card
-from slipway.hub_server.refusals import (
+from tests.support.hub import LocalHub
+from tests.support.hub.blobs import goes_to_lfs
+from tests.support.hub.card import read_card
+from tests.support.hub.refusals import (
     EntryNotFound,
     GatedRepo,
     InvalidToken,

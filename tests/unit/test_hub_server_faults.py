@@ -11,7 +11,7 @@ from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import httpx
 
-from slipway.hub_server import (
+from tests.support.hub import (
     Fault,
     LocalHub,
     RunningHub,

@@ -9,7 +9,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import BadRequestError
 from huggingface_hub.hf_api import RepoFile, RepoFolder
 
-from slipway.hub_server import LocalHub, RunningHub, Security
+from tests.support.hub import LocalHub, RunningHub, Security
 
 REPO = "acme/tiny"
 MILLISECOND = timedelta(milliseconds=1)  # the Hub writes no finer dates
@@ -60,7 +60,7 @@ def test_a_model_is_described_at_its_head_and_at_any_revision(hub: LocalHub, api
 
 
 def test_a_models_card_becomes_its_tags(api: HfApi) -> None:
-    """Licence, library, formats and the author's tags are read from the card and the files."""
+    """License, library, formats and the author's tags are read from the card and the files."""
     info = api.model_info(REPO)
 
     expected = ["onnx", "safetensors", "transformers", "tiny", "license:apache-2.0"]

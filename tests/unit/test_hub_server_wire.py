@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from slipway.hub_server import LocalHub, RunningHub, serve_folder, stall
+from tests.support.hub import LocalHub, RunningHub, serve_folder, stall
 
 REPO = "acme/tiny"
 CONTENT = bytes(range(256)) * 64
@@ -207,7 +207,7 @@ def test_a_stalled_answer_ends_with_its_hub(hub: LocalHub) -> None:
 SERVE_UNTIL_TOLD = """
 import sys
 from pathlib import Path
-from slipway.hub_server import serve_folder
+from hub import serve_folder
 with serve_folder(Path(sys.argv[1])) as running:
     print(running.endpoint, flush=True)
     sys.stdin.read()

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from acme import CARD, WEIGHTS, contents, selecting
 
-from slipway import hub
 from slipway.errors import NoVariant, SourceRefused
-from slipway.hub_server import LocalHub, RunningHub, wrong_bytes
-from slipway.progress import silent
+from slipway.sources import hub
+from slipway.system.progress import silent
 from slipway.values import HubSource
+from tests.support.acme_models import CARD, WEIGHTS, contents, selecting
+from tests.support.hub import LocalHub, RunningHub, wrong_bytes
 
 PHI = "acme/phi-3-mini-4k-instruct-onnx"
 FAST = "cpu_and_mobile/cpu-int4-rtn-block-32-acc-level-4"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from slipway import intake
+from slipway import validation
 from slipway.errors import ArchitectureUnsupported, SourceRefused
 
 TENSOR = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
 def refusal(folder: Path) -> SourceRefused:
     """Return why ``folder`` is not let in."""
     with pytest.raises(SourceRefused) as caught:
-        intake.inspect(folder)
+        validation.inspect(folder)
     return caught.value
 
 
@@ -48,7 +48,7 @@ def test_a_real_checkpoint_has_the_parameters_that_torch_counts(checkpoint: Path
     """The count comes from headers alone, and is that of the model that is loaded."""
     from transformers import AutoModelForCausalLM
 
-    facts = intake.inspect(checkpoint)
+    facts = validation.inspect(checkpoint)
 
     model = AutoModelForCausalLM.from_pretrained(checkpoint)
     assert facts.architecture == type(model).__name__ == "Phi3ForCausalLM"
@@ -62,7 +62,7 @@ def test_tensors_of_several_files_are_counted_together(folder: Path) -> None:
     header = {"__metadata__": {"format": "pt"}, "c": scalar, "b": TENSOR, "a": empty}
     safetensors(folder / "model-2.safetensors", header, bytes(16))
 
-    assert intake.inspect(folder).parameters == 2 + 2 + 1
+    assert validation.inspect(folder).parameters == 2 + 2 + 1
 
 
 @pytest.mark.parametrize("config", [{}, {"architectures": []}, {"architectures": None}])
@@ -72,21 +72,21 @@ def test_an_architecture_may_be_missing_until_something_is_built(
     """A published artifact needs no architecture; a build refuses what is not named."""
     (folder / "config.json").write_text(json.dumps(config))
 
-    facts = intake.inspect(folder)
+    facts = validation.inspect(folder)
 
     assert facts.architecture == "not named"
     with pytest.raises(ArchitectureUnsupported):
-        intake.require_supported(facts.architecture)
+        validation.require_supported(facts.architecture)
 
 
 def test_an_architecture_that_was_never_compared_is_not_built() -> None:
     """The text names those that were."""
-    intake.require_supported("Phi3ForCausalLM")
+    validation.require_supported("Phi3ForCausalLM")
 
     with pytest.raises(ArchitectureUnsupported) as caught:
-        intake.require_supported("GPT2LMHeadModel")
+        validation.require_supported("GPT2LMHeadModel")
 
-    assert caught.value.supported == intake.SUPPORTED
+    assert caught.value.supported == validation.SUPPORTED
     assert "architecture GPT2LMHeadModel cannot be quantized here" in str(caught.value)
 
 
@@ -110,7 +110,7 @@ def test_a_file_of_another_format_is_refused(folder: Path, name: str) -> None:
     error = refusal(folder)
 
     assert error.file == name
-    assert error.rule == f"only {', '.join(intake.SUFFIXES)} and licence texts are let in"
+    assert error.rule == f"only {', '.join(validation.SUFFIXES)} and license texts are let in"
 
 
 def test_a_pickle_under_another_name_is_refused_as_well(folder: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_pickle_under_another_name_is_refused_as_well(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["modeling_tiny.py", "deeper/README.py"])
 def test_code_is_refused_wherever_it_lies(folder: Path, name: str) -> None:
-    """A name that begins like a licence text does not help it."""
+    """A name that begins like a license text does not help it."""
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_text("print('hello')")
 

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_artifact
-import tiny_phi3
-from malformed import (
+
+from slipway import validation
+from slipway.settings import PROJECT
+from tests.support import tiny_artifact, tiny_phi3
+from tests.support.malformed import (
     TEMPLATE,
     Damage,
     both,
@@ -20,9 +22,6 @@ from malformed import (
     write_artifact,
     write_checkpoint,
 )
-
-from slipway import intake
-from slipway.settings import PROJECT
 
 TOKENIZER = "tokenizer_config.json"
 SESSION = "model/decoder/session_options"
@@ -38,7 +37,7 @@ ARTIFACTS: dict[str, Damage] = {
     "as it is": both(),
     "a tokenizer of numbers": file("tokenizer.model", b"\n\x0b\n\x04<pad>\x15\0\0\0\0"),
     "a card in any language": file("README.md", "# 你好 🌍\n"),
-    "a notice of the licence": file("NOTICE", "Made by Acme."),
+    "a notice of the license": file("NOTICE", "Made by Acme."),
     "words that look like settings": file("vocab.json", '{"auto_map": 1, "__class__": 2}'),
     "one end of text": config("model/eos_token_id", 0),
     "a sliding window": config("model/decoder/sliding_window", WINDOW | {"layers": [0, 1]}),
@@ -75,7 +74,7 @@ def test_a_harmless_artifact_is_let_in(tmp_path: Path, change: Damage) -> None:
     write_artifact(tmp_path)
     change(tmp_path)
 
-    facts = intake.inspect_artifact(tmp_path)
+    facts = validation.inspect_artifact(tmp_path)
 
     assert (facts.context_length, facts.chat_template_digest) == (512, None)
     assert facts.nodes >= 1
@@ -87,7 +86,7 @@ def test_a_harmless_template_is_let_in_and_identified(tmp_path: Path, change: Da
     write_checkpoint(tmp_path)
     change(tmp_path)
 
-    facts = intake.inspect(tmp_path)
+    facts = validation.inspect(tmp_path)
 
     assert facts.chat_template_digest == hashlib.sha256(_template(tmp_path).encode()).hexdigest()
 
@@ -99,17 +98,17 @@ def test_a_template_may_use_the_special_tokens(tmp_path: Path) -> None:
     tokens = {"bos_token": {"content": "<s>"}, "eos_token": "</s>", "chat_template": text}
     file(TOKENIZER, json.dumps(tokens))(tmp_path)
 
-    assert intake.inspect(tmp_path).chat_template_digest is not None
+    assert validation.inspect(tmp_path).chat_template_digest is not None
 
 
 def test_one_template_is_rendered_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A release looks at its files several times; only the first look starts a process."""
     write_checkpoint(tmp_path)
     template(TEMPLATE + "once")(tmp_path)
-    first = intake.inspect(tmp_path)
+    first = validation.inspect(tmp_path)
     monkeypatch.setattr("sys.executable", "/no interpreter")
 
-    assert intake.inspect(tmp_path) == first
+    assert validation.inspect(tmp_path) == first
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8", "int4"])
@@ -119,11 +118,11 @@ def test_what_the_builder_writes_is_let_in(
     """With the template of the checkpoint that it was built from."""
     artifact = tiny_phi3.build_onnx(checkpoint, tmp_path / "artifact", precision)
 
-    facts = intake.inspect_artifact(artifact)
+    facts = validation.inspect_artifact(artifact)
 
     assert facts.context_length == tiny_phi3.CONTEXT_LENGTH
     assert facts.nodes > 20
-    assert facts.chat_template_digest == intake.inspect(checkpoint).chat_template_digest
+    assert facts.chat_template_digest == validation.inspect(checkpoint).chat_template_digest
 
 
 @pytest.mark.parametrize(
@@ -145,7 +144,7 @@ def test_what_the_builder_writes_is_let_in(
 )
 def test_a_path_is_admitted_by_its_name_and_place(path: str, *, expected: bool) -> None:
     """Before anything is fetched, so a listing cannot point outside of a folder."""
-    assert intake.admitted(path) is expected
+    assert validation.admitted(path) is expected
 
 
 def test_the_schema_of_configurations_is_closed_at_every_level() -> None:

@@ -4,21 +4,22 @@ import json
 import shutil
 from pathlib import Path
 
-import dossiers
 import pytest
-import tiny_artifact
-from acme import ARTIFACT, FAST, ONNX_REPO, selecting
 
-from slipway import steps
-from slipway.child import Limits
+from slipway.build import artifacts
 from slipway.errors import SourceRefused
-from slipway.hub_server import LocalHub, RunningHub
-from slipway.store import Store
+from slipway.sources import checkpoint as checkpoint_module
+from slipway.system.process import ProcessLimits
+from slipway.system.store import Store
+from slipway.system.workspace import Workspace
 from slipway.values import FolderSource
+from tests.support import summaries, tiny_artifact
+from tests.support.acme_models import ARTIFACT, FAST, ONNX_REPO, selecting
+from tests.support.hub import LocalHub, RunningHub
 
 
 def test_an_artifact_that_would_load_a_library_never_enters_the_store(
-    acme: LocalHub, running: RunningHub, checkpoint: Path, tmp_path: Path, limits: Limits
+    acme: LocalHub, running: RunningHub, checkpoint: Path, tmp_path: Path, limits: ProcessLimits
 ) -> None:
     """Its bytes are those that the Hub lists, and what they say is refused all the same."""
     config = tiny_artifact.config()
@@ -28,13 +29,13 @@ def test_an_artifact_that_would_load_a_library_never_enters_the_store(
     mine = shutil.copytree(checkpoint, tmp_path / "mine")
     recipe = selecting(running)
     source = FolderSource(path=mine, repo="me/mine")
-    entry = dossiers.entry(licences=("mit",), source=source, recipe=recipe)
-    workshop = steps.Workshop(store=Store(tmp_path / "store"), limits=limits, tools={})
-    weights = steps.download(steps.resolve(entry), workshop)
+    entry = summaries.entry(licenses=("mit",), source=source, recipe=recipe)
+    workspace = Workspace(store=Store(tmp_path / "store"), limits=limits, tools={})
+    weights = checkpoint_module.download(checkpoint_module.resolve(entry), workspace)
 
     with pytest.raises(SourceRefused, match="'custom_ops_library' was unexpected") as caught:
-        steps.prepare(weights, recipe, workshop)
+        artifacts.build(weights, recipe, workspace)
 
     assert caught.value.file == "genai_config.json"
-    kept = [path.name for path in workshop.store.root.iterdir() if (path / "model").is_dir()]
+    kept = [path.name for path in workspace.store.root.iterdir() if (path / "model").is_dir()]
     assert kept == [weights.stored.key]

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import dossiers
 import pytest
 
 from slipway import keys
@@ -13,8 +12,8 @@ from slipway.values import (
     Entry,
     FileEntry,
     FolderSource,
+    GateLimits,
     Gates,
-    Limits,
     PackageSource,
     Published,
     Quantization,
@@ -22,6 +21,7 @@ from slipway.values import (
     Revision,
     Wrappers,
 )
+from tests.support import summaries
 
 TOOLS = {"onnxruntime-genai": "0.18.0", "torch": "2.13.0"}
 SHIPPED = {"wrapper": "aa" * 32, "suites": "bb" * 32}
@@ -32,7 +32,7 @@ FOLDER = FolderSource(path=Path("tiny"), repo="acme/tiny")
 
 def revision(**changes: Any) -> Revision:
     """Return what the source of the entry names, with ``changes``."""
-    return dossiers.weights().revision.model_copy(update=changes)
+    return summaries.weights().revision.model_copy(update=changes)
 
 
 def published(**changes: Any) -> Published:
@@ -51,7 +51,7 @@ def published(**changes: Any) -> Published:
 def release_key(entry: Entry | None = None, **changes: Any) -> str:
     """Return the key of a release, with ``changes`` to what it is made of."""
     parts: dict[str, Any] = {"revision": revision(), "tools": TOOLS, "shipped": SHIPPED}
-    return keys.release_key(entry or dossiers.entry(), **parts | changes)
+    return keys.release_key(entry or summaries.entry(), **parts | changes)
 
 
 def test_the_same_inputs_give_the_same_key() -> None:
@@ -68,13 +68,13 @@ def test_the_same_inputs_give_the_same_key() -> None:
         pytest.param({"title": "Another name for people"}, id="title"),
         pytest.param({"schedule": "0 3 * * 1"}, id="schedule"),
         pytest.param(
-            {"source": dossiers.entry().source.model_copy(update={"ref": "v1"})}, id="ref"
+            {"source": summaries.entry().source.model_copy(update={"ref": "v1"})}, id="ref"
         ),
     ],
 )
 def test_what_changes_no_byte_changes_no_key(changes: dict[str, Any]) -> None:
     """A new title, another hour, another name for the same commit are no new release."""
-    assert release_key(dossiers.entry(**changes)) == release_key()
+    assert release_key(summaries.entry(**changes)) == release_key()
 
 
 @pytest.mark.parametrize(
@@ -86,14 +86,14 @@ def test_what_changes_no_byte_changes_no_key(changes: dict[str, Any]) -> None:
         ),
         pytest.param({"wrappers": Wrappers(onnx="chat")}, id="contract"),
         pytest.param({"suite": "another"}, id="suite"),
-        pytest.param({"gates": Gates(kl_mean=Limits(max=1))}, id="gates"),
+        pytest.param({"gates": Gates(kl_mean=GateLimits(max=1))}, id="gates"),
         pytest.param({"aliases": "candidate"}, id="aliases"),
-        pytest.param({"licences": ("apache-2.0", "mit")}, id="licences"),
+        pytest.param({"licenses": ("apache-2.0", "mit")}, id="licenses"),
     ],
 )
 def test_every_other_field_of_the_entry_is_part_of_the_key(changes: dict[str, Any]) -> None:
     """Another recipe or another gate is another release, for the same weights."""
-    assert release_key(dossiers.entry(**changes)) != release_key()
+    assert release_key(summaries.entry(**changes)) != release_key()
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_the_recipe_number_makes_older_results_unused(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("source", "same"),
     [
-        pytest.param(dossiers.entry().source, True, id="hub"),
+        pytest.param(summaries.entry().source, True, id="hub"),
         pytest.param(FOLDER, True, id="folder"),
         pytest.param(PACKAGE, False, id="package"),
     ],
@@ -207,10 +207,10 @@ def test_a_model_card_is_no_part_of_a_manifests_digest() -> None:
         FileEntry(path=path, size_bytes=1, sha256="bb" * 32)
         for path in ("README.md", "onnx/README.md")
     ]
-    licence = FileEntry(path="LICENSE", size_bytes=1, sha256="bb" * 32)
+    license = FileEntry(path="LICENSE", size_bytes=1, sha256="bb" * 32)
 
     assert keys.manifest_digest([weights, *cards]) == keys.manifest_digest([weights])
-    assert keys.manifest_digest([weights, licence]) != keys.manifest_digest([weights])
+    assert keys.manifest_digest([weights, license]) != keys.manifest_digest([weights])
 
 
 def test_a_digest_is_canonical() -> None:

@@ -5,10 +5,21 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from acme import ARTIFACT, FAST, NEEDED, ONNX_REPO, REPO, selecting
 
-from slipway import hub_client, lookout
-from slipway.hub_server import (
+from slipway.sources import hub_client
+from slipway.values import (
+    Entry,
+    HubSource,
+    LastSeen,
+    Quantization,
+    QuantizeRecipe,
+    SourceState,
+    WatchResult,
+)
+from slipway.watch import poll
+from slipway.watch.poll import RetryPolicy
+from tests.support.acme_models import ARTIFACT, FAST, NEEDED, ONNX_REPO, REPO, selecting
+from tests.support.hub import (
     LocalHub,
     RunningHub,
     Security,
@@ -17,8 +28,6 @@ from slipway.hub_server import (
     html_page,
     stall,
 )
-from slipway.lookout import Courtesy
-from slipway.values import Entry, HubSource, Quantization, QuantizeRecipe, Seen, Sighting, Watched
 
 
 def entry(running: RunningHub, name: str = "tiny", **changes: Any) -> Entry:
@@ -28,28 +37,28 @@ def entry(running: RunningHub, name: str = "tiny", **changes: Any) -> Entry:
         "title": "Tiny",
         "source": HubSource(repo=REPO, endpoint=running.endpoint),
         "recipe": QuantizeRecipe(candidates=(Quantization(precision="int8"),)),
-        "licences": ("mit",),
+        "licenses": ("mit",),
     }
     return Entry(**fields | changes)
 
 
-def look(*entries: Entry, before: Watched | None = None) -> tuple[Seen | Sighting, ...]:
+def look(*entries: Entry, before: LastSeen | None = None) -> tuple[SourceState | WatchResult, ...]:
     """Look with short waits."""
     remembered = {each.name: before for each in entries} if before else {}
-    return lookout.look(entries, remembered, lambda: Courtesy(0.02, longest_seconds=2))
+    return poll.poll(entries, remembered, lambda: RetryPolicy(0.02, longest_seconds=2))
 
 
-def seen(one: Entry, before: Watched | None = None) -> Seen:
+def seen(one: Entry, before: LastSeen | None = None) -> SourceState:
     """Look at a source that answers."""
     (found,) = look(one, before=before)
-    assert isinstance(found, Seen), found
+    assert isinstance(found, SourceState), found
     return found
 
 
-def missed(one: Entry, before: Watched | None = None) -> Sighting:
+def missed(one: Entry, before: LastSeen | None = None) -> WatchResult:
     """Look at a source that does not."""
     (found,) = look(one, before=before)
-    assert isinstance(found, Sighting), found
+    assert isinstance(found, WatchResult), found
     return found
 
 
@@ -98,20 +107,20 @@ def test_a_changed_entry_is_resolved_anew(running: RunningHub) -> None:
     """What is remembered was resolved for another question."""
     first = seen(entry(running))
 
-    sighting = missed(entry(running, licences=("apache-2.0",)), before=first.now)
+    result = missed(entry(running, licenses=("apache-2.0",)), before=first.now)
 
-    assert sighting.state == "refused"
-    assert "the source's licence is mit" in sighting.reason
+    assert result.state == "refused"
+    assert "the source's license is mit" in result.reason
 
 
 def test_a_scan_that_is_not_done_is_waited_for(acme: LocalHub, running: RunningHub) -> None:
     """It is not asked again at once, since a scan takes minutes."""
     acme.configure(REPO, security=Security(scans_done=False, files_with_issues={}))
 
-    sighting = missed(entry(running))
+    result = missed(entry(running))
 
-    assert sighting.state == "waiting"
-    assert "scan is not done" in sighting.reason
+    assert result.state == "waiting"
+    assert "scan is not done" in result.reason
     assert len(running.requests) == 2
 
 
@@ -122,7 +131,7 @@ def test_a_busy_hub_is_asked_again_when_it_says_so(running: RunningHub) -> None:
 
     found = look(entry(running), entry(running, "other"))
 
-    assert [type(one) for one in found] == [Seen, Seen]
+    assert [type(one) for one in found] == [SourceState, SourceState]
     assert busy.met == 1
     assert time.monotonic() - started >= 1
 
@@ -135,9 +144,9 @@ def test_a_hub_that_wants_to_be_left_alone_is_left_alone(running: RunningHub) ->
     found = look(*(entry(running, name) for name in names))
 
     assert [one.model for one in found] == names
-    assert {one.state for one in found if isinstance(one, Sighting)} == {"unreachable"}
-    assert 1 <= len(running.requests) <= lookout.WORKERS
-    assert "429" in found[0].reason if isinstance(found[0], Sighting) else False
+    assert {one.state for one in found if isinstance(one, WatchResult)} == {"unreachable"}
+    assert 1 <= len(running.requests) <= poll.WORKERS
+    assert "429" in found[0].reason if isinstance(found[0], WatchResult) else False
 
 
 @pytest.mark.parametrize(
@@ -173,9 +182,9 @@ def test_a_hub_that_stays_silent_is_a_row_and_does_not_hold_up_the_others(
 
     silent, answered = look(entry(running), entry(running, "other", source=other))
 
-    assert isinstance(silent, Sighting)
+    assert isinstance(silent, WatchResult)
     assert silent.state == "unreachable"
-    assert isinstance(answered, Seen)
+    assert isinstance(answered, SourceState)
     assert time.monotonic() - started < 10
 
 
@@ -199,10 +208,10 @@ def test_a_source_that_went_away_is_a_row(
     asked = len(running.requests)
     spoil(acme)
 
-    sighting = missed(entry(running), before=first.now)
+    result = missed(entry(running), before=first.now)
 
-    assert sighting.state == "unreachable"
-    assert why in sighting.reason
+    assert result.state == "unreachable"
+    assert why in result.reason
     assert len(running.requests) == asked + 1
 
 
@@ -225,10 +234,10 @@ def test_a_hub_that_is_not_there_is_a_row(running: RunningHub) -> None:
     """A refused connection is asked three times and then reported."""
     nowhere = HubSource(repo=REPO, endpoint="http://127.0.0.1:9")
 
-    sighting = missed(entry(running, source=nowhere))
+    result = missed(entry(running, source=nowhere))
 
-    assert sighting.state == "unreachable"
-    assert "http://127.0.0.1:9" in sighting.reason
+    assert result.state == "unreachable"
+    assert "http://127.0.0.1:9" in result.reason
 
 
 def test_few_questions_are_asked_at_the_same_time(running: RunningHub) -> None:
@@ -238,5 +247,5 @@ def test_few_questions_are_asked_at_the_same_time(running: RunningHub) -> None:
 
     found = look(*(entry(running, f"model-{number}") for number in range(12)))
 
-    assert all(isinstance(one, Seen) for one in found)
+    assert all(isinstance(one, SourceState) for one in found)
     assert time.monotonic() - started >= 3 * 2 * 0.15

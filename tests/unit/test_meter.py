@@ -5,11 +5,11 @@ import time
 from pathlib import Path
 
 import pytest
-from acme import NEEDED, REPO, contents
 
-from slipway.fetching import Download
-from slipway.hub_client import Place
-from slipway.hub_server import LocalHub, RunningHub, error_status, stall, wrong_bytes
+from slipway.sources.download import Download
+from slipway.sources.hub_client import RepositoryAddress
+from tests.support.acme_models import NEEDED, REPO, contents
+from tests.support.hub import LocalHub, RunningHub, error_status, stall, wrong_bytes
 
 
 def test_progress_counts_the_bytes_that_are_here(
@@ -27,7 +27,7 @@ def test_progress_counts_the_bytes_that_are_here(
         news.append((share, text))
         threads.add(threading.current_thread())
 
-    place = Place("acme/large", commit, running.endpoint)
+    place = RepositoryAddress("acme/large", commit, running.endpoint)
     Download(place, tuple(files), listen, wait_seconds=0.01).write(tmp_path)
 
     shares = [share for share, _ in news if share is not None]
@@ -52,7 +52,7 @@ def test_an_interrupt_ends_a_download_that_waits(
         if share and " MB/s" in text:
             raise KeyboardInterrupt
 
-    wanted = Download(Place(REPO, commit, running.endpoint), tuple(NEEDED), interrupt)
+    wanted = Download(RepositoryAddress(REPO, commit, running.endpoint), tuple(NEEDED), interrupt)
     with pytest.raises(KeyboardInterrupt):
         wanted.write(tmp_path / "into", tmp_path / "partial")
 
@@ -71,7 +71,7 @@ def test_an_interrupt_ends_a_download_whose_bytes_arrive(
         if share:
             raise KeyboardInterrupt
 
-    place = Place("acme/large", commit, running.endpoint)
+    place = RepositoryAddress("acme/large", commit, running.endpoint)
     with pytest.raises(KeyboardInterrupt):
         Download(place, ("model.safetensors",), interrupt).write(tmp_path)
 

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from slipway.needs import NEEDS, is_secret, visible
 from slipway.settings import PROJECT
+from slipway.system.secret_policy import ALLOWED, is_secret, visible
 
 ADDRESS = "postgresql://ann:a-password@127.0.0.1/mlflow"
 ENVIRONMENT = {
@@ -76,10 +76,10 @@ def test_the_page_on_security_has_the_same_table() -> None:
 
     rows = re.findall(r"^\| `([a-z-]+)` \| ((?:`[A-Z_*]+` ?)+)\|$", page, re.MULTILINE)
     assert {who: set(re.findall(r"`([^`]+)`", secrets)) for who, secrets in rows} == {
-        who: set(patterns) for who, patterns in NEEDS.items()
+        who: set(patterns) for who, patterns in ALLOWED.items()
     }
 
 
 def test_only_who_talks_to_the_hub_finds_its_token() -> None:
     """The worker does, whose runs download."""
-    assert {who for who in NEEDS if "HF_TOKEN" in visible(who, ENVIRONMENT)} == {"worker"}
+    assert {who for who in ALLOWED if "HF_TOKEN" in visible(who, ENVIRONMENT)} == {"worker"}

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from slipway import child, onnx
-from slipway.child import Limits
+from slipway.build import onnx
+from slipway.system import process
+from slipway.system.process import ProcessLimits
 from slipway.values import Quantization
 
 INT8 = Quantization(precision="int8")
@@ -29,10 +30,12 @@ class Built:
     def __init__(self, weights: Path, folder: Path, quantization: Quantization) -> None:
         self.folder = folder
         self.news: list[tuple[float | None, str]] = []
-        request = onnx.Request(weights=weights, into=folder, quantization=quantization)
+        request = onnx.BuildRequest(weights=weights, into=folder, quantization=quantization)
         listen = onnx.reader(lambda *news: self.news.append(news), onnx.layers(weights))
-        limits = Limits(timeout_seconds=300, memory_bytes=None, logs=folder.parents[1] / "logs")
-        self.outcome = child.call(onnx.build, request, limits, step="prepare", on_line=listen)
+        limits = ProcessLimits(
+            timeout_seconds=300, memory_bytes=None, logs=folder.parents[1] / "logs"
+        )
+        self.outcome = process.call(onnx.build, request, limits, step="prepare", on_line=listen)
 
     def products(self) -> list[dict[str, Any]]:
         """Return the attributes of every quantized matrix product of the graph."""

@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from answering import TEXT, answers, completion, predicted, prompt
 
-from slipway.parity import compare
-from slipway.values import Answers, Check, Message, Rendering
+from slipway.checks.parity import compare
+from slipway.values import Answers, CheckResult, PromptMessage, Rendering
+from tests.support.healthy_answers import TEXT, answers, completion, predicted, prompt
 
 TEXTS = "both render a conversation to the same prompt"
 TOKENS = "both make the same tokens of the same prompt"
@@ -14,8 +14,8 @@ END = "onnx ends at every end token of transformers"
 OTHER_END = "onnx ends at no other token"
 STOP = "an answer that ends in one wrapper ends in the other"
 USAGE = "the prompt tokens that are counted are those that are fed"
-SYSTEM = Message(role="system", content="Be brief.")
-QUESTION = Message(role="user", content="When does it leave?")
+SYSTEM = PromptMessage(role="system", content="Be brief.")
+QUESTION = PromptMessage(role="user", content="When does it leave?")
 PROMPTS = (prompt("ferry"), prompt("brief", messages=(SYSTEM, QUESTION)))
 TOKEN_IDS = (5, *range(20, 31))  # as many as the completions of these tests count
 MARKUP = {"ferry": "<user>When?<end>", "brief": "<system>Be brief.<user>When does it leave?<end>"}
@@ -43,7 +43,7 @@ def rendering(**changes: Any) -> Answers:
 REFERENCE = wrapper(kind="transformers")
 
 
-def found(onnx: Answers, transformers: Answers = REFERENCE) -> dict[str, Check]:
+def found(onnx: Answers, transformers: Answers = REFERENCE) -> dict[str, CheckResult]:
     """Return the checks that did not pass."""
     checks = compare(onnx, transformers, PROMPTS, "fp32")
     return {check.name: check for check in checks if check.passed is not True}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments import parts
+from deployments import services
 from slipway.errors import CatalogueInvalid
 from slipway.settings import Settings
 
@@ -25,7 +25,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 def test_every_part_listens_on_loopback(settings: Settings) -> None:
     """Unless an address says otherwise, nobody from outside comes in."""
-    everything = (*parts.servers(settings), *parts.workers(settings))
+    everything = (*services.servers(settings), *services.workers(settings))
 
     assert len(everything) == 5
     assert all(part.url.startswith("http://127.0.0.1:") for part in everything)
@@ -34,8 +34,8 @@ def test_every_part_listens_on_loopback(settings: Settings) -> None:
 
 def test_the_model_server_sees_no_secret_but_mlflows_password(settings: Settings) -> None:
     """It runs what others made, and needs the registry alone."""
-    server = parts.surroundings(parts.model_server(settings), settings)
-    worker = parts.surroundings(parts.worker(settings), settings)
+    server = services.surroundings(services.model_server(settings), settings)
+    worker = services.surroundings(services.worker(settings), settings)
 
     hidden = {"HF_TOKEN", "PREFECT_API_AUTH_STRING"}
     assert hidden & set(server) == set()
@@ -50,7 +50,7 @@ def test_no_setting_is_taken_for_a_secret(
     """A longest answer in tokens is no token."""
     monkeypatch.setenv("SLIPWAY_SERVING_MAX_TOKENS", "64")
 
-    server = parts.surroundings(parts.model_server(settings), settings)
+    server = services.surroundings(services.model_server(settings), settings)
 
     assert server["SLIPWAY_SERVING_MAX_TOKENS"] == "64"
 
@@ -61,17 +61,17 @@ def test_a_databases_password_is_on_no_command_line(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     settings = Settings()
 
-    server, worker = parts.mlflow_server(settings), parts.worker(settings)
+    server, worker = services.mlflow_server(settings), services.worker(settings)
 
     assert "a-password" not in " ".join(server.command)
-    assert parts.surroundings(server, settings)["MLFLOW_BACKEND_STORE_URI"] == address
-    assert "a-password" not in str(parts.surroundings(worker, settings))
+    assert services.surroundings(server, settings)["MLFLOW_BACKEND_STORE_URI"] == address
+    assert "a-password" not in str(services.surroundings(worker, settings))
 
 
 def test_mlflow_reads_the_password_as_it_is(settings: Settings) -> None:
     """A percent sign means something to the format of its file."""
-    variables = parts.mlflow_server(settings).variables
-    parts.prepare(settings)
+    variables = services.mlflow_server(settings).variables
+    services.prepare(settings)
 
     file = ConfigParser()
     file.read(variables["MLFLOW_AUTH_CONFIG_PATH"])
@@ -84,17 +84,17 @@ def test_looking_at_a_part_leaves_its_password_as_it_is(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A doctor with a wrong password must not write that one for MLflow to read."""
-    parts.prepare(settings)
+    services.prepare(settings)
     monkeypatch.setenv("SLIPWAY_AUTH", "operator:another-long-password")
 
-    path = parts.mlflow_server(Settings()).variables["MLFLOW_AUTH_CONFIG_PATH"]
+    path = services.mlflow_server(Settings()).variables["MLFLOW_AUTH_CONFIG_PATH"]
 
     assert "another-long-password" not in Path(path).read_text(encoding="utf-8")
 
 
 def test_no_part_shows_its_secrets(settings: Settings) -> None:
     """Not where it is printed, nor on its command line, which any user may read."""
-    everything = (*parts.servers(settings), *parts.workers(settings))
+    everything = (*services.servers(settings), *services.workers(settings))
 
     assert not any("password" in repr(part).lower() for part in everything)
 

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import dossiers
 import psutil
 import pytest
 
-from slipway import choose, keys, plan
-from slipway.plan import Plan
-from slipway.store import Store
+from slipway import keys
+from slipway.build import onnx
+from slipway.report import plan
+from slipway.report.plan import Plan
+from slipway.system.store import Store
 from slipway.values import (
     Entry,
     PackageSource,
@@ -20,6 +21,7 @@ from slipway.values import (
     Revision,
     SelectRecipe,
 )
+from tests.support import summaries
 
 TOOLS = {"torch": "2.13.0"}
 SIZE_BYTES = 100_000
@@ -43,7 +45,7 @@ def store(tmp_path: Path) -> Store:
 
 def revision(**changes: Any) -> Revision:
     """Return 100 kB of weights on the Hub, with ``changes``."""
-    return dossiers.weights(size_bytes=SIZE_BYTES, **changes).revision
+    return summaries.weights(size_bytes=SIZE_BYTES, **changes).revision
 
 
 def planned(
@@ -51,7 +53,7 @@ def planned(
 ) -> Plan:
     """Return what releasing the entry, with these changes, would do."""
     one = QuantizeRecipe(candidates=(Quantization(precision="int8"),))
-    made: Entry = dossiers.entry(**{"recipe": one, **entry})
+    made: Entry = summaries.entry(**{"recipe": one, **entry})
     return plan.make(made, revision_ or revision(), store, TOOLS, exists=exists)
 
 
@@ -68,12 +70,12 @@ def test_a_first_release_fetches_builds_and_registers_everything(store: Store) -
     """Weights with headroom, an artifact of about half, and the copies of both in MLflow."""
     found = planned(store)
 
-    assert (found.model, found.repo) == (dossiers.NAME, dossiers.entry().source.repo)
-    assert (found.commit, found.licence) == (dossiers.COMMIT, "apache-2.0")
+    assert (found.model, found.repo) == (summaries.NAME, summaries.entry().source.repo)
+    assert (found.commit, found.license) == (summaries.COMMIT, "apache-2.0")
     assert found.download_bytes == SIZE_BYTES
     assert (found.variants, found.variants_in_store) == (("cpu-int8-rtn-block-32",), ())
     assert found.disk_bytes == 2 * (CHECKPOINT_BYTES + CHECKPOINT_BYTES // 2)
-    assert found.registers == (dossiers.NAME, f"{dossiers.NAME}-transformers")
+    assert found.registers == (summaries.NAME, f"{summaries.NAME}-transformers")
     assert found.aliases == ("candidate", "champion")
     assert found.gates["int8"]["size_bytes"] == "at most 10% above the source"
 
@@ -158,7 +160,7 @@ def test_every_candidate_is_planned(store: Store) -> None:
 
     assert found.variants == (small.variant, large.variant)
     assert list(found.gates) == ["int8", "int4"]
-    assert found.memory_bytes == choose.build_memory_bytes(large, CHECKPOINT_BYTES // 4)
+    assert found.memory_bytes == onnx.build_memory_bytes(large, CHECKPOINT_BYTES // 4)
     assert found.disk_bytes == CHECKPOINT_BYTES + CHECKPOINT_BYTES + 3 * (CHECKPOINT_BYTES // 2)
 
 

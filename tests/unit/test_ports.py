@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from slipway.errors import Unreachable
-from slipway.ports import answers, free_port, host_and_port, is_taken, wait_until_answers
+from slipway.system.network import answers, free_port, host_and_port, is_taken, wait_until_answers
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from slipway.redeploy import Leave, Refuse, Serving, Try, Wanted, decide
-from slipway.redeploy.decide import needed_bytes
+from slipway.redeploy import Deploy, NoChange, Reject, Serving, Wanted, compare
+from slipway.redeploy.compare import needed_bytes
 
 SERVING = Serving(model="tiny", version=3, digest="d" * 64, workers=2)
 MIXED = SERVING.model_copy(update={"mixed": True})
@@ -31,9 +31,9 @@ WANTED = Wanted(version=4, status="released", quarantine=None, size_bytes=1_000)
 )
 def test_there_is_nothing_to_do(serving: Serving | None, wanted: Wanted | None, words: str) -> None:
     """And it is said why."""
-    decision = decide("tiny", serving, wanted)
+    decision = compare("tiny", serving, wanted)
 
-    assert isinstance(decision, Leave)
+    assert isinstance(decision, NoChange)
     assert words in decision.reason
 
 
@@ -50,9 +50,9 @@ def test_a_version_that_must_not_serve_is_not_even_tried(
     change: dict[str, str | None], words: str
 ) -> None:
     """The decision names it, what serves, and the reason."""
-    decision = decide("tiny", SERVING, WANTED.model_copy(update=change))
+    decision = compare("tiny", SERVING, WANTED.model_copy(update=change))
 
-    assert isinstance(decision, Refuse)
+    assert isinstance(decision, Reject)
     assert (decision.version, decision.serving) == (4, 3)
     assert words in decision.reason
 
@@ -61,16 +61,16 @@ def test_a_version_that_must_not_serve_is_not_even_tried(
 @pytest.mark.parametrize("version", [2, 4])
 def test_another_version_is_tried_be_it_newer_or_older(serving: Serving, version: int) -> None:
     """A rollback is a redeploy like any other."""
-    decision = decide("tiny", serving, WANTED.model_copy(update={"version": version}))
+    decision = compare("tiny", serving, WANTED.model_copy(update={"version": version}))
 
-    assert decision == Try(version=version, serving=3, size_bytes=1_000)
+    assert decision == Deploy(version=version, serving=3, size_bytes=1_000)
 
 
 def test_workers_of_two_versions_are_brought_together() -> None:
     """What an interrupted switch left behind is finished, also back to the older version."""
-    decision = decide("tiny", MIXED, WANTED.model_copy(update={"version": 3}))
+    decision = compare("tiny", MIXED, WANTED.model_copy(update={"version": 3}))
 
-    assert isinstance(decision, Try)
+    assert isinstance(decision, Deploy)
 
 
 def test_a_second_copy_needs_more_than_its_files() -> None:

@@ -10,17 +10,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from answering import completion, prompt
 
-from slipway import expectations
+from slipway.checks import suites
 from slipway.errors import CandidateFailed
-from slipway.redeploy import Golden, golden
-from slipway.redeploy.server import Address
+from slipway.redeploy import GoldenPrompts, golden_prompts
+from slipway.redeploy.model_server import Address
 from slipway.settings import PROJECT
+from tests.support.healthy_answers import completion, prompt
 
-GOLDEN = Golden(
+GOLDEN = GoldenPrompts(
     prompts=(prompt("ferry", stop=("ten",)), prompt("harbour"), prompt("waves")),
-    answer=expectations.schema(PROJECT / "expectations", "chat"),
+    answer=suites.schema(PROJECT / "expectations", "chat"),
     max_median_latency_ms=300,
 )
 STREAM = ('{"choices": [{"delta": {"content": "At nine."}}]}', "[DONE]")
@@ -65,7 +65,7 @@ def answering(**changes: Any) -> Iterator[tuple[Address, list[dict[str, Any]]]]:
 def test_good_answers_pass_and_are_timed() -> None:
     """Every prompt is asked greedily with its own limits, and one of them once more as a stream."""
     with answering() as (address, asked):
-        median_ms = golden.ask(address, "tiny", 4, GOLDEN)
+        median_ms = golden_prompts.ask(address, "tiny", 4, GOLDEN)
 
     assert 0 < median_ms < 300
     assert [each.get("stream", False) for each in asked] == [False, False, False, True]
@@ -103,7 +103,7 @@ def without(field: str) -> dict[str, Any]:
 def test_a_fault_names_the_prompt_and_what_is_wrong(changes: dict[str, Any], words: str) -> None:
     """In one line, which is what its quarantine will say."""
     with answering(**changes) as (address, _), pytest.raises(CandidateFailed) as caught:
-        golden.ask(address, "tiny", 4, GOLDEN)
+        golden_prompts.ask(address, "tiny", 4, GOLDEN)
 
     assert words in caught.value.reason
     assert "\n" not in caught.value.reason
@@ -115,4 +115,4 @@ def test_nobody_there_is_a_fault_too() -> None:
         pass
 
     with pytest.raises(CandidateFailed, match="ferry: "):
-        golden.ask(address, "tiny", 4, GOLDEN)
+        golden_prompts.ask(address, "tiny", 4, GOLDEN)

@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from answering import answers, completion, predicted, prompt
-from dossiers import logged
 
-from slipway.regressions import find, weigh
-from slipway.values import Check, Contract, Regression, WrapperReport
+from slipway.checks.regressions import find, weigh
+from slipway.values import CheckResult, Contract, Regression, WrapperReport
+from tests.support.healthy_answers import answers, completion, predicted, prompt
+from tests.support.summaries import logged
 
 PROMPTS = (prompt("capital", expected=("Madrid",)), prompt("sum", expected=("12", "twelve")))
 RIGHT = {"capital": "It is Madrid.", "sum": "7 plus 5 is 12."}
@@ -16,7 +16,7 @@ LOOPS = "no answer is a loop"
 
 
 def report(
-    *checks: Check, texts: dict[str, str | None] | None = None, contract: Contract = "chat"
+    *checks: CheckResult, texts: dict[str, str | None] | None = None, contract: Contract = "chat"
 ) -> WrapperReport:
     """Return the smoke test of a wrapper that gave these answers; None is an error."""
     predictions = []
@@ -28,9 +28,11 @@ def report(
     return WrapperReport(wrapper=logged("onnx"), answers=said_all, checks=checks)
 
 
-def failed(name: str, *prompts: str, column: str = "output") -> Check:
+def failed(name: str, *prompts: str, column: str = "output") -> CheckResult:
     """Return a check that these prompts failed."""
-    return Check(name=name, severity="warning", passed=not prompts, failing=prompts, column=column)
+    return CheckResult(
+        name=name, severity="warning", passed=not prompts, failing=prompts, column=column
+    )
 
 
 def whats(champion: WrapperReport, candidate: WrapperReport) -> dict[str, str]:

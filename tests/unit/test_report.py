@@ -1,22 +1,21 @@
 """The report of a release says what happened, why, and how to go on."""
 
-from contenders import choice
-from dossiers import (
+from slipway.report import description, markdown
+from slipway.values import FolderSource, Prediction
+from tests.support.findings import COMMIT, ENDED, LOOP
+from tests.support.scored_candidates import choice
+from tests.support.summaries import (
     ANSWERS,
     artifact,
     asked,
-    dossier,
     entry,
     inconclusive,
     kept,
     promoted,
+    summary,
     unasked,
     weights,
 )
-from findings import COMMIT, ENDED, LOOP
-
-from slipway.report import description, markdown
-from slipway.values import FolderSource, Prediction
 
 
 def rows(text: str, first: str) -> list[str]:
@@ -44,7 +43,7 @@ def test_the_facts_name_source_versions_and_pages() -> None:
     assert "| Model | SmolLM2 135M Instruct (`smollm2-135m`) |" in text
     assert "| Source | HuggingFaceTB/SmolLM2-135M-Instruct, main on the Hugging Face Hub |" in text
     assert f"| Commit | `{COMMIT}` |" in text
-    assert "| Licence | apache-2.0 |" in text
+    assert "| License | apache-2.0 |" in text
     assert "| ONNX artifact | cpu-int8-rtn-block-32-acc-level-4, quantized here |" in text
     assert "`models:/smollm2-135m/3`; contract prompt, a text in, a text out |" in text
     assert "`models:/smollm2-135m-transformers/3`; contract chat, messages in" in text
@@ -142,7 +141,7 @@ def test_a_wrapper_that_could_not_be_asked_is_reported_with_its_error() -> None:
 def test_two_wrappers_that_could_not_be_asked_leave_no_empty_table() -> None:
     """Without any answer, the report says so."""
     reports = [unasked().report.onnx, unasked().report.onnx.model_copy()]
-    text = markdown(dossier(*reports), "picture.png")
+    text = markdown(summary(*reports), "picture.png")
 
     assert "## Answers\n\nNo wrapper could be asked." in text
 
@@ -170,7 +169,7 @@ def test_a_candidate_that_waits_for_approval_says_who_decides() -> None:
 def test_a_published_artifact_names_its_origin_and_no_build() -> None:
     """What was downloaded was not built, and took no memory to build."""
     changes = {"origin": f"org/model-onnx@{COMMIT}", "peak_memory_bytes": None}
-    text = markdown(promoted(choice=choice(artifact(**changes))), "picture.png")
+    text = markdown(promoted(selection=choice(artifact(**changes))), "picture.png")
 
     assert f"acc-level-4, published in org/model-onnx at {COMMIT} |" in text
     assert "| Time of the download | 54.2 s |  |" in text
@@ -195,7 +194,7 @@ def test_a_release_outside_prefect_has_no_dead_link() -> None:
 
 def test_a_limit_is_pointed_at_when_it_alone_is_broken() -> None:
     """A model that only is too large is not blamed for its answers."""
-    text = markdown(dossier(artifact_bytes=341_706_901), "picture.png")
+    text = markdown(summary(artifact_bytes=341_706_901), "picture.png")
 
     assert "- Compare the figure with its limit in the `gates`" in text
     assert "answers at fault: the checks" not in text
@@ -205,7 +204,7 @@ def test_a_fault_of_both_wrappers_is_not_blamed_on_quantization() -> None:
     """Where the reference fails as well, the model itself is at fault."""
     loop = kept().report.onnx.checks[-1]
     text = markdown(
-        dossier(*(asked(kind, checks=(loop,)) for kind in ("onnx", "transformers"))), ""
+        summary(*(asked(kind, checks=(loop,)) for kind in ("onnx", "transformers"))), ""
     )
 
     assert "- Read the answers at fault" in text
@@ -225,7 +224,7 @@ def test_the_description_has_five_figures_and_the_way_to_more() -> None:
         "- Checks passed: 6 of 6 (transformers: 6 of 6)\n"
         "\n"
         f"Made from HuggingFaceTB/SmolLM2-135M-Instruct at `{COMMIT}` as "
-        "cpu-int8-rtn-block-32-acc-level-4; licence apache-2.0.\n"
+        "cpu-int8-rtn-block-32-acc-level-4; license apache-2.0.\n"
         "\n"
         "[MLflow run](http://127.0.0.1:5000/#/experiments/1/runs/9c2e) · "
         "[Prefect run](http://127.0.0.1:4200/runs/flow-run/5b1f)\n"
@@ -236,7 +235,7 @@ def test_an_error_or_an_empty_answer_is_named_in_the_report() -> None:
     """An empty cell would leave a reader guessing."""
     failed = Prediction(prompt_id="emoji", response=None, latency_ms=1, error="ValueError: no")
     empty = Prediction(prompt_id="capital", response='""', latency_ms=5)
-    text = markdown(dossier(asked("onnx", predictions=(failed, empty))), "picture.png")
+    text = markdown(summary(asked("onnx", predictions=(failed, empty))), "picture.png")
 
     assert rows(text, "emoji")[0].endswith("🌊. | ❌ ValueError: no |")
     assert rows(text, "capital")[0].endswith("Madrid. | (empty) |")

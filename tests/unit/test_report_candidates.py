@@ -1,11 +1,10 @@
 """The report says why this candidate and no other, and what is new in it."""
 
-from contenders import CHOSEN, REASON, choice, refused, selected, unbuilt
-from dossiers import artifact, dossier, inconclusive, promoted, regressed
-
-from slipway.report import markdown, standing
+from slipway.report import candidate_outcome, markdown
 from slipway.report.comparing import MOST_CHANGES
-from slipway.values import Change, Choice
+from slipway.values import Change, Selection
+from tests.support.scored_candidates import CHOSEN, REASON, choice, refused, selected, unbuilt
+from tests.support.summaries import artifact, inconclusive, promoted, regressed, summary
 
 
 def row(text: str, *words: str) -> str:
@@ -31,7 +30,7 @@ def test_every_candidate_has_its_row_with_the_figure_that_decided() -> None:
 
 def test_a_chosen_candidate_that_breaks_a_gate_is_not_praised() -> None:
     """Where none passes, the closest goes on to be looked at; its row says what it breaks."""
-    text = markdown(dossier(artifact_bytes=341_706_901), "p")
+    text = markdown(summary(artifact_bytes=341_706_901), "p")
 
     assert "⚠️ chosen: " in row(text, f"**{CHOSEN}** |")
     assert "size\\_bytes 342 MB, at most 10% above the source" in row(text, f"**{CHOSEN}** |")
@@ -40,21 +39,26 @@ def test_a_chosen_candidate_that_breaks_a_gate_is_not_praised() -> None:
 def test_a_candidate_that_passes_beside_the_chosen_one_says_so() -> None:
     """It was not refused: another one was preferred."""
     other = selected(artifact(variant="cpu-fp16"))
-    both = choice(artifact(), contenders=(other, selected(artifact())))
+    both = choice(artifact(), candidates=(other, selected(artifact())))
 
-    assert standing(other, both) == ("passed", f"passes its gates too; chosen was {REASON}")
-    assert standing(unbuilt(), both).state == "not built"
+    assert candidate_outcome(other, both) == (
+        "passed",
+        f"passes its gates too; chosen was {REASON}",
+    )
+    assert candidate_outcome(unbuilt(), both).state == "not built"
 
 
 def test_a_fault_decides_before_a_doubt() -> None:
     """What is certain is what a reader has to know."""
     doubtful_first = tuple(reversed(refused().gates))
-    contender = refused().model_copy(update={"gates": doubtful_first})
-    alone = Choice(contenders=(contender, selected(artifact())), variant=CHOSEN, reason="x")
+    candidate = refused().model_copy(update={"gates": doubtful_first})
+    alone = Selection(candidates=(candidate, selected(artifact())), variant=CHOSEN, reason="x")
 
-    assert {gate.state for gate in contender.gates} >= {"pass", "fail"}
-    assert standing(contender, alone).state == "refused"
-    assert standing(contender.model_copy(update={"gates": ()}), alone).state == "not measured"
+    assert {gate.state for gate in candidate.gates} >= {"pass", "fail"}
+    assert candidate_outcome(candidate, alone).state == "refused"
+    assert (
+        candidate_outcome(candidate.model_copy(update={"gates": ()}), alone).state == "not measured"
+    )
 
 
 def test_the_gates_of_the_chosen_one_stand_with_what_was_observed() -> None:
@@ -98,7 +102,7 @@ def test_what_changed_since_the_champion_is_listed() -> None:
 def test_many_changes_are_counted_and_not_all_shown() -> None:
     """A model of a hundred files must not bury the verdict."""
     many = tuple(Change(what=f"weights: {i}", before="a", after="b") for i in range(100))
-    text = markdown(dossier(changes=many), "p")
+    text = markdown(summary(changes=many), "p")
 
     assert text.count("| weights: ") == MOST_CHANGES
     assert "70 more: compare `manifest.json`" in text

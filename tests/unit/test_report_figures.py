@@ -4,18 +4,12 @@ import json
 import math
 
 import pytest
-from dossiers import (
-    ANSWERS,
-    asked,
-    dossier,
-    kept,
-    promoted,
-    unasked,
-)
 
-from slipway.report import figures_of, metrics, predictions, trial_metrics
-from slipway.report.units import count, duration, figure, percent, size, speed
+from slipway.evaluation.units import count, duration, figure, percent, size, speed
+from slipway.report import predictions
+from slipway.tracking.metrics import candidate_metrics, figures_of, metrics
 from slipway.values import Estimate, Prediction
+from tests.support.summaries import ANSWERS, asked, kept, promoted, summary, unasked
 
 
 def test_metrics_are_flat_and_carry_their_units() -> None:
@@ -37,7 +31,7 @@ def test_metrics_are_flat_and_carry_their_units() -> None:
         "onnx.prompts_answered": 8,
     }
 
-    figures = metrics(dossier(asked("onnx", checks=kept().report.onnx.checks)))
+    figures = metrics(summary(asked("onnx", checks=kept().report.onnx.checks)))
 
     assert expected.items() <= figures.items()
     assert len([name for name in figures if name.startswith("transformers.")]) == 9
@@ -58,7 +52,7 @@ def test_the_chosen_candidates_figures_stand_under_their_own_names() -> None:
 def test_figures_come_back_as_they_were_written() -> None:
     """A later release compares itself with what this one left in MLflow."""
     release = promoted()
-    known = release.choice.chosen.trial.figures
+    known = release.choice.chosen.evaluation.figures
 
     found = figures_of(metrics(release))
 
@@ -68,21 +62,21 @@ def test_figures_come_back_as_they_were_written() -> None:
         "median_latency_ms",
         "tokens_per_second",
     }
-    assert figures_of(trial_metrics(release.choice.chosen.trial)) == known
+    assert figures_of(candidate_metrics(release.choice.chosen.evaluation)) == known
 
 
 def test_figures_of_a_candidate_that_was_not_built_are_none() -> None:
     """Nothing is made up for it."""
-    *_, unbuilt = promoted().choice.contenders
+    *_, unbuilt = promoted().choice.candidates
 
-    assert trial_metrics(unbuilt.trial) == {}
+    assert candidate_metrics(unbuilt.evaluation) == {}
     assert figures_of({}) == {}
 
 
 @pytest.mark.parametrize("missing", [None, math.nan, math.inf])
 def test_metrics_leave_out_what_was_not_measured(missing: float | None) -> None:
     """MLflow would keep a NaN as if it were a figure."""
-    figures = metrics(dossier(asked("onnx", tokens_per_second=missing)))
+    figures = metrics(summary(asked("onnx", tokens_per_second=missing)))
 
     assert "onnx.tokens_per_second" not in figures
     assert all(math.isfinite(value) for value in figures.values())
@@ -118,7 +112,7 @@ def test_predictions_show_a_response_that_holds_no_text_as_it_came() -> None:
     """Somebody who looks for the fault has to see what came back."""
     odd = Prediction(prompt_id="capital", response='{"oops": 1}', latency_ms=5)
     failed = Prediction(prompt_id="emoji", response=None, latency_ms=1, error="ValueError: no")
-    columns = predictions(dossier(asked("onnx", predictions=(odd, failed))))
+    columns = predictions(summary(asked("onnx", predictions=(odd, failed))))
 
     assert columns["answer"][:2] == ['{"oops": 1}', None]
     assert columns["error"][:2] == [None, "ValueError: no"]

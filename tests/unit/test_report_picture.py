@@ -6,18 +6,26 @@ from itertools import combinations
 from typing import Any
 
 import pytest
-from contenders import built, choice, fidelity, measured, speed, unbuilt, weighed
-from dossiers import artifact, promoted
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from slipway.evaluation.outcome import short_names
 from slipway.report import picture, points
-from slipway.report.standing import short_names
-from slipway.values import Choice, Contender, Dossier
+from slipway.values import ReleaseSummary, ScoredCandidate, Selection
+from tests.support.scored_candidates import (
+    built,
+    choice,
+    fidelity,
+    measured,
+    speed,
+    unbuilt,
+    weighed,
+)
+from tests.support.summaries import artifact, promoted
 
 
-def crowd(count: int) -> tuple[Contender, ...]:
+def crowd(count: int) -> tuple[ScoredCandidate, ...]:
     """Return candidates that are nearly the same, as a recipe with small variations has them."""
     return tuple(
         weighed(
@@ -31,18 +39,20 @@ def crowd(count: int) -> tuple[Contender, ...]:
     )
 
 
-def choosing(contenders: tuple[Contender, ...]) -> Choice:
+def choosing(candidates: tuple[ScoredCandidate, ...]) -> Selection:
     """Return a choice of the first of these."""
-    return Choice(contenders=contenders, variant=contenders[0].trial.variant, reason="the first")
+    return Selection(
+        candidates=candidates, variant=candidates[0].evaluation.variant, reason="the first"
+    )
 
 
-def unmeasured() -> Choice:
+def unmeasured() -> Selection:
     """Return a choice among candidates of which neither distance nor speed are known."""
-    contenders = (weighed(measured(artifact(), None, None)), unbuilt())
-    return choosing(contenders)
+    candidates = (weighed(measured(artifact(), None, None)), unbuilt())
+    return choosing(candidates)
 
 
-def drawn_labels(chosen: Choice) -> tuple[Any, list[Any]]:
+def drawn_labels(chosen: Selection) -> tuple[Any, list[Any]]:
     """Return the left panel as it is drawn, and the boxes of the names in it."""
     figure = Figure((6, 3.2), 100)
     canvas = FigureCanvasAgg(figure)
@@ -58,12 +68,12 @@ def drawn_labels(chosen: Choice) -> tuple[Any, list[Any]]:
     "release",
     [
         pytest.param(promoted(), id="four candidates"),
-        pytest.param(promoted(choice=choosing(crowd(1))), id="one candidate"),
-        pytest.param(promoted(choice=choosing(crowd(8))), id="eight candidates"),
-        pytest.param(promoted(choice=unmeasured()), id="nothing measured"),
+        pytest.param(promoted(selection=choosing(crowd(1))), id="one candidate"),
+        pytest.param(promoted(selection=choosing(crowd(8))), id="eight candidates"),
+        pytest.param(promoted(selection=unmeasured()), id="nothing measured"),
         pytest.param(
             promoted(
-                choice=choosing(
+                selection=choosing(
                     (
                         weighed(
                             measured(artifact(), fidelity((0, 0, 0), (1,) * 3, 1), speed(math.nan))
@@ -75,7 +85,7 @@ def drawn_labels(chosen: Choice) -> tuple[Any, list[Any]]:
         ),
     ],
 )
-def test_the_picture_is_a_small_png_on_white(release: Dossier) -> None:
+def test_the_picture_is_a_small_png_on_white(release: ReleaseSummary) -> None:
     """It fits into a page, into a data address, and shows on a dark page, whatever is missing."""
     image = picture(release)
 
@@ -87,11 +97,11 @@ def test_the_picture_is_a_small_png_on_white(release: Dossier) -> None:
 
 def test_the_picture_shows_the_figures_it_was_given() -> None:
     """The same release is drawn the same, another one differently."""
-    larger = promoted(choice=choice(artifact(stored=built("x", 200_000_000, 1).stored)))
+    larger = promoted(selection=choice(artifact(stored=built("x", 200_000_000, 1).stored)))
 
     assert picture(promoted()) == picture(promoted())
     assert picture(promoted()) != picture(larger)
-    assert picture(promoted(choice=unmeasured())) != picture(promoted())
+    assert picture(promoted(selection=unmeasured())) != picture(promoted())
 
 
 @pytest.mark.parametrize(
@@ -101,12 +111,12 @@ def test_the_picture_shows_the_figures_it_was_given() -> None:
         pytest.param(choosing(crowd(6)), id="six that are nearly the same"),
     ],
 )
-def test_names_in_the_picture_do_not_overlap(chosen: Choice) -> None:
+def test_names_in_the_picture_do_not_overlap(chosen: Selection) -> None:
     """Each can be read, and stands inside of its panel."""
     axes, boxes = drawn_labels(chosen)
 
     inside = axes.get_window_extent()
-    assert len(boxes) == len([each for each in chosen.contenders if each.trial.fidelity])
+    assert len(boxes) == len([each for each in chosen.candidates if each.evaluation.fidelity])
     assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
     assert all(inside.x0 <= box.x0 and box.x1 <= inside.x1 for box in boxes)
 

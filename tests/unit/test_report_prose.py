@@ -1,15 +1,6 @@
 """Nothing that comes from a model or a source can break a report."""
 
 import pytest
-from contenders import choice
-from dossiers import (
-    ANSWERS,
-    answering,
-    artifact,
-    asked,
-    dossier,
-    weights,
-)
 from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -17,7 +8,9 @@ from markdown_it.token import Token
 
 from slipway.report import description, markdown
 from slipway.report.prose import CELL_CHARACTERS, address, plain, table
-from slipway.values import Change, Check, Regression
+from slipway.values import Change, CheckResult, Regression
+from tests.support.scored_candidates import choice
+from tests.support.summaries import ANSWERS, answering, artifact, asked, summary, weights
 
 REGISTRY_CHARACTERS = 5_000  # of a version's description, in MLflow's database
 RENDERED_BYTES = 102_400  # MLflow's page shows the source of a longer report
@@ -71,18 +64,18 @@ def test_a_hostile_answer_changes_nothing_but_its_own_row() -> None:
 
 
 def test_foreign_text_outside_the_answers_is_harmless_too() -> None:
-    """Licence, variant, errors and observations come from elsewhere as well."""
+    """License, variant, errors and observations come from elsewhere as well."""
     attack = "<img src=x>|`"
-    check = Check(name=attack, severity="critical", passed=False, observed=attack)
+    check = CheckResult(name=attack, severity="critical", passed=False, observed=attack)
     onnx = asked("onnx", checks=(check,)).model_copy(update={"error": attack})
-    hostile = dossier(
+    hostile = summary(
         onnx,
         changes=(Change(what=attack, before=attack, after=None),),
         regressions=(Regression(prompt_id=attack, what="x", champion=attack, candidate=attack),),
     ).model_copy(
         update={
             "choice": choice(artifact(variant=attack), reason=attack),
-            "weights": weights(licence=attack),
+            "weights": weights(license=attack),
         }
     )
 
@@ -100,7 +93,7 @@ def test_an_address_cannot_end_its_link() -> None:
 
 def test_long_answers_are_cut_so_that_mlflow_still_renders_the_report() -> None:
     """Above 100 kB its page shows the source instead."""
-    long = dossier(asked("onnx", dict.fromkeys(ANSWERS, "sea " * 50_000)))
+    long = summary(asked("onnx", dict.fromkeys(ANSWERS, "sea " * 50_000)))
     text = markdown(long, "picture.png")
 
     assert len(text.encode()) < RENDERED_BYTES
@@ -109,8 +102,8 @@ def test_long_answers_are_cut_so_that_mlflow_still_renders_the_report() -> None:
 
 def test_a_description_of_many_faults_fits_into_the_registry() -> None:
     """Four reasons are told, and the others counted."""
-    check = Check(name="&" * 300, severity="critical", passed=False, observed="|" * 80)
-    text = description(dossier(asked("onnx", checks=(check,) * 30)))
+    check = CheckResult(name="&" * 300, severity="critical", passed=False, observed="|" * 80)
+    text = description(summary(asked("onnx", checks=(check,) * 30)))
 
     assert len(text) < REGISTRY_CHARACTERS
     assert "; and 26 more." in text

@@ -5,25 +5,34 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contenders import CHOSEN, DOUBTFUL, NOT_BUILT, QUANTIZATIONS, REFUSED, UNBUILT
-from dossiers import NAME, promoted, regressed
 from mlflow import MlflowClient
-from published_runs import at, manifest, open_run, place, published, register
 
-from slipway import records, report, runs
 from slipway.errors import SourceMissing
-from slipway.tracking import Place, connect
-from slipway.values import Dossier
+from slipway.tracking import metrics, read_run, write_run
+from slipway.tracking.location import MlflowLocation, connect
+from slipway.values import ReleaseSummary
+from tests.support.published_runs import at, manifest, open_run, place, published, register
+from tests.support.scored_candidates import (
+    CHOSEN,
+    DOUBTFUL,
+    NOT_BUILT,
+    QUANTIZATIONS,
+    REFUSED,
+    UNBUILT,
+)
+from tests.support.summaries import NAME, promoted, regressed
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, Dossier]:
+def fake_registry(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[MlflowLocation, ReleaseSummary]:
     """Give the tests one published release, to look at and not to change."""
-    where = place(tmp_path_factory.mktemp("shelf"))
+    where = place(tmp_path_factory.mktemp("fake_registry"))
     return where, published(where, regressed(), manifest())
 
 
-def below(where: Place, run_id: str) -> dict[str, Any]:
+def below(where: MlflowLocation, run_id: str) -> dict[str, Any]:
     """Return the runs of the candidates of a release, by their names."""
     connect(where)
     client = MlflowClient()
@@ -33,10 +42,12 @@ def below(where: Place, run_id: str) -> dict[str, Any]:
     return {run.info.run_name: run for run in found}
 
 
-def test_every_candidate_is_a_run_below_the_release(shelf: tuple[Place, Dossier]) -> None:
+def test_every_candidate_is_a_run_below_the_release(
+    fake_registry: tuple[MlflowLocation, ReleaseSummary],
+) -> None:
     """MLflow's compare view holds them side by side: how they are made, and what they brought."""
-    where, release = shelf
-    found = below(where, release.candidate.run_id)
+    where, release = fake_registry
+    found = below(where, release.versions.run_id)
 
     assert set(found) == {each.variant for each in QUANTIZATIONS}
     assert found[CHOSEN].data.params["precision"] == "int8"
@@ -48,13 +59,15 @@ def test_every_candidate_is_a_run_below_the_release(shelf: tuple[Place, Dossier]
     assert found[UNBUILT].data.tags["slipway.reasons"] == NOT_BUILT
 
 
-def test_publishing_again_doubles_nothing(shelf: tuple[Place, Dossier]) -> None:
+def test_publishing_again_doubles_nothing(
+    fake_registry: tuple[MlflowLocation, ReleaseSummary],
+) -> None:
     """A retried task must leave what one attempt leaves, also in the history of each figure."""
-    where, _ = shelf
+    where, _ = fake_registry
     release = published(where, promoted(), manifest())
-    run_id = release.candidate.run_id
+    run_id = release.versions.run_id
 
-    runs.publish(release, manifest(), where)
+    write_run.publish(release, manifest(), where)
 
     client = MlflowClient()
     child = below(where, run_id)[CHOSEN].info.run_id
@@ -64,87 +77,97 @@ def test_publishing_again_doubles_nothing(shelf: tuple[Place, Dossier]) -> None:
     assert len(client.get_metric_history(child, "kl_mean")) == 1
 
 
-def test_a_double_that_a_lost_answer_left_is_removed(shelf: tuple[Place, Dossier]) -> None:
+def test_a_double_that_a_lost_answer_left_is_removed(
+    fake_registry: tuple[MlflowLocation, ReleaseSummary],
+) -> None:
     """The client repeats a creation whose answer was lost; one run a candidate stays."""
-    where, _ = shelf
+    where, _ = fake_registry
     run_id = open_run(where)
     client = MlflowClient()
     experiment = client.get_run(run_id).info.experiment_id
-    tags = {"mlflow.parentRunId": run_id, "slipway.contender": CHOSEN}
+    tags = {"mlflow.parentRunId": run_id, "slipway.candidate": CHOSEN}
     for _ in range(2):
         client.create_run(experiment, run_name=CHOSEN, tags=tags)
 
-    runs.publish(at(run_id, promoted()), manifest(), where)
+    write_run.publish(at(run_id, promoted()), manifest(), where)
 
     assert len(below(where, run_id)) == 4
 
 
-def test_a_release_is_read_back_as_it_was_published(shelf: tuple[Place, Dossier]) -> None:
+def test_a_release_is_read_back_as_it_was_published(
+    fake_registry: tuple[MlflowLocation, ReleaseSummary],
+) -> None:
     """Figures with their intervals, gates, manifest and answers of the wrapper that serves."""
-    where, release = shelf
-    found = records.release(release.candidate.run_id, "version 1", where)
+    where, release = fake_registry
+    found = read_run.release(release.versions.run_id, "version 1", where)
 
-    assert found.figures == report.figures_of(report.metrics(release))
+    assert found.figures == metrics.figures_of(metrics.metrics(release))
     assert found.gates == release.gates
     assert found.manifest == manifest()
     assert found.answers["emoji"] == "A ship 🚢, an anchor ⚓ and the sea 🌊."
     assert len(found.answers) == 8
 
 
-def test_the_candidates_of_the_last_release_are_read_back(shelf: tuple[Place, Dossier]) -> None:
+def test_the_candidates_of_the_last_release_are_read_back(
+    fake_registry: tuple[MlflowLocation, ReleaseSummary],
+) -> None:
     """In the recipe's order, with what became of each."""
-    where, _ = shelf
+    where, _ = fake_registry
     release = published(where, promoted(), manifest())
-    run_id = records.last_release(NAME, where)
-    assert run_id == release.candidate.run_id
+    run_id = read_run.last_release(NAME, where)
+    assert run_id == release.versions.run_id
 
-    found = records.contenders(run_id, where)
+    found = read_run.candidates(run_id, where)
 
     assert [each.variant for each in found] == [each.variant for each in QUANTIZATIONS]
     assert [each.verdict for each in found] == ["refused", "in doubt", "chosen", "not built"]
-    assert found[2].figures == release.choice.chosen.trial.figures
+    assert found[2].figures == release.choice.chosen.evaluation.figures
 
 
 def test_an_older_release_without_these_files_is_read_all_the_same(
-    shelf: tuple[Place, Dossier],
+    fake_registry: tuple[MlflowLocation, ReleaseSummary],
 ) -> None:
     """It kept neither manifest nor gates, which is no fault."""
-    where, _ = shelf
+    where, _ = fake_registry
     run_id = open_run(where)
 
-    found = records.release(run_id, "version 1", where)
+    found = read_run.release(run_id, "version 1", where)
 
     assert (found.manifest, found.gates, found.answers, found.figures) == (None, (), {}, {})
-    assert records.manifest(run_id, where) is None
-    assert records.contenders(run_id, where) == ()
+    assert read_run.manifest(run_id, where) is None
+    assert read_run.candidates(run_id, where) == ()
 
 
 def test_a_version_leads_to_its_run_and_a_missing_one_to_those_that_are_there(
-    shelf: tuple[Place, Dossier],
+    fake_registry: tuple[MlflowLocation, ReleaseSummary],
 ) -> None:
     """The error names what could have been meant."""
-    where, release = shelf
-    version = register(where, release.candidate.run_id)
+    where, release = fake_registry
+    version = register(where, release.versions.run_id)
 
-    assert records.run_of(NAME, version, where) == release.candidate.run_id
+    assert read_run.run_of(NAME, version, where) == release.versions.run_id
     with pytest.raises(SourceMissing, match=r"version 9 of .* there are these versions: 1"):
-        records.run_of(NAME, 9, where)
+        read_run.run_of(NAME, 9, where)
     with pytest.raises(SourceMissing, match="none"):
-        records.run_of("other", 1, where)
+        read_run.run_of("other", 1, where)
 
 
-def test_nothing_was_released_before_the_first_release(shelf: tuple[Place, Dossier]) -> None:
+def test_nothing_was_released_before_the_first_release(
+    fake_registry: tuple[MlflowLocation, ReleaseSummary],
+) -> None:
     """A model that is new to the store has no last release."""
-    where, _ = shelf
+    where, _ = fake_registry
 
-    assert records.last_release("other", where) is None
+    assert read_run.last_release("other", where) is None
 
 
-def test_the_page_of_a_run_is_known_by_its_address(shelf: tuple[Place, Dossier]) -> None:
+def test_the_page_of_a_run_is_known_by_its_address(
+    fake_registry: tuple[MlflowLocation, ReleaseSummary],
+) -> None:
     """It goes into the report as a link."""
-    where, release = shelf
-    run_id = release.candidate.run_id
+    where, release = fake_registry
+    run_id = release.versions.run_id
 
-    assert runs.page("http://mlflow", run_id, where) == (
+    assert write_run.page("http://mlflow", run_id, where) == (
         f"http://mlflow/#/experiments/1/runs/{run_id}"
     )

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from slipway import onnx
-from slipway.child import Limits, call
+from slipway.build import onnx
+from slipway.system.process import ProcessLimits, call
 from slipway.values import Quantization
 
 WINDOW = 32
@@ -25,25 +25,29 @@ def windowed(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def test_tokens_beyond_the_window_are_those_of_transformers(
-    windowed: Path, limits: Limits, tmp_path: Path
+    windowed: Path, limits: ProcessLimits, tmp_path: Path
 ) -> None:
     """Built without its layers spelled out, it crashes a little after the window."""
     into = tmp_path / "artifact" / "model"
     into.mkdir(parents=True)
-    request = onnx.Request(weights=windowed, into=into, quantization=Quantization(precision="fp32"))
+    request = onnx.BuildRequest(
+        weights=windowed, into=into, quantization=Quantization(precision="fp32")
+    )
     call(onnx.build, request, limits, step="prepare")
 
     assert _onnx_tokens(into, 3 * WINDOW) == _transformers_tokens(windowed, 3 * WINDOW)
 
 
 def test_the_checkpoint_itself_is_not_changed(
-    windowed: Path, limits: Limits, tmp_path: Path
+    windowed: Path, limits: ProcessLimits, tmp_path: Path
 ) -> None:
     """The layers are spelled out in a copy beside the artifact, which does not stay."""
     before = (windowed / "config.json").read_bytes()
     into = tmp_path / "artifact" / "model"
     into.mkdir(parents=True)
-    request = onnx.Request(weights=windowed, into=into, quantization=Quantization(precision="fp32"))
+    request = onnx.BuildRequest(
+        weights=windowed, into=into, quantization=Quantization(precision="fp32")
+    )
     call(onnx.build, request, limits, step="prepare")
 
     assert (windowed / "config.json").read_bytes() == before

@@ -5,13 +5,14 @@ import shutil
 from pathlib import Path
 
 import pytest
-import tiny_package
 
-from slipway import folder, gguf, intake, package
-from slipway.child import Limits
+from slipway import validation
 from slipway.errors import SourceMissing, SourceRefused, StepCrashed
-from slipway.progress import silent
+from slipway.sources import folder, gguf, package
+from slipway.system.process import ProcessLimits
+from slipway.system.progress import silent
 from slipway.values import FolderSource, PackageSource, Revision
+from tests.support import tiny_package
 
 REPO = "acme/tiny"
 
@@ -35,7 +36,7 @@ def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> PackageSource:
 def converted(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the checkpoint that the GGUF file becomes."""
     into = tmp_path_factory.mktemp("converted")
-    gguf.to_checkpoint(gguf.Request(file=site / tiny_package.FILE, into=into, name=REPO))
+    gguf.to_checkpoint(gguf.UnpackRequest(file=site / tiny_package.FILE, into=into, name=REPO))
     return into
 
 
@@ -49,13 +50,13 @@ def mine(checkpoint: Path, tmp_path: Path) -> FolderSource:
 def test_a_package_is_pinned_by_the_content_of_its_file(
     installed: PackageSource, site: Path
 ) -> None:
-    """It has no commit, so the digest lends its first digits; its licence is the package's."""
+    """It has no commit, so the digest lends its first digits; its license is the package's."""
     revision = package.resolve(installed)
 
     assert revision.commit == revision.digest[:40]
     assert revision.paths == (tiny_package.FILE,)
     assert revision.size_bytes == (site / tiny_package.FILE).stat().st_size
-    assert revision.licence == "apache-2.0"
+    assert revision.license == "apache-2.0"
     assert package.resolve(installed) == revision
 
 
@@ -96,7 +97,7 @@ def test_a_package_without_the_file_says_which(installed: PackageSource) -> None
 
 
 def test_a_package_becomes_a_checkpoint_with_card_and_licence(
-    installed: PackageSource, limits: Limits, tmp_path: Path
+    installed: PackageSource, limits: ProcessLimits, tmp_path: Path
 ) -> None:
     """Everything that a release needs of its source, and progress all the way."""
     into = tmp_path / "into"
@@ -105,9 +106,9 @@ def test_a_package_becomes_a_checkpoint_with_card_and_licence(
 
     package.fetch(installed, into, limits, lambda share, text: news.append((share, text)))
 
-    facts = intake.inspect(into)
+    facts = validation.inspect(into)
     assert (facts.architecture, facts.parameters) == ("LlamaForCausalLM", tiny_package.PARAMETERS)
-    assert folder.licence(into) == "apache-2.0"
+    assert folder.declared_license(into) == "apache-2.0"
     assert (into / "README.md").read_text().endswith("A tiny Llama, for tests.\n")
     assert (into / "LICENSE").read_text() == "Do as you like."
     assert news[0] == (None, "dequantizing tiny.Q8_0.gguf")
@@ -117,7 +118,7 @@ def test_a_package_becomes_a_checkpoint_with_card_and_licence(
 
 
 def test_a_file_that_is_no_gguf_is_a_crash_in_one_line(
-    limits: Limits, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    limits: ProcessLimits, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The caller goes on; the log has the rest."""
     copy = shutil.copytree(site, tmp_path / "site")
@@ -183,7 +184,7 @@ def test_the_embedded_model_is_installed_and_free() -> None:
 
     revision = package.resolve(source)
 
-    assert revision.licence == "apache-2.0"
+    assert revision.license == "apache-2.0"
     assert 95_000_000 < revision.size_bytes < 100_000_000
 
 
@@ -197,7 +198,7 @@ def test_a_folder_is_pinned_by_names_and_contents(mine: FolderSource, tmp_path: 
     assert revision.commit == revision.digest[:40]
     assert {"config.json", "model.safetensors", "tokenizer.json"} < set(revision.paths)
     assert revision.size_bytes == sum(path.stat().st_size for path in mine.path.iterdir())
-    assert revision.licence == "mit"
+    assert revision.license == "mit"
     assert same.digest == revision.digest
 
 
@@ -257,7 +258,7 @@ def test_a_folder_that_changed_since_it_was_resolved_is_not_taken(
 
 
 @pytest.mark.parametrize(
-    ("card", "licence"),
+    ("card", "license"),
     [
         pytest.param(b"---\nlicense: MIT\ntags: [a]\n---\n# Tiny", "mit", id="plain"),
         pytest.param(b'---\r\nlicense: "apache-2.0"\r\n---\r\n', "apache-2.0", id="quoted"),
@@ -270,10 +271,10 @@ def test_a_folder_that_changed_since_it_was_resolved_is_not_taken(
     ],
 )
 def test_a_licence_is_what_the_cards_header_declares(
-    tmp_path: Path, card: bytes | None, licence: str | None
+    tmp_path: Path, card: bytes | None, license: str | None
 ) -> None:
     """What is not declared there is not guessed from elsewhere."""
     if card is not None:
         (tmp_path / "README.md").write_bytes(card)
 
-    assert folder.licence(tmp_path) == licence
+    assert folder.declared_license(tmp_path) == license

@@ -5,12 +5,11 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from measured import artifact_of, workshop_of
-from tiny_phi3 import CONTEXT_LENGTH
-
-from slipway import speed
-from slipway.child import Limits
+from slipway.evaluation import speed
+from slipway.system.process import ProcessLimits
 from slipway.values import Speed
+from tests.support.measured_values import artifact_of, workshop_of
+from tests.support.tiny_phi3 import CONTEXT_LENGTH
 
 
 def variation(built: Path, folder: Path, **decoder: object) -> Path:
@@ -24,7 +23,7 @@ def variation(built: Path, folder: Path, **decoder: object) -> Path:
 
 
 def test_candidates_are_timed_in_turn_and_failures_say_why(
-    built: Path, limits: Limits, tmp_path: Path
+    built: Path, limits: ProcessLimits, tmp_path: Path
 ) -> None:
     """One for another target is never loaded, and one that does not load is tried once."""
     cuda = {"session_options": {"provider_options": [{"cuda": {}}]}}
@@ -32,7 +31,7 @@ def test_candidates_are_timed_in_turn_and_failures_say_why(
     broken = variation(built, tmp_path / "broken")
     (broken / "model.onnx").write_bytes(b"no graph")
     heard: list[str] = []
-    workshop = replace(workshop_of(limits), progress=lambda _, text: heard.append(text))
+    workspace = replace(workshop_of(limits), progress=lambda _, text: heard.append(text))
     artifacts = (
         artifact_of(built, "cpu-a"),
         artifact_of(elsewhere, "cuda-b"),
@@ -40,7 +39,7 @@ def test_candidates_are_timed_in_turn_and_failures_say_why(
         artifact_of(built, "cpu-d"),
     )
 
-    first, second, third, fourth = speed.measure(artifacts, workshop, rounds=2)
+    first, second, third, fourth = speed.measure(artifacts, workspace, rounds=2)
 
     assert heard == [
         *(f"round 1 of 2: cpu-{name}" for name in "acd"),
@@ -56,7 +55,7 @@ def test_candidates_are_timed_in_turn_and_failures_say_why(
 
 def test_the_figures_of_one_process_fit_each_other(built: Path) -> None:
     """The first token comes after the prompt was read; every new token takes its time."""
-    timing = speed.time_once(speed.Request(artifact=artifact_of(built)))
+    timing = speed.time_once(speed.TimingRequest(artifact=artifact_of(built)))
 
     assert 0 < timing.prefill_seconds < timing.first_seconds
     assert timing.load_seconds > 0
@@ -70,14 +69,14 @@ def test_a_prompt_and_its_answer_fit_a_short_context(built: Path, tmp_path: Path
     text = path.read_text(encoding="utf-8").replace(f": {CONTEXT_LENGTH}", ": 40")
     path.write_text(text, encoding="utf-8")
 
-    timing = speed.time_once(speed.Request(artifact=artifact_of(tmp_path / "short")))
+    timing = speed.time_once(speed.TimingRequest(artifact=artifact_of(tmp_path / "short")))
 
     assert (timing.prompt_tokens, timing.new_tokens) == (20, 20)
 
 
 def test_the_median_of_the_rounds_is_told() -> None:
     """One slow round changes nothing; memory is the most that any of them held."""
-    from slipway.child import Outcome
+    from slipway.system.process import Outcome
 
     def round_(seconds: float, peak: int) -> Outcome[speed.Timing]:
         timing = speed.Timing(

@@ -6,24 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import dossiers
 import pytest
-import tiny_package
-from acme import FAST, NEEDED, ONNX_REPO, REPO, SELECTED, contents, selecting
 
-from slipway import intake, steps
-from slipway.child import Limits
-from slipway.errors import (
-    ArchitectureUnsupported,
-    LicenceNotAllowed,
-    SourceRefused,
-)
-from slipway.hub_server import LocalHub, RunningHub
-from slipway.steps import Workshop
-from slipway.store import Store
+from slipway import validation
+from slipway.build import artifacts
+from slipway.errors import ArchitectureUnsupported, LicenseNotAllowed, SourceRefused
+from slipway.sources import checkpoint as checkpoint_module
+from slipway.system.process import ProcessLimits
+from slipway.system.store import Store
+from slipway.system.workspace import Workspace
 from slipway.values import (
     Artifact,
-    Attempt,
+    BuildResult,
     Entry,
     FolderSource,
     HubSource,
@@ -33,14 +27,17 @@ from slipway.values import (
     QuantizeRecipe,
     SelectRecipe,
 )
+from tests.support import summaries, tiny_package
+from tests.support.acme_models import FAST, NEEDED, ONNX_REPO, REPO, SELECTED, contents, selecting
+from tests.support.hub import LocalHub, RunningHub
 
 FP32 = QuantizeRecipe(candidates=(Quantization(precision="fp32"),))
 
 
 @pytest.fixture
-def workshop(tmp_path: Path, limits: Limits) -> Workshop:
-    """Return a workshop with an empty store."""
-    return Workshop(store=Store(tmp_path / "store"), limits=limits, tools={"torch": "2.13.0"})
+def workspace(tmp_path: Path, limits: ProcessLimits) -> Workspace:
+    """Return a workspace with an empty store."""
+    return Workspace(store=Store(tmp_path / "store"), limits=limits, tools={"torch": "2.13.0"})
 
 
 @pytest.fixture
@@ -51,11 +48,11 @@ def mine(checkpoint: Path, tmp_path: Path) -> Entry:
 
 
 def entry(**changes: Any) -> Entry:
-    """Return an entry that allows the MIT licence alone, with ``changes``."""
-    return dossiers.entry(**{"licences": ("mit",), "recipe": FP32, **changes})
+    """Return an entry that allows the MIT license alone, with ``changes``."""
+    return summaries.entry(**{"licenses": ("mit",), "recipe": FP32, **changes})
 
 
-def only(attempts: tuple[Attempt, ...]) -> Artifact:
+def only(attempts: tuple[BuildResult, ...]) -> Artifact:
     """Return what the only candidate was built as."""
     (attempt,) = attempts
     assert attempt.artifact is not None
@@ -63,25 +60,25 @@ def only(attempts: tuple[Attempt, ...]) -> Artifact:
 
 
 @pytest.mark.parametrize(
-    ("licences", "found"), [(("apache-2.0",), "mit"), (("apache-2.0", "gpl"), "mit")]
+    ("licenses", "found"), [(("apache-2.0",), "mit"), (("apache-2.0", "gpl"), "mit")]
 )
 def test_a_licence_that_the_entry_does_not_list_stops_everything(
-    source: HubSource, licences: tuple[str, ...], found: str
+    source: HubSource, licenses: tuple[str, ...], found: str
 ) -> None:
     """Before anything is fetched."""
-    with pytest.raises(LicenceNotAllowed) as caught:
-        steps.resolve(entry(source=source, licences=licences))
+    with pytest.raises(LicenseNotAllowed) as caught:
+        checkpoint_module.resolve(entry(source=source, licenses=licenses))
 
-    assert (caught.value.found, caught.value.allowed) == (found, licences)
+    assert (caught.value.found, caught.value.allowed) == (found, licenses)
 
 
 def test_a_licence_that_nobody_declares_is_not_allowed(mine: Entry) -> None:
-    """No licence is no permission."""
+    """No license is no permission."""
     assert isinstance(mine.source, FolderSource)
     (mine.source.path / "README.md").unlink()
 
-    with pytest.raises(LicenceNotAllowed, match="the source's licence is not declared"):
-        steps.resolve(mine)
+    with pytest.raises(LicenseNotAllowed, match="the source's license is not declared"):
+        checkpoint_module.resolve(mine)
 
 
 def test_each_kind_of_source_is_resolved_and_sized(
@@ -97,12 +94,12 @@ def test_each_kind_of_source_is_resolved_and_sized(
     package = PackageSource(package=tiny_package.PACKAGE, file=tiny_package.FILE, repo=REPO)
 
     revisions = [
-        steps.resolve(entry(source=each, licences=("mit", "apache-2.0")))
+        checkpoint_module.resolve(entry(source=each, licenses=("mit", "apache-2.0")))
         for each in (source, mine.source, package)
     ]
 
     assert [each.source.kind for each in revisions] == ["hub", "folder", "package"]
-    factors = [steps.unpacked_bytes(each) / each.size_bytes for each in revisions]
+    factors = [checkpoint_module.unpacked_bytes(each) / each.size_bytes for each in revisions]
     assert factors == pytest.approx([1.2, 1.2, 7], rel=0.001)
 
 
@@ -110,66 +107,66 @@ def test_a_selected_artifact_is_pinned_when_its_source_is(
     source: HubSource, running: RunningHub
 ) -> None:
     """One look at the Hub for both, so that they belong together."""
-    revision = steps.resolve(entry(source=source, recipe=selecting(running)))
+    revision = checkpoint_module.resolve(entry(source=source, recipe=selecting(running)))
 
     assert revision.published is not None
     assert revision.published.folder == FAST
 
 
 def test_a_download_lands_in_the_store_and_is_not_repeated(
-    acme: LocalHub, running: RunningHub, source: HubSource, workshop: Workshop, checkpoint: Path
+    acme: LocalHub, running: RunningHub, source: HubSource, workspace: Workspace, checkpoint: Path
 ) -> None:
     """The second run asks the Hub nothing; both say what the checkpoint is."""
     acme.push(REPO, checkpoint)
-    revision = steps.resolve(entry(source=source))
-    first = steps.download(revision, workshop)
+    revision = checkpoint_module.resolve(entry(source=source))
+    first = checkpoint_module.download(revision, workspace)
     asked = len(running.requests)
 
-    again = steps.download(revision, workshop)
+    again = checkpoint_module.download(revision, workspace)
 
     assert again == first
     assert len(running.requests) == asked
     assert contents(first.stored.folder) == contents(checkpoint)
     assert first.architecture == "Phi3ForCausalLM"
-    assert first.parameters == intake.inspect(checkpoint).parameters
+    assert first.parameters == validation.inspect(checkpoint).parameters
 
 
 def test_a_download_that_breaks_a_rule_is_not_kept(
-    acme: LocalHub, source: HubSource, workshop: Workshop
+    acme: LocalHub, source: HubSource, workspace: Workspace
 ) -> None:
     """It was checked against the Hub, and is refused all the same."""
     acme.push(REPO, NEEDED)
-    revision = steps.resolve(entry(source=source))
+    revision = checkpoint_module.resolve(entry(source=source))
 
     with pytest.raises(SourceRefused):
-        steps.download(revision, workshop)
+        checkpoint_module.download(revision, workspace)
 
-    assert [path.suffix for path in workshop.store.root.iterdir()] == [".lock"]
+    assert [path.suffix for path in workspace.store.root.iterdir()] == [".lock"]
 
 
 def test_a_package_is_unpacked_into_the_store(
-    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The checkpoint has the architecture and the numbers of the file."""
     tiny_package.install(tmp_path / "site")
     monkeypatch.syspath_prepend(tmp_path / "site")
     package = PackageSource(package=tiny_package.PACKAGE, file=tiny_package.FILE, repo=REPO)
-    revision = steps.resolve(entry(source=package, licences=("apache-2.0",)))
+    revision = checkpoint_module.resolve(entry(source=package, licenses=("apache-2.0",)))
 
-    weights = steps.download(revision, workshop)
+    weights = checkpoint_module.download(revision, workspace)
 
     assert weights.architecture == "LlamaForCausalLM"
     assert weights.parameters == tiny_package.PARAMETERS
 
 
-def test_an_artifact_is_built_once_with_its_licence(mine: Entry, workshop: Workshop) -> None:
-    """Card and licence travel along; the second run builds nothing and so measures nothing."""
+def test_an_artifact_is_built_once_with_its_licence(mine: Entry, workspace: Workspace) -> None:
+    """Card and license travel along; the second run builds nothing and so measures nothing."""
     news: list[str] = []
-    workshop = replace(workshop, progress=lambda _, text: news.append(text))
-    weights = steps.download(steps.resolve(mine), workshop)
+    workspace = replace(workspace, progress=lambda _, text: news.append(text))
+    weights = checkpoint_module.download(checkpoint_module.resolve(mine), workspace)
 
-    built = only(steps.prepare(weights, mine.recipe, workshop))
-    again = only(steps.prepare(weights, mine.recipe, workshop))
+    built = only(artifacts.build(weights, mine.recipe, workspace))
+    again = only(artifacts.build(weights, mine.recipe, workspace))
 
     names = {file.path for file in built.stored.files}
     assert {"genai_config.json", "model.onnx", "LICENSE", "README.md"} <= names
@@ -179,24 +176,24 @@ def test_an_artifact_is_built_once_with_its_licence(mine: Entry, workshop: Works
     assert (again.build_seconds, again.peak_memory_bytes) == (0, None)
     assert again.stored == built.stored
     assert "layer 2/2" in news
-    assert [path.name for path in (workshop.store.root / built.stored.key).iterdir()] == [
+    assert [path.name for path in (workspace.store.root / built.stored.key).iterdir()] == [
         "model",
         "manifest.json",
     ]
 
 
 def test_a_candidate_that_cannot_be_built_is_a_row_with_a_reason(
-    mine: Entry, workshop: Workshop
+    mine: Entry, workspace: Workspace
 ) -> None:
     """One needs more memory than a child may hold, and the builder refuses another's layer."""
-    weights = steps.download(steps.resolve(mine), workshop)
+    weights = checkpoint_module.download(checkpoint_module.resolve(mine), workspace)
     missing = Override(node="/no/such/layer", precision="int8")
     broken = Quantization(precision="int4", overrides=(missing,))
     recipe = QuantizeRecipe(candidates=(broken, Quantization(precision="fp32")))
 
-    first, second = steps.prepare(weights, recipe, workshop)
-    small = replace(workshop, limits=replace(workshop.limits, memory_bytes=1000))
-    (third,) = steps.prepare(weights, FP32, small)
+    first, second = artifacts.build(weights, recipe, workspace)
+    small = replace(workspace, limits=replace(workspace.limits, memory_bytes=1000))
+    (third,) = artifacts.build(weights, FP32, small)
 
     assert first.artifact is None
     assert "/no/such/layer" in (first.reason or "")
@@ -206,42 +203,44 @@ def test_a_candidate_that_cannot_be_built_is_a_row_with_a_reason(
     assert "of memory" in (third.reason or "")
 
 
-def test_an_output_layer_may_be_finer_than_the_rest(mine: Entry, workshop: Workshop) -> None:
+def test_an_output_layer_may_be_finer_than_the_rest(mine: Entry, workspace: Workspace) -> None:
     """The name of the variant says so, and so does its graph."""
-    weights = steps.download(steps.resolve(mine), workshop)
+    weights = checkpoint_module.download(checkpoint_module.resolve(mine), workspace)
     finer = Override(node="/lm_head/MatMul", precision="int8")
     recipe = QuantizeRecipe(candidates=(Quantization(precision="int4", overrides=(finer,)),))
 
-    artifact = only(steps.prepare(weights, recipe, workshop))
+    artifact = only(artifacts.build(weights, recipe, workspace))
 
     assert artifact.variant == "cpu-int4-rtn-block-32-lm_head-int8"
     assert {name.split()[1] for name in artifact.nodes} == {"int4", "int8"}
 
 
 def test_an_architecture_that_was_never_compared_is_not_built(
-    mine: Entry, workshop: Workshop
+    mine: Entry, workspace: Workspace
 ) -> None:
     """Its weights are here, and a published artifact could still be selected."""
     assert isinstance(mine.source, FolderSource)
     path = mine.source.path / "config.json"
     config = json.loads(path.read_bytes()) | {"architectures": ["GPT2LMHeadModel"]}
     path.write_text(json.dumps(config))
-    weights = steps.download(steps.resolve(mine), workshop)
+    weights = checkpoint_module.download(checkpoint_module.resolve(mine), workspace)
 
     with pytest.raises(ArchitectureUnsupported):
-        steps.prepare(weights, mine.recipe, workshop)
+        artifacts.build(weights, mine.recipe, workspace)
 
 
 def test_a_published_artifact_is_selected_with_its_origin(
-    running: RunningHub, mine: Entry, workshop: Workshop
+    running: RunningHub, mine: Entry, workspace: Workspace
 ) -> None:
     """The weights may come from anywhere, the artifact comes from its makers."""
     recipe: SelectRecipe = selecting(running)
     selecting_entry = mine.model_copy(update={"recipe": recipe})
-    revision = steps.resolve(selecting_entry)
+    revision = checkpoint_module.resolve(selecting_entry)
     assert revision.published is not None
 
-    artifact = only(steps.prepare(steps.download(revision, workshop), recipe, workshop))
+    artifact = only(
+        artifacts.build(checkpoint_module.download(revision, workspace), recipe, workspace)
+    )
 
     assert contents(artifact.stored.folder) == SELECTED
     assert artifact.variant == FAST.rpartition("/")[2]

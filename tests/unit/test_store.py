@@ -11,12 +11,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from errands import Errand
 
-from slipway import store as stores
-from slipway.child import Limits
 from slipway.errors import MachineTooSmall, StoreDamaged
-from slipway.store import Store
+from slipway.system import store as stores
+from slipway.system.process import ProcessLimits
+from slipway.system.store import Store
+from tests.support.child_functions import ChildRequest
 
 KEY = "weights-acme--tiny-0123"
 FILES = {"config.json": b"{}", "model.safetensors": b"12345678", "onnx/model.onnx": b"graph"}
@@ -186,8 +186,10 @@ def test_a_fill_that_writes_nothing_is_no_entry(store: Store) -> None:
 @contextmanager
 def filling(store: Store, tenths: int, count: int = 1) -> Iterator[list[subprocess.Popen[str]]]:
     """Start processes that make the same entry, each taking its time for it."""
-    errand = Errand(text=KEY, number=tenths, path=store.root).model_dump_json()
-    script = f"import errands; errands.fill_slowly(errands.Errand.model_validate_json({errand!r}))"
+    errand = ChildRequest(text=KEY, number=tenths, path=store.root).model_dump_json()
+    script = (
+        f"import errands; errands.fill_slowly(errands.ChildRequest.model_validate_json({errand!r}))"
+    )
     command = [sys.executable, "-u", "-c", script]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(count)]
     try:
@@ -198,7 +200,9 @@ def filling(store: Store, tenths: int, count: int = 1) -> Iterator[list[subproce
             process.communicate()
 
 
-def test_a_process_killed_while_it_fills_leaves_no_entry(store: Store, limits: Limits) -> None:
+def test_a_process_killed_while_it_fills_leaves_no_entry(
+    store: Store, limits: ProcessLimits
+) -> None:
     """What it left in staging is not taken for an entry, and the next run clears it away."""
     with filling(store, tenths=600) as [process]:
         assert process.stdout is not None
@@ -211,7 +215,9 @@ def test_a_process_killed_while_it_fills_leaves_no_entry(store: Store, limits: L
     assert names(store) == {KEY}
 
 
-def test_processes_that_make_the_same_entry_fill_it_once(store: Store, limits: Limits) -> None:
+def test_processes_that_make_the_same_entry_fill_it_once(
+    store: Store, limits: ProcessLimits
+) -> None:
     """The others wait, and find what the first has made."""
     store.root.parent.mkdir(parents=True)
     with filling(store, tenths=10, count=3) as processes:

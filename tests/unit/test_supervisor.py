@@ -7,10 +7,10 @@ import psutil
 import pytest
 
 from deployments import supervisor
-from deployments.parts import Part
+from deployments.services import Service
 from deployments.supervisor import Supervisor
-from slipway.ports import free_port, is_taken
 from slipway.settings import Settings
+from slipway.system.network import free_port, is_taken
 
 #: A server whose work is done by a child, as MLflow's and Prefect's is.
 PARENT = """
@@ -22,11 +22,11 @@ child.wait()
 """
 
 
-def part_of(folder: Path) -> Part:
+def part_of(folder: Path) -> Service:
     """Return such a server."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    return Part(
+    return Service(
         name="server",
         title="a server",
         command=("-c", PARENT, str(port), str(folder / "children")),

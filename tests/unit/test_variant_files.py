@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from slipway import variant_files
-from slipway.variant_files import Files
+from slipway.sources import variant_files
+from slipway.sources.variant_files import Files
 
 SMALL = {"genai_config.json", "tokenizer.json", "tokenizer_config.json"}
 ONE_GRAPH = {"model": {"decoder": {"filename": "model.onnx"}}}
@@ -68,7 +68,7 @@ def test_weights_of_a_kind_that_is_not_let_in_are_told_before_a_download(data: s
 
 
 def test_the_small_files_are_a_list_and_code_is_not_on_it() -> None:
-    """Tokenizer, template, processors, licence; and no pickle, library or script."""
+    """Tokenizer, template, processors, license; and no pickle, library or script."""
     small = {
         "LICENSE",
         "LICENSE.md",

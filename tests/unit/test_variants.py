@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway import errors, variants
+from slipway import errors
 from slipway.errors import NoVariant, SlipwayError, SourceRefused
+from slipway.sources import variants
 from slipway.values import SelectRecipe, Variant
 
 LAYOUTS = json.loads(
@@ -76,7 +77,7 @@ def test_a_layout_gives_what_was_asked_for(layout: dict[str, Any], asked: dict[s
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=BY_NAME)
 def test_a_variant_takes_its_own_files_alone_and_never_code(layout: dict[str, Any]) -> None:
-    """Beside them only the licence and the card of the repository; each file is listed."""
+    """Beside them only the license and the card of the repository; each file is listed."""
     for found in parsed(layout):
         prefix = f"{found.folder}/" if found.folder else ""
         elsewhere = {path for path in found.paths if not path.startswith(prefix)}

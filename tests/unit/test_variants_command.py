@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from acme import ARTIFACT, FAST, ONNX_REPO, REPO, SLOW
-from line import PROJECT
 
 from commands.main import run
-from slipway.hub_server import LocalHub, RunningHub
+from tests.support.acme_models import ARTIFACT, FAST, ONNX_REPO, REPO, SLOW
+from tests.support.hub import LocalHub, RunningHub
+from tests.support.project import PROJECT
 
 Slipway = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -3,28 +3,28 @@
 from typing import Any
 
 import pytest
-from contenders import choice
-from dossiers import artifact, asked, entry, passed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from slipway.evaluation.decision import final_gates, judge, said
 from slipway.values import (
-    Check,
+    CheckResult,
     Estimate,
+    GateLimits,
     GateResult,
     Gates,
     Inconclusive,
-    Keep,
-    Limits,
     Prediction,
-    Promote,
+    Promoted,
+    Rejected,
     SmokeReport,
     WrapperReport,
 )
-from slipway.verdict import final_gates, judge, said
+from tests.support.scored_candidates import choice
+from tests.support.summaries import artifact, asked, entry, passed
 
 SUITE = passed("onnx")
-PARITY = (Check(name="the same tokens", severity="critical", passed=True),)
+PARITY = (CheckResult(name="the same tokens", severity="critical", passed=True),)
 
 
 def gate(state: str = "pass", **fields: Any) -> GateResult:
@@ -34,12 +34,14 @@ def gate(state: str = "pass", **fields: Any) -> GateResult:
     return GateResult(**{**base, "state": state, "observed": observed, **fields})
 
 
-def check(passed: bool | None, **fields: Any) -> Check:
+def check(passed: bool | None, **fields: Any) -> CheckResult:
     """Return one more critical check, with this result."""
-    return Check(**{"name": "no answer loops", "severity": "critical", "passed": passed, **fields})
+    return CheckResult(
+        **{"name": "no answer loops", "severity": "critical", "passed": passed, **fields}
+    )
 
 
-def onnx(*checks: Check, **changes: Any) -> WrapperReport:
+def onnx(*checks: CheckResult, **changes: Any) -> WrapperReport:
     """Return the report of an ONNX wrapper that does well, with more checks or other answers."""
     return asked("onnx", checks=(*SUITE, *checks), **changes)
 
@@ -47,7 +49,7 @@ def onnx(*checks: Check, **changes: Any) -> WrapperReport:
 def report(
     onnx_: WrapperReport | None = None,
     transformers: WrapperReport | None = None,
-    parity: tuple[Check, ...] = PARITY,
+    parity: tuple[CheckResult, ...] = PARITY,
 ) -> SmokeReport:
     """Return the smoke test of a candidate that does well, with these changes."""
     return SmokeReport(
@@ -62,7 +64,9 @@ def unasked(error: str | None = "it hung") -> WrapperReport:
 
 def test_a_candidate_without_fault_or_doubt_may_serve() -> None:
     """The reason says what it rests on."""
-    assert judge(report(), (gate(), gate())) == Promote(reasons=("all 13 checks and 2 gates hold",))
+    assert judge(report(), (gate(), gate())) == Promoted(
+        reasons=("all 13 checks and 2 gates hold",)
+    )
 
 
 def test_a_warning_is_shown_and_does_not_block() -> None:
@@ -72,7 +76,7 @@ def test_a_warning_is_shown_and_does_not_block() -> None:
 
     verdict = judge(report(onnx(failed, undecided)), (gate(), gate("fail", severity="warning")))
 
-    assert verdict == Promote(
+    assert verdict == Promoted(
         reasons=(
             "all critical checks and gates hold",
             "onnx warning: no answer loops (joke, poem)",
@@ -115,7 +119,7 @@ def test_any_single_fault_keeps_the_champion_and_says_why(
     faulty: SmokeReport, gates: tuple[GateResult, ...], reason: str
 ) -> None:
     """The reason names figure and limit, or check and prompts."""
-    assert judge(faulty, gates) == Keep(reasons=(reason,))
+    assert judge(faulty, gates) == Rejected(reasons=(reason,))
 
 
 @pytest.mark.parametrize(
@@ -171,14 +175,14 @@ def test_a_certain_fault_outweighs_a_doubt() -> None:
     """With both, the champion is kept for the fault, since measuring again would not help."""
     verdict = judge(report(onnx(check(None))), (gate("fail"), gate("inconclusive")))
 
-    assert verdict == Keep(reasons=(said(gate("fail")),))
+    assert verdict == Rejected(reasons=(said(gate("fail")),))
 
 
 def test_all_reasons_are_given_at_once() -> None:
     """A person sees everything that has to change."""
     verdict = judge(report(onnx(check(False), check(False))), (gate("fail"), gate("fail")))
 
-    assert isinstance(verdict, Keep)
+    assert isinstance(verdict, Rejected)
     assert len(verdict.reasons) == 4
 
 
@@ -193,7 +197,7 @@ def test_a_relative_limit_is_said_with_its_figure() -> None:
 
 def test_the_smoke_test_adds_gates_on_what_was_answered() -> None:
     """Its figures are known only now, and are held against limits of the same entry."""
-    own = entry(gates=Gates(median_latency_ms=Limits(max=5)))
+    own = entry(gates=Gates(median_latency_ms=GateLimits(max=5)))
     slow = onnx(predictions=(Prediction(prompt_id="a", response='"x"', latency_ms=6),))
 
     results = final_gates(own, choice(artifact()), report(slow), None)
@@ -207,7 +211,7 @@ def test_the_smoke_test_adds_gates_on_what_was_answered() -> None:
 
 CHECKS = st.lists(
     st.builds(
-        Check,
+        CheckResult,
         name=st.just("a check"),
         severity=st.sampled_from(["critical", "warning"]),
         passed=st.sampled_from([True, True, True, False, None]),
@@ -227,7 +231,7 @@ GATES = st.lists(
 @settings(max_examples=500, deadline=None)
 @given(checks=st.tuples(CHECKS, CHECKS, CHECKS), gates=GATES)
 def test_only_a_candidate_without_fault_or_doubt_is_promoted(
-    checks: tuple[list[Check], list[Check], list[Check]], gates: list[GateResult]
+    checks: tuple[list[CheckResult], list[CheckResult], list[CheckResult]], gates: list[GateResult]
 ) -> None:
     """It is promoted exactly when something was seen and every critical part of it is good."""
     serving, reference, parity = (tuple(each) for each in checks)
@@ -239,4 +243,4 @@ def test_only_a_candidate_without_fault_or_doubt_is_promoted(
 
     critical = [each.passed for part in checks for each in part if each.severity == "critical"]
     critical += [each.state == "pass" for each in gates if each.severity == "critical"]
-    assert isinstance(verdict, Promote) == (all(critical) and all(checks) and bool(gates))
+    assert isinstance(verdict, Promoted) == (all(critical) and all(checks) and bool(gates))

@@ -4,15 +4,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-import dossiers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from receiving import AFTER, HUB_SECRET, pushed, receive
 
-from slipway import webhooks
-from slipway.hub_server import LocalHub, Webhook
-from slipway.webhooks import Delivery, HubPayload
+from slipway.watch import webhooks
+from slipway.watch.webhooks import Delivery, HubPayload
+from tests.support import summaries
+from tests.support.hub import LocalHub, Webhook
+from tests.support.receiver import AFTER, HUB_SECRET, pushed, receive
 
 SHARED = "a secret of ours"
 ANY_JSON = st.recursive(
@@ -92,7 +92,7 @@ def test_the_commit_of_the_branch_that_is_followed_is_passed_on() -> None:
     """Several refs may move in one push."""
     payload = pushed(after=AFTER)
     payload["updatedRefs"].insert(0, {"ref": "refs/pr/1", "oldSha": None, "newSha": "c" * 40})
-    entry = dossiers.entry(source={"kind": "hub", "repo": "acme/tiny"})
+    entry = summaries.entry(source={"kind": "hub", "repo": "acme/tiny"})
 
     (notice,) = webhooks.source_changes(HubPayload.model_validate(payload), [entry])
 
@@ -104,7 +104,7 @@ def test_a_source_that_is_on_no_hub_is_never_told_of() -> None:
     source = {"kind": "package", "package": "p", "file": "m.gguf", "repo": "acme/tiny"}
 
     notices = webhooks.source_changes(
-        HubPayload.model_validate(pushed()), [dossiers.entry(source=source)]
+        HubPayload.model_validate(pushed()), [summaries.entry(source=source)]
     )
 
     assert notices == ()

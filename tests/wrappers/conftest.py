@@ -7,7 +7,8 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from tiny_phi3 import build_onnx
+
+from tests.support.tiny_phi3 import build_onnx
 
 WRAPPER = Path(__file__).parents[2] / "wrappers" / "onnx_genai.py"
 Load = Callable[..., Any]

@@ -6,25 +6,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from line import PROJECT, Yard
-from tiny_phi3 import CONVERSATIONS
-from two_wrappers import Errand, Subject, register_all
 
-from slipway import catalogue, child
-from slipway.registry.names import DETAILS
+from slipway import catalogue
 from slipway.settings import Settings
-from slipway.values import Candidate, LoggedWrapper
+from slipway.system import process
+from slipway.tracking.tags import RELEASE
+from slipway.values import LoggedWrapper, RegisteredVersions
+from tests.support.project import PROJECT, Project
+from tests.support.tiny_phi3 import CONVERSATIONS
+from tests.support.two_wrappers import ChildRequest, Subject, register_all
 
 EXPECTED = ("Madrid", "ship", "Hello", "10")
 DUMB = "{{- 'Say: ' -}}"  # a chat template that drops the question
 
 
 @pytest.fixture
-def wrappers(yard: Yard, onnx_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def wrappers(project: Project, onnx_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a champion that speaks texts, and a candidate that chats and hears nothing."""
-    from tasks.edge import limits, place, registry
+    from tasks.context import limits, location, registry
 
-    monkeypatch.setenv("PYTHONPATH", f"{PROJECT / 'tests' / 'support'}:{PROJECT}")
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT))
     prompts = [
         {
             "id": f"question-{number}",
@@ -35,22 +36,24 @@ def wrappers(yard: Yard, onnx_folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
         }
         for number, question in enumerate(CONVERSATIONS)
     ]
-    suite = yard.folder / "expectations" / "prompts" / "brief.json"
+    suite = project.folder / "expectations" / "prompts" / "brief.json"
     suite.write_text(json.dumps(prompts), encoding="utf-8")
-    dumb = shutil.copytree(onnx_folder, yard.folder / "dumb")
+    dumb = shutil.copytree(onnx_folder, project.folder / "dumb")
     (dumb / "chat_template.jinja").write_text(DUMB, encoding="utf-8")
     subjects = {
         "tiny:1": Subject(kind="onnx", contract="prompt", folder=onnx_folder),
         "tiny:2": Subject(kind="onnx", contract="chat", folder=dumb),
-        "tiny-transformers": Subject(kind="transformers", contract="chat", folder=yard.checkpoint),
+        "tiny-transformers": Subject(
+            kind="transformers", contract="chat", folder=project.checkpoint
+        ),
     }
     settings = Settings()
-    errand = Errand(place=place(settings), prompts=(), subjects=subjects)
-    found = child.call(register_all, errand, limits(settings), step="register all").value
+    errand = ChildRequest(place=location(settings), prompts=(), subjects=subjects)
+    found = process.call(register_all, errand, limits(settings), step="register all").value
     client = registry().client
     client.set_registered_model_alias("tiny", "champion", "1")
     recorded = {"candidate": {"onnx": found["tiny:1"].model_dump(mode="json")}}
-    client.set_model_version_tag("tiny", "1", DETAILS, json.dumps(recorded))
+    client.set_model_version_tag("tiny", "1", RELEASE, json.dumps(recorded))
     return found
 
 
@@ -60,7 +63,7 @@ def smoke_test(wrappers: dict[str, LoggedWrapper]) -> Any:
 
     from tasks.smoke_test import smoke_test as task
 
-    candidate = Candidate(
+    candidate = RegisteredVersions(
         model="tiny",
         key="ab" * 32,
         run_id="1",
@@ -88,14 +91,14 @@ def test_a_champion_of_another_contract_is_asked_and_answers_better(
 
 
 def test_a_champion_that_cannot_be_asked_is_a_finding(
-    wrappers: dict[str, LoggedWrapper], yard: Yard
+    wrappers: dict[str, LoggedWrapper], project: Project
 ) -> None:
     """Its files are gone; the candidate is not to blame, and what it answered is all there."""
-    from tasks.edge import registry
+    from tasks.context import registry
 
     model = registry().client.get_logged_model(wrappers["tiny:1"].model_id)
     shutil.rmtree(model.artifact_location)
-    registry().client.delete_model_version_tag("tiny", "1", DETAILS)
+    registry().client.delete_model_version_tag("tiny", "1", RELEASE)
     report = smoke_test(wrappers)
     (check,) = report.against_champion
 

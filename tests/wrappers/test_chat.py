@@ -4,7 +4,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from tiny_phi3 import CONVERSATIONS
+
+from tests.support.tiny_phi3 import CONVERSATIONS
 
 CAPITAL, JOKE = "What is the capital of Spain?", "Tell me a joke."
 

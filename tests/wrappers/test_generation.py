@@ -11,15 +11,16 @@ import onnxruntime_genai as og
 import psutil
 import pytest
 import torch
-from tiny_phi3 import BEGIN, CONTEXT_LENGTH, CONVERSATIONS, build_onnx
 from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from tests.support.tiny_phi3 import BEGIN, CONTEXT_LENGTH, CONVERSATIONS, build_onnx
 
 JOKE, HELLO, CAPITAL = (
     "Tell me a joke.",
     "Say hello in three languages.",
     "What is the capital of Spain?",
 )
-UNTAUGHT = "Where does the harbour end?"
+UNTAUGHT = "Where does the hub_project end?"
 LONG = "a b " * 100  # more tokens than one slice of the prompt holds
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_phi3 import CONVERSATIONS
+
+from tests.support.tiny_phi3 import CONVERSATIONS
 
 HERE = Path(__file__).parent
 CAPITAL, JOKE = "What is the capital of Spain?", "Tell me a joke."

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_phi3 import BEGIN, CHAT_TEMPLATE, CONVERSATIONS, END_OF_TEXT
-from two_wrappers import Errand, Subject, ask_all
 
-from slipway import child
-from slipway.parity import compare
-from slipway.tracking import Place
-from slipway.values import Answers, Check, Message, Prompt
+from slipway.checks.parity import compare
+from slipway.system import process
+from slipway.tracking.location import MlflowLocation
+from slipway.values import Answers, CheckResult, Prompt, PromptMessage
+from tests.support.tiny_phi3 import BEGIN, CHAT_TEMPLATE, CONVERSATIONS, END_OF_TEXT
+from tests.support.two_wrappers import ChildRequest, Subject, ask_all
 
-SUPPORT = Path(__file__).parents[1] / "support"
+ROOT = Path(__file__).parents[2]
 UNUSED = 7  # a token that ends nothing
 TEXT = "both render a conversation to the same prompt"
 TOKENS = "both make the same tokens of the same prompt"
@@ -29,21 +29,21 @@ WITH_BEGIN = CHAT_TEMPLATE.replace("{%- for", "{{- '<s>' -}}\n{%- for", 1)
 WITHOUT_SYSTEM = CHAT_TEMPLATE.replace("in messages", "in messages if message['role'] != 'system'")
 SWAPPED = CHAT_TEMPLATE.replace("'<|' + message['role'] + '|>\n'", "message['role'] + ': '")
 
-SYSTEM = Message(role="system", content="Be brief.")
+SYSTEM = PromptMessage(role="system", content="Be brief.")
 QUESTIONS = tuple(
     Prompt(
         id=f"question-{number}",
         purpose="one that the tiny model knows by heart",
-        messages=(Message(role="user", content=question),),
+        messages=(PromptMessage(role="user", content=question),),
         max_tokens=20 if number == 1 else 64,
-        stop=("harbour",) if number == 1 else (),
+        stop=("hub_project",) if number == 1 else (),
     )
     for number, question in enumerate(CONVERSATIONS)
 )
 CONVERSATION = Prompt(
     id="conversation",
     purpose="every turn counts",
-    messages=(SYSTEM, Message(role="user", content="Tell me a joke.")),
+    messages=(SYSTEM, PromptMessage(role="user", content="Tell me a joke.")),
 )
 PROMPTS = (*QUESTIONS, CONVERSATION)
 
@@ -107,15 +107,15 @@ def asked(
         "reference-begins": Subject(kind="transformers", contract="chat", folder=reference),
         "reference-doubles": Subject(kind="plain", contract="chat", folder=reference),
     }
-    place = Place(uri=f"sqlite:///{room}/mlflow.db", artifacts=room / "artifacts")
-    limits = child.Limits(timeout_seconds=300, memory_bytes=None, logs=room / "logs")
+    place = MlflowLocation(uri=f"sqlite:///{room}/mlflow.db", artifacts=room / "artifacts")
+    limits = process.ProcessLimits(timeout_seconds=300, memory_bytes=None, logs=room / "logs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(SUPPORT))
-        errand = Errand(place=place, prompts=PROMPTS, subjects=subjects)
-        return child.call(ask_all, errand, limits, step="ask all").value
+        patch.setenv("PYTHONPATH", str(ROOT))
+        errand = ChildRequest(place=place, prompts=PROMPTS, subjects=subjects)
+        return process.call(ask_all, errand, limits, step="ask all").value
 
 
-def found(onnx: Answers, transformers: Answers) -> dict[str, Check]:
+def found(onnx: Answers, transformers: Answers) -> dict[str, CheckResult]:
     """Return the checks that did not pass."""
     checks = compare(onnx, transformers, PROMPTS, "fp32")
     return {check.name: check for check in checks if check.passed is not True}

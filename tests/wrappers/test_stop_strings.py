@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_phi3 import CONVERSATIONS
+
+from tests.support.tiny_phi3 import CONVERSATIONS
 
 JOKE = "Tell me a joke."
 WHOLE = CONVERSATIONS[JOKE]
@@ -57,7 +58,7 @@ def test_text_is_held_back_only_while_it_may_begin_a_stop_string(
         assert held == "" or any(each.startswith(held) for each in stop)
 
 
-@pytest.mark.parametrize("stop", ["harbour? It", "It was", "p", "W", "!"])
+@pytest.mark.parametrize("stop", ["hub_project? It", "It was", "p", "W", "!"])
 def test_an_answer_ends_before_its_stop_string(model: Any, stop: str) -> None:
     """The stop string may span tokens, begin within one, or be the answer's first letter."""
     answer = model.generate(JOKE, stop=stop)
@@ -85,6 +86,6 @@ def test_what_only_looks_like_a_stop_string_is_shown_in_the_end(model: Any) -> N
 
 def test_a_stream_never_shows_a_part_of_a_stop_string(model: Any) -> None:
     """At no moment does the shown text end in what later proves to be the stop string."""
-    pieces = [piece.text for piece in model.stream(JOKE, stop=["stay in the harbour"])]
+    pieces = [piece.text for piece in model.stream(JOKE, stop=["stay in the hub_project"])]
 
     assert "".join(pieces) == "Why did the ship "

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_phi3 import CONVERSATIONS, build_onnx, write_checkpoint
+
+from tests.support.tiny_phi3 import CONVERSATIONS, build_onnx, write_checkpoint
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -1,0 +1,139 @@
+"""Asks a registered wrapper the smoke prompts. ``ask`` runs in a child process of its own."""
+
+import json
+import resource
+import time
+from collections.abc import Iterator
+from itertools import groupby, zip_longest
+from typing import Any
+
+from slipway.checks.renderings import end_token_ids, renderings
+from slipway.tracking.location import MlflowLocation, connect
+from slipway.values import Answers, LoggedWrapper, Prediction, Prompt, Value
+
+
+class AskRequest(Value):
+    """What to ask whom.
+
+    Attributes:
+        place: The registry.
+        wrapper: A registered version.
+        prompts: The questions.
+    """
+
+    place: MlflowLocation
+    wrapper: LoggedWrapper
+    prompts: tuple[Prompt, ...]
+
+
+def ask(request: AskRequest) -> Answers:
+    """Load a wrapper from its registry address and ask it every prompt, greedily."""
+    import mlflow
+
+    connect(request.place)
+    started = time.monotonic()
+    model = mlflow.pyfunc.load_model(request.wrapper.uri, model_config=_greedy(request))
+    load_seconds = time.monotonic() - started
+    print("loaded", flush=True)  # noqa: T201 - a child's way to tell
+    predictions = tuple(_predictions(model, request))
+    return Answers(
+        kind=request.wrapper.kind,
+        contract=request.wrapper.contract,
+        predictions=predictions,
+        load_seconds=load_seconds,
+        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        tokens_per_second=_speed(model, request.wrapper, predictions),
+        renderings=renderings(model, request.wrapper.kind, request.prompts),
+        end_token_ids=end_token_ids(model, request.wrapper.kind),
+    )
+
+
+def _greedy(request: AskRequest) -> dict[str, Any] | None:
+    """Return the settings under which the same question has one answer.
+
+    A ``prompt`` wrapper is asked for nothing but text, so its limit is set at load.
+    """
+    if request.wrapper.contract == "prompt":
+        longest = max(prompt.max_tokens for prompt in request.prompts)
+        return {"temperature": 0.0, "max_tokens": longest}
+    return None  # what was logged is greedy
+
+
+def _predictions(model: Any, request: AskRequest) -> Iterator[Prediction]:
+    asked = 0
+    for _, group in groupby(request.prompts, key=lambda prompt: prompt.group or prompt.id):
+        prompts = tuple(group)
+        yield from _ask_together(model, request.wrapper, prompts)
+        asked += len(prompts)
+        print(f"asked {asked} of {len(request.prompts)}", flush=True)  # noqa: T201
+
+
+def _ask_together(
+    model: Any, wrapper: LoggedWrapper, prompts: tuple[Prompt, ...]
+) -> Iterator[Prediction]:
+    responses, latency_ms, error = _responses(model, wrapper, prompts)
+    surplus = prompts[-1:] * (len(responses) - len(prompts))  # the suite is to see it
+    for prompt, response in zip_longest((*prompts, *surplus), responses):
+        again, error_again = None, None
+        if prompt.repeat and response is not None:
+            (again, *_), _, error_again = _responses(model, wrapper, (prompt,))
+        yield Prediction(
+            prompt_id=prompt.id,
+            response=response,
+            repeated=again,
+            latency_ms=latency_ms / len(prompts),
+            error=error or error_again,
+        )
+
+
+def _responses(
+    model: Any, wrapper: LoggedWrapper, prompts: tuple[Prompt, ...]
+) -> tuple[list[str | None], float, str | None]:
+    """Return the answers as JSON texts, the time that they took in ms, and what was raised."""
+    import pandas as pd
+
+    started = time.monotonic()
+    answers: list[str | None] = [None]
+    error = None
+    try:
+        rows = pd.DataFrame([_row(model, wrapper, prompt) for prompt in prompts])
+        answers = [json.dumps(answer, ensure_ascii=False) for answer in model.predict(rows)]
+    except Exception as raised:  # noqa: BLE001 - a wrapper may raise anything; the report names it
+        error = " ".join(f"{type(raised).__name__}: {raised}".split())[:300]
+    return answers, (time.monotonic() - started) * 1000, error
+
+
+def _row(model: Any, wrapper: LoggedWrapper, prompt: Prompt) -> dict[str, Any]:
+    """Return what one prompt is under the wrapper's contract.
+
+    MLflow's transformers flavor refuses ``temperature`` 0, and for ``stop`` it would fetch the
+    tokenizer again from where the weights once were; so it is asked without either.
+    """
+    messages = [message.model_dump() for message in prompt.messages]
+    if wrapper.contract == "prompt":
+        if len(messages) == 1:
+            return {"prompt": messages[0]["content"]}
+        return {"prompt": model.unwrap_python_model().render(messages)}
+    row: dict[str, Any] = {"messages": messages, "max_tokens": prompt.max_tokens}
+    if wrapper.kind == "onnx":
+        row |= {"temperature": 0.0} | ({"stop": list(prompt.stop)} if prompt.stop else {})
+    return row
+
+
+def _speed(model: Any, wrapper: LoggedWrapper, predictions: tuple[Prediction, ...]) -> float | None:
+    """Return new tokens by seconds, over all that was answered."""
+    answered = [each for each in predictions if each.response is not None]
+    seconds = sum(each.latency_ms for each in answered) / 1000
+    if not seconds:
+        return None
+    try:
+        return sum(_tokens(model, wrapper, each) for each in answered) / seconds
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _tokens(model: Any, wrapper: LoggedWrapper, prediction: Prediction) -> int:
+    response = json.loads(prediction.response or "null")
+    if wrapper.contract == "prompt":
+        return len(model.unwrap_python_model().encode(response))
+    return int(response["usage"]["completion_tokens"])

@@ -1,0 +1,300 @@
+"""What the smoke test asks, and what it expects of the answers, with Great Expectations.
+
+A suite is data. Beyond Great Expectations' own fields, the ``meta`` of an expectation may hold
+``show``, the columns that explain a failure, and ``wrappers``, the wrappers it applies to. A JSON
+schema is not repeated in the suite: it lies beside it, one per contract.
+"""
+
+import hashlib
+import json
+import logging
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from slipway.checks import answer_table
+from slipway.errors import CatalogueInvalid, SourceMissing
+from slipway.values import Answers, CheckResult, Contract, Prompt, Severity, Value, WrapperKind
+
+T = TypeVar("T")
+
+MATCH_SCHEMA = "expect_column_values_to_match_json_schema"
+OBSERVED_CHARACTERS = 80
+SHOWN_CHARACTERS = 30  # of a value that breaks the schema, so that the rule still fits
+
+
+class Meta(Value):
+    """What an expectation says to us, and not to Great Expectations.
+
+    Attributes:
+        show: Columns whose values are shown with a failure; empty for the checked column's own.
+        wrappers: The wrappers that it applies to.
+    """
+
+    show: tuple[str, ...] = ()
+    wrappers: tuple[WrapperKind, ...] = ("onnx", "transformers")
+
+
+class Expectation(Value):
+    """One entry of a suite.
+
+    Attributes:
+        description: What is expected, in words.
+        severity: Whether a failure blocks or is only shown.
+        type: Great Expectations' name of it.
+        kwargs: Its arguments.
+        meta: How it is reported, and for whom.
+    """
+
+    description: str = Field(min_length=1)
+    severity: Severity
+    type: str
+    kwargs: dict[str, Any]
+    meta: Meta = Meta()
+
+
+class Suite(Value):
+    """The expectations of one contract."""
+
+    name: Contract
+    expectations: tuple[Expectation, ...]
+
+
+def load_prompts(path: Path) -> tuple[Prompt, ...]:
+    """Read the prompts of a smoke test.
+
+    Args:
+        path: A JSON list of prompts.
+
+    Returns:
+        The prompts in the file's order, at least one.
+
+    Raises:
+        SourceMissing: There is no such file.
+        CatalogueInvalid: It is not such a list, an id occurs twice, or prompts of one group, which
+            are asked in one call, differ in what belongs to the call.
+    """
+    prompts = read_json(TypeAdapter(tuple[Prompt, ...]), path)
+    none = () if prompts else ("there has to be at least one prompt",)
+    if faults := (*none, *_repeated_ids(prompts), *_mixed_groups(prompts)):
+        raise CatalogueInvalid(str(path), faults)
+    return prompts
+
+
+def suite_digest(folder: Path, contract: Contract) -> str:
+    """Identify what a smoke test expects, so that a change of it makes another release.
+
+    Args:
+        folder: Where the suites and schemas lie.
+        contract: Whose suite.
+
+    Returns:
+        SHA-256 over the suite and its schema, 64 hex digits.
+
+    Raises:
+        SourceMissing: One of them is not there.
+        CatalogueInvalid: One of them breaks its form.
+    """
+    _load_suite(folder, contract)
+    digest = hashlib.sha256()
+    for path in (_suite_path(folder, contract), _schema_path(folder, contract)):
+        content = path.read_bytes()
+        digest.update(f"{path.name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+def check(answers: Answers, prompts: tuple[Prompt, ...], folder: Path) -> tuple[CheckResult, ...]:
+    """Hold the answers of one wrapper against the suite of its contract.
+
+    Args:
+        answers: Everything that the wrapper answered.
+        prompts: What it was asked.
+        folder: Where the suites and schemas lie.
+
+    Returns:
+        One check per expectation that applies to the wrapper, in the suite's order. It is undecided
+        when the expectation raised, or found nothing to look at.
+
+    Raises:
+        SourceMissing: The suite or its schema is not there.
+        CatalogueInvalid: One of them breaks its form, or Great Expectations does not understand it.
+    """
+    suite = _load_suite(folder, answers.contract)
+    entries = [entry for entry in suite.expectations if answers.kind in entry.meta.wrappers]
+    expectations = _understood(entries, _suite_path(folder, answers.contract))
+    table = answer_table.rows(answers, prompts)
+    batch = _batch(table)
+    parameters = {"prompt_count": len(prompts)}
+    return tuple(
+        _check(entry, _validate(batch, expectation, parameters), table)
+        for entry, expectation in zip(entries, expectations, strict=True)
+    )
+
+
+def schema(folder: Path, contract: Contract) -> dict[str, Any]:
+    """Return the JSON schema of one answer under ``contract``."""
+    return read_json(TypeAdapter(dict[str, Any]), _schema_path(folder, contract))
+
+
+def _suite_path(folder: Path, contract: Contract) -> Path:
+    return folder / f"{contract}.json"
+
+
+def _schema_path(folder: Path, contract: Contract) -> Path:
+    return folder / f"{contract}.schema.json"
+
+
+def read_json(form: TypeAdapter[T], path: Path) -> T:
+    """Read a JSON file of ours, and report all of its faults at once."""
+    try:
+        return form.validate_json(path.read_bytes())
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        advice = "write it, or correct the path in the catalogue"
+        raise SourceMissing(str(path), advice) from None
+    except ValidationError as error:
+        faults = tuple(_fault(detail["loc"], detail["msg"]) for detail in error.errors())
+        raise CatalogueInvalid(str(path), faults) from None
+
+
+def _fault(location: tuple[int | str, ...], message: str) -> str:
+    """Write a fault as ``expectations[3].severity: message``."""
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return f"{place.removeprefix('.')}: {message}" if place else message
+
+
+def _repeated_ids(prompts: tuple[Prompt, ...]) -> tuple[str, ...]:
+    counts = Counter(prompt.id for prompt in prompts)
+    return tuple(f"id {name!r} occurs {count} times" for name, count in counts.items() if count > 1)
+
+
+def _mixed_groups(prompts: tuple[Prompt, ...]) -> tuple[str, ...]:
+    """Find groups that cannot be one call: MLflow reads such fields from its first row alone."""
+    calls = {(prompt.group, prompt.max_tokens, prompt.stop) for prompt in prompts if prompt.group}
+    counts = Counter(group for group, *_ in calls)
+    rule = "its prompts have to agree in max_tokens and stop"
+    return tuple(f"group {name!r}: {rule}" for name, count in counts.items() if count > 1)
+
+
+def _load_suite(folder: Path, contract: Contract) -> Suite:
+    """Read the suite of a contract, and put the contract's schema where it asks for one."""
+    suite = read_json(TypeAdapter(Suite), _suite_path(folder, contract))
+    found = schema(folder, contract)
+    entries = tuple(_with_schema(entry, found) for entry in suite.expectations)
+    return suite.model_copy(update={"expectations": entries})
+
+
+def _with_schema(entry: Expectation, answer: dict[str, Any]) -> Expectation:
+    if entry.type != MATCH_SCHEMA:
+        return entry
+    return entry.model_copy(update={"kwargs": {"json_schema": answer, **entry.kwargs}})
+
+
+def _understood(entries: list[Expectation], path: Path) -> list[Any]:
+    """Make Great Expectations' own objects, one by one: its suite would drop what it rejects."""
+    from great_expectations.exceptions import GreatExpectationsError
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+
+    expectations, faults = [], []
+    for entry in entries:
+        try:
+            expectations.append(ExpectationConfiguration(**entry.model_dump()).to_domain_obj())
+        except (GreatExpectationsError, TypeError, ValueError) as error:
+            faults.append(f"{entry.description!r}: {_line(str(error))}")
+    if faults:
+        raise CatalogueInvalid(str(path), tuple(faults))
+    return expectations
+
+
+def _batch(table: list[answer_table.Row]) -> Any:
+    """Hand the rows to Great Expectations, in a context of their own that leaves no files."""
+    import great_expectations
+    import pandas as pd
+
+    logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
+    context = great_expectations.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    # As objects: otherwise whole numbers beside a None become floats, and the None a NaN
+    data = pd.DataFrame(table, dtype=object)
+    return context.data_sources.pandas_default.read_dataframe(data)
+
+
+def _validate(batch: Any, expectation: Any, parameters: dict[str, int]) -> dict[str, Any]:
+    """Ask Great Expectations, and return its result as plain JSON."""
+    from great_expectations.exceptions import GreatExpectationsError
+
+    form = {"result_format": "COMPLETE", "unexpected_index_column_names": ["prompt_id"]}
+    try:
+        result = batch.validate(expectation, result_format=form, expectation_parameters=parameters)
+    except (GreatExpectationsError, ValueError) as error:  # such as a $PARAMETER that is not ours
+        failure = {"raised_exception": True, "exception_message": str(error)}
+        return {"success": False, "result": {}, "exception_info": failure}
+    return dict(result.to_json_dict())
+
+
+def _check(
+    entry: Expectation, outcome: dict[str, Any], table: list[answer_table.Row]
+) -> CheckResult:
+    """Say what one result means."""
+    column = entry.kwargs.get("column")
+    say = partial(CheckResult, name=entry.description, severity=entry.severity, column=column)
+    message, result = _exception(outcome["exception_info"]), outcome["result"]
+    if message is not None:
+        return say(passed=None, observed=_line(message))
+    if _saw_nothing(result):
+        return say(passed=None, observed="nothing to look at")
+    if outcome["success"]:
+        return say(passed=True)
+    indices = result.get("unexpected_index_list") or ()
+    failing = tuple(dict.fromkeys(index["prompt_id"] for index in indices))
+    return say(passed=False, failing=failing, observed=_observed(entry, result, failing, table))
+
+
+def _exception(info: dict[str, Any]) -> str | None:
+    """Find what was raised, in ``info`` itself or in the metric it is filed under."""
+    infos = [info] if "raised_exception" in info else info.values()
+    return next((str(one["exception_message"]) for one in infos if one["raised_exception"]), None)
+
+
+def _saw_nothing(result: dict[str, Any]) -> bool:
+    """Whether there was no value to judge, which Great Expectations calls a success."""
+    if "element_count" in result:
+        return bool(result["element_count"] == result.get("missing_count", 0))
+    return result.get("observed_value") is None
+
+
+def _observed(
+    entry: Expectation,
+    result: dict[str, Any],
+    failing: tuple[str, ...],
+    table: list[answer_table.Row],
+) -> str:
+    """Show what is wrong with the first answer at fault."""
+    if not failing:
+        return _line(repr(result.get("observed_value")))
+    row = next(row for row in table if row["prompt_id"] == failing[0])
+    if entry.type == MATCH_SCHEMA:
+        return _line(_schema_fault(str(row["response"]), entry.kwargs["json_schema"]))
+    if entry.meta.show:
+        return _line(", ".join(f"{column}={row.get(column)!r}" for column in entry.meta.show))
+    return _line(", ".join(repr(value) for value in result["partial_unexpected_list"]))
+
+
+def _schema_fault(response: str, schema: dict[str, Any]) -> str:
+    """Say which part of a response breaks the schema; Great Expectations only says that it does."""
+    from jsonschema.exceptions import best_match
+    from jsonschema.validators import validator_for
+
+    fault = best_match(validator_for(schema)(schema).iter_errors(json.loads(response)))
+    if fault is None:
+        return ""
+    value = repr(fault.instance)
+    return f"{fault.json_path}: {fault.message.replace(value, value[:SHOWN_CHARACTERS])}"
+
+
+def _line(text: str) -> str:
+    """Fold ``text`` into one short line."""
+    line = " ".join(text.split())
+    return line if len(line) <= OBSERVED_CHARACTERS else line[: OBSERVED_CHARACTERS - 1] + "…"

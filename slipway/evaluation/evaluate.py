@@ -1,0 +1,48 @@
+"""Attempts → Trials: every candidate is held against its source, and all are timed in turn."""
+
+from slipway.evaluation import Text, fidelity, speed
+from slipway.system.workspace import Workspace, brief
+from slipway.values import BuildResult, Evaluation, Fidelity, Speed, Weights
+
+
+def evaluate(
+    weights: Weights,
+    built: tuple[BuildResult, ...],
+    texts: tuple[Text, ...],
+    workspace: Workspace,
+) -> tuple[Evaluation, ...]:
+    """Return what was measured of every candidate, in the order of ``built``.
+
+    A candidate that cannot be loaded or read is returned with the reason.
+
+    Raises:
+        SourceRefused: If the source itself cannot be read.
+        StepFailed: If reading the source crashed, hung or was ended for memory.
+    """
+    artifacts = tuple(each.artifact for each in built if each.artifact)
+    if not artifacts:
+        return tuple(_evaluation(each, None, None) for each in built)
+    parts = len(artifacts) + 2
+    reading = fidelity.read_source(weights, texts, workspace.part(0, parts))
+    fidelities = {
+        artifact.variant: fidelity.measure(artifact, reading, workspace.part(place, parts))
+        for place, artifact in enumerate(artifacts, start=1)
+    }
+    measured = speed.measure(artifacts, workspace.part(parts - 1, parts))
+    speeds = {each.variant: taken for each, taken in zip(artifacts, measured, strict=True)}
+    return tuple(
+        _evaluation(each, fidelities.get(each.variant), speeds.get(each.variant)) for each in built
+    )
+
+
+def _evaluation(
+    built: BuildResult, fidelity: Fidelity | str | None, speed: Speed | str | None
+) -> Evaluation:
+    """Return a candidate's figures; a text in the place of one says why it was not measured."""
+    reasons = [each for each in (built.reason, fidelity, speed) if isinstance(each, str)]
+    return Evaluation(
+        built=built,
+        fidelity=fidelity if isinstance(fidelity, Fidelity) else None,
+        speed=speed if isinstance(speed, Speed) else None,
+        reason=brief(reasons[0]) if reasons else None,
+    )

@@ -1,0 +1,150 @@
+"""What is kept of a model's pass over the texts: the likeliest tokens, and the rest as one sum.
+
+A whole row of logits has as many numbers as the vocabulary has tokens; for five thousand tokens of
+text that is a gigabyte. So a source's note of a position holds its ``TOP`` likeliest tokens and the
+logarithm of what all others weigh together, and an artifact's note holds the same of the same
+tokens.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+T = TypeVar("T")
+
+Ints = NDArray[np.int32]
+Floats = NDArray[np.float32]
+
+#: How many of the source's likeliest tokens are kept at each position; see docs/fidelity.md.
+TOP = 128
+_NAME = "reading.npz"
+_ROWS = 128  # of logits that are worked on at once
+
+
+@dataclass(frozen=True)
+class Logits:
+    """What one model says of the next token, at each position of the texts.
+
+    Attributes:
+        likeliest: Its likeliest token; shape (positions,).
+        top: Logits of the source's likeliest tokens; shape (positions, top).
+        rest: Logarithm of the summed exponentials of all other logits; shape (positions,).
+        target: Logit of the token that does follow, NaN at the end of a text; shape (positions,).
+        finite: Whether all of its logits were finite; shape (positions,).
+    """
+
+    likeliest: Ints
+    top: Floats
+    rest: NDArray[np.float64]
+    target: Floats
+    finite: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """The texts as tokens.
+
+    Attributes:
+        token_ids: All of them, text after text; shape (positions,).
+        lengths: Tokens of each text; shape (texts,).
+        asked: Tokens of each text before the source's own answer, all of them where it gives none;
+            shape (texts,).
+        groups: Kind of each text; shape (texts,).
+    """
+
+    token_ids: Ints
+    lengths: Ints
+    asked: Ints
+    groups: NDArray[np.str_]
+
+    def __iter__(self) -> Iterator[Ints]:
+        """Yield the token ids of one text after the other."""
+        return iter(np.split(self.token_ids, np.cumsum(self.lengths)[:-1]))
+
+
+@dataclass(frozen=True)
+class ReferenceLogits:
+    """A source's pass over the texts, with all that an artifact needs to repeat it.
+
+    Attributes:
+        sequences: The texts.
+        notes: What the source says.
+        top_ids: Its likeliest tokens, the likeliest first; shape (positions, top).
+        vocabulary: How many token ids there are; what a model has beyond them is padding.
+    """
+
+    sequences: Sequences
+    notes: Logits
+    top_ids: Ints
+    vocabulary: int
+
+
+def note(logits: Floats, top_ids: Ints, token_ids: Ints) -> Logits:
+    """Return what is kept of a few rows of logits.
+
+    Args:
+        logits: Shape (rows, vocabulary).
+        top_ids: The source's likeliest tokens there; shape (rows, top).
+        token_ids: The token that follows each row, and -1 for none; shape (rows,).
+    """
+    top = np.take_along_axis(logits, top_ids, axis=1)
+    target = np.take_along_axis(logits, np.maximum(token_ids, 0)[:, None], axis=1)[:, 0]
+    peak = logits.max(axis=1)
+    with np.errstate(all="ignore"):  # what is not finite is told apart below
+        weights = np.exp(logits - peak[:, None])
+        np.put_along_axis(weights, top_ids, 0, axis=1)
+        rest = np.log(weights.sum(axis=1, dtype=np.float64)) + peak
+    return Logits(
+        likeliest=logits.argmax(axis=1).astype(np.int32),
+        top=top.astype(np.float32),
+        rest=rest,
+        target=np.where(token_ids < 0, np.nan, target).astype(np.float32),
+        finite=np.isfinite(peak) & np.isfinite(logits.min(axis=1)),
+    )
+
+
+def following(token_ids: Ints) -> Ints:
+    """Return the token that follows each of ``token_ids``, and -1 for the last."""
+    return np.append(token_ids[1:], -1).astype(np.int32)
+
+
+def join(parts: Iterable[Logits]) -> Logits:
+    """Return the notes of all parts, in order."""
+    every = list(parts)
+    names = [field.name for field in fields(Logits)]
+    return Logits(
+        **{name: np.concatenate([getattr(part, name) for part in every]) for name in names}
+    )
+
+
+def slices(count: int) -> Iterator[slice]:
+    """Yield what to work on at once, so that a whole text's logits need not be held twice."""
+    return (slice(start, start + _ROWS) for start in range(0, count, _ROWS))
+
+
+def write(folder: Path, kept: ReferenceLogits) -> None:
+    """Write a source's pass into ``folder``."""
+    parts = {**vars(kept.sequences), **vars(kept.notes)}
+    np.savez(folder / _NAME, **parts, top_ids=kept.top_ids, vocabulary=np.int32(kept.vocabulary))
+
+
+def load(folder: Path) -> ReferenceLogits:
+    """Read what :func:`write` wrote."""
+    with np.load(folder / _NAME, allow_pickle=False) as file:
+        sequences, kept = _part(file, Sequences), _part(file, Logits)
+        return ReferenceLogits(sequences, kept, file["top_ids"], int(file["vocabulary"]))
+
+
+def load_sequences(folder: Path) -> Sequences:
+    """Read the texts alone of what :func:`write` wrote."""
+    with np.load(folder / _NAME, allow_pickle=False) as file:
+        return _part(file, Sequences)
+
+
+def _part(file: Mapping[str, Any], kind: type[T]) -> T:
+    names = (field.name for field in fields(cast(Any, kind)))
+    return kind(**{name: file[name] for name in names})

@@ -1,0 +1,81 @@
+"""The adapter of onnxruntime-genai's runtime, for what is measured of an artifact."""
+
+import json
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slipway.errors import SourceRefused
+from slipway.sources import variants
+from slipway.values import Artifact
+
+#: Tokens that are appended at once: a slice's logits are as large as it times the vocabulary.
+_SLICE_TOKENS = 128
+_CONFIG = "genai_config.json"
+
+
+def unmeasurable(artifact: Artifact) -> str | None:
+    """Return why an artifact cannot run on this machine's CPU; None if it can."""
+    sizes = {file.path: file.size_bytes for file in artifact.stored.files}
+    configs = {_CONFIG: (artifact.stored.folder / _CONFIG).read_bytes()}
+    target = variants.parse(artifact.variant, sizes, configs)[0].target
+    return None if target == "cpu" else f"made for {target}; only artifacts for cpu can be measured"
+
+
+class Runtime:
+    """An artifact that is loaded.
+
+    Args:
+        folder: Where it lies; it was taken in, so its configuration is what it should be.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        import onnxruntime_genai
+
+        self._library = onnxruntime_genai
+        self._config = json.loads((folder / _CONFIG).read_bytes())["model"]
+        self._model = onnxruntime_genai.Model(str(folder))
+
+    @cached_property
+    def context_tokens(self) -> int:
+        """Longest sequence that it takes."""
+        return int(self._config["context_length"])
+
+    def encode(self, text: str) -> NDArray[np.int32]:
+        """Return the token ids of ``text``; shape (tokens,)."""
+        return np.asarray(self._library.Tokenizer(self._model).encode(text), dtype=np.int32)
+
+    def generator(self, tokens: int, **search: Any) -> Any:
+        """Return the library's generator for a sequence of ``tokens`` tokens in all.
+
+        Its cache has room for no more than these: left alone, it takes memory for the whole context
+        at once. A model with a sliding window refuses one below its window.
+        """
+        window = self._config["decoder"].get("sliding_window", {}).get("window_size", 0)
+        params = self._library.GeneratorParams(self._model)
+        room = min(max(tokens, window), self.context_tokens)
+        params.set_search_options(max_length=room, do_sample=False, **search)
+        return self._library.Generator(self._model, params)
+
+    def logits(self, token_ids: NDArray[np.int32]) -> Iterator[NDArray[np.float32]]:
+        """Read a text in one pass.
+
+        Yields:
+            Logits of some of its positions after the others; shape (tokens, columns).
+
+        Raises:
+            SourceRefused: If the graph tells those of the last token alone.
+        """
+        generator = self.generator(len(token_ids) + 1)
+        for start in range(0, len(token_ids), _SLICE_TOKENS):
+            part = token_ids[start : start + _SLICE_TOKENS]
+            generator.append_tokens(part)
+            rows = np.asarray(generator.get_output("logits"))[0]
+            if len(rows) != len(part):
+                rule = f"its graph gives {len(rows)} rows of logits for {len(part)} tokens"
+                raise SourceRefused("model.onnx", rule, "build it without prune_lm_head")
+            yield rows.astype(np.float32, copy=False)

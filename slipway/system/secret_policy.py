@@ -1,0 +1,55 @@
+"""Which process finds which of this machine's secrets in its environment: one table.
+
+Who is not in it finds none, and nobody finds a secret that its row does not name.
+"""
+
+import re
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+
+from slipway.settings import has_password
+
+_HUB = ("HF_*", "HUGGING_FACE_HUB_TOKEN")
+_MLFLOW = ("MLFLOW_TRACKING_*",)
+_PREFECT = ("PREFECT_API_*",)
+_PROXIES = ("*_PROXY",)
+
+#: Patterns of the secrets' names, by who needs them.
+ALLOWED: Mapping[str, tuple[str, ...]] = {
+    # What runs all the time, and what is applied to it. What a part makes for itself comes on top.
+    "prefect": ("PREFECT_*", *_PROXIES),
+    "mlflow": ("AWS_*", "AZURE_*", "GOOGLE_*", *_PROXIES),
+    "apply": ("SLIPWAY_AUTH", "SLIPWAY_MLFLOW_WEBHOOK_SECRET", *_PREFECT, *_MLFLOW),
+    "deploy": _PREFECT,
+    "worker": (*_PREFECT, *_MLFLOW, *_HUB, *_PROXIES),
+    "receiver": ("SLIPWAY_HUB_WEBHOOK_SECRET", "SLIPWAY_MLFLOW_WEBHOOK_SECRET", *_PREFECT),
+    "model-server": _MLFLOW,
+    # Child processes that load from the registry or write to it. Those that read, build and measure
+    # files of this machine (download, render, prepare, read, compare, time) have no row.
+    "log": _MLFLOW,
+    "smoke-test": _MLFLOW,
+    "trial": _MLFLOW,
+    "engine": _MLFLOW,
+}
+
+_NAME = re.compile(r"PASSW(OR)?D|SECRET|APIKEY|(^|_)(TOKEN|AUTH|KEY|CREDENTIALS?|PASSPHRASE)(_|$)")
+
+
+def is_secret(name: str, text: str = "") -> bool:
+    """Tell whether an environment variable holds a secret: by its name, or as an address does."""
+    return bool(_NAME.search(name.upper())) or has_password(text)
+
+
+def visible(who: str, variables: Mapping[str, str]) -> dict[str, str]:
+    """Return what of ``variables`` a process may find.
+
+    Args:
+        who: Its row in the table: a part's name, or the first word of a step's.
+        variables: The environment of who starts it.
+    """
+    needed = ALLOWED.get(who.partition(" ")[0], ())
+    return {
+        name: text
+        for name, text in variables.items()
+        if not is_secret(name, text) or any(fnmatchcase(name.upper(), each) for each in needed)
+    }

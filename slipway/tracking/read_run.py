@@ -1,0 +1,128 @@
+"""The adapter that reads back what releases put into their MLflow runs."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from slipway.errors import SourceMissing
+from slipway.tracking.location import MlflowLocation, connect
+from slipway.tracking.metrics import figures_of
+from slipway.tracking.tags import CANDIDATE, KEY, PARENT, REASONS, VERDICT
+from slipway.tracking.write_run import GATES, MANIFEST, PREDICTIONS
+from slipway.values import GateResult, Manifest, ReleaseRecord
+
+
+def run_of(name: str, version: int, place: MlflowLocation) -> str:
+    """Return the run that made one version of the registered model ``name``.
+
+    Raises:
+        SourceMissing: If there is no such version.
+    """
+    found = {int(each.version): str(each.run_id) for each in _versions(name, place)}
+    if version not in found:
+        there = ", ".join(map(str, sorted(found))) or "none"
+        raise SourceMissing(f"version {version} of {name}", f"there are these versions: {there}")
+    return found[version]
+
+
+def versions(name: str, place: MlflowLocation) -> tuple[int, ...]:
+    """Return the numbers of every registered version, in order."""
+    return tuple(sorted(int(each.version) for each in _versions(name, place)))
+
+
+def last_release(model: str, place: MlflowLocation) -> str | None:
+    """Return the latest run of a release, promoted or not; None without any."""
+    client = _client(place)
+    experiment = client.get_experiment_by_name(model)
+    if experiment is None:
+        return None
+    runs = client.search_runs(
+        [experiment.experiment_id],
+        f"tags.`{KEY}` LIKE '%'",
+        order_by=["attributes.start_time DESC"],
+        max_results=1,
+    )
+    return str(runs[0].info.run_id) if runs else None
+
+
+def manifest(run_id: str, place: MlflowLocation) -> Manifest | None:
+    """Return what a release was made of; None if it kept no manifest."""
+    text = _read(_client(place), run_id, MANIFEST)
+    return Manifest.model_validate_json(text) if text else None
+
+
+def release(run_id: str, name: str, place: MlflowLocation) -> ReleaseRecord:
+    """Return what the run of a release says of it.
+
+    Args:
+        run_id: The run.
+        name: What to call it.
+        place: Where MLflow keeps things.
+    """
+    client = _client(place)
+    gates = json.loads(_read(client, run_id, GATES) or "[]")
+    return _record(client.get_run(run_id), name).model_copy(
+        update={
+            "gates": tuple(GateResult.model_validate(gate) for gate in gates),
+            "manifest": manifest(run_id, place),
+            "answers": _answers(client, run_id),
+        }
+    )
+
+
+def candidates(run_id: str, place: MlflowLocation) -> tuple[ReleaseRecord, ...]:
+    """Return what was measured of every candidate of a release, as they were written."""
+    client = _client(place)
+    parent = client.get_run(run_id)
+    runs = client.search_runs(
+        [parent.info.experiment_id],
+        f"tags.`{PARENT}` = '{run_id}'",
+        order_by=["attributes.start_time ASC"],
+    )
+    return tuple(
+        _record(run, run.data.tags[CANDIDATE]) for run in runs if CANDIDATE in run.data.tags
+    )
+
+
+def _client(place: MlflowLocation) -> Any:
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    connect(place)
+    from mlflow import MlflowClient
+
+    return MlflowClient()
+
+
+def _versions(name: str, place: MlflowLocation) -> list[Any]:
+    return list(_client(place).search_model_versions(f"name = '{name}'"))
+
+
+def _record(run: Any, name: str) -> ReleaseRecord:
+    tags = run.data.tags
+    return ReleaseRecord(
+        name=name,
+        run_id=run.info.run_id,
+        variant=tags.get(CANDIDATE) or tags.get("slipway.variant", ""),
+        verdict=tags.get(VERDICT),
+        reasons=tags.get(REASONS, ""),
+        figures=figures_of(run.data.metrics),
+    )
+
+
+def _answers(client: Any, run_id: str) -> dict[str, str]:
+    table = json.loads(_read(client, run_id, PREDICTIONS) or '{"columns": [], "data": []}')
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+    return {
+        row["prompt_id"]: str(row["error"] or row["answer"])
+        for row in rows
+        if row["wrapper"] == "onnx"
+    }
+
+
+def _read(client: Any, run_id: str, path: str) -> str | None:
+    """Return an artifact of a run as text; None if it is not there."""
+    if path not in {each.path for each in client.list_artifacts(run_id)}:
+        return None
+    with tempfile.TemporaryDirectory() as room:
+        return Path(client.download_artifacts(run_id, path, room)).read_text(encoding="utf-8")

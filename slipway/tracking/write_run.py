@@ -1,0 +1,160 @@
+"""The adapter of MLflow's runs: what a release shows there.
+
+A release is one run; each of its candidates is a run below it, so that MLflow's compare view holds
+them side by side. Writing the same again changes nothing.
+"""
+
+import json
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from slipway.evaluation.outcome import candidate_outcome
+from slipway.tracking.location import MlflowLocation, connect
+from slipway.tracking.metrics import candidate_metrics, metrics
+from slipway.tracking.tags import CANDIDATE, PARENT, REASONS, VERDICT
+from slipway.values import Manifest, QuantizeRecipe, Recipe, ReleaseSummary, ScoredCandidate
+
+MANIFEST, PREDICTIONS, GATES = "manifest.json", "predictions.json", "gates.json"
+TAG_CHARACTERS = 5_000
+#: Without this tag, MLflow's page shows a table as a file.
+TABLES = {"mlflow.loggedArtifacts": json.dumps([{"path": PREDICTIONS, "type": "table"}])}
+
+
+def publish(
+    summary: ReleaseSummary,
+    manifest: Manifest,
+    location: MlflowLocation,
+    *,
+    files: Mapping[str, bytes],
+    description: str,
+) -> None:
+    """Put a release's report, answers, figures and manifest into its run, and its candidates below.
+
+    Args:
+        summary: Everything about the release.
+        manifest: What it is made of.
+        location: Where MLflow keeps things.
+        files: The report's files by name, as ``slipway.report`` makes them.
+        description: The report's short form, shown on the run's page.
+    """
+    connect(location)
+    from mlflow import MlflowClient
+
+    client = MlflowClient()
+    run = client.get_run(summary.versions.run_id)
+    gates = [gate.model_dump(mode="json") for gate in summary.gates]
+    documents = {
+        MANIFEST: manifest.model_dump_json(indent=2).encode(),
+        GATES: json.dumps(gates, indent=2).encode(),
+        **files,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in documents.items():
+            (Path(folder) / name).write_bytes(content)
+        client.log_artifacts(run.info.run_id, folder)
+    _write(
+        client, run, metrics=metrics(summary), tags={"mlflow.note.content": description, **TABLES}
+    )
+    for candidate in summary.selection.candidates:
+        _publish_candidate(client, run, candidate, summary)
+
+
+def page(server: str, run_id: str, place: MlflowLocation) -> str:
+    """Return where people see a run.
+
+    Args:
+        server: Address of the MLflow UI.
+        run_id: The run.
+        place: Where MLflow keeps things.
+    """
+    connect(place)
+    from mlflow import MlflowClient
+
+    experiment = MlflowClient().get_run(run_id).info.experiment_id
+    return f"{server}/#/experiments/{experiment}/runs/{run_id}"
+
+
+def _publish_candidate(
+    client: Any, parent: Any, candidate: ScoredCandidate, summary: ReleaseSummary
+) -> None:
+    """Write one candidate into a run below the release's."""
+    evaluation = candidate.evaluation
+    state, reason = candidate_outcome(candidate, summary.selection)
+    run = _run_below(client, parent, evaluation.variant)
+    _write(
+        client,
+        run,
+        metrics=candidate_metrics(evaluation),
+        params=_parameters(evaluation.variant, summary.entry.recipe),
+        tags={VERDICT: state, REASONS: reason[:TAG_CHARACTERS]},
+    )
+    ended = "FAILED" if evaluation.built.artifact is None else "FINISHED"
+    client.set_terminated(run.info.run_id, ended)
+
+
+def _run_below(client: Any, parent: Any, variant: str) -> Any:
+    """Return the run of a candidate, found or created.
+
+    MLflow's client repeats a creation whose answer was lost, so that doubles are removed.
+    """
+    found = _below(client, parent, variant)
+    if not found:
+        client.create_run(
+            parent.info.experiment_id,
+            run_name=variant,
+            tags={PARENT: parent.info.run_id, CANDIDATE: variant, "mlflow.source.name": "slipway"},
+        )
+        found = _below(client, parent, variant)
+    first, *doubles = found
+    for double in doubles:
+        client.delete_run(double.info.run_id)
+    return first
+
+
+def _below(client: Any, parent: Any, variant: str) -> list[Any]:
+    filters = f"tags.`{PARENT}` = '{parent.info.run_id}' AND tags.`{CANDIDATE}` = '{variant}'"
+    return list(
+        client.search_runs(
+            [parent.info.experiment_id], filters, order_by=["attributes.start_time ASC"]
+        )
+    )
+
+
+def _write(
+    client: Any,
+    run: Any,
+    *,
+    metrics: Mapping[str, float],
+    tags: Mapping[str, str],
+    params: Mapping[str, str] | None = None,
+) -> None:
+    """Write what is not there yet: a figure that was written twice would be drawn as a curve."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    now_ms = int(time.time() * 1000)
+    known = run.data.metrics
+    client.log_batch(
+        run.info.run_id,
+        metrics=[
+            Metric(name, value, now_ms, 0)
+            for name, value in metrics.items()
+            if known.get(name) != value
+        ],
+        params=[Param(name, value) for name, value in (params or {}).items()],
+        tags=[RunTag(name, value) for name, value in tags.items()],
+    )
+
+
+def _parameters(variant: str, recipe: Recipe) -> dict[str, str]:
+    """Return how a candidate is made, one parameter for each setting."""
+    how: Any = recipe
+    if isinstance(recipe, QuantizeRecipe):
+        how = next(each for each in recipe.candidates if each.variant == variant)
+    settings = how.model_dump(mode="json", exclude_none=True)
+    return {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in settings.items()
+    }

@@ -1,0 +1,90 @@
+"""What a look at the sources found, and what is known of it already."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from slipway.values.base import Value
+from slipway.values.sources import Revision
+
+#: What became of a flow run that was started for a release.
+RunState = Literal["running", "failed", "ended", "cancelled"]
+
+State = Literal["released", "new", "ignored", "waiting", "unreachable", "refused", "quarantined"]
+
+
+class LastSeen(Value):
+    """What the last look saw, as it is remembered.
+
+    Attributes:
+        commits: Heads of the entry's repositories, each 40 hex digits: the source's, and that of
+            the recipe's where it selects. A source that is not on a Hub has its own commit here.
+        entry: Digest of the entry that was asked for.
+        revision: What the heads resolved to.
+    """
+
+    commits: tuple[str, ...]
+    entry: str
+    revision: Revision
+
+
+class SourceState(Value):
+    """A source that could be looked at.
+
+    Attributes:
+        model: Name of the entry.
+        now: What is there.
+        before: What was there at the last look; None at the first.
+    """
+
+    model: str
+    now: LastSeen
+    before: LastSeen | None
+
+    @property
+    def moved(self) -> bool:
+        """Tell whether there is another commit than at the last look."""
+        return self.before is not None and self.before.commits != self.now.commits
+
+
+class ReleaseStatus(Value):
+    """What is known of a release key.
+
+    Attributes:
+        released: Whether a release of it was finished.
+        waiting: Whether that release still waits for a person's approval.
+        refused: Why it may not be released; None if nobody said so.
+        quarantined: Why it was taken out of service; None if it was not.
+        attempts: What became of the flow runs that were started for it, in any order.
+    """
+
+    released: bool = False
+    waiting: bool = False
+    refused: str | None = None
+    quarantined: str | None = None
+    attempts: tuple[RunState, ...] = ()
+
+
+class WatchResult(Value):
+    """What one look found at one entry's source, and what follows from it.
+
+    Attributes:
+        model: Name of the entry.
+        commit: The source's commit; None if it could not be asked for.
+        digest: SHA-256 over the files that a release uses; None likewise.
+        key: The release key; None likewise.
+        state: ``released``: there is nothing to do; ``ignored``: a new commit, of which a release
+            uses nothing new; ``new``: a release is started; ``waiting``: looked at again next
+            time; ``unreachable``: the source does not answer, or is gone; ``refused`` and
+            ``quarantined``: it was decided before that this may not serve.
+        reason: Why, in one line.
+        attempt: Which attempt at the release is started, from 1; None unless the state is ``new``.
+    """
+
+    model: str
+    commit: str | None = None
+    digest: str | None = None
+    key: str | None = None
+    state: State
+    reason: str
+    attempt: int | None = Field(default=None, ge=1)

@@ -1,0 +1,113 @@
+"""Looks at the sources of many entries at once, without being a burden to whoever serves them."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from slipway import keys
+from slipway.errors import SlipwayError, Unreachable
+from slipway.sources import checkpoint, hub, hub_client
+from slipway.values import Entry, LastSeen, Revision, SourceState, WatchResult
+from slipway.watch import policy
+
+ATTEMPTS = 3
+WORKERS = 4
+
+Answer = TypeVar("Answer")
+
+
+@dataclass
+class RetryPolicy:
+    """How one server is asked: again after a while, and by nobody while it wants to be left alone.
+
+    Attributes:
+        wait_seconds: Wait after a first failure; it doubles with the next.
+        longest_seconds: Longest wait; a server that asks for a longer one is left for this time.
+    """
+
+    wait_seconds: float = 2.0
+    longest_seconds: float = 60.0
+    _closed_until: float = field(default=0.0, init=False)
+    _why: Unreachable | None = field(default=None, init=False)
+
+    def ask(self, question: Callable[[], Answer]) -> Answer:
+        """Return what ``question`` returns, asked a few times if the server does not answer.
+
+        Raises:
+            Unreachable: If it never does, or wants to be left alone for too long.
+        """
+        for attempt in range(ATTEMPTS - 1):
+            try:
+                return self._once(question)
+            except Unreachable:
+                if self._remaining_seconds() > self.longest_seconds:
+                    raise
+            time.sleep(self.wait_seconds * 2**attempt)
+        return self._once(question)
+
+    def _once(self, question: Callable[[], Answer]) -> Answer:
+        remaining_seconds = self._remaining_seconds()
+        if self._why and remaining_seconds > self.longest_seconds:
+            raise self._why  # somebody else was told to wait, and so were we
+        time.sleep(remaining_seconds)
+        try:
+            return question()
+        except Unreachable as error:
+            if seconds := hub_client.asked_seconds(error):
+                self._why, self._closed_until = error, time.monotonic() + seconds
+            raise
+
+    def _remaining_seconds(self) -> float:
+        return max(0.0, self._closed_until - time.monotonic())
+
+
+def poll(
+    entries: Sequence[Entry],
+    remembered: Mapping[str, LastSeen],
+    courtesy: Callable[[], RetryPolicy] = RetryPolicy,
+) -> tuple[SourceState | WatchResult, ...]:
+    """Return what is at the source of every entry, in their order.
+
+    Args:
+        entries: Whose sources are looked at.
+        remembered: What the last look saw, by name of the entry.
+        courtesy: Makes the manners for one server.
+
+    Returns:
+        What was seen; or, of a source that could not be looked at, what follows from that.
+    """
+    manners: defaultdict[str | None, RetryPolicy] = defaultdict(courtesy)
+    for entry in entries:
+        manners[_endpoint(entry)]  # made here, since threads share them
+    with ThreadPoolExecutor(WORKERS) as workers:
+        looks = [
+            workers.submit(_look, entry, remembered.get(entry.name), manners[_endpoint(entry)])
+            for entry in entries
+        ]
+        return tuple(each.result() for each in looks)
+
+
+def _look(entry: Entry, before: LastSeen | None, manners: RetryPolicy) -> SourceState | WatchResult:
+    try:
+        commits = manners.ask(lambda: hub.heads(entry))
+        identity = keys.digest(entry.model_dump(mode="json"))
+        if before and (before.commits, before.entry) == (commits, identity):
+            revision = before.revision
+        else:
+            revision = manners.ask(lambda: checkpoint.resolve(entry))
+    except SlipwayError as error:
+        return policy.missed(entry.name, error)
+    now = LastSeen(commits=_commits(revision), entry=identity, revision=revision)
+    return SourceState(model=entry.name, now=now, before=before)
+
+
+def _commits(revision: Revision) -> tuple[str, ...]:
+    published = (revision.published.commit,) if revision.published else ()
+    return (revision.commit, *published)
+
+
+def _endpoint(entry: Entry) -> str | None:
+    return entry.source.endpoint if entry.source.kind == "hub" else None

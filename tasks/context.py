@@ -1,0 +1,82 @@
+"""Where settings are read: what tasks hand to the core."""
+
+import getpass
+import socket
+from datetime import UTC, datetime
+
+from prefect.context import FlowRunContext
+from prefect.runtime import flow_run
+
+from slipway.evaluation import Text, load_texts
+from slipway.registry import Registry
+from slipway.settings import Settings, toolchain
+from slipway.system.process import ProcessLimits
+from slipway.system.progress import Progress, silent
+from slipway.system.store import Store
+from slipway.system.workspace import Workspace
+from slipway.tracking.location import MlflowLocation, mlflow_location
+from slipway.values import AuditInfo, Entry
+
+
+def limits(settings: Settings) -> ProcessLimits:
+    """Return what a child process may use on this machine."""
+    memory = settings.step_memory_gb
+    return ProcessLimits(
+        timeout_seconds=settings.step_timeout_seconds,
+        memory_bytes=int(memory * 1e9) if memory else None,
+        logs=settings.home.resolve() / "logs",
+    )
+
+
+def texts(entry: Entry) -> tuple[Text, ...]:
+    """Return the texts on which the candidates of ``entry`` are compared with their source."""
+    return load_texts(Settings().expectations / "texts" / entry.texts)
+
+
+def workspace(progress: Progress = silent) -> Workspace:
+    """Return where and with what the steps work on this machine."""
+    settings = Settings()
+    store = Store(settings.home.resolve() / "store")
+    return Workspace(store, limits(settings), toolchain(), progress)
+
+
+def location(settings: Settings) -> MlflowLocation:
+    """Return where MLflow keeps things."""
+    return mlflow_location(settings)
+
+
+def registry() -> Registry:
+    """Return the model registry, reached."""
+    settings = Settings()
+    return Registry(location(settings), settings.home.resolve() / "locks")
+
+
+def audit_info(reason: str) -> AuditInfo:
+    """Return who runs this, for the record, with ``reason``."""
+    return AuditInfo(actor=_actor(), reason=reason[:500])
+
+
+def asked_at() -> datetime:
+    """Return when somebody asked for this flow run: it may have waited in a queue since."""
+    context = FlowRunContext.get()
+    created = context.flow_run.created if context and context.flow_run else None
+    return created or datetime.now(UTC)
+
+
+def _actor() -> str:
+    """Return the person at this machine, or what started the run of a deployment."""
+    context = FlowRunContext.get()
+    run = context.flow_run if context else None
+    if run is None or run.deployment_id is None:
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    if run.auto_scheduled:
+        return "schedule"
+    if run.created_by and run.created_by.type == "AUTOMATION":
+        return f"event ({run.created_by.display_value})"
+    # the line's own dispatch names its key; a person's press of a button does not
+    return "event" if (run.idempotency_key or "").startswith("release:") else "Prefect UI"
+
+
+def flow_run_url() -> str | None:
+    """Return where people see the Prefect run that this task belongs to."""
+    return f"{Settings().prefect_url}/runs/flow-run/{flow_run.id}" if flow_run.id else None

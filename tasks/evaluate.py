@@ -1,0 +1,26 @@
+"""Attempts → Trials."""
+
+from prefect import task
+
+from slipway.evaluation import evaluate as evaluate_module
+from slipway.values import BuildResult, Entry, Evaluation, Weights
+from tasks.context import texts, workspace
+from tasks.policies import RETRIED, Reporter, by_candidates, verified
+
+
+@verified
+@task(
+    task_run_name="measure {entry.name}",
+    description="Hold every candidate against its source on the same texts, and time them in turn. "
+    "Cached by content.",
+    cache_key_fn=by_candidates,
+    persist_result=True,
+    **RETRIED,
+    timeout_seconds=6 * 3600,
+)
+def evaluate(
+    entry: Entry, weights: Weights, built: tuple[BuildResult, ...]
+) -> tuple[Evaluation, ...]:
+    """Return how close every candidate is to its source, how fast and how large."""
+    progress = Reporter("measure", entry.name)
+    return evaluate_module.evaluate(weights, built, texts(entry), workspace(progress))

@@ -1,0 +1,1 @@
+"""The tests of Slipway; ``guide`` reads like a tutorial."""

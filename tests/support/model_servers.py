@@ -1,0 +1,134 @@
+"""Servers of the tiny model: real processes, asked over HTTP."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+MODEL = "tiny"
+SPAIN = "What is the capital of Spain?"
+MADRID = "The capital of Spain is Madrid."
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A home whose registry has two versions of the tiny model.
+
+    Attributes:
+        home: What SLIPWAY_HOME is.
+        weights: The file of the second version's weights, as it was logged.
+    """
+
+    home: Path
+    weights: Path
+
+    @property
+    def logged(self) -> Path:
+        """The second version, as MLflow keeps it."""
+        return self.weights.parents[2]
+
+    def promote(self, version: int) -> None:
+        """Let an alias say that this version serves."""
+        self._client().set_registered_model_alias(MODEL, "champion", str(version))
+
+    def tags(self, version: int) -> dict[str, str]:
+        """Return what its release kept of a version."""
+        return dict(self._client().get_model_version(MODEL, str(version)).tags)
+
+    def _client(self) -> Any:
+        from mlflow import MlflowClient
+
+        place = f"sqlite:///{self.home}/mlflow/mlflow.db"
+        return MlflowClient(tracking_uri=place, registry_uri=place)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server of the tiny model.
+
+    Attributes:
+        url: Its address.
+        pid: Its supervisor.
+        pointer: Its pointer file.
+        log: All that it said.
+    """
+
+    url: str
+    pid: int
+    pointer: Path
+    log: Path
+
+    def ready(self) -> httpx.Response:
+        """Ask a worker which version it serves."""
+        return httpx.get(f"{self.url}/ready", timeout=10)
+
+    def engines(self) -> list[psutil.Process]:
+        """Return the processes that hold a model."""
+        found = psutil.Process(self.pid).children(recursive=True)
+        return [each for each in found if "slipway.serving.engine_process" in _command(each)]
+
+    def figure(self, name: str) -> float:
+        """Return one figure of /metrics, 0 if it is not there yet."""
+        page = httpx.get(f"{self.url}/metrics", timeout=10).text
+        lines = (line.rpartition(" ") for line in page.splitlines())
+        return next((float(value) for found, _, value in lines if found == name), 0.0)
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:  # it ended meanwhile
+        return []
+
+
+def wait_until(found: Callable[[], Any], seconds: float) -> None:
+    """Wait for something to become true."""
+    deadline = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < deadline, f"it did not happen within {seconds} s"
+        time.sleep(0.05)
+
+
+def point(file: Path, version: int) -> None:
+    """Write the pointer file, as whoever redeploys does."""
+    file.write_text(json.dumps({"model": MODEL, "version": version}), encoding="utf-8")
+
+
+def start(home: Path, pointer: Path, **limits: str) -> subprocess.Popen[bytes]:
+    """Start a server on a free port; what it says goes into ``log`` beside its pointer."""
+    environment = {name: text for name, text in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    flags = ["--pointer", str(pointer), "--port", "0", "--workers", "1"]
+    with (pointer.parent / "log").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "slipway.serving", *flags],
+            env=environment | {"SLIPWAY_HOME": str(home)} | limits,
+            stdout=log,
+            stderr=log,
+        )
+
+
+@contextmanager
+def serving(home: Path, folder: Path, version: int, **limits: str) -> Iterator[Server]:
+    """Serve a version with one worker for as long as the context lasts."""
+    pointer, log, note = folder / "pointer.json", folder / "log", folder / "server.json"
+    point(pointer, version)
+    process = start(home, pointer, **limits)
+    try:
+        wait_until(lambda: note.is_file() or process.poll() is not None, 120)
+        assert process.poll() is None, log.read_text(encoding="utf-8")
+        seen = json.loads(note.read_text(encoding="utf-8"))
+        assert (seen["pid"], seen["workers"]) == (process.pid, 1)
+        yield Server(f"http://{seen['host']}:{seen['port']}", process.pid, pointer, log)
+    finally:
+        process.terminate()
+        assert process.wait(timeout=60) == 0
+    assert not note.exists()

@@ -1,0 +1,197 @@
+"""Fixtures for tests that run the whole line on the tiny model, against real servers and stores.
+
+Nothing heavy is imported here: pure tests must not pay for Prefect.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+#: Switched off, since they write to the same database file while a test waits for it.
+_SERVICES = (
+    "EVENT_PERSISTER",
+    "TASK_RUN_RECORDER",
+    "TRIGGERS",
+    "SCHEDULER",
+    "LATE_RUNS",
+    "FOREMAN",
+    "CANCELLATION_CLEANUP",
+    "PAUSE_EXPIRATIONS",
+    "REPOSSESSOR",
+)
+
+CATALOGUE = """\
+[models.tiny]
+title = "Tiny Phi-3"
+source = {{ kind = "folder", path = "checkpoint", repo = "slipway/tiny-phi3" }}
+recipe = {{ kind = "quantize", candidates = [{{ precision = "fp32" }}] }}
+wrappers = {{ onnx = "{contract}" }}
+suite = "brief"
+texts = "brief"
+licenses = ["mit"]
+
+[models.tiny.gates]
+compared_tokens = {{ min = 100 }}
+"""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A place of its own for one test: catalogue, checkpoint, expectations, home.
+
+    Attributes:
+        folder: Holds all of it.
+    """
+
+    folder: Path
+
+    @property
+    def home(self) -> Path:
+        """Where Slipway keeps its state."""
+        return self.folder / "home"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The source of the model ``tiny``."""
+        return self.folder / "checkpoint"
+
+    @property
+    def catalogue(self) -> Path:
+        """The catalogue; it has one model, ``tiny``."""
+        return self.folder / "catalogue.toml"
+
+    def edit(self, old: str, new: str) -> None:
+        """Change the catalogue."""
+        text = self.catalogue.read_text(encoding="utf-8")
+        assert old in text
+        self.catalogue.write_text(text.replace(old, new), encoding="utf-8")
+
+    def follow(self, repository: str) -> None:
+        """Take the model from a Hub instead of its folder."""
+        folder = 'kind = "folder", path = "checkpoint", repo = "slipway/tiny-phi3"'
+        self.edit(folder, f'kind = "hub", {repository}')
+
+    def limit(self, gate: str) -> None:
+        """Add a gate to the model's, as the catalogue writes it."""
+        self.edit("[models.tiny.gates]", f"[models.tiny.gates]\n{gate}")
+
+    def registry(self) -> Any:
+        """Return the registry of this project."""
+        from tasks.context import registry
+
+        return registry()
+
+    def versions(self) -> list[tuple[str, int, dict[str, int]]]:
+        """Return every registered version, with the aliases of its model."""
+        models = self.registry()
+        found = models.client.search_model_versions("")
+        return sorted((each.name, int(each.version), models.aliases(each.name)) for each in found)
+
+
+@pytest.fixture(scope="session")
+def prefect_backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Run a real Prefect server for the session, on a database of its own."""
+    os.environ["PREFECT_HOME"] = str(tmp_path_factory.mktemp("prefect"))
+    os.environ["PREFECT_RESULTS_DEFAULT_SERIALIZER"] = "json"
+    for name in (
+        "LOGGING_TO_API",
+        "SERVER_ANALYTICS",
+        *(f"SERVER_SERVICES_{s}" for s in _SERVICES),
+    ):
+        os.environ[f"PREFECT_{name}_ENABLED"] = "false"
+
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    with (
+        prefect_test_harness(server_startup_timeout=180),
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+    ):
+        yield
+
+
+@pytest.fixture
+def project(
+    tmp_path: Path, checkpoint: Path, prefect_backend: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Project]:
+    """Give a test a place of its own, to which Slipway's settings point."""
+    with _laid_out(tmp_path, checkpoint, monkeypatch) as place:
+        yield place
+
+
+@pytest.fixture(scope="module")
+def released(
+    tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, prefect_backend: None
+) -> Iterator[tuple[Project, Any]]:
+    """Give the tests of a module one release of the tiny model, to look at and not to change."""
+    folder = tmp_path_factory.mktemp("released")
+    with pytest.MonkeyPatch.context() as patch, _laid_out(folder, checkpoint, patch) as place:
+        from flows.release_model import release_model
+
+        known = {path.name for path in folder.iterdir()}
+        outcome = release_model("tiny")
+        (folder / "known.json").write_text(json.dumps(sorted(known)), encoding="utf-8")
+        yield place, outcome
+
+
+def lay_out(folder: Path, checkpoint: Path) -> Project:
+    """Put into a folder what a release of the tiny model needs."""
+    place = Project(folder)
+    shutil.copytree(checkpoint, place.checkpoint)
+    place.catalogue.write_text(CATALOGUE.format(contract="prompt"), encoding="utf-8")
+    shutil.copytree(PROJECT / "expectations", folder / "expectations")
+    brief = folder / "expectations" / "prompts" / "brief.json"
+    brief.write_text(json.dumps(_brief_prompts()), encoding="utf-8")
+    texts = folder / "expectations" / "texts" / "brief"
+    texts.mkdir()
+    (texts / "said.txt").write_text(" ".join(_known()), encoding="utf-8")
+    asked = [[{"role": "user", "content": question}] for question in _known()]
+    (texts / "chat.json").write_text(json.dumps(asked), encoding="utf-8")
+    return place
+
+
+@contextmanager
+def _laid_out(folder: Path, checkpoint: Path, patch: pytest.MonkeyPatch) -> Iterator[Project]:
+    from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+
+    place = lay_out(folder, checkpoint)
+    patch.setenv("SLIPWAY_HOME", str(place.home))
+    patch.setenv("SLIPWAY_CATALOGUE", str(place.catalogue))
+    patch.setenv("SLIPWAY_EXPECTATIONS", str(folder / "expectations"))
+    patch.setenv("SLIPWAY_STEP_TIMEOUT_SECONDS", "300")
+    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    patch.chdir(folder)
+    with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: str(place.home / "results")}):
+        yield place
+
+
+def _known() -> list[str]:
+    """Return the questions that the tiny model answers by heart."""
+    from tests.support import tiny_phi3
+
+    return list(tiny_phi3.CONVERSATIONS)
+
+
+def _brief_prompts() -> list[dict[str, Any]]:
+    """Return twelve questions that the tiny model's short context has room for."""
+    known = _known()
+    return [
+        {
+            "id": f"question-{index}",
+            "purpose": "something that the tiny model knows by heart",
+            "messages": [{"role": "user", "content": known[index % len(known)]}],
+            "max_tokens": 64,
+            "repeat": index == 0,
+            "stop": ["hub_project"] if index == 1 else [],
+        }
+        for index in range(12)
+    ]
