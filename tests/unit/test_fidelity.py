@@ -14,7 +14,7 @@ from slipway.evaluation import (
     ReferenceReading,
     Text,
     candidate,
-    fidelity,
+    measure,
     load_texts,
     logits,
     read_source,
@@ -74,7 +74,7 @@ def test_a_source_is_read_once_and_any_artifact_is_compared_with_it(
 
     first = read_source(weights, TEXTS, workspace)
     again = read_source(weights, TEXTS, workspace)
-    found = fidelity(artifact_of(int4, "cpu-int4-rtn-block-32"), first, workspace)
+    found = measure(artifact_of(int4, "cpu-int4-rtn-block-32"), first, workspace)
 
     logs = [log.name.partition("-2")[0] for log in limits.logs.iterdir()]
     assert sorted(logs) == ["compare", "read-source"]
@@ -223,7 +223,7 @@ def test_an_artifact_of_another_model_is_refused(
     logits.write(tmp_path / "other", replace(kept, vocabulary=400))
     stored = weights_of(checkpoint).stored.model_copy(update={"folder": tmp_path / "other"})
 
-    found = fidelity(
+    found = measure(
         artifact_of(built), ReferenceReading(stored=stored, texts=1, tokens=1), workshop_of(limits)
     )
 

@@ -1,6 +1,7 @@
 """The report says why this candidate and no other, and what is new in it."""
 
-from slipway.report import candidate_outcome, markdown
+from slipway.evaluation.outcome import candidate_outcome
+from slipway.report import markdown
 from slipway.report.comparing import MOST_CHANGES
 from slipway.values import Change, Selection
 from tests.support.scored_candidates import CHOSEN, REASON, choice, refused, selected, unbuilt
