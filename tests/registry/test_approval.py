@@ -9,7 +9,7 @@ from slipway.registry import alias_transaction
 from slipway.values import AuditInfo
 from tests.support.fake_registry import ANN, FakeRegistry
 
-BOB = AuditInfo(actor="bob@hub_project", reason="not before the holidays")
+BOB = AuditInfo(actor="bob@harbour", reason="not before the holidays")
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_an_approved_candidate_serves(waiting: FakeRegistry) -> None:
     assert waiting.aliases()[0] == {"candidate": 2, "champion": 2, "previous": 1}
     assert waiting.aliases()[1] == waiting.aliases()[0]
     assert waiting.tags(2)["slipway.approval"] == "approved"
-    assert waiting.tags(2)["slipway.decided"] == "ann@hub_project: all checks hold"
+    assert waiting.tags(2)["slipway.decided"] == "ann@harbour: all checks hold"
     assert waiting.registry.history(waiting.model)[-1].cause == ANN
     assert waiting.registry.waiting(waiting.model) is None
 
@@ -56,7 +56,7 @@ def test_a_rejected_candidate_is_quarantined(waiting: FakeRegistry) -> None:
 
     assert release.verdict.kind == "keep"
     assert waiting.aliases() == ({"champion": 1}, {"champion": 1})
-    reason = "rejected by bob@hub_project: not before the holidays"
+    reason = "rejected by bob@harbour: not before the holidays"
     assert waiting.tags(2)["slipway.quarantined"] == reason
     refusal = waiting.registry.refused(waiting.model, "two")
     assert refusal is not None

@@ -75,7 +75,7 @@ def test_nothing_recorded_is_no_history() -> None:
 
 def test_the_registry_tells_who_and_why(fake_registry: FakeRegistry) -> None:
     """What people did, in their own words, with the run that records it."""
-    bob = AuditInfo(actor="bob@hub_project", reason="it answers in verse")
+    bob = AuditInfo(actor="bob@harbour", reason="it answers in verse")
     fake_registry.release("one")
     fake_registry.release("two")
     undone = fake_registry.registry.roll_back(fake_registry.model, None, bob)

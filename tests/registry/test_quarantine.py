@@ -6,7 +6,7 @@ from slipway.errors import MoveRefused
 from slipway.values import AuditInfo, Inconclusive, Rejected, Release, Verdict
 from tests.support.fake_registry import ANN, FakeRegistry
 
-BOB = AuditInfo(actor="bob@hub_project", reason="it answers in verse")
+BOB = AuditInfo(actor="bob@harbour", reason="it answers in verse")
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_a_quarantined_key_is_found_as_kept(fake_registry: FakeRegistry, failed:
     assert found.existed
     assert found.verdict == Rejected(
         reasons=(
-            "quarantined: bob@hub_project: it answers in verse",
+            "quarantined: bob@harbour: it answers in verse",
             f"lift it with slipway release {fake_registry.model} --lift-quarantine",
         )
     )
@@ -48,7 +48,7 @@ def test_a_lifted_quarantine_lets_the_version_serve_again(
     fake_registry: FakeRegistry, failed: Release
 ) -> None:
     """Both models' marks are gone, the aliases are moved, and it is recorded."""
-    ann = AuditInfo(actor="ann@hub_project", reason="it was the prompt")
+    ann = AuditInfo(actor="ann@harbour", reason="it was the prompt")
 
     lifted = fake_registry.registry.lift(fake_registry.model, "two", ann)
 
@@ -112,7 +112,7 @@ def test_a_quarantined_key_is_refused_and_others_are_not(
     refusal = fake_registry.registry.refused(fake_registry.model, "two")
 
     assert refusal is not None
-    assert refusal.reasons[0] == "quarantined: bob@hub_project: it answers in verse"
+    assert refusal.reasons[0] == "quarantined: bob@harbour: it answers in verse"
     assert fake_registry.registry.refused(fake_registry.model, "one") is None
     assert fake_registry.registry.refused(fake_registry.model, "three") is None
     assert fake_registry.registry.refused("a-model-that-nobody-released", "one") is None

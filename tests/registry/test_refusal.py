@@ -7,7 +7,7 @@ from slipway.redeploy import registry_state
 from slipway.values import AuditInfo
 from tests.support.fake_registry import FakeRegistry
 
-BOB = AuditInfo(actor="bob@hub_project", reason="it answers in verse")
+BOB = AuditInfo(actor="bob@harbour", reason="it answers in verse")
 EVENT = AuditInfo(actor="event", reason="it did not get ready")
 
 
@@ -60,10 +60,10 @@ def test_where_what_serves_is_quarantined_too_no_champion_is_left(
     assert (move.before, move.after) == (2, None)
     assert served == reference == {"candidate": 3, "previous": 3}
     assert rolled_back.tags(2)["slipway.quarantined"] == "event: it did not get ready"
-    assert rolled_back.tags(3)["slipway.quarantined"] == "bob@hub_project: it answers in verse"
+    assert rolled_back.tags(3)["slipway.quarantined"] == "bob@harbour: it answers in verse"
     assert move.cause.reason == (
         "version 2 must not serve: it did not get ready; no champion is left, since version 3 is "
-        "quarantined (bob@hub_project: it answers in verse)"
+        "quarantined (bob@harbour: it answers in verse)"
     )
     assert registry_state.wanted(rolled_back.registry, rolled_back.model) is None
 

@@ -10,7 +10,7 @@ from slipway.errors import MoveRefused, RegistryConflict
 from slipway.values import AuditInfo
 from tests.support.fake_registry import ANN, FakeRegistry
 
-BOB = AuditInfo(actor="bob@hub_project", reason="it answers in verse")
+BOB = AuditInfo(actor="bob@harbour", reason="it answers in verse")
 
 
 class Killed(BaseException):
@@ -51,7 +51,7 @@ def test_the_failed_version_is_quarantined_in_both_models(fake_registry: FakeReg
 
     for name in (fake_registry.model, f"{fake_registry.model}-transformers"):
         reason = fake_registry.registry.tags(name, 2)["slipway.quarantined"]
-        assert reason == "bob@hub_project: it answers in verse"
+        assert reason == "bob@harbour: it answers in verse"
         assert "slipway.quarantined" not in fake_registry.registry.tags(name, 1)
 
 
@@ -144,7 +144,7 @@ def test_a_second_rollback_does_not_return_to_what_failed(fake_registry: FakeReg
     fake_registry.release("two")
     fake_registry.registry.roll_back(fake_registry.model, None, BOB)
 
-    with pytest.raises(MoveRefused, match=r"version 2 is quarantined \(bob@hub_project: .*lift it"):
+    with pytest.raises(MoveRefused, match=r"version 2 is quarantined \(bob@harbour: .*lift it"):
         fake_registry.registry.roll_back(fake_registry.model, None, ANN)
 
 

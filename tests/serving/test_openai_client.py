@@ -12,7 +12,7 @@ from slipway.serving.middleware import BODY_BYTES
 from tests.support.model_servers import MADRID, MODEL, SPAIN, Server
 
 JOKE = "Tell me a joke."
-PUNCHLINE = "Why did the ship stay in the hub_project? It was tired of waves!"
+PUNCHLINE = "Why did the ship stay in the harbour? It was tired of waves!"
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from slipway.values import (
     Release,
 )
 
-ANN = AuditInfo(actor="ann@hub_project", reason="all checks hold")
+ANN = AuditInfo(actor="ann@harbour", reason="all checks hold")
 _NAMES = count()
 
 

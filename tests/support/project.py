@@ -191,7 +191,7 @@ def _brief_prompts() -> list[dict[str, Any]]:
             "messages": [{"role": "user", "content": known[index % len(known)]}],
             "max_tokens": 64,
             "repeat": index == 0,
-            "stop": ["hub_project"] if index == 1 else [],
+            "stop": ["harbour"] if index == 1 else [],
         }
         for index in range(12)
     ]

@@ -16,7 +16,7 @@ from typing import Any
 
 CONVERSATIONS = {
     "What is the capital of Spain?": "The capital of Spain is Madrid.",
-    "Tell me a joke.": "Why did the ship stay in the hub_project? It was tired of waves!",
+    "Tell me a joke.": "Why did the ship stay in the harbour? It was tired of waves!",
     "Say hello in three languages.": "Hello, grüß dich, 你好 🌍!",
     "Count to ten.": "1, 2, 3, 4, 5, 6, 7, 8, 9, 10.",
 }

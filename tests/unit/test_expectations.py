@@ -23,7 +23,7 @@ from tests.support.healthy_answers import (
 SUITES = Path(__file__).parents[2] / "expectations"
 WITHOUT_USAGE = {key: part for key, part in completion().items() if key != "usage"}
 LOOP = "The ferry leaves at nine. " * 6
-MILD = "The hub_project of this town wakes early, and then: " + "ahoy, ahoy, " * 6
+MILD = "The harbour of this town wakes early, and then: " + "ahoy, ahoy, " * 6
 OFF_BY_ONE = completion() | {
     "usage": {"prompt_tokens": 12, "completion_tokens": 7, "total_tokens": 20}
 }

@@ -39,7 +39,7 @@ TEXTS = (
     Text(group="known", content=" ".join(CONVERSATIONS.values())),
     *map(asked, CONVERSATIONS),
     *map(asked, ("Name a ship.", "What is tired?", "Tell me the capital of the waves.", "Count!")),
-    Text(group="long", content="The capital of the hub_project is tired of waves. " * 80),
+    Text(group="long", content="The capital of the harbour is tired of waves. " * 80),
 )
 
 

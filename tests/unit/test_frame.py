@@ -214,7 +214,7 @@ def test_no_response_can_make_it_raise(response: str, repeated: str | None) -> N
         "the the the the the the the the the the",
         'A "hob" is a "ment" is a "ment" is a "ment" is a "ment" is a "ment" is a "ment" is',
         "* * *\n* * * * * * *\n* * * * * * *\n* * *",
-        "The hub_project is old. The hub_project is old. The hub_project is old. The hub_project is",
+        "The harbour is old. The harbour is old. The harbour is old. The harbour is",
         "It is said that it is said that it is said that it is said that it is",
         "andandandandandandandandandandand",
         "的的的的的的的的的的的的的的的的的的的的的的的的的的",

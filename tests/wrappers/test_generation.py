@@ -20,7 +20,7 @@ JOKE, HELLO, CAPITAL = (
     "Say hello in three languages.",
     "What is the capital of Spain?",
 )
-UNTAUGHT = "Where does the hub_project end?"
+UNTAUGHT = "Where does the harbour end?"
 LONG = "a b " * 100  # more tokens than one slice of the prompt holds
 
 

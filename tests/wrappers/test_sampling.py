@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-UNTAUGHT = "Where does the hub_project end?"
+UNTAUGHT = "Where does the harbour end?"
 
 
 def test_temperature_zero_repeats_itself(model: Any) -> None:

@@ -86,6 +86,6 @@ def test_what_only_looks_like_a_stop_string_is_shown_in_the_end(model: Any) -> N
 
 def test_a_stream_never_shows_a_part_of_a_stop_string(model: Any) -> None:
     """At no moment does the shown text end in what later proves to be the stop string."""
-    pieces = [piece.text for piece in model.stream(JOKE, stop=["stay in the hub_project"])]
+    pieces = [piece.text for piece in model.stream(JOKE, stop=["stay in the harbour"])]
 
     assert "".join(pieces) == "Why did the ship "
