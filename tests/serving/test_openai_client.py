@@ -76,7 +76,7 @@ def test_a_stream_that_nobody_wants_counted_has_no_counts(client: OpenAI) -> Non
     assert all(len(chunk.choices) == 1 for chunk in chunks)
 
 
-@pytest.mark.parametrize("stop", ["hub_project", ["waves", "hub_project"]])
+@pytest.mark.parametrize("stop", ["harbour", ["waves", "harbour"]])
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_stop_text_ends_the_answer_before_it(client: OpenAI, stop: Any, *, stream: bool) -> None:
     """Whichever comes first; no part of it is shown, not even for a moment."""

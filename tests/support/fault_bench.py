@@ -53,7 +53,7 @@ def prompts() -> Iterator[Prompt]:
             purpose="one that the tiny model knows by heart",
             messages=(PromptMessage(role="user", content=known[number % 4]),),
             max_tokens=64,
-            stop=("hub_project",) if number == 1 else (),
+            stop=("harbour",) if number == 1 else (),
             group="batch" if number > 7 else None,
             repeat=number == 0,
             expected=(EXPECTED[number % 4],),

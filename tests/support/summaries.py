@@ -51,7 +51,7 @@ NAME = "smollm2-135m"
 ANSWERS = {
     "capital": "The capital of Spain is Madrid.",
     "arithmetic": "7 plus 5 is 12.",
-    "definition": "A hub_project is a place where ships rest from the sea.",
+    "definition": "A harbour is a place where ships rest from the sea.",
     "list-of-three": "Red\nGreen\nBlue",
     "json-object": '{"name": "Ada", "age": 36}',
     "emoji": "A ship 🚢, an anchor ⚓ and the sea 🌊.",

@@ -36,7 +36,7 @@ QUESTIONS = tuple(
         purpose="one that the tiny model knows by heart",
         messages=(PromptMessage(role="user", content=question),),
         max_tokens=20 if number == 1 else 64,
-        stop=("hub_project",) if number == 1 else (),
+        stop=("harbour",) if number == 1 else (),
     )
     for number, question in enumerate(CONVERSATIONS)
 )
