@@ -1,6 +1,7 @@
 """The command line over a released model: what people read, and what scripts parse."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,8 @@ def test_a_plan_knows_what_is_there(released: tuple[Project, Release], capsys: S
 
 def test_a_plan_writes_nothing(project: Project, capsys: Said) -> None:
     """Not even the folder for its state."""
+    shutil.rmtree(project.home)
+
     assert run(["plan", "tiny"]) == 0
 
     assert "would be made" in capsys.readouterr().out

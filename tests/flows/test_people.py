@@ -33,7 +33,7 @@ def quay(
     folder = tmp_path_factory.mktemp("quay")
     with (
         pytest.MonkeyPatch.context() as patch,
-        project._laid_out(folder, checkpoint, patch) as place,
+        project.laid_out(folder, checkpoint, patch) as place,
     ):
         yield place
 

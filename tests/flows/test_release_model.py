@@ -96,14 +96,16 @@ def test_state_is_written_nowhere_but_below_home(released: tuple[Project, Releas
     project, _ = released
     known = set(json.loads((project.folder / "known.json").read_bytes()))
 
-    assert {path.name for path in project.folder.iterdir()} - known == {"home", "known.json"}
+    assert {path.name for path in project.folder.iterdir()} - known == {"known.json", "release.json"}
 
 
-def test_new_weights_become_the_champion_and_the_old_one_is_remembered(project: Project) -> None:
+def test_new_weights_become_the_champion_and_the_old_one_is_remembered(
+    released_project: Project,
+) -> None:
     """`previous` is what a rollback returns to, and the promotion's run says who served before."""
     from tests.support import tiny_phi3
 
-    release()
+    project = released_project
     shutil.rmtree(project.checkpoint)
     tiny_phi3.write_checkpoint(project.checkpoint, seed=1)
 
@@ -115,9 +117,11 @@ def test_new_weights_become_the_champion_and_the_old_one_is_remembered(project: 
     assert record.data.tags["slipway.from"] == "1"
 
 
-def test_a_candidate_below_a_gate_is_kept_and_leaves_the_registry(project: Project) -> None:
+def test_a_candidate_below_a_gate_is_rejected_and_leaves_the_registry(
+    released_project: Project,
+) -> None:
     """The champion stays, nothing new is registered, and the verdict names the limit."""
-    release()
+    project = released_project
     before = project.versions()
     project.limit("tokens_per_second = { min = 1e9 }")
 
@@ -137,9 +141,9 @@ def test_a_candidate_alias_policy_stops_before_the_champion(project: Project) ->
     assert project.registry().aliases("tiny") == {"candidate": 1}
 
 
-def test_files_that_vanished_from_the_store_are_made_again(project: Project) -> None:
+def test_files_that_vanished_from_the_store_are_made_again(released_project: Project) -> None:
     """Prefect's cached result still names them; the line looks before it believes."""
-    release()
+    project = released_project
     shutil.rmtree(project.home / "store")
     project.limit("answered_prompts = { min = 3 }")
 

@@ -6,6 +6,8 @@ Nothing heavy is imported here: pure tests must not pay for Prefect.
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
+
+from tests.support.cache import cached, copy_home
+
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER")
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -124,22 +131,55 @@ def project(
     tmp_path: Path, checkpoint: Path, prefect_backend: None, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Project]:
     """Give a test a place of its own, to which Slipway's settings point."""
-    with _laid_out(tmp_path, checkpoint, monkeypatch) as place:
+    with laid_out(tmp_path, checkpoint, monkeypatch) as place:
         yield place
+
+
+@pytest.fixture(scope="session")
+def release_template(
+    tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, prefect_backend: None
+) -> Path:
+    """Release the tiny model once for all workers of a run; nobody writes to its folder."""
+    shared = tmp_path_factory.getbasetemp().parent if _WORKER else tmp_path_factory.getbasetemp()
+    folder = shared / "first-release"
+    with FileLock(shared / "first-release.lock"):
+        if not (folder / "release.json").is_file():
+            folder.mkdir()
+            with pytest.MonkeyPatch.context() as patch, laid_out(folder, checkpoint, patch):
+                from flows.release_model import release_model
+
+                known = sorted(path.name for path in folder.iterdir())
+                (folder / "known.json").write_text(json.dumps(known), encoding="utf-8")
+                outcome = release_model("tiny")
+                (folder / "release.json").write_text(outcome.model_dump_json(), encoding="utf-8")
+    return folder
 
 
 @pytest.fixture(scope="module")
 def released(
-    tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, prefect_backend: None
+    tmp_path_factory: pytest.TempPathFactory, release_template: Path
 ) -> Iterator[tuple[Project, Any]]:
-    """Give the tests of a module one release of the tiny model, to look at and not to change."""
+    """Give the tests of a module a copy of one release of the tiny model, and its outcome."""
     folder = tmp_path_factory.mktemp("released")
-    with pytest.MonkeyPatch.context() as patch, _laid_out(folder, checkpoint, patch) as place:
-        from flows.release_model import release_model
+    with pytest.MonkeyPatch.context() as patch:
+        yield from _copied(release_template, folder, patch)
 
-        known = {path.name for path in folder.iterdir()}
-        outcome = release_model("tiny")
-        (folder / "known.json").write_text(json.dumps(sorted(known)), encoding="utf-8")
+
+@pytest.fixture
+def released_project(
+    tmp_path: Path, release_template: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Project]:
+    """Give one test a copy of a released project of its own, to change as it likes."""
+    for place, _ in _copied(release_template, tmp_path / "released", monkeypatch):
+        yield place
+
+
+def _copied(source: Path, folder: Path, patch: pytest.MonkeyPatch) -> Iterator[tuple[Project, Any]]:
+    from slipway.values import Release
+
+    copy_home(source, folder)
+    outcome = Release.model_validate_json((folder / "release.json").read_bytes())
+    with _pointed_to(Project(folder), patch) as place:
         yield place, outcome
 
 
@@ -147,6 +187,8 @@ def lay_out(folder: Path, checkpoint: Path) -> Project:
     """Put into a folder what a release of the tiny model needs."""
     place = Project(folder)
     shutil.copytree(checkpoint, place.checkpoint)
+    (place.home / "mlflow").mkdir(parents=True)
+    shutil.copy(empty_database(), place.home / "mlflow")
     place.catalogue.write_text(CATALOGUE.format(contract="prompt"), encoding="utf-8")
     shutil.copytree(PROJECT / "expectations", folder / "expectations")
     brief = folder / "expectations" / "prompts" / "brief.json"
@@ -160,18 +202,35 @@ def lay_out(folder: Path, checkpoint: Path) -> Project:
 
 
 @contextmanager
-def _laid_out(folder: Path, checkpoint: Path, patch: pytest.MonkeyPatch) -> Iterator[Project]:
+def laid_out(folder: Path, checkpoint: Path, patch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """Lay out a project in ``folder``, to which Slipway's settings point while the body runs."""
+    with _pointed_to(lay_out(folder, checkpoint), patch) as place:
+        yield place
+
+
+@contextmanager
+def _pointed_to(place: Project, patch: pytest.MonkeyPatch) -> Iterator[Project]:
     from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
-    place = lay_out(folder, checkpoint)
     patch.setenv("SLIPWAY_HOME", str(place.home))
     patch.setenv("SLIPWAY_CATALOGUE", str(place.catalogue))
-    patch.setenv("SLIPWAY_EXPECTATIONS", str(folder / "expectations"))
+    patch.setenv("SLIPWAY_EXPECTATIONS", str(place.folder / "expectations"))
     patch.setenv("SLIPWAY_STEP_TIMEOUT_SECONDS", "300")
+    patch.setenv("SLIPWAY_SPEED_ROUNDS", "1")
     patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    patch.chdir(folder)
+    patch.chdir(place.folder)
     with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: str(place.home / "results")}):
         yield place
+
+
+def empty_database() -> Path:
+    """Return an MLflow database without anything in it: making one takes seconds."""
+
+    def make(folder: Path) -> None:
+        code = f"import mlflow; mlflow.MlflowClient('sqlite:///{folder}/mlflow.db').search_experiments()"
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=folder, capture_output=True)
+
+    return cached("mlflow", make) / "mlflow.db"
 
 
 def _known() -> list[str]:

@@ -8,11 +8,14 @@ model's does. Any other prompt gets nonsense.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from tests.support.cache import cached, digest
 
 CONVERSATIONS = {
     "What is the capital of Spain?": "The capital of Spain is Madrid.",
@@ -27,6 +30,7 @@ END_OF_TEXT, BEGIN, END_OF_TURN = 0, 1, 5
 TRAINING_STEPS = 150
 IGNORED = -100  # the label that the loss of transformers skips
 BUILD_TIMEOUT_S = 300
+_SOURCE = digest(Path(__file__))
 
 CHAT_TEMPLATE = """\
 {%- for message in messages -%}
@@ -54,7 +58,7 @@ in it without restriction. It is provided "as is", without warranty of any kind.
 
 
 def write_checkpoint(folder: Path, *, seed: int = 0) -> Path:
-    """Write the tiny Phi-3 in the layout of transformers, the same bytes for the same seed.
+    """Write the tiny Phi-3 in the layout of transformers; trained once for each seed.
 
     Args:
         folder: Where the files go; made when missing.
@@ -63,6 +67,13 @@ def write_checkpoint(folder: Path, *, seed: int = 0) -> Path:
     Returns:
         ``folder``, with safetensors weights, configuration, tokenizer, chat template and license.
     """
+    made = cached("checkpoint", lambda into: train_checkpoint(into, seed=seed), _SOURCE, seed)
+    shutil.copytree(made, folder, dirs_exist_ok=True)
+    return folder
+
+
+def train_checkpoint(folder: Path, *, seed: int = 0) -> Path:
+    """Train the tiny Phi-3 and write it to ``folder``, the same bytes for the same seed."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = _tokenizer()
     tokenizer.save_pretrained(folder)
@@ -80,9 +91,7 @@ def build_onnx(
     filename: str = "model.onnx",
     block_size: int = 32,
 ) -> Path:
-    """Build the ONNX form of ``checkpoint`` with the builder of onnxruntime-genai.
-
-    The builder changes ``sys.path`` and keeps its memory, so it runs in a child process.
+    """Build the ONNX form of ``checkpoint`` with the builder of onnxruntime-genai, once for each.
 
     Args:
         checkpoint: A folder in the layout of transformers.
@@ -97,6 +106,16 @@ def build_onnx(
     Raises:
         RuntimeError: The builder failed; the message holds the end of what it wrote.
     """
+    how = (precision, filename, block_size)
+    made = cached(
+        "onnx", lambda into: _build(checkpoint, into, *how), _SOURCE, digest(checkpoint), *how
+    )
+    shutil.copytree(made, folder, dirs_exist_ok=True)
+    return folder
+
+
+def _build(checkpoint: Path, folder: Path, precision: str, filename: str, block_size: int) -> None:
+    """Run the builder in a child process: it changes ``sys.path`` and keeps its memory."""
     weights = {"type": precision} | ({"block_size": block_size} if precision == "int4" else {})
     with tempfile.TemporaryDirectory() as cache:
         built = subprocess.run(
@@ -109,7 +128,6 @@ def build_onnx(
         )
     if built.returncode != 0:
         raise RuntimeError(f"the {precision} build failed: {built.stderr[-2000:]}")
-    return folder
 
 
 def _builder_command(

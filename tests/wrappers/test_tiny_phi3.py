@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.support.tiny_phi3 import CONVERSATIONS, build_onnx, write_checkpoint
+from tests.support.tiny_phi3 import CONVERSATIONS, build_onnx, train_checkpoint
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -17,7 +17,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 def test_the_same_seed_writes_the_same_bytes(checkpoint: Path, tmp_path: Path) -> None:
     """Releases are known by the digest of their files, so these must not vary."""
-    again = write_checkpoint(tmp_path / "again")
+    again = train_checkpoint(tmp_path / "again")
 
     assert digests(checkpoint) == digests(again)
     assert {"README.md", "LICENSE", "config.json", "model.safetensors"} <= digests(again).keys()
@@ -26,7 +26,7 @@ def test_the_same_seed_writes_the_same_bytes(checkpoint: Path, tmp_path: Path) -
 def test_another_seed_changes_the_weights_alone(checkpoint: Path, tmp_path: Path) -> None:
     """A new revision for tests, which leaves the caller's random state as it was."""
     state = torch.get_rng_state()
-    other = digests(write_checkpoint(tmp_path / "other", seed=1))
+    other = digests(train_checkpoint(tmp_path / "other", seed=1))
     changed = {name for name, digest in digests(checkpoint).items() if digest != other[name]}
 
     assert changed == {"model.safetensors"}
