@@ -62,7 +62,7 @@ def prepare(settings: Settings, model: str, *, quiet: bool) -> None:
 
 
 def exit_code(outcome: Release) -> int:
-    """Return 0 for promoted, 3 for kept by a gate, 4 for inconclusive."""
+    """Return 0 for promoted, 3 for rejected by a gate, 4 for inconclusive."""
     if isinstance(outcome.verdict, Rejected):
         return 3
     return 4 if isinstance(outcome.verdict, Inconclusive) else 0
@@ -70,11 +70,10 @@ def exit_code(outcome: Release) -> int:
 
 def _summary(outcome: Release, seconds: float, settings: Settings) -> None:
     candidate = outcome.versions
-    words = {"promote": "promoted", "keep": "kept", "inconclusive": "inconclusive"}
-    word = words[outcome.verdict.kind]
+    word: str = outcome.verdict.kind
     if outcome.waiting:
         word = "waiting for approval"
-    elif outcome.existed and outcome.verdict.kind == "promote":
+    elif outcome.existed and outcome.verdict.kind == "promoted":
         word = "already released"
     pairs = {"verdict": "; ".join(outcome.verdict.reasons)}
     for wrapper in candidate.wrappers:

@@ -22,7 +22,7 @@ _NEWS = (
         {"prefect.flow-run.Failed", "prefect.flow-run.Crashed"},
         "prefect.flow-run.*",
     ),
-    ("a model was kept", {"slipway.model.kept"}, "slipway.model.*"),
+    ("a model was rejected", {"slipway.model.rejected"}, "slipway.model.*"),
     ("a model was promoted", {"slipway.model.promoted"}, "slipway.model.*"),
     ("a model was rolled back", {"slipway.model.rolled-back"}, "slipway.model.*"),
 )

@@ -69,7 +69,7 @@ def release_model(  # noqa: PLR0913, PLR0917 - its form has what people ask for
     rename_run(f"{model}@{revision.commit[:8]} {selection.variant}")
 
     versions = log(entry, key, weights, selection.artifact)
-    smoke_report = smoke_test(entry, versions, selection.precision)
+    smoke_report = smoke_test(entry, versions, selection.precision, champion)
     decision = decide(entry, selection, smoke_report, champion)
     summary = publish(
         entry=entry,

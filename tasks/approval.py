@@ -62,12 +62,12 @@ def carried_out(release: Release) -> None:
     """Tell what was decided, and close the form if it was not the one that answered."""
     candidate = release.versions
     emit_pending_events(candidate.model)
-    if release.verdict.kind == "keep":
+    if release.verdict.kind == "rejected":
         reason = "; ".join(release.verdict.reasons)
         emit_event("quarantined", candidate.model, version=candidate.onnx.version, reason=reason)
     run_id = registry().form(candidate.model, candidate.onnx.version)
     if run_id:
-        decision = "reject" if release.verdict.kind == "keep" else "approve"
+        decision = "reject" if release.verdict.kind == "rejected" else "approve"
         _resume(UUID(run_id), {"decision": decision, "reason": "answered elsewhere"})
 
 

@@ -23,7 +23,7 @@ def emit_event(event: str, model: str, **payload: Any) -> bool:
     With ``move``, the id of a recorded move, in the payload, a repeated event is known as such.
 
     Args:
-        event: ``promoted``, ``kept``, ``rolled-back``, ``quarantined``, ``redeployed`` or
+        event: ``promoted``, ``rejected``, ``rolled-back``, ``quarantined``, ``redeployed`` or
             ``approval-wanted``.
         model: Name of the entry.
         **payload: Figures and texts, as JSON has them.

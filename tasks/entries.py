@@ -107,4 +107,4 @@ def find_release(entry: Entry, key: str) -> Release | None:
 )
 def find_champion(entry: Entry) -> Champion | None:
     """Return the version that serves today; None if none does."""
-    return registry().measured_champion(entry.name)
+    return registry().measured_champion(entry.name, entry.wrappers.onnx)

@@ -33,7 +33,7 @@ def promote(summary: ReleaseSummary) -> Release:
     if not isinstance(summary.verdict, Promoted):
         registry().withdraw(versions, summary.verdict)
         get_run_logger().warning(f"{summary.verdict.kind}: {reasons}")
-        emit_event("kept", versions.model, verdict=summary.verdict.kind, reasons=reasons)
+        emit_event("rejected", versions.model, verdict=summary.verdict.kind, reasons=reasons)
         return release
     description = report.description(summary)
     promoted = registry().promote(release, summary.entry.goal, description, audit_info(reasons))

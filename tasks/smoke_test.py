@@ -12,6 +12,7 @@ from slipway.settings import Settings
 from slipway.system import process
 from slipway.system.progress import Progress
 from slipway.values import (
+    Champion,
     CheckResult,
     Entry,
     LoggedWrapper,
@@ -21,7 +22,7 @@ from slipway.values import (
     VariantPrecision,
     WrapperReport,
 )
-from tasks.context import limits, location, registry
+from tasks.context import limits, location
 from tasks.policies import RETRIED, Reporter
 
 
@@ -33,18 +34,20 @@ from tasks.policies import RETRIED, Reporter
     timeout_seconds=3 * 3600,
 )
 def smoke_test(
-    entry: Entry, candidate: RegisteredVersions, precision: VariantPrecision
+    entry: Entry,
+    candidate: RegisteredVersions,
+    precision: VariantPrecision,
+    champion: Champion | None,
 ) -> SmokeReport:
     """Return what both wrappers and the champion answered, which checks held, and what differs."""
     settings = Settings()
     prompts = suites.load_prompts(settings.expectations / "prompts" / f"{entry.suite}.json")
-    champion = registry().serving(candidate.onnx)
-    asking = _Asking(
-        prompts, settings, Reporter("smoke-test", candidate.model), 3 if champion else 2
-    )
+    other = champion is not None and champion.version != candidate.onnx.version
+    serves = champion.wrapper if champion and other else None
+    asking = _Asking(prompts, settings, Reporter("smoke-test", candidate.model), 3 if serves else 2)
     onnx = asking.test(candidate.onnx, "onnx", 0)
     transformers = asking.test(candidate.transformers, "transformers", 1)
-    serving = asking.test(champion, "champion", 2) if champion else None
+    serving = asking.test(serves, "champion", 2) if serves else None
     better = regressions.find(serving, onnx, prompts) if serving else ()
     return SmokeReport(
         onnx=onnx,

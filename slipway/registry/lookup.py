@@ -1,6 +1,5 @@
 """What the registry knows: versions by key, aliases, tags."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,10 +8,11 @@ from typing import Any
 from filelock import FileLock
 
 from slipway.registry.names import is_open, to_lift
+from slipway.tracking import format_1
 from slipway.tracking.location import MlflowLocation, connect
 from slipway.tracking.metrics import figures_of
-from slipway.tracking.tags import KEY, QUARANTINED, RELEASE, STATUS
-from slipway.values import Champion, EarlierRejection, LoggedWrapper, Rejected, Release
+from slipway.tracking.tags import KEY, QUARANTINED, REASONS, RELEASE, STATUS, VERDICT
+from slipway.values import Champion, Contract, EarlierRejection, LoggedWrapper, Rejected, Release
 
 
 class Lookup:
@@ -38,7 +38,7 @@ class Lookup:
         """
         for version in self._versions(model, key):
             if version.tags.get(STATUS) == "released":
-                release = Release.model_validate_json(version.tags[RELEASE])
+                release = Release.model_validate_json(format_1.upgrade(version.tags)[RELEASE])
                 changes: dict[str, Any] = {"existed": True, "waiting": is_open(version.tags)}
                 if reason := version.tags.get(QUARANTINED):
                     changes["verdict"] = Rejected(
@@ -57,44 +57,42 @@ class Lookup:
             if not isinstance(existing.verdict, Rejected):
                 return None
             run_id, reasons = existing.versions.run_id, existing.verdict.reasons
-            return EarlierRejection(run_id=run_id, kind="keep", reasons=reasons)
+            return EarlierRejection(run_id=run_id, kind="rejected", reasons=reasons)
         experiment = self.client.get_experiment_by_name(model)
-        filters = f"tags.`{KEY}` = '{key}' AND tags.`slipway.verdict` != 'promote'"
+        filters = f"tags.`{KEY}` = '{key}' AND tags.`{VERDICT}` != 'promoted'"
         runs = self.client.search_runs([experiment.experiment_id], filters) if experiment else ()
         for run in runs:
-            tags = run.data.tags
-            reasons = tuple(tags.get("slipway.reasons", "no reason was noted").split("; "))
-            return EarlierRejection(
-                run_id=run.info.run_id, kind=tags["slipway.verdict"], reasons=reasons
-            )
+            tags = format_1.upgrade(run.data.tags)
+            if tags[VERDICT] != "promoted":
+                reasons = tuple(tags.get(REASONS, "no reason was recorded").split("; "))
+                run_id = run.info.run_id
+                return EarlierRejection(run_id=run_id, kind=tags[VERDICT], reasons=reasons)
         return None
 
     def champion(self, name: str) -> int | None:
         """Return the version that serves under the registered model ``name``."""
         return self.aliases(name).get("champion")
 
-    def measured_champion(self, name: str) -> Champion | None:
-        """Return the version that serves under ``name``, with what was measured of it."""
+    def measured_champion(self, name: str, contract: Contract) -> Champion | None:
+        """Return the champion of ``name``, with its wrapper and what was measured of it.
+
+        Args:
+            name: The registered model that serves.
+            contract: Assumed of a version without a recorded release, as of one that somebody
+                promoted by hand.
+        """
         version = self.champion(name)
         if version is None:
             return None
-        run_id = str(self.client.get_model_version(name, str(version)).run_id)
-        metrics = self.client.get_run(run_id).data.metrics
-        return Champion(version=version, run_id=run_id, figures=figures_of(metrics))
-
-    def serving(self, candidate: LoggedWrapper) -> LoggedWrapper | None:
-        """Return the version that serves where ``candidate`` would; None if there is no other.
-
-        It may speak another contract, as its release recorded it. Where that record is missing, as
-        for a version that somebody promoted by hand, it is taken to speak the candidate's.
-        """
-        version = self.champion(candidate.name)
-        if version is None or version == candidate.version:
-            return None
-        if details := self.tags(candidate.name, version).get(RELEASE):
-            return LoggedWrapper.model_validate(json.loads(details)["candidate"]["onnx"])
-        unknown = {"version": version, "model_id": "", "size_bytes": 0}
-        return candidate.model_copy(update=unknown)
+        found = self.client.get_model_version(name, str(version))
+        tags = format_1.upgrade(found.tags)
+        wrapper = LoggedWrapper(
+            kind="onnx", contract=contract, model_id="", name=name, version=version, size_bytes=0
+        )
+        if RELEASE in tags:
+            wrapper = Release.model_validate_json(tags[RELEASE]).versions.onnx
+        metrics = self.client.get_run(str(found.run_id)).data.metrics
+        return Champion(wrapper=wrapper, run_id=str(found.run_id), figures=figures_of(metrics))
 
     def aliases(self, name: str) -> dict[str, int]:
         """Return every alias of the registered model ``name``; none if there is no such model."""
@@ -110,7 +108,7 @@ class Lookup:
 
     def tags(self, name: str, version: int) -> dict[str, str]:
         """Return the tags of one version."""
-        return dict(self.client.get_model_version(name, str(version)).tags)
+        return format_1.upgrade(self.client.get_model_version(name, str(version)).tags)
 
     def description(self, name: str, version: int) -> str:
         """Return the Markdown of a version's page."""

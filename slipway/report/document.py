@@ -20,7 +20,7 @@ from slipway.values import LoggedWrapper, ReleaseSummary, Source, Verdict
 REASONS, REASON_CHARACTERS = 4, 200  # the registry keeps 5,000 characters
 PICTURE_TEXT = "Every candidate: its size, its distance from the source, and its speed"
 CONTRACTS = {"prompt": "a text in, a text out", "chat": "messages in, a chat completion out"}
-HEADLINES = {"promote": "✅ Promoted", "keep": "⛔ Kept", "inconclusive": "❔ Inconclusive"}
+HEADLINES = {"promoted": "✅ Promoted", "rejected": "⛔ Kept", "inconclusive": "❔ Inconclusive"}
 
 
 def markdown(summary: ReleaseSummary, picture: str) -> str:
@@ -98,7 +98,7 @@ def description(summary: ReleaseSummary) -> str:
 
 def _headline(summary: ReleaseSummary) -> str:
     """Return the verdict in a word; what waits for a person is not promoted yet."""
-    if summary.verdict.kind == "promote" and summary.entry.goal != "champion":
+    if summary.verdict.kind == "promoted" and summary.entry.goal != "champion":
         return "✅ Passed"
     return HEADLINES[summary.verdict.kind]
 
@@ -120,7 +120,7 @@ def _outcome(summary: ReleaseSummary) -> str:
         before = f" from version {summary.champion}"
     if summary.verdict.kind == "inconclusive":
         return f"{version} could not be judged, so it was not promoted, and {stays}"
-    if summary.verdict.kind == "keep":
+    if summary.verdict.kind == "rejected":
         return f"{version} was not promoted, and {stays}"
     if summary.entry.aliases == "candidate":
         return f"{version} waits as candidate for a person to promote it, and {stays}"
@@ -182,7 +182,7 @@ def _artifact(summary: ReleaseSummary) -> str:
 
 def _wrapper(wrapper: LoggedWrapper, verdict: Verdict) -> str:
     """Name a wrapper by an address that holds: what is not promoted leaves the registry."""
-    promoted = verdict.kind == "promote"
+    promoted = verdict.kind == "promoted"
     where = f"`{wrapper.uri}`" if promoted else f"`models:/{wrapper.model_id}`, not registered"
     return f"{where}; contract {wrapper.contract}, {CONTRACTS[wrapper.contract]}"
 

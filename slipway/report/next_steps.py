@@ -11,7 +11,7 @@ QUESTION = "What is the capital of Spain?"
 
 def next_steps(summary: ReleaseSummary) -> str:
     """Return Markdown that says how to go on from here."""
-    if summary.verdict.kind == "promote":
+    if summary.verdict.kind == "promoted":
         return _use(summary)
     again = f"Then release it again: `slipway release {summary.entry.name}`."
     return bullets((*_unasked(summary), *_checks(summary), *_limits(summary), again))

@@ -1,15 +1,23 @@
-"""Names of the tags that Slipway writes to MLflow: each name stands here and nowhere else."""
+"""Names of the tags that Slipway writes to MLflow: each name stands here and nowhere else.
 
-#: Names of the tags by which releases are found again.
+``format_1`` alone knows the names that earlier versions wrote.
+"""
+
+#: The format of all other tags of the same version, run or experiment; see ``format_1``.
+FORMAT, CURRENT_FORMAT = "slipway.format", "2"
+
+#: By these a release is found again.
 KEY, WRAPPER = "slipway.key", "slipway.wrapper"
 
-#: Tag of a model's experiment that remembers what the last look at its source saw.
-LAST_SEEN = "slipway.watched"
+#: Where a release comes from.
+REPO, COMMIT, VARIANT = "slipway.repo", "slipway.commit", "slipway.variant"
+LICENSE, FLOW_RUN = "slipway.license", "slipway.flow_run"
 
-#: Names of the tags that say what a version's bytes are: the artifact's digest, as
-#: ``keys.manifest_digest`` counts it, and the SHA-256 of the wrapper's code and of ``MLmodel``.
+#: What a version's bytes are: the artifact's digest, as ``keys.manifest_digest`` counts it, and the
+#: SHA-256 of the wrapper's code and of ``MLmodel``.
 DIGEST, CODE, MLMODEL = "slipway.digest", "slipway.code_sha256", "slipway.mlmodel_sha256"
 
+#: On a version: ``released``, and the release as JSON.
 STATUS, RELEASE = "slipway.status", "slipway.release"
 
 #: Why nothing promotes this version again, until a person lifts it.
@@ -24,12 +32,24 @@ DECIDED = "slipway.decided"
 #: The Prefect run whose form waits for the answer.
 APPROVAL_RUN = "slipway.approval_run"
 
-#: ``pending`` until the event that tells of the move was sent.
+#: ``pending`` until the event about the alias change was sent.
 PENDING_EVENT = "slipway.announce"
 
-PARENT, CANDIDATE, VERDICT, REASONS = (
-    "mlflow.parentRunId",
-    "slipway.candidate",
-    "slipway.verdict",
-    "slipway.reasons",
-)
+#: On the run of a release, and on that of each of its candidates: how it ended, and why.
+VERDICT, REASONS = "slipway.verdict", "slipway.reasons"
+
+#: On the run of a candidate: the release's run, and the name of the candidate.
+PARENT, CANDIDATE = "mlflow.parentRunId", "slipway.candidate"
+
+#: On the run that records an alias change.
+KIND, ACTOR, REASON, VERSION = "slipway.kind", "slipway.by", "slipway.reason", "slipway.version"
+BEFORE, AFTER, AT, HOST = "slipway.from", "slipway.to", "slipway.at", "slipway.host"
+TRANSACTION, UNDO = "slipway.transaction", "slipway.undo"
+RELEASE_RUN = "slipway.release_run"
+
+#: On a model's experiment: what the last poll of its source returned.
+LAST_SEEN = "slipway.watched"
+
+#: MLflow's own: the Markdown of a run's page, who logged, and which files its page shows as tables.
+NOTE, SOURCE_NAME = "mlflow.note.content", "mlflow.source.name"
+TABLES = "mlflow.loggedArtifacts"

@@ -76,5 +76,5 @@ class EarlierRejection(Value):
     """
 
     run_id: str
-    kind: Literal["keep", "inconclusive"]
+    kind: Literal["rejected", "inconclusive"]
     reasons: tuple[str, ...]

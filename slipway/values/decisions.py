@@ -9,7 +9,7 @@ from slipway.values.answers import Severity
 from slipway.values.base import Value
 from slipway.values.evaluations import GateResult
 from slipway.values.figures import METRICS, Figures, Metric
-from slipway.values.versions import RegisteredVersions
+from slipway.values.versions import LoggedWrapper, RegisteredVersions
 
 Limit = Annotated[float | None, Field(ge=0, allow_inf_nan=False)]
 
@@ -67,14 +67,14 @@ class Gates(Value):
 class Promoted(Value):
     """The candidate may serve."""
 
-    kind: Literal["promote"] = "promote"
+    kind: Literal["promoted"] = "promoted"
     reasons: tuple[str, ...] = Field(min_length=1)
 
 
 class Rejected(Value):
     """The candidate must not serve: today's champion stays."""
 
-    kind: Literal["keep"] = "keep"
+    kind: Literal["rejected"] = "rejected"
     reasons: tuple[str, ...] = Field(min_length=1)
 
 
@@ -101,17 +101,22 @@ class Decision(Value):
 
 
 class Champion(Value):
-    """The version that serves today, with what is known of it.
+    """The champion at the start of a release; every step compares with this one.
 
     Attributes:
-        version: Number of the ONNX wrapper's version.
+        wrapper: Its ONNX wrapper, with the contract that its release recorded.
         run_id: MLflow run of its release.
-        figures: What was measured of it when it was released.
+        figures: What was measured when it was released.
     """
 
-    version: int
+    wrapper: LoggedWrapper
     run_id: str
     figures: Figures
+
+    @property
+    def version(self) -> int:
+        """Number of the ONNX wrapper's version."""
+        return self.wrapper.version
 
 
 class Promotion(Value):
@@ -139,7 +144,7 @@ class Release(Value):
         commit: What it was made from.
         variant: Name of the ONNX artifact.
         verdict: What was decided, with reasons.
-        promotion: What moved; None unless the verdict is Promote.
+        promotion: What moved; None unless the verdict is Promoted.
         existed: Whether an earlier run had already released the same key.
         waiting: Whether a person still has to approve it.
     """

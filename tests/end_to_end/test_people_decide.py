@@ -46,7 +46,7 @@ def test_one_release_from_approval_to_rollback_to_lift(project: Project) -> None
     assert run(["rollback", "tiny", "--reason", "it answers in verse"]) == 0
     before = fake_registry.aliases()
     kept = release_model("tiny")
-    assert kept.verdict.kind == "keep"
+    assert kept.verdict.kind == "rejected"
     assert "it answers in verse" in kept.verdict.reasons[0]
     assert run(["release", "tiny"]) == 3
     assert run(["release", "tiny", "--force"]) == 3

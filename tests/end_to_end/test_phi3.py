@@ -51,7 +51,7 @@ def test_phi_3_is_released_from_the_hub(project: Project, endpoint: str, contrac
 
     outcome = release_model("phi-3-mini-4k")
 
-    assert outcome.verdict.kind == "promote", outcome.verdict.reasons
+    assert outcome.verdict.kind == "promoted", outcome.verdict.reasons
     assert outcome.variant == VARIANT.rpartition("/")[2]
     assert project.registry().aliases("phi-3-mini-4k") == {"candidate": 1, "champion": 1}
     _ask_both(contract)
@@ -89,4 +89,4 @@ def test_a_reference_to_a_commit_is_released_as_it_was(project: Project, checkpo
         outcome = release_model("tiny")
 
     assert outcome.commit == first
-    assert outcome.verdict.kind == "promote"
+    assert outcome.verdict.kind == "promoted"

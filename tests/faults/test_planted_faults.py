@@ -156,7 +156,7 @@ def test_a_fault_is_caught_by_what_is_meant_for_it(season: Season, plant: Plant)
     """And the candidate is not promoted."""
     outcome = season.outcomes[plant.name]
 
-    assert outcome.verdict.kind != "promote"
+    assert outcome.verdict.kind != "promoted"
     assert set(plant.caught_by) <= outcome.blocking.keys()
 
 
@@ -166,7 +166,7 @@ def test_a_harmless_change_is_promoted(season: Season, plant: Plant) -> None:
     outcome = season.outcomes[plant.name]
 
     assert dict(outcome.blocking) == {}
-    assert outcome.verdict.kind == "promote"
+    assert outcome.verdict.kind == "promoted"
 
 
 def test_every_gate_that_blocks_by_default_has_a_fault() -> None:

@@ -20,7 +20,7 @@ def test_a_release_promotes_both_wrappers_together(released: tuple[Project, Rele
     """The first release registers two versions, and all their aliases agree."""
     project, outcome = released
 
-    assert outcome.verdict.kind == "promote"
+    assert outcome.verdict.kind == "promoted"
     assert project.versions() == [
         ("tiny", 1, {"candidate": 1, "champion": 1}),
         ("tiny-transformers", 1, {"candidate": 1, "champion": 1}),
@@ -127,7 +127,7 @@ def test_a_candidate_below_a_gate_is_rejected_and_leaves_the_registry(
 
     outcome = release()
 
-    assert outcome.verdict.kind == "keep"
+    assert outcome.verdict.kind == "rejected"
     assert "tokens_per_second" in outcome.verdict.reasons[0]
     assert project.versions() == before
 
@@ -149,7 +149,7 @@ def test_files_that_vanished_from_the_store_are_made_again(released_project: Pro
 
     outcome = release()
 
-    assert outcome.verdict.kind == "promote"
+    assert outcome.verdict.kind == "promoted"
     assert len(list((project.home / "store").glob("*/manifest.json"))) == 2
 
 
@@ -159,5 +159,5 @@ def test_a_chat_contract_is_released_the_same_way(project: Project) -> None:
 
     outcome = release()
 
-    assert outcome.verdict.kind == "promote"
+    assert outcome.verdict.kind == "promoted"
     assert outcome.versions.onnx.contract == "chat"

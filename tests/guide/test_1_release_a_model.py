@@ -21,7 +21,7 @@ def test_a_release_is_one_call(first_release: Release) -> None:
     """You name an entry of catalogue.toml; the line does the rest and tells you the verdict."""
     release = first_release
 
-    assert release.verdict.kind == "promote"
+    assert release.verdict.kind == "promoted"
     assert release.promotion is not None
     assert release.promotion.aliases == ("candidate", "champion")
 
@@ -62,6 +62,6 @@ def test_a_gate_that_fails_keeps_the_champion(released: tuple[Project, Release])
 
     release = release_model("tiny")
 
-    assert release.verdict.kind == "keep"
+    assert release.verdict.kind == "rejected"
     assert "median_latency_ms" in release.verdict.reasons[0]
     assert project.registry().aliases("tiny")["champion"] == 1

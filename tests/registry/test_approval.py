@@ -54,7 +54,7 @@ def test_a_rejected_candidate_is_quarantined(waiting: FakeRegistry) -> None:
     """The champion stays, nobody is asked about that key again, and its run says why."""
     release = waiting.registry.decide(waiting.model, 2, "reject", BOB)
 
-    assert release.verdict.kind == "keep"
+    assert release.verdict.kind == "rejected"
     assert waiting.aliases() == ({"champion": 1}, {"champion": 1})
     reason = "rejected by bob@harbour: not before the holidays"
     assert waiting.tags(2)["slipway.quarantined"] == reason
@@ -62,7 +62,7 @@ def test_a_rejected_candidate_is_quarantined(waiting: FakeRegistry) -> None:
     assert refusal is not None
     assert refusal.reasons[0] == f"quarantined: {reason}"
     run = waiting.registry.client.get_run(release.versions.run_id)
-    assert run.data.tags["slipway.verdict"] == "keep"
+    assert run.data.tags["slipway.verdict"] == "rejected"
 
 
 def test_the_first_answer_counts(waiting: FakeRegistry) -> None:
@@ -71,7 +71,7 @@ def test_the_first_answer_counts(waiting: FakeRegistry) -> None:
 
     late = waiting.registry.decide(waiting.model, 2, "approve", ANN)
 
-    assert late.verdict.kind == "keep"
+    assert late.verdict.kind == "rejected"
     assert waiting.aliases()[0] == {"champion": 1}
 
 
@@ -82,7 +82,7 @@ def test_a_rejection_can_be_lifted(waiting: FakeRegistry) -> None:
     lifted = waiting.registry.lift(waiting.model, "two", ANN)
 
     assert lifted is not None
-    assert lifted.verdict.kind == "promote"
+    assert lifted.verdict.kind == "promoted"
     assert waiting.aliases()[0] == {"candidate": 2, "champion": 2, "previous": 1}
     assert waiting.tags(2)["slipway.approval"] == "approved"
 

@@ -60,7 +60,7 @@ def test_a_lifted_quarantine_lets_the_version_serve_again(
     assert fake_registry.registry.history(fake_registry.model)[-1].cause == ann
     found = fake_registry.registry.released(fake_registry.model, "two")
     assert found is not None
-    assert found.verdict.kind == "promote"
+    assert found.verdict.kind == "promoted"
 
 
 def test_nothing_is_lifted_where_nothing_is_quarantined(fake_registry: FakeRegistry) -> None:

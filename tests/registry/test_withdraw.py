@@ -36,7 +36,7 @@ def test_what_was_released_stays(fake_registry: FakeRegistry) -> None:
         with pytest.raises(MoveRefused, match=f"version {version} .* is not deleted; .*rollback"):
             fake_registry.registry.withdraw(release.versions, SLOW)
         run = fake_registry.registry.client.get_run(release.versions.run_id)
-        assert run.data.tags["slipway.verdict"] == "promote"
+        assert run.data.tags["slipway.verdict"] == "promoted"
         assert "slipway.key" in fake_registry.tags(version)
 
 

@@ -189,7 +189,7 @@ class Bench:
         choice = Selection(
             candidates=(candidate,), variant=candidate.evaluation.variant, reason="the only"
         )
-        champion = Champion(version=1, run_id="1", figures=self.evaluation.figures)
+        champion = Champion(wrapper=self.onnx.wrapper, run_id="1", figures=self.evaluation.figures)
         results = decision.final_gates(entry(gates=GATES), choice, smoke, champion)
         checks = (*smoke.onnx.checks, *smoke.parity, *smoke.against_champion)
         blocking = {gate.metric: decision.said(gate) for gate in results if gate.blocks}

@@ -96,7 +96,7 @@ class HubProject:
             repo=f"acme/{name}",
             commit="0" * 40,
             variant="int8",
-            verdict={"kind": "promote", "reasons": ["all is well"]},
+            verdict={"kind": "promoted", "reasons": ["all is well"]},
             promotion=None,
         )
         client = registry().client
@@ -110,7 +110,7 @@ class HubProject:
         import mlflow
 
         experiment = mlflow.get_experiment_by_name(name).experiment_id
-        verdict = {"slipway.verdict": "keep", "slipway.reasons": reason}
+        verdict = {"slipway.verdict": "rejected", "slipway.reasons": reason}
         mlflow.MlflowClient().create_run(experiment, tags={"slipway.key": key, **verdict})
 
     def remembered(self, name: str) -> dict[str, Any]:
