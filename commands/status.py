@@ -67,13 +67,12 @@ def predict(model: str, text: str, *, json: bool = False) -> int:
     settings = Settings()
     entry = catalogue.find(settings.catalogue, model)
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
-    from tasks.context import registry
+    from slipway.registry import open_registry
 
-    if registry().champion(model) is None:
+    registry = open_registry(settings)
+    if registry.champion(model) is None:
         raise SourceMissing(f"a champion of {model}", f"release it first: slipway release {model}")
-    import mlflow
-
-    loaded = mlflow.pyfunc.load_model(f"models:/{model}@champion")
+    loaded = registry.load_champion(model)
     if entry.wrappers.onnx == "prompt":
         answer = loaded.predict({"prompt": text})[0]
         console.show({"text": answer}) if json else print(answer)

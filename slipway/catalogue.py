@@ -1,18 +1,20 @@
-"""``catalogue.toml`` → entries, or every fault in it at once."""
+"""Files that people write → values, or every fault at once: ``catalogue.toml``, JSON files."""
 
 import tomllib
 import warnings
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from slipway.errors import CatalogueInvalid, UnknownModel
+from slipway.errors import CatalogueInvalid, SourceMissing, UnknownModel
 from slipway.settings import has_password
 from slipway.values import Entry, FolderSource
+
+T = TypeVar("T")
 
 #: Fields of several kinds; pydantic names the kind in a fault's path, right behind the field.
 _UNIONS = {"source", "recipe"}
@@ -49,6 +51,29 @@ def find(path: Path, model: str) -> Entry:
     if model not in entries:
         raise UnknownModel(model, tuple(entries))
     return entries[model]
+
+
+def read_json(form: TypeAdapter[T], path: Path) -> T:
+    """Return the JSON file at ``path`` as a value of ``form``: prompts, a suite, conversations.
+
+    Raises:
+        SourceMissing: If there is no such file.
+        CatalogueInvalid: With every fault that was found.
+    """
+    try:
+        return form.validate_json(path.read_bytes())
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        advice = "write it, or correct the path in the catalogue"
+        raise SourceMissing(str(path), advice) from None
+    except ValidationError as error:
+        faults = tuple(_json_fault(detail["loc"], detail["msg"]) for detail in error.errors())
+        raise CatalogueInvalid(str(path), faults) from None
+
+
+def _json_fault(location: tuple[int | str, ...], message: str) -> str:
+    """Write a fault as ``expectations[3].severity: message``."""
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return f"{place.removeprefix('.')}: {message}" if place else message
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:

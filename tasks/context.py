@@ -8,7 +8,7 @@ from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 
 from slipway.evaluation import Text, load_texts
-from slipway.registry import Registry
+from slipway.registry import Registry, open_registry
 from slipway.settings import Settings, toolchain
 from slipway.system.process import ProcessLimits
 from slipway.system.progress import Progress, silent
@@ -47,8 +47,7 @@ def location(settings: Settings) -> MlflowLocation:
 
 def registry() -> Registry:
     """Return the model registry, reached."""
-    settings = Settings()
-    return Registry(location(settings), settings.home.resolve() / "locks")
+    return open_registry(Settings())
 
 
 def audit_info(reason: str) -> AuditInfo:

@@ -22,7 +22,7 @@ from slipway.values import (
     VariantPrecision,
     WrapperReport,
 )
-from tasks.context import limits, location
+from tasks.context import limits
 from tasks.policies import RETRIED, Reporter
 
 
@@ -87,7 +87,7 @@ class _Asking:
                 self.progress((number + int(found[1]) / int(found[2])) / self.wrappers, text)
 
         request = ask.AskRequest(
-            place=location(self.settings), wrapper=wrapper, prompts=self.prompts
+            tracking_uri=self.settings.registry, wrapper=wrapper, prompts=self.prompts
         )
         step = f"smoke-test {who}"
         try:

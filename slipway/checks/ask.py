@@ -8,7 +8,6 @@ from itertools import groupby, zip_longest
 from typing import Any
 
 from slipway.checks.renderings import end_token_ids, renderings
-from slipway.tracking.location import MlflowLocation, connect
 from slipway.values import Answers, LoggedWrapper, Prediction, Prompt, Value
 
 
@@ -16,12 +15,12 @@ class AskRequest(Value):
     """What to ask whom.
 
     Attributes:
-        place: The registry.
+        tracking_uri: Address of MLflow's tracking store and registry.
         wrapper: A registered version.
         prompts: The questions.
     """
 
-    place: MlflowLocation
+    tracking_uri: str
     wrapper: LoggedWrapper
     prompts: tuple[Prompt, ...]
 
@@ -30,7 +29,8 @@ def ask(request: AskRequest) -> Answers:
     """Load a wrapper from its registry address and ask it every prompt, greedily."""
     import mlflow
 
-    connect(request.place)
+    mlflow.set_tracking_uri(request.tracking_uri)
+    mlflow.set_registry_uri(request.tracking_uri)
     started = time.monotonic()
     model = mlflow.pyfunc.load_model(request.wrapper.uri, model_config=_greedy(request))
     load_seconds = time.monotonic() - started

@@ -11,15 +11,14 @@ import logging
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
+from slipway.catalogue import read_json
 from slipway.checks import answer_table
-from slipway.errors import CatalogueInvalid, SourceMissing
+from slipway.errors import CatalogueInvalid
 from slipway.values import Answers, CheckResult, Contract, Prompt, Severity, Value, WrapperKind
-
-T = TypeVar("T")
 
 MATCH_SCHEMA = "expect_column_values_to_match_json_schema"
 OBSERVED_CHARACTERS = 80
@@ -145,24 +144,6 @@ def _suite_path(folder: Path, contract: Contract) -> Path:
 
 def _schema_path(folder: Path, contract: Contract) -> Path:
     return folder / f"{contract}.schema.json"
-
-
-def read_json(form: TypeAdapter[T], path: Path) -> T:
-    """Read a JSON file of ours, and report all of its faults at once."""
-    try:
-        return form.validate_json(path.read_bytes())
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        advice = "write it, or correct the path in the catalogue"
-        raise SourceMissing(str(path), advice) from None
-    except ValidationError as error:
-        faults = tuple(_fault(detail["loc"], detail["msg"]) for detail in error.errors())
-        raise CatalogueInvalid(str(path), faults) from None
-
-
-def _fault(location: tuple[int | str, ...], message: str) -> str:
-    """Write a fault as ``expectations[3].severity: message``."""
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    return f"{place.removeprefix('.')}: {message}" if place else message
 
 
 def _repeated_ids(prompts: tuple[Prompt, ...]) -> tuple[str, ...]:

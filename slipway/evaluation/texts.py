@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from slipway import keys
-from slipway.checks.suites import read_json
+from slipway.catalogue import read_json
 from slipway.errors import CatalogueInvalid, SourceMissing
 from slipway.values import PromptMessage, Value
 

@@ -12,6 +12,8 @@ from slipway.registry.approval import Approvals
 from slipway.registry.names import registered_name
 from slipway.registry.record import Records
 from slipway.registry.rollback import Rollbacks
+from slipway.settings import Settings
+from slipway.tracking.location import mlflow_location
 
 
 class Registry(Approvals, Rollbacks, Records):
@@ -23,4 +25,9 @@ class Registry(Approvals, Rollbacks, Records):
     """
 
 
-__all__ = ["Registry", "registered_name"]
+def open_registry(settings: Settings) -> Registry:
+    """Return the model registry that ``settings`` name, reached."""
+    return Registry(mlflow_location(settings), settings.home.resolve() / "locks")
+
+
+__all__ = ["Registry", "open_registry", "registered_name"]

@@ -73,6 +73,12 @@ class Lookup:
         """Return the version that serves under the registered model ``name``."""
         return self.aliases(name).get("champion")
 
+    def load_champion(self, name: str) -> Any:
+        """Return the champion of ``name``, loaded as MLflow's Python model."""
+        import mlflow
+
+        return mlflow.pyfunc.load_model(f"models:/{name}@champion")
+
     def measured_champion(self, name: str, contract: Contract) -> Champion | None:
         """Return the champion of ``name``, with its wrapper and what was measured of it.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from slipway.errors import ScanPending, SourceMissing, SourceRefused, Unreachable
@@ -57,6 +58,14 @@ def client(endpoint: str | None) -> Any:
     from huggingface_hub import HfApi
 
     return HfApi(endpoint=endpoint, token=os.environ.get("HF_TOKEN") or False)
+
+
+def model_card(folder: Path) -> Any:
+    """Return the model card of a checkpoint, as MLflow logs it; None if it has none."""
+    from huggingface_hub import ModelCard
+
+    card = folder / "README.md"
+    return ModelCard(card.read_text(encoding="utf-8")) if card.is_file() else None
 
 
 def info(repo: str, ref: str, endpoint: str | None) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from slipway import keys
+from slipway.sources.hub_client import model_card
 from slipway.system.store import sha256
 from slipway.tracking.location import MlflowLocation, connect, experiment_id
 from slipway.tracking.tags import CODE, DIGEST, KEY, MLMODEL, WRAPPER
@@ -209,17 +210,15 @@ def _log_onnx(request: LogRequest) -> Any:
 
 def _log_transformers(request: LogRequest) -> Any:
     import mlflow
-    from huggingface_hub import ModelCard
 
     folder = request.weights.stored.folder
-    card = folder / "README.md"
     return mlflow.transformers.log_model(
         str(folder),
         name="transformers",
         task="llm/v1/chat",
         pip_requirements=requirements("transformers", request.tools),
         model_config=TRANSFORMERS_CONFIG,
-        model_card=ModelCard(card.read_text(encoding="utf-8")) if card.is_file() else None,
+        model_card=model_card(folder),
     )
 
 

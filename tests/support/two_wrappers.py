@@ -47,7 +47,9 @@ class ChildRequest(Value):
 def ask_all(errand: ChildRequest) -> dict[str, Answers]:
     """Log every subject, and return its answers."""
     return {
-        name: ask.ask(ask.AskRequest(place=errand.place, wrapper=wrapper, prompts=errand.prompts))
+        name: ask.ask(
+            ask.AskRequest(tracking_uri=errand.place.uri, wrapper=wrapper, prompts=errand.prompts)
+        )
         for name, wrapper in register_all(errand).items()
     }
 

@@ -14,9 +14,9 @@ from slipway.evaluation import (
     ReferenceReading,
     Text,
     candidate,
-    measure,
     load_texts,
     logits,
+    measure,
     read_source,
     reference,
 )
