@@ -23,13 +23,14 @@ def forms_of_approve_model() -> Iterator[Callable[[], list[FlowRun]]]:
         client._client.delete(f"/deployments/{identity}")
 
 
-def test_one_release_from_approval_to_rollback_to_lift(project: Project) -> None:
+def test_one_release_from_approval_to_rollback_to_lift(released_project: Project) -> None:
     """It waits, serves, fails, is refused to every run, comes back, and is made once more."""
     from flows.release_model import release_model
 
+    project = released_project
     project.edit('suite = "brief"', 'suite = "brief"\napproval = "manual"')
+    project.limit("answered_prompts = { min = 3 }")
     fake_registry = FakeRegistry(project.registry(), project.folder / "files")
-    fake_registry.release("made up")
 
     first = release_model("tiny")
     with forms_of_approve_model() as opened:  # deployed since: the form is opened late, and once

@@ -13,6 +13,8 @@ from tests.support.hub import LocalHub
 from tests.support.phi3_repositories import ONNX, VARIANT, WEIGHTS, lay_out_onnx, lay_out_weights
 from tests.support.project import Project
 
+pytestmark = pytest.mark.slow
+
 QUESTION = [{"role": "user", "content": "What is the capital of Spain?"}]
 MARKUP = (
     "<|system|>\nYou are a guide.<|end|>\n"

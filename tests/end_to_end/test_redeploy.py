@@ -22,7 +22,7 @@ from tests.support.traffic import Traffic, traffic
 #: At least two: every other one is left to the hourly look, as if its event had been lost.
 REDEPLOYS = int(os.environ.get("REDEPLOYS", "2"))
 
-pytestmark = pytest.mark.timeout(300 + 120 * REDEPLOYS)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300 + 120 * REDEPLOYS)]
 
 
 @dataclass(frozen=True)

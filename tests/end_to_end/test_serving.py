@@ -74,9 +74,9 @@ def post(url: str, body: Any) -> Any:
         return json.loads(response.read())
 
 
-def test_both_wrappers_answer_invocations(project: Project) -> None:
+def test_both_wrappers_answer_invocations(released: tuple[Project, Release]) -> None:
     """The ONNX wrapper takes prompts, every row of a batch; the other takes a chat."""
-    release = release_model("tiny")
+    project, release = released
     store = project.registry().place.uri
 
     with served(release.versions.onnx.uri, store) as url:
@@ -86,8 +86,9 @@ def test_both_wrappers_answer_invocations(project: Project) -> None:
         assert post(url, CHAT)[0]["choices"][0]["message"]["content"] == ANSWER
 
 
-def test_the_chat_contract_answers_invocations(project: Project) -> None:
+def test_the_chat_contract_answers_invocations(released_project: Project) -> None:
     """With contract = "chat" the ONNX wrapper takes what OpenAI's clients send."""
+    project = released_project
     project.edit('onnx = "prompt"', 'onnx = "chat"')
     release = release_model("tiny")
 
@@ -98,13 +99,13 @@ def test_the_chat_contract_answers_invocations(project: Project) -> None:
     assert choice["finish_reason"] == "stop"
 
 
-@pytest.mark.fresh_environment
+@pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_both_wrappers_load_from_their_logged_requirements_alone(
-    project: Project, tmp_path: Path
+    released: tuple[Project, Release], tmp_path: Path
 ) -> None:
     """A new virtual environment with a model's requirements.txt, and nothing else, answers."""
-    release = release_model("tiny")
+    project, release = released
     requirements = [
         _folder(project, release, kind) / "requirements.txt" for kind in ("onnx", "transformers")
     ]

@@ -15,6 +15,8 @@ from tests.support.project import Project
 from tests.support.served_project import ServedProject, marked, running
 from tests.support.traffic import traffic
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass
 class Table:

@@ -21,6 +21,8 @@ from tests.support.planted_faults import CLOSE, HARMLESS, IN_CODE, IN_FILES, IN_
 from tests.support.tiny_phi3 import build_onnx, write_checkpoint
 from tests.support.two_wrappers import Subject
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 HEALTHY = Plant("nothing")
 CRUDE = Plant("int4 with one scale for 256 numbers, as int8", CLOSE)

@@ -20,6 +20,8 @@ from tests.support.full_stack import Running, running
 from tests.support.hub import LocalHub
 from tests.support.project import Project
 
+pytestmark = pytest.mark.slow
+
 #: What ``slipway up`` and the commands beside it are given.
 GIVEN = {
     name: secret_canaries.kernel() for name in ("auth", "hf", "hub hook", "mlflow hook", "aws")

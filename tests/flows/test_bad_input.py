@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from commands.main import run
-from tests.support.project import PROJECT, Project
+from tests.support.project import Project
 
 
 @pytest.fixture(autouse=True)
@@ -56,16 +56,6 @@ def test_a_catalogue_with_five_faults_lists_all_five(
     _first, *faults = capsys.readouterr().err.splitlines()
     assert len(faults) == 5
     assert "models.tiny.recipe.candidates[0].precision: got 'int3'" in "\n".join(faults)
-
-
-def edit_wrapper(project: Project, monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
-    """Release with a changed copy of the ONNX wrapper."""
-    text = (PROJECT / "wrappers" / "onnx_genai.py").read_text(encoding="utf-8")
-    assert old in text
-    (project.folder / "wrappers").mkdir()
-    changed = text.replace(old, new)
-    (project.folder / "wrappers" / "onnx_genai.py").write_text(changed, encoding="utf-8")
-    monkeypatch.setenv("SLIPWAY_WRAPPERS", str(project.folder / "wrappers"))
 
 
 def pickle_beside_the_weights(checkpoint: Path) -> None:
@@ -199,25 +189,6 @@ def test_an_mlflow_address_where_nobody_listens_is_told_at_once(
         assert run(["release", "tiny"]) == 1
 
     assert "MLflow at http://127.0.0.1:9 does not answer" in complaint(capsys)
-
-
-def test_a_wrapper_that_answers_the_wrong_shape_is_kept_by_a_gate(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The smoke test sees numbers where texts were promised; the exit code is 3."""
-    answer = "[self._answer((params or {}) | row) for row in given]"
-    edit_wrapper(project, monkeypatch, answer, "[7 for _ in given]")
-
-    assert run(["release", "tiny"]) == 3
-
-
-def test_a_wrapper_that_cannot_be_loaded_is_inconclusive(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing can be said of it, so it does not serve; the exit code is 4."""
-    edit_wrapper(project, monkeypatch, "settings = context.model_config or {}", "raise MemoryError")
-
-    assert run(["release", "tiny"]) == 4
 
 
 def test_scripts_get_the_error_as_json(

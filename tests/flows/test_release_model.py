@@ -3,10 +3,13 @@
 import json
 import shutil
 
+import pytest
+
+from commands.main import run
 from slipway import keys
 from slipway.system import store
 from slipway.values import Release
-from tests.support.project import Project
+from tests.support.project import PROJECT, Project
 
 
 def release(model: str = "tiny") -> Release:
@@ -96,7 +99,10 @@ def test_state_is_written_nowhere_but_below_home(released: tuple[Project, Releas
     project, _ = released
     known = set(json.loads((project.folder / "known.json").read_bytes()))
 
-    assert {path.name for path in project.folder.iterdir()} - known == {"known.json", "release.json"}
+    assert {path.name for path in project.folder.iterdir()} - known == {
+        "known.json",
+        "release.json",
+    }
 
 
 def test_new_weights_become_the_champion_and_the_old_one_is_remembered(
@@ -161,3 +167,40 @@ def test_a_chat_contract_is_released_the_same_way(project: Project) -> None:
 
     assert outcome.verdict.kind == "promoted"
     assert outcome.versions.onnx.contract == "chat"
+
+
+def edit_wrapper(project: Project, monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
+    """Release with a changed copy of the ONNX wrapper."""
+    text = (PROJECT / "wrappers" / "onnx_genai.py").read_text(encoding="utf-8")
+    assert old in text
+    (project.folder / "wrappers").mkdir()
+    changed = text.replace(old, new)
+    (project.folder / "wrappers" / "onnx_genai.py").write_text(changed, encoding="utf-8")
+    monkeypatch.setenv("SLIPWAY_WRAPPERS", str(project.folder / "wrappers"))
+
+
+def test_a_wrapper_that_answers_the_wrong_shape_is_rejected_by_a_gate(
+    released_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The smoke test sees numbers where texts were promised; the exit code is 3."""
+    before = released_project.versions()
+    answer = "[self._answer((params or {}) | row) for row in given]"
+    edit_wrapper(released_project, monkeypatch, answer, "[7 for _ in given]")
+
+    assert run(["release", "tiny"]) == 3
+
+    assert released_project.versions() == before
+
+
+def test_a_wrapper_that_cannot_be_loaded_is_inconclusive(
+    released_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing can be said of it, so it does not serve; the exit code is 4."""
+    before = released_project.versions()
+    edit_wrapper(
+        released_project, monkeypatch, "settings = context.model_config or {}", "raise MemoryError"
+    )
+
+    assert run(["release", "tiny"]) == 4
+
+    assert released_project.versions() == before
