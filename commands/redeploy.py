@@ -1,20 +1,20 @@
-"""``slipway redeploy``: make the champion serve now."""
+"""``slipway redeploy``: serve the champion now."""
 
 from commands import console
 from slipway import catalogue
-from slipway.redeploy import DeployRejected, Redeployed, Redeployment
+from slipway.redeploy.values import DeployRejected, Redeployed, Redeployment
 from slipway.settings import Settings
 
 
 def redeploy(model: str, *, json: bool = False) -> int:
-    """Make the champion serve, without a failed request; a bad one is quarantined.
+    """Serve the champion without a failed request; a bad champion is quarantined.
 
     Args:
-        model: Name of a model that a server serves.
+        model: Name of a model whose server is running.
         json: Print the result as JSON, and nothing else.
     """
     settings = Settings()
-    catalogue.find(settings.catalogue, model)  # what can be told before anything starts, is
+    catalogue.find(settings.catalogue, model)  # fails before anything is started
     console.prepare_prefect(settings, quiet=json)
 
     from flows.redeploy import redeploy as flow
@@ -29,18 +29,14 @@ def redeploy(model: str, *, json: bool = False) -> int:
 
 
 def sentence(outcome: Redeployment) -> str:
-    """Say how it ended."""
+    """Return one line that says how a redeploy ended."""
     match outcome:
         case Redeployed():
-            seconds = outcome.trial_seconds + outcome.switch_seconds
-            return (
-                f"{outcome.model}: version {outcome.version} serves, after version "
-                f"{outcome.before}; {seconds:.0f} s"
-            )
+            seconds = outcome.preflight_seconds + outcome.switch_seconds
+            text = f"version {outcome.version} is serving, after version {outcome.before}"
+            return f"{outcome.model}: {text}; {seconds:.0f} s"
         case DeployRejected():
-            return (
-                f"{outcome.model}: version {outcome.serving} serves on; version "
-                f"{outcome.version} is quarantined: {outcome.reason}"
-            )
+            text = f"version {outcome.version} is quarantined: {outcome.reason}"
+            return f"{outcome.model}: version {outcome.serving} is still serving; {text}"
         case _:
             return f"{outcome.model}: {outcome.reason}"

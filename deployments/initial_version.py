@@ -6,7 +6,7 @@ import httpx
 
 from deployments import services
 from deployments.services import model_server
-from slipway.serving.pointer import Pointer, write
+from slipway.serving.protocol import Pointer, write_pointer
 from slipway.settings import Settings
 
 _WAIT_SECONDS = 5.0
@@ -24,7 +24,7 @@ def appoint(settings: Settings) -> bool:
     version = _champion(settings)
     if version is None:
         return False
-    write(path, Pointer(model=settings.serve, version=version))
+    write_pointer(path, Pointer(model=settings.serve, version=version))
     return True
 
 

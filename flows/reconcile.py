@@ -3,7 +3,7 @@
 from prefect import flow
 
 from flows.redeploy import redeploy
-from slipway.redeploy import NoChange, Redeployment
+from slipway.redeploy.values import NoChange, Redeployment
 from tasks.entries import all_entries
 from tasks.recover import recover
 from tasks.redeploy import compare, served_models

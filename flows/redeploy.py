@@ -1,9 +1,9 @@
-"""What serves follows the alias ``champion``; a version that must not serve goes to quarantine."""
+"""The served version follows the alias ``champion``; a version that fails is quarantined."""
 
 from prefect import flow
 
 from flows.parameters import Model
-from slipway.redeploy import (
+from slipway.redeploy.values import (
     Deploy,
     DeployRejected,
     NoChange,
@@ -12,23 +12,24 @@ from slipway.redeploy import (
     Reject,
     Unchanged,
 )
-from tasks.redeploy import alone, compare, preflight, put_back, switch
+from tasks.redeploy import compare, locked, preflight, reject, switch
 
-#: An alias that moves meanwhile is followed, but not for ever.
+#: Limit of rounds in one run: an alias that moves during a redeploy is followed in the next round.
 ROUNDS = 4
 
 
 @flow(name="redeploy", flow_run_name="redeploy {model}", validate_parameters=True)
 def redeploy(model: Model) -> Redeployment:
-    """Make the champion serve, unless it does, or must not; requests keep being answered.
+    """Serve the champion while requests keep being answered; reject it if it must not be served.
 
-    Running it again is safe: it compares what serves with what should, and acts on the difference.
+    Running it again is safe: it compares the served version with the champion and acts on the
+    difference.
 
     Args:
-        model: What is served; an entry of catalogue.toml whose model server runs.
+        model: An entry of catalogue.toml whose model server is running.
     """
     outcome: Redeployed | DeployRejected | None = None
-    with alone(model):
+    with locked(model):
         for _ in range(ROUNDS):
             decision = compare(model)
             if isinstance(decision, NoChange):
@@ -39,19 +40,19 @@ def redeploy(model: Model) -> Redeployment:
 
 
 def carry_out(model: Model, decision: Deploy | Reject) -> Redeployed | DeployRejected:
-    """Return how one round ended: the new version serves, or the old one does as before."""
+    """Return how one round ended."""
     if isinstance(decision, Reject):
-        return put_back(model, decision, decision.reason)
-    trial = preflight(model, decision)
-    if trial.fault:
-        return put_back(model, decision, trial.fault)
-    moved = switch(model, decision)
-    if moved.fault:
-        return put_back(model, decision, moved.fault)
+        return reject(model, decision, decision.reason)
+    checked = preflight(model, decision)
+    if checked.fault:
+        return reject(model, decision, checked.fault)
+    switched = switch(model, decision)
+    if switched.fault:
+        return reject(model, decision, switched.fault)
     return Redeployed(
         model=model,
         before=decision.serving,
         version=decision.version,
-        trial_seconds=trial.seconds,
-        switch_seconds=moved.seconds,
+        preflight_seconds=checked.seconds,
+        switch_seconds=switched.seconds,
     )

@@ -1,4 +1,4 @@
-"""What serves ↔ what the alias names: the steps of a redeploy, one task each."""
+"""The steps of a redeploy, one task each."""
 
 import math
 from collections.abc import Iterator
@@ -11,33 +11,32 @@ from prefect.cache_policies import NO_CACHE
 from slipway import catalogue
 from slipway.checks import suites
 from slipway.evaluation import gates
-from slipway.redeploy import (
+from slipway.redeploy import model_server
+from slipway.redeploy.compare import champion_state
+from slipway.redeploy.deployment import Deployment
+from slipway.redeploy.golden_prompts import GoldenPrompts
+from slipway.redeploy.values import (
     Deploy,
-    Deployment,
     DeployRejected,
-    GoldenPrompts,
     RedeployDecision,
     Reject,
     SwitchResult,
-    deploy,
-    model_server,
-    registry_state,
 )
 from slipway.settings import Settings
 from tasks.context import audit_info, limits, registry
 from tasks.emit_event import emit_event, emit_pending_events
 from tasks.policies import RETRIED
 
-#: Of the entry's smoke prompts; a trial runs beside what serves, and takes from its speed.
+#: Of the entry's smoke prompts; a preflight slows the serving version down while it runs.
 GOLDEN_PROMPTS = 6
 
 
 def deployment(model: str) -> Deployment:
-    """Return where ``model`` is served, and what a candidate must show there."""
+    """Return where ``model`` is served, and what a version must prove there."""
     settings = Settings()
     entry = catalogue.find(settings.catalogue, model)
     prompts = suites.load_prompts(settings.expectations / "prompts" / f"{entry.suite}.json")
-    slowest = gates.limits_for(entry.gates, "fp32")["median_latency_ms"].max
+    max_median_latency_ms = gates.limits_for(entry.gates, "fp32")["median_latency_ms"].max
     home = settings.home.resolve()
     return Deployment(
         model=model,
@@ -47,90 +46,87 @@ def deployment(model: str) -> Deployment:
         golden=GoldenPrompts(
             prompts=prompts[:GOLDEN_PROMPTS],
             answer=suites.schema(settings.expectations, "chat"),
-            max_median_latency_ms=slowest or math.inf,
+            max_median_latency_ms=max_median_latency_ms or math.inf,
         ),
         drain_seconds=settings.serving_request_seconds,
     )
 
 
 def served_models() -> tuple[str, ...]:
-    """Return the models of which a server runs on this machine."""
+    """Return the models whose server is running on this machine."""
     folders = sorted((Settings().home.resolve() / "serving").glob("*"))
     return tuple(folder.name for folder in folders if model_server.find(folder))
 
 
 @contextmanager
-def alone(model: str) -> Iterator[None]:
-    """Wait until no other redeploy of ``model`` is at work, here or in another process."""
-    with deployment(model).alone():
+def locked(model: str) -> Iterator[None]:
+    """Wait until no other redeploy of ``model`` is running, here or in another process."""
+    with deployment(model).locked():
         yield
 
 
 @task(
     task_run_name="compare {model}",
-    description="Ask the server which version answers, and the registry which one should.",
+    description="Compare the version that the server answers with to the registry's champion.",
     cache_policy=NO_CACHE,
     **RETRIED,
     timeout_seconds=600,
 )
 def compare(model: str) -> RedeployDecision:
-    """Return what is to be done, after asking both."""
-    decision = deployment(model).compare(registry_state.wanted(registry(), model))
-    get_run_logger().info(f"{model}: {_words(decision)}")
+    """Return what to do."""
+    decision = deployment(model).compare(champion_state(registry(), model))
+    if isinstance(decision, Deploy):
+        text = f"version {decision.serving} is serving, the champion is version {decision.version}"
+    else:
+        text = decision.reason
+    get_run_logger().info(f"{model}: {text}")
     return decision
 
 
-def _words(decision: RedeployDecision) -> str:
-    if isinstance(decision, Deploy):
-        return f"version {decision.serving} serves, the champion is version {decision.version}"
-    return decision.reason
-
-
 @task(
-    task_run_name="rehearse {model} v{candidate.version}",
-    description="Start the candidate beside what serves, and ask it golden prompts over HTTP.",
+    task_run_name="preflight {model} v{candidate.version}",
+    description="Start the candidate beside the serving version and check its golden prompts.",
     cache_policy=NO_CACHE,
     **RETRIED,
 )
 def preflight(model: str, candidate: Deploy) -> SwitchResult:
     """Return how the candidate did in a server of its own."""
-    return deployment(model).rehearse(candidate.version, candidate.size_bytes)
+    return deployment(model).preflight(candidate)
 
 
 @task(
     task_run_name="switch {model} to v{candidate.version}",
-    description="Replace the server's workers one by one, while requests keep coming.",
+    description="Replace the server's workers one by one while it keeps answering requests.",
     cache_policy=NO_CACHE,
 )
 def switch(model: str, candidate: Deploy) -> SwitchResult:
-    """Return how the switch went; if there was a fault, what served before serves again."""
+    """Return how the switch ended; after a fault the previous version is served again."""
     place = deployment(model)
-    outcome = deploy(place.rolling(candidate.serving), candidate.version)
-    if outcome.fault is None:
-        place.keep_copies(candidate.version, candidate.serving)
+    result = place.switch(candidate)
+    if result.fault is None:
+        place.remove_copies(except_versions={candidate.version, candidate.serving})
         emit_event("redeployed", model, version=candidate.version, before=candidate.serving)
-    return outcome
+    return result
 
 
 @task(
-    task_run_name="put {model} back to v{candidate.serving}",
-    description="Quarantine a version that must not serve; the alias returns to what serves.",
+    task_run_name="reject {model} v{candidate.version}",
+    description="Quarantine a version and return the alias to the serving version.",
     cache_policy=NO_CACHE,
     **RETRIED,
     timeout_seconds=600,
 )
-def put_back(model: str, candidate: Deploy | Reject, reason: str) -> DeployRejected:
-    """Return the refusal, once the registry says again what is true."""
-    move = registry().refuse(model, candidate.version, candidate.serving, audit_info(reason))
-    deployment(model).keep_copies(candidate.serving)
+def reject(model: str, candidate: Deploy | Reject, reason: str) -> DeployRejected:
+    """Return the rejection once the registry records it."""
+    version, serving = candidate.version, candidate.serving
+    change = registry().refuse(model, version, serving, audit_info(reason))
+    deployment(model).remove_copies(except_versions={serving})
     emit_pending_events(model)
-    emit_event("quarantined", model, version=candidate.version, reason=reason)
-    get_run_logger().warning(f"version {candidate.version} must not serve: {reason}")
-    if move and move.after is None:
-        advice = f"release another, or slipway rollback {model} --to VERSION"
+    emit_event("quarantined", model, version=version, reason=reason)
+    get_run_logger().warning(f"version {version} must not be served: {reason}")
+    if change and change.after is None:
+        advice = f"release another version, or run slipway rollback {model} --to VERSION"
         get_run_logger().error(
-            f"{move.cause.reason}; version {candidate.serving} serves on: {advice}"
+            f"{change.cause.reason}; version {serving} is still serving: {advice}"
         )
-    return DeployRejected(
-        model=model, version=candidate.version, serving=candidate.serving, reason=reason
-    )
+    return DeployRejected(model=model, version=version, serving=serving, reason=reason)

@@ -1,50 +1,12 @@
-"""Redeploys: what serves follows the alias ``champion``, and nobody who asks it notices.
+"""Redeploys: the served version follows the alias ``champion``, and no request fails.
 
 ::
 
-    compare ──▶ Leave(reason)                        nothing to do
-            ──▶ Refuse(version, reason) ──▶ put_back   the alias returns to what serves
-            ──▶ Try(version) ──▶ rehearse ──▶ switch ──▶ Redeployed
-                                    └── any fault ──▶ put_back, quarantine
+    compare ──▶ NoChange(reason)
+            ──▶ Reject(version, reason) ───────────▶ the alias returns, DeployRejected
+            ──▶ Deploy(version) ──▶ preflight ──▶ switch ──▶ Redeployed
+                                    └── any fault ──▶ quarantine, the alias returns, DeployRejected
 
-``decide`` is pure; ``server`` and ``trial`` speak to model servers, ``rolling`` and ``haproxy`` are
-two ways to switch; ``dock`` is what a model's redeploy needs to know, and the steps in their order
-are ``flows/redeploy.py``.
+In: a ``Deployment``, which says where a model is served, and the registry's champion. Out: a
+``RedeployDecision`` and a ``SwitchResult`` for each step. ``flows/redeploy.py`` has their order.
 """
-
-from slipway.redeploy.compare import compare
-from slipway.redeploy.deployment import Deployment, deploy
-from slipway.redeploy.golden_prompts import GoldenPrompts
-from slipway.redeploy.values import (
-    Deploy,
-    DeployRejected,
-    NoChange,
-    RedeployDecision,
-    Redeployed,
-    Redeployment,
-    Reject,
-    Serving,
-    Switch,
-    SwitchResult,
-    Unchanged,
-    Wanted,
-)
-
-__all__ = [
-    "Deploy",
-    "DeployRejected",
-    "Deployment",
-    "GoldenPrompts",
-    "NoChange",
-    "RedeployDecision",
-    "Redeployed",
-    "Redeployment",
-    "Reject",
-    "Serving",
-    "Switch",
-    "SwitchResult",
-    "Unchanged",
-    "Wanted",
-    "compare",
-    "deploy",
-]

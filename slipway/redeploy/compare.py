@@ -1,41 +1,67 @@
-"""Whether what serves has to change. Pure: it is told everything and touches nothing."""
+"""Compares the served version with the champion."""
 
-from slipway.redeploy.values import Deploy, NoChange, RedeployDecision, Reject, Serving, Wanted
+from slipway.redeploy.values import (
+    ChampionState,
+    Deploy,
+    NoChange,
+    RedeployDecision,
+    Reject,
+    Serving,
+)
+from slipway.registry import Registry
+from slipway.tracking.tags import QUARANTINED, RELEASE, STATUS
+from slipway.values import Release
 
 RELEASED = "released"
 
 
-def compare(model: str, serving: Serving | None, wanted: Wanted | None) -> RedeployDecision:
-    """Compare what serves with what the alias ``champion`` names.
+def champion_state(registry: Registry, model: str) -> ChampionState | None:
+    """Return the version that the alias ``champion`` names; None if there is no such alias.
+
+    A promotion moves the alias before it sets the status tag. So this waits until a promotion has
+    ended: otherwise a version would be rejected that is about to be released.
+    """
+    with registry.at_rest(model):
+        version = registry.champion(model)
+        if version is None:
+            return None
+        tags = registry.tags(model, version)
+    details = tags.get(RELEASE)
+    release = Release.model_validate_json(details) if details else None
+    return ChampionState(
+        version=version,
+        status=tags.get(STATUS),
+        quarantine=tags.get(QUARANTINED),
+        size_bytes=release.versions.onnx.size_bytes if release else 0,
+    )
+
+
+def compare(
+    model: str, serving: Serving | None, champion: ChampionState | None
+) -> RedeployDecision:
+    """Decide whether to deploy the champion. Pure.
 
     Args:
         model: Name of the registered model.
-        serving: What its server answers with; None if no server runs.
-        wanted: What the alias names; None if there is no alias.
+        serving: What its server answers with; None if no server is running.
+        champion: What the alias names; None if there is no alias.
     """
     if serving is None:
-        return NoChange(reason=f"no server of {model} runs; the next one starts with its champion")
-    if wanted is None:
-        return NoChange(reason=f"{model} has no champion; version {serving.version} serves on")
-    if wanted.version == serving.version and not serving.mixed:
-        return NoChange(reason=f"version {wanted.version} serves already")
-    if wanted.version != serving.version and (fault := _fault(wanted)):
-        return Reject(version=wanted.version, serving=serving.version, reason=fault)
-    return Deploy(version=wanted.version, serving=serving.version, size_bytes=wanted.size_bytes)
+        return NoChange(reason=f"no server of {model} is running; the next starts its champion")
+    if champion is None:
+        reason = f"{model} has no champion; version {serving.version} is still serving"
+        return NoChange(reason=reason)
+    if champion.version == serving.version and not serving.mixed:
+        return NoChange(reason=f"version {champion.version} is already serving")
+    if champion.version != serving.version and (obstacle := _obstacle(champion)):
+        return Reject(version=champion.version, serving=serving.version, reason=obstacle)
+    return Deploy(version=champion.version, serving=serving.version, size_bytes=champion.size_bytes)
 
 
-def _fault(wanted: Wanted) -> str | None:
-    """Return why a version must not be tried at all."""
-    if wanted.quarantine is not None:
-        return f"it is quarantined: {wanted.quarantine}"
-    if wanted.status != RELEASED:
+def _obstacle(champion: ChampionState) -> str | None:
+    """Return why a version must not be started; None if it may be."""
+    if champion.quarantine is not None:
+        return f"it is quarantined: {champion.quarantine}"
+    if champion.status != RELEASED:
         return "it has not passed the gates: its tag slipway.status is not 'released'"
     return None
-
-
-def needed_bytes(size_bytes: int) -> int:
-    """Return about how much memory a second copy of a version takes beside the one that serves.
-
-    The weights, a share for cache and packing, and the processes around them.
-    """
-    return int(size_bytes * 1.3) + 600_000_000

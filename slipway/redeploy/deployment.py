@@ -1,6 +1,7 @@
-"""The steps of one model's redeploy, each of which may be the last that is reached.
+"""The steps of one model's redeploy.
 
-A fault of the candidate is a value; an error is a fault of the machine, and says nothing about it.
+A fault of the version is returned as a value. An error is a fault of the machine or of a server,
+and does not count against the version.
 """
 
 import time
@@ -21,30 +22,30 @@ from slipway.errors import (
     StepTimedOut,
 )
 from slipway.redeploy import golden_prompts, model_server
-from slipway.redeploy.compare import compare, needed_bytes
+from slipway.redeploy.compare import compare
 from slipway.redeploy.golden_prompts import GoldenPrompts
 from slipway.redeploy.preflight import PreflightConfig, free_port, preflight
-from slipway.redeploy.rolling_switch import Rolling
-from slipway.redeploy.values import RedeployDecision, Switch, SwitchResult, Wanted
-from slipway.serving import model_cache
+from slipway.redeploy.rolling_switch import RollingSwitch
+from slipway.redeploy.values import ChampionState, Deploy, RedeployDecision, SwitchResult
+from slipway.serving import loading
 from slipway.system.process import ProcessLimits
 
-#: What a trial leaves to those that serve, whatever it would take.
+#: Memory that a preflight leaves free for the serving processes.
 _RESERVE_BYTES = 300_000_000
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """Where one model is served, and what a candidate must show there.
+    """Where one model is served, and what a version must prove there.
 
     Attributes:
         model: Name of the registered model.
-        folder: Of its server: the pointer file, and ``server.json``.
-        locks: Folder for the lock that makes redeploys one at a time.
-        limits: Of a trial: time until it is ready, memory, and where its log goes.
-        golden: What it is asked.
-        drain_seconds: Longest that a worker which is replaced may take for what it has begun.
-        port: Names the port of a trial.
+        folder: The server's folder: its pointer file and ``server.json``.
+        locks: Folder of the lock that makes redeploys of a model run one at a time.
+        limits: Of a preflight server: time until it is ready, memory, and where its log goes.
+        golden: What the preflight server must answer.
+        drain_seconds: Time limit for a replaced worker to complete its answers.
+        port: Returns the port of a preflight server.
     """
 
     model: str
@@ -56,75 +57,79 @@ class Deployment:
     port: Callable[[], int] = free_port
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Wait until no other redeploy of this model is at work."""
+    def locked(self) -> Iterator[None]:
+        """Wait until no other redeploy of this model is running on this machine."""
         self.locks.mkdir(parents=True, exist_ok=True)
         with FileLock(self.locks / f"redeploy-{self.model}.lock"):
             yield
 
-    def compare(self, wanted: Wanted | None) -> RedeployDecision:
-        """Return what is to be done, after asking the server which version answers."""
-        return compare(self.model, model_server.serving(self.folder), wanted)
+    def compare(self, champion: ChampionState | None) -> RedeployDecision:
+        """Compare the version that the server answers with to the champion."""
+        return compare(self.model, model_server.serving(self.folder), champion)
 
-    def rehearse(self, version: int, size_bytes: int) -> SwitchResult:
-        """Start ``version`` beside what serves, and ask it the golden prompts.
+    def preflight(self, candidate: Deploy) -> SwitchResult:
+        """Start the candidate beside the serving version and check its golden prompts.
 
         Raises:
-            MachineTooSmall: If memory has no room for both at once; nothing was started.
-            AddressTaken: If no port could be had.
+            MachineTooSmall: If there is not enough memory for both; nothing was started.
+            AddressTaken: If no port was free.
         """
-        limits = self._limits(size_bytes)
-        started = time.monotonic()
-        try:
-            with preflight(
-                self.model, version, PreflightConfig(self.folder, limits, self.port)
-            ) as address:
-                golden_prompts.ask(address, self.model, version, self.golden)
-        except CandidateFailed as error:
-            return SwitchResult(seconds=time.monotonic() - started, fault=error.reason)
-        except StepFailed as error:
-            return SwitchResult(seconds=time.monotonic() - started, fault=_words(error))
-        return SwitchResult(seconds=time.monotonic() - started)
+        config = PreflightConfig(self.folder, self._limits(candidate.size_bytes), self.port)
 
-    def rolling(self, before: int) -> Rolling:
-        """Return the default switch, which goes back to ``before`` if it fails."""
+        def check() -> None:
+            with preflight(self.model, candidate.version, config) as address:
+                golden_prompts.check(address, self.model, candidate.version, self.golden)
+
+        return _timed(check)
+
+    def switch(self, candidate: Deploy) -> SwitchResult:
+        """Replace the workers; after a fault the version that was served is served again."""
         worker_seconds = self.limits.timeout_seconds + self.drain_seconds
-        return Rolling(self.model, self.folder, before, worker_seconds)
+        switch = RollingSwitch(self.model, self.folder, candidate.serving, worker_seconds)
+        return _timed(lambda: switch.to(candidate.version))
 
-    def keep_copies(self, *versions: int) -> None:
-        """Remove what was fetched of all other versions; nobody loads them any more."""
-        model_cache.keep(self.folder / model_cache.FOLDER, set(versions))
+    def remove_copies(self, *, except_versions: set[int]) -> None:
+        """Remove the downloaded files of all other versions."""
+        loading.remove_copies(self.folder / loading.COPIES, except_versions=except_versions)
 
     def _limits(self, size_bytes: int) -> ProcessLimits:
-        """Return what a trial may use, so that those that serve keep what they have."""
+        """Return the limits that leave the serving processes their memory."""
         free_bytes = psutil.virtual_memory().available - _RESERVE_BYTES
         needed = needed_bytes(size_bytes)
         if needed > free_bytes:
-            step = f"a second copy of {self.model}, beside the one that serves,"
-            advice = "close something and redeploy again, or restart the server with the champion"
+            step = f"a second copy of {self.model} beside the serving one"
+            advice = "free some memory and redeploy again, or restart the server with the champion"
             raise MachineTooSmall(step, "memory", needed, free_bytes, advice)
         return replace(self.limits, memory_bytes=self.limits.memory_bytes or free_bytes)
 
 
-def _words(error: StepFailed) -> str:
-    """Say what a trial died of, without this machine's paths: it is kept in the registry."""
+def needed_bytes(size_bytes: int) -> int:
+    """Return the approximate memory of a second copy of a version.
+
+    That is its files, 30 % for the cache and packed weights, and 600 MB for the processes.
+    """
+    return int(size_bytes * 1.3) + 600_000_000
+
+
+def _timed(step: Callable[[], None]) -> SwitchResult:
+    started, fault = time.monotonic(), None
+    try:
+        step()
+    except CandidateFailed as error:
+        fault = error.reason
+    except StepFailed as error:
+        fault = _reason(error)
+    return SwitchResult(seconds=time.monotonic() - started, fault=fault)
+
+
+def _reason(error: StepFailed) -> str:
+    """Return why a preflight server failed, without paths: the reason goes into the registry."""
     match error:
         case StepTimedOut():
-            said = f"it was not ready within {error.limit_seconds:.0f} s"
+            return f"it was not ready within {error.limit_seconds:.0f} s"
         case StepOutOfMemory():
-            said = f"it was ended for memory at {error.peak_bytes / 1e9:.1f} GB"
+            return f"it exceeded its memory limit at {error.peak_bytes / 1e9:.1f} GB"
         case StepCrashed():
-            said = f"it ended before it was ready: {error.reason}"
+            return f"it exited before it was ready: {error.reason}"
         case _:
-            said = str(error)
-    return said
-
-
-def deploy(switch: Switch, version: int) -> SwitchResult:
-    """Return how ``switch`` went."""
-    started = time.monotonic()
-    try:
-        switch(version)
-    except CandidateFailed as error:
-        return SwitchResult(seconds=time.monotonic() - started, fault=error.reason)
-    return SwitchResult(seconds=time.monotonic() - started)
+            return str(error)

@@ -1,7 +1,7 @@
-"""A model server as its neighbours see it: where it listens, and which version each worker answers.
+"""A running model server: where it listens, its workers, and the version that each of them serves.
 
-A server keeps a pointer file, which its workers read when they start, and writes ``server.json``
-beside it. Every question goes over a connection of its own, so that any worker may take it.
+The server's folder has its pointer file, which workers read when they start, and ``server.json``,
+which the server writes. Every request uses a new connection, so that any worker may accept it.
 """
 
 import os
@@ -17,17 +17,16 @@ from pydantic import ValidationError
 
 from slipway.errors import Unreachable
 from slipway.redeploy.values import Serving
-from slipway.serving import pointer
-from slipway.serving.pointer import Pointer
-from slipway.serving.schemas import Ready
+from slipway.serving.protocol import Pointer, write_pointer
+from slipway.serving.responses import Ready
 from slipway.values import Value
 
 MODULE = "slipway.serving"
 
-#: How Python starts the workers of a supervisor, among which is one process of its own.
+#: In the command line of every worker; the supervisor has one more child process without it.
 _WORKER = "multiprocessing.spawn"
 
-_ASK_SECONDS = 10.0
+_READY_SECONDS = 10.0
 _POLL_SECONDS = 0.2
 
 
@@ -35,10 +34,10 @@ class Address(Value):
     """Where a server listens.
 
     Attributes:
-        pid: Its first process, which looks after the workers.
+        pid: Its supervisor.
         host: A loopback address.
         port: Its port.
-        workers: How many answer.
+        workers: Number of workers.
     """
 
     pid: int
@@ -48,16 +47,12 @@ class Address(Value):
 
     @property
     def url(self) -> str:
-        """Without a slash at its end."""
+        """Base URL without a trailing slash."""
         return f"http://{self.host}:{self.port}"
-
-    def roll(self) -> None:
-        """Ask the server to replace its workers one by one."""
-        os.kill(self.pid, signal.SIGHUP)
 
 
 def find(folder: Path) -> Address | None:
-    """Return where the server of this folder listens; None if there is none or it has ended."""
+    """Return where the server of this folder listens; None if none is running."""
     try:
         address = Address.model_validate_json((folder / "server.json").read_bytes())
     except (OSError, ValidationError):
@@ -66,7 +61,7 @@ def find(folder: Path) -> Address | None:
 
 
 def is_server(pid: int) -> bool:
-    """Tell whether ``pid`` is a server, and not a process that got its number later."""
+    """Return whether ``pid`` is a server, and not a process that got its number later."""
     try:
         process = psutil.Process(pid)
         return process.status() != psutil.STATUS_ZOMBIE and MODULE in process.cmdline()
@@ -74,56 +69,63 @@ def is_server(pid: int) -> bool:
         return False
 
 
-def point(folder: Path, model: str, version: int) -> None:
-    """Let workers that start from now on take ``version``."""
-    pointer.write(folder / "pointer.json", Pointer(model=model, version=version))
+def set_version(folder: Path, model: str, version: int) -> None:
+    """Write the pointer file: workers that start from now on load ``version``."""
+    write_pointer(folder / "pointer.json", Pointer(model=model, version=version))
 
 
-def ask(address: Address) -> Ready | None:
-    """Return what one worker says; None if it is not ready, or nobody answers."""
+def replace_workers(address: Address) -> None:
+    """Ask the server to replace its workers one by one."""
+    os.kill(address.pid, signal.SIGHUP)
+
+
+def ready_worker(address: Address) -> Ready | None:
+    """Return what one worker reports; None if it is not ready or does not answer."""
     try:
-        answer = httpx.get(f"{address.url}/ready", timeout=_ASK_SECONDS, trust_env=False)
+        answer = httpx.get(f"{address.url}/ready", timeout=_READY_SECONDS, trust_env=False)
         return Ready.model_validate(answer.json()) if answer.is_success else None
     except (httpx.HTTPError, ValueError):
         return None
 
 
-def ask_all(address: Address) -> tuple[Ready, ...]:
-    """Return what the workers say, each once; some may not have been reached."""
+def ready_workers(address: Address) -> tuple[Ready, ...]:
+    """Return what the workers report, each once; some may be missing by chance."""
     count = 4 * address.workers
     with ThreadPoolExecutor(count) as pool:
-        answers = pool.map(ask, [address] * count)
+        answers = pool.map(ready_worker, [address] * count)
     return tuple({answer.pid: answer for answer in answers if answer}.values())
 
 
 def serving(folder: Path, *, patience_seconds: float = 60) -> Serving | None:
-    """Return what the server of this folder answers with; None if none runs.
+    """Return what the server of this folder answers with; None if none is running.
 
-    A server goes on with a roll whose redeploy was killed, so its end is waited for.
+    A server continues to replace its workers when the redeploy that asked for it was killed. This
+    waits until that has ended.
 
     Raises:
-        Unreachable: If one runs, and no worker becomes ready.
+        Unreachable: If no worker becomes ready.
     """
     deadline = time.monotonic() + patience_seconds
     while address := find(folder):
-        is_rolling = len(workers(address)) != address.workers and time.monotonic() < deadline
-        if not is_rolling and (found := ask_all(address)):
-            oldest = min(found, key=lambda ready: ready.version)
+        late = time.monotonic() > deadline
+        is_switching = len(worker_pids(address)) != address.workers and not late
+        if not is_switching and (workers := ready_workers(address)):
+            oldest = min(workers, key=lambda ready: ready.version)
             return Serving(
                 model=oldest.model,
                 version=oldest.version,
                 digest=oldest.digest,
                 workers=address.workers,
-                mixed=len({ready.version for ready in found}) > 1,
+                mixed=len({ready.version for ready in workers}) > 1,
             )
-        if time.monotonic() > deadline:
+        if late:
             raise Unreachable("the model server", address.url, "no worker is ready")
         time.sleep(_POLL_SECONDS)
     return None
 
 
-def workers(address: Address) -> set[int]:
-    """Return the processes of a server's workers, those included that load or end."""
+def worker_pids(address: Address) -> set[int]:
+    """Return the processes of all workers, including those that are loading or ending."""
     try:
         children = psutil.Process(address.pid).children()
         return {child.pid for child in children if any(_WORKER in t for t in child.cmdline())}
@@ -131,8 +133,8 @@ def workers(address: Address) -> set[int]:
         return set()
 
 
-def family(pid: int) -> list[psutil.Process]:
-    """Return a process and all that it started; empty if it has ended."""
+def process_tree(pid: int) -> list[psutil.Process]:
+    """Return a process and its descendants; empty if it has ended."""
     try:
         process = psutil.Process(pid)
         return [process, *process.children(recursive=True)]
@@ -140,7 +142,7 @@ def family(pid: int) -> list[psutil.Process]:
         return []
 
 
-def command(folder: Path, address: dict[str, Any]) -> list[str]:
-    """Return the arguments of the interpreter that start a server on this folder's pointer."""
-    options = {"pointer": folder / "pointer.json", **address}
-    return ["-m", MODULE, *(text for name in options for text in (f"--{name}", str(options[name])))]
+def command(folder: Path, options: dict[str, Any]) -> list[str]:
+    """Return the interpreter's arguments that start a server with this folder's pointer file."""
+    flags = {"pointer": folder / "pointer.json", **options}
+    return ["-m", MODULE, *(text for name in flags for text in (f"--{name}", str(flags[name])))]

@@ -1,4 +1,4 @@
-"""A trial: a candidate's own server beside the one that serves, with one worker, on a free port."""
+"""Preflight: a candidate's own server beside the serving one, with one worker, on a free port."""
 
 import errno
 import os
@@ -22,7 +22,7 @@ from slipway.redeploy.model_server import Address
 from slipway.system.process import ProcessLimits, environment, held_bytes
 
 LOOPBACK = "127.0.0.1"
-STEP = "trial"
+STEP = "preflight"
 
 _PORTS_TRIED = 3
 _POLL_SECONDS = 0.2
@@ -31,7 +31,7 @@ _TAKEN = f"[Errno {errno.EADDRINUSE}]"
 
 
 def free_port() -> int:
-    """Return a port of loopback that nobody listens on at this moment."""
+    """Return a port of loopback that is free at this moment."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
@@ -39,12 +39,12 @@ def free_port() -> int:
 
 @dataclass(frozen=True)
 class PreflightConfig:
-    """Where trials run, and what they may use.
+    """Where preflight servers run, and what they may use.
 
     Attributes:
-        folder: Of the model's server; a trial has a folder of its own below it.
-        limits: Time until it is ready, memory at most, and where its log goes.
-        port: Names the port to try next.
+        folder: Of the model's server; each preflight has a folder of its own below it.
+        limits: Time until the server is ready, memory, and the folder of its log.
+        port: Returns the port to try next.
     """
 
     folder: Path
@@ -53,65 +53,65 @@ class PreflightConfig:
 
 
 @contextmanager
-def preflight(model: str, version: int, stage: PreflightConfig) -> Iterator[Address]:
-    """Give the address of a server that answers with ``version``, and end it afterwards.
+def preflight(model: str, version: int, config: PreflightConfig) -> Iterator[Address]:
+    """Yield the address of a server that answers with ``version``, and end the server afterwards.
 
-    A port that was taken between being found free and being used is left for the next free one.
+    If a port was taken between being found free and being used, the next free one is tried.
 
     Raises:
-        StepCrashed: If it ended before it was ready.
+        StepCrashed: If the server exited before it was ready.
         StepTimedOut: If it was not ready in time.
-        StepOutOfMemory: If it took more memory than it may.
+        StepOutOfMemory: If it exceeded its memory limit.
         AddressTaken: If every port that was tried was taken.
     """
-    stage.folder.mkdir(parents=True, exist_ok=True)
-    sweep(stage.folder)
-    room = Path(tempfile.mkdtemp(prefix="trial-", dir=stage.folder))
+    config.folder.mkdir(parents=True, exist_ok=True)
+    end_leftovers(config.folder)
+    folder = Path(tempfile.mkdtemp(prefix=f"{STEP}-", dir=config.folder))
     try:
-        model_server.point(room, model, version)
+        model_server.set_version(folder, model, version)
         with ExitStack() as stack:
-            yield _first_ready(room, stage, stack)
+            yield _first_ready(folder, config, stack)
     finally:
-        shutil.rmtree(room, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _first_ready(room: Path, stage: PreflightConfig, stack: ExitStack) -> Address:
+def _first_ready(folder: Path, config: PreflightConfig, stack: ExitStack) -> Address:
     for _ in range(_PORTS_TRIED):
-        port = stage.port()
-        log = stage.limits.logs / f"{STEP}-{time.strftime('%Y%m%d-%H%M%S')}-{room.name}-{port}.log"
-        process = stack.enter_context(_started(room, port, log))
-        if address := _wait_until_ready(process, port, log, stage.limits):
+        port = config.port()
+        log = config.limits.logs / f"{time.strftime('%Y%m%d-%H%M%S')}-{folder.name}-{port}.log"
+        process = stack.enter_context(_started(folder, port, log))
+        if address := _wait_until_ready(process, port, log, config.limits):
             return address
     raise AddressTaken(port)
 
 
-def sweep(folder: Path) -> None:
-    """End what a redeploy left running that was killed in the middle of its trial.
+def end_leftovers(folder: Path) -> None:
+    """End the preflight servers of redeploys that were killed.
 
-    There is one redeploy of a model at a time, so every trial that is found belongs to nobody.
+    There is one redeploy of a model at a time, so no other redeploy uses what is found.
     """
-    for room in folder.glob(f"{STEP}-*"):
+    for left in folder.glob(f"{STEP}-*"):
         with suppress(OSError, ValueError):
-            pid = int((room / "pid").read_text(encoding="utf-8"))
+            pid = int((left / "pid").read_text(encoding="utf-8"))
             if model_server.is_server(pid):
-                _kill(model_server.family(pid))
-        shutil.rmtree(room, ignore_errors=True)
+                _kill(model_server.process_tree(pid))
+        shutil.rmtree(left, ignore_errors=True)
 
 
 @contextmanager
-def _started(room: Path, port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _started(folder: Path, port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     log.parent.mkdir(parents=True, exist_ok=True)
     options = {"host": LOOPBACK, "port": port, "workers": 1}
-    with log.open("wb") as said:
+    with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, *model_server.command(room, options)],
+            [sys.executable, *model_server.command(folder, options)],
             stdin=subprocess.DEVNULL,
-            stdout=said,
+            stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
             env=environment(STEP),
         )
-    (room / "pid").write_text(str(process.pid), encoding="utf-8")
+    (folder / "pid").write_text(str(process.pid), encoding="utf-8")
     try:
         yield process
     finally:
@@ -121,57 +121,57 @@ def _started(room: Path, port: int, log: Path) -> Iterator[subprocess.Popen[byte
 def _wait_until_ready(
     process: subprocess.Popen[bytes], port: int, log: Path, limits: ProcessLimits
 ) -> Address | None:
-    """Return where the trial answers; None if its port was taken."""
+    """Return where the server answers; None if its port was taken."""
     address = Address(pid=process.pid, host=LOOPBACK, port=port, workers=1)
     deadline = time.monotonic() + limits.timeout_seconds
-    began = False
-    while not _answers(address):
-        if _TAKEN in _said(log):
+    had_worker = False
+    while not _is_ready(address):
+        if _TAKEN in _text(log):
             return None
-        workers = model_server.workers(address)
-        if process.poll() is not None or (began and not workers):
-            raise StepCrashed(STEP, _last_words(log), str(log))
+        workers = model_server.worker_pids(address)
+        if process.poll() is not None or (had_worker and not workers):
+            raise StepCrashed(STEP, _last_error(log), str(log))
         held = held_bytes(process.pid)
         if limits.memory_bytes is not None and held > limits.memory_bytes:
             raise StepOutOfMemory(STEP, held, str(log))
         if time.monotonic() > deadline:
             raise StepTimedOut(STEP, limits.timeout_seconds, str(log))
-        began = bool(workers)
+        had_worker = bool(workers)
         time.sleep(_POLL_SECONDS)
     return address
 
 
-def _answers(address: Address) -> bool:
-    """Tell whether the trial itself is ready, and not somebody else who has its port."""
-    ready = model_server.ask(address)
+def _is_ready(address: Address) -> bool:
+    """Return whether the preflight server is ready, and not another process on its port."""
+    ready = model_server.ready_worker(address)
     return ready is not None and ready.pid in {
-        each.pid for each in model_server.family(address.pid)
+        each.pid for each in model_server.process_tree(address.pid)
     }
 
 
-def _last_words(log: Path) -> str:
-    """Return why the server says that it ended: its last error, or whatever it said last."""
-    lines = [line.strip() for line in _said(log).splitlines() if line.strip()]
-    told = [line.partition("slipway: ")[2] for line in lines if "slipway: " in line]
-    return next(reversed(told or lines), "it ended without a word")[:300]
+def _last_error(log: Path) -> str:
+    """Return the server's last error line, or its last line."""
+    lines = [line.strip() for line in _text(log).splitlines() if line.strip()]
+    errors = [line.partition("slipway: ")[2] for line in lines if "slipway: " in line]
+    return next(reversed(errors or lines), "no output")[:300]
 
 
-def _said(log: Path) -> str:
+def _text(log: Path) -> str:
     return log.read_text(encoding="utf-8", errors="replace")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the server gently, and after a while everything that it started."""
-    family = model_server.family(process.pid)
+    """Ask the server to end; kill it and its descendants if it does not."""
+    tree = model_server.process_tree(process.pid)
     with suppress(ProcessLookupError):
         os.kill(process.pid, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
         process.wait(_END_SECONDS)
-    _kill(family)
+    _kill(tree)
     process.wait()
 
 
-def _kill(family: list[psutil.Process]) -> None:
-    for each in family:
+def _kill(tree: list[psutil.Process]) -> None:
+    for each in tree:
         with suppress(psutil.Error):
             each.kill()

@@ -1,6 +1,6 @@
-"""What serves, what should, what is decided, and how a redeploy ended."""
+"""What is served, what should be, what is decided, and how a redeploy ended."""
 
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -13,8 +13,8 @@ class Serving(Value):
     Attributes:
         model: Name of the registered model.
         version: Version of its workers; the oldest one where they differ.
-        digest: What the server says about the bytes that it loaded.
-        workers: How many it has.
+        digest: Of the loaded bytes, as the server reports it.
+        workers: Number of workers.
         mixed: Whether workers of more than one version answer.
     """
 
@@ -25,13 +25,12 @@ class Serving(Value):
     mixed: bool = False
 
 
-class Wanted(Value):
+class ChampionState(Value):
     """The version that the alias ``champion`` names, and what the registry says about it.
 
     Attributes:
-        version: Its number.
-        status: Its tag ``slipway.status``; only ``released`` may serve.
-        quarantine: Why it must not serve; None if nothing is known against it.
+        status: The tag ``slipway.status``; only ``released`` may be served.
+        quarantine: Why it must not be served; None if it is not quarantined.
         size_bytes: Bytes of its files.
     """
 
@@ -44,35 +43,35 @@ class Wanted(Value):
 class NoChange(Value):
     """There is nothing to do."""
 
-    kind: Literal["leave"] = "leave"
+    kind: Literal["no_change"] = "no_change"
     reason: str
 
 
 class Reject(Value):
-    """The alias names a version that must not even be tried.
+    """The champion must not be served, and is not even started.
 
     Attributes:
-        version: Which.
-        serving: Version that serves.
-        reason: Why, in one line.
+        version: The champion.
+        serving: The served version.
+        reason: One line.
     """
 
-    kind: Literal["refuse"] = "refuse"
+    kind: Literal["reject"] = "reject"
     version: int
     serving: int
     reason: str
 
 
 class Deploy(Value):
-    """The alias names another version than the one that serves.
+    """The champion is not the served version.
 
     Attributes:
-        version: Which.
-        serving: Version that serves.
-        size_bytes: Bytes of the candidate's files.
+        version: The champion.
+        serving: The served version.
+        size_bytes: Bytes of the champion's files.
     """
 
-    kind: Literal["try"] = "try"
+    kind: Literal["deploy"] = "deploy"
     version: int
     serving: int
     size_bytes: int
@@ -82,11 +81,11 @@ RedeployDecision = Annotated[NoChange | Reject | Deploy, Field(discriminator="ki
 
 
 class SwitchResult(Value):
-    """How a trial or a switch went.
+    """How a preflight or a switch ended.
 
     Attributes:
-        seconds: How long it took.
-        fault: What spoke against the version, in one line; None if nothing did.
+        seconds: Duration.
+        fault: Why the version must not be served, in one line; None if it may.
     """
 
     seconds: float
@@ -94,13 +93,13 @@ class SwitchResult(Value):
 
 
 class Redeployed(Value):
-    """The new version serves.
+    """The new version is served.
 
     Attributes:
         model: Name of the registered model.
-        before: Version that served before.
-        version: Version that serves now.
-        trial_seconds: From the start of the trial server to its last golden answer.
+        before: Version that was served before.
+        version: Version that is served now.
+        preflight_seconds: From the start of the preflight server to its last golden answer.
         switch_seconds: From the switch to the last answer of the old version.
     """
 
@@ -108,12 +107,12 @@ class Redeployed(Value):
     model: str
     before: int
     version: int
-    trial_seconds: float
+    preflight_seconds: float
     switch_seconds: float
 
 
 class Unchanged(Value):
-    """Nothing was to be done."""
+    """There was nothing to do."""
 
     kind: Literal["unchanged"] = "unchanged"
     model: str
@@ -121,16 +120,16 @@ class Unchanged(Value):
 
 
 class DeployRejected(Value):
-    """The old version serves on; the new one is quarantined and the alias put back.
+    """The old version is still served; the new one is quarantined and the alias returned.
 
     Attributes:
         model: Name of the registered model.
-        version: Version that must not serve.
-        serving: Version that serves.
-        reason: Why, in one line.
+        version: Version that must not be served.
+        serving: The served version.
+        reason: One line.
     """
 
-    kind: Literal["refused"] = "refused"
+    kind: Literal["rejected"] = "rejected"
     model: str
     version: int
     serving: int
@@ -138,14 +137,3 @@ class DeployRejected(Value):
 
 
 Redeployment = Annotated[Redeployed | Unchanged | DeployRejected, Field(discriminator="kind")]
-
-
-class Switch(Protocol):
-    """A way to make another version serve while requests keep coming."""
-
-    def __call__(self, version: int) -> None:
-        """Return once no request can reach the old version any more.
-
-        Raises:
-            CandidateFailed: If that could not be done; the old version serves as before.
-        """

@@ -1,7 +1,8 @@
-"""What Prometheus reads: one page for all workers, whichever of them is asked.
+"""The metrics that Prometheus reads: one page for all workers, from whichever of them is asked.
 
 Workers share files in ``PROMETHEUS_MULTIPROC_DIR``, which the supervisor sets before it starts
-them. The library looks for it when a metric is made, so nothing here exists before ``Metrics()``.
+them. ``prometheus_client`` reads the variable when a metric is created, so all of them are created
+in ``Metrics()``.
 """
 
 import os
@@ -25,14 +26,14 @@ _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
 class Metrics:
-    """The figures of one worker."""
+    """The metrics of one worker."""
 
     content_type = CONTENT_TYPE_LATEST
 
     def __init__(self) -> None:
         prefix = "slipway_serving"
         route = ["route"]
-        self.requests = Counter(f"{prefix}_requests", "Answers", [*route, "status"])
+        self.requests = Counter(f"{prefix}_requests", "Responses", [*route, "status"])
         self.latency = Histogram(
             f"{prefix}_request_seconds",
             "From request to the end of its answer",
@@ -47,9 +48,9 @@ class Metrics:
         )
         self.tokens = Counter(f"{prefix}_tokens", "Tokens of prompts and of answers", ["kind"])
         self.cancelled = Counter(
-            f"{prefix}_cancelled", "Requests whose client left, or that took too long"
+            f"{prefix}_cancelled", "Requests whose client left or whose time ran out"
         )
-        self.restarts = Counter(f"{prefix}_engine_restarts", "Engines that were started again")
+        self.restarts = Counter(f"{prefix}_engine_restarts", "Restarts of engines")
         live: Literal["livesum"] = "livesum"
         self.waiting = Gauge(f"{prefix}_queue", "Requests that wait", multiprocess_mode=live)
         self.busy = Gauge(f"{prefix}_busy", "Requests being answered", multiprocess_mode=live)
@@ -61,7 +62,7 @@ class Metrics:
         )
 
     def page(self) -> bytes:
-        """Return the figures of all workers, in Prometheus's text form."""
+        """Return the metrics of all workers in Prometheus's text format."""
         folder = Path(os.environ[FOLDER])
         for pid in {_pid(file) for file in folder.glob("gauge_live*.db")}:
             if not psutil.pid_exists(pid):

@@ -1,4 +1,4 @@
-"""What stands between uvicorn and the routes: start and end, limits, headers, counts."""
+"""What every request passes between uvicorn and the routes: start and stop, limits, counting."""
 
 import time
 from typing import Any
@@ -7,8 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from slipway.errors import NotServing
-from slipway.serving.api_errors import problem_of
-from slipway.serving.metrics import Metrics
+from slipway.serving.api_errors import as_api_error
 from slipway.serving.service import ModelService
 
 BODY_BYTES = 1 << 20
@@ -20,7 +19,7 @@ class RequestMiddleware:
 
     Args:
         inner: The routes.
-        service: What they serve; it is started before the first request and stopped after the last.
+        service: Started before the first request, stopped after the last.
     """
 
     def __init__(self, inner: ASGIApp, service: ModelService) -> None:
@@ -28,14 +27,14 @@ class RequestMiddleware:
         self._service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Start and stop with uvicorn; answer its requests."""
+        """Handle one ASGI connection."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "http":
-            await self._answer(scope, receive, send)
+            await self._respond(scope, receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
-        """Start and stop; a model that cannot be loaded keeps the worker from becoming healthy."""
+        """Start and stop the engine; a worker whose model cannot be loaded reports one line."""
         await receive()
         try:
             await self._service.engine.start()
@@ -47,37 +46,26 @@ class RequestMiddleware:
         await self._service.engine.stop()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        counted = _Counted(scope, send, self._service)
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Respond with the version in a header, and count the response."""
+        started, status = time.monotonic(), 499  # the client left before there was a response
+
+        async def send_counted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                version = (VERSION_HEADER, str(self._service.pointer.version).encode())
+                message["headers"] = [*message.get("headers", ()), version]
+            await send(message)
+
         if _declared_bytes(scope) > BODY_BYTES:
-            response = problem_of(_too_large()).response()
-            await response(scope, receive, counted.send)
+            await as_api_error(_too_large()).response()(scope, receive, send_counted)
         else:
-            await self._inner(scope, _limited(receive), counted.send)
-        counted.close()
-
-
-class _Counted:
-    """Adds the version to the headers of an answer, and the answer to the figures."""
-
-    def __init__(self, scope: Scope, send: Send, service: ModelService) -> None:
-        self._scope, self._send = scope, send
-        self._metrics: Metrics = service.metrics
-        self._version = str(service.pointer.version).encode()
-        self._status = 499  # the client left before there was one
-        self._started = time.monotonic()
-
-    async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self._status = message["status"]
-            message["headers"] = [*message.get("headers", ()), (VERSION_HEADER, self._version)]
-        await self._send(message)
-
-    def close(self) -> None:
-        route: Any = self._scope.get("route")
+            await self._inner(scope, _limited(receive), send_counted)
+        route: Any = scope.get("route")
         path = getattr(route, "path", "other")
-        self._metrics.requests.labels(path, str(self._status)).inc()
-        self._metrics.latency.labels(path).observe(time.monotonic() - self._started)
+        self._service.metrics.requests.labels(path, str(status)).inc()
+        self._service.metrics.latency.labels(path).observe(time.monotonic() - started)
 
 
 def _declared_bytes(scope: Scope) -> int:
@@ -86,14 +74,14 @@ def _declared_bytes(scope: Scope) -> int:
 
 
 def _limited(receive: Receive) -> Receive:
-    """Return ``receive`` for a body that may not grow beyond the limit, whatever was declared."""
-    seen = 0
+    """Return a ``receive`` that refuses a body beyond the limit, whatever length was declared."""
+    received = 0
 
     async def counting() -> Message:
-        nonlocal seen
+        nonlocal received
         message = await receive()
-        seen += len(message.get("body", b""))
-        if seen > BODY_BYTES:
+        received += len(message.get("body", b""))
+        if received > BODY_BYTES:
             raise _too_large()
         return message
 

@@ -1,54 +1,85 @@
-"""What a worker and its engine say to each other: one JSON value a line."""
+"""What the processes of a server exchange.
 
+The supervisor and its workers share the pointer file, which names the version to serve. A worker
+and its engine write each other one JSON value a line: orders go in, events come back.
+"""
+
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 
-from slipway.serving.pointer import Pointer
+from slipway.errors import SourceMissing
+from slipway.system.store import flush
 from slipway.tracking.location import MlflowLocation
-from slipway.values import Value
+from slipway.values import PromptMessage, Value
 
 
-class ConversationMessage(Value):
-    """One turn of a conversation."""
+class Pointer(Value):
+    """A version of a registered model."""
 
-    role: Literal["system", "user", "assistant"]
-    content: str
+    model: str = Field(min_length=1)
+    version: int = Field(gt=0)
+
+    def __str__(self) -> str:
+        return f"{self.model} v{self.version}"
+
+
+def read_pointer(path: Path) -> Pointer:
+    """Return the version that a pointer file names.
+
+    Raises:
+        SourceMissing: If the file does not exist or is not a pointer.
+    """
+    try:
+        return Pointer.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        advice = 'write {"model": "NAME", "version": 3} into it, or run `slipway serve NAME`'
+        raise SourceMissing(f"a pointer in {path}", advice) from error
+
+
+def write_pointer(path: Path, pointer: Pointer) -> None:
+    """Replace a pointer file atomically, so that a starting worker reads a whole one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_text(pointer.model_dump_json(), encoding="utf-8")
+    flush(part)
+    part.replace(path)
+    flush(path.parent)
 
 
 class Load(Value):
-    """The worker's first line: what to load.
+    """The worker's first line: the version to load.
 
     Attributes:
-        place: Where MLflow keeps it.
-        pointer: Which model and version.
-        copies: Folder for copies of what a server keeps.
+        location: The MLflow that has it.
+        pointer: Model and version.
+        copies: Folder for copies of files that an MLflow server stores.
     """
 
-    place: MlflowLocation
+    location: MlflowLocation
     pointer: Pointer
     copies: Path
 
 
-class Ask(Value):
-    """A request of one client.
+class Generate(Value):
+    """One client's request.
 
     Attributes:
-        kind: Tells the lines apart.
-        request_id: Comes back with every part of the answer.
+        request_id: Repeated in every event of its answer.
         prompts: Texts or conversations, each to be answered ``n`` times.
-        n: Answers a prompt.
-        max_tokens: Most new tokens of one answer.
+        n: Answers per prompt.
+        max_tokens: Limit of new tokens of one answer.
         temperature: 0 takes the likeliest token; None leaves the model's default.
-        top_p: Draw from the likeliest tokens that have this much probability together.
-        seed: Of the first answer; each further one counts up from it.
+        top_p: Draws from the likeliest tokens that have this much probability together.
+        seed: Of the first answer; each further answer adds one.
         stop: Texts that end an answer.
     """
 
-    kind: Literal["ask"] = "ask"
+    kind: Literal["generate"] = "generate"
     request_id: int
-    prompts: tuple[str | tuple[ConversationMessage, ...], ...]
+    prompts: tuple[str | tuple[PromptMessage, ...], ...]
     n: int = 1
     max_tokens: int | None = None
     temperature: float | None = None
@@ -58,7 +89,7 @@ class Ask(Value):
 
 
 class Cancel(Value):
-    """Nobody waits for this request any more."""
+    """The client of this request has left."""
 
     kind: Literal["cancel"] = "cancel"
     request_id: int
@@ -68,12 +99,11 @@ class Loaded(Value):
     """The engine's first line: its model is verified and loaded.
 
     Attributes:
-        kind: Tells the lines apart.
-        digest: Of the artifact's files, as they were released and as they are.
-        max_tokens: Of an answer where the request names no limit.
+        digest: Of the artifact's files, equal to the released digest.
+        max_tokens: Limit of an answer where the request sets none.
     """
 
-    kind: Literal["served"] = "served"
+    kind: Literal["loaded"] = "loaded"
     digest: str
     max_tokens: int
 
@@ -81,24 +111,22 @@ class Loaded(Value):
 class LoadFailed(Value):
     """The engine's first and last line: its model cannot be loaded, for this reason."""
 
-    kind: Literal["unserved"] = "unserved"
+    kind: Literal["load_failed"] = "load_failed"
     reason: str
 
 
 class TextDelta(Value):
-    """A part of an answer.
+    """The next piece of an answer.
 
     Attributes:
-        kind: Tells the lines apart.
-        request_id: Of the request.
-        index: Of the answer: those of the first prompt come first.
-        text: What to append to it.
-        finish_reason: Of the answer's last part.
-        prompt_tokens: Of the prompt.
-        completion_tokens: Generated for this answer so far.
+        index: Of the answer; the ``n`` answers to the first prompt come first.
+        text: To be appended to the answer.
+        finish_reason: Set in the answer's last piece.
+        prompt_tokens: Tokens of its prompt.
+        completion_tokens: Tokens generated for this answer so far.
     """
 
-    kind: Literal["part"] = "part"
+    kind: Literal["delta"] = "delta"
     request_id: int
     index: int
     text: str
@@ -108,13 +136,11 @@ class TextDelta(Value):
 
 
 class End(Value):
-    """The last line about a request.
+    """The last event of a request.
 
     Attributes:
-        kind: Tells the lines apart.
-        request_id: Of the request.
-        outcome: ``refused`` is the client's fault, ``failed`` is ours.
-        reason: For the last two.
+        outcome: ``refused`` is the client's fault, ``failed`` the server's.
+        reason: Of these two.
     """
 
     kind: Literal["end"] = "end"
@@ -123,8 +149,8 @@ class End(Value):
     reason: str = ""
 
 
-Order = Annotated[Ask | Cancel, Field(discriminator="kind")]
-Event = Annotated[Loaded | LoadFailed | TextDelta | End, Field(discriminator="kind")]
+Order = Generate | Cancel
+Event = Loaded | LoadFailed | TextDelta | End
 
-ORDER: TypeAdapter[Ask | Cancel] = TypeAdapter(Order)
-EVENT: TypeAdapter[Loaded | LoadFailed | TextDelta | End] = TypeAdapter(Event)
+ORDER: TypeAdapter[Order] = TypeAdapter(Annotated[Order, Field(discriminator="kind")])
+EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])

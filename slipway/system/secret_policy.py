@@ -28,7 +28,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     # files of this machine (download, render, prepare, read, compare, time) have no row.
     "log": _MLFLOW,
     "smoke-test": _MLFLOW,
-    "trial": _MLFLOW,
+    "preflight": _MLFLOW,
     "engine": _MLFLOW,
 }
 

@@ -14,7 +14,7 @@ import pytest
 
 from flows.reconcile import reconcile
 from flows.redeploy import redeploy
-from slipway.redeploy import Redeployed, Redeployment, Unchanged
+from slipway.redeploy.values import Redeployed, Redeployment, Unchanged
 from tests.support.project import Project
 from tests.support.served_project import ServedProject, marked, running
 from tests.support.traffic import Traffic, traffic
@@ -44,7 +44,7 @@ class Voyage:
     def __str__(self) -> str:
         """Give the figures."""
         done = [each for each in self.outcomes if isinstance(each, Redeployed)]
-        seconds = sorted(each.trial_seconds + each.switch_seconds for each in done)
+        seconds = sorted(each.preflight_seconds + each.switch_seconds for each in done)
         asked = self.seen.outcomes
         return (
             f"{len(done)} redeploys: {len(asked)} requests, {len(self.seen.streams)} of them "
@@ -115,7 +115,7 @@ def test_nothing_is_done_where_nothing_differs(served: ServedProject, voyage: Vo
 
     again, looked = redeploy("tiny"), reconcile()
 
-    assert again == Unchanged(model="tiny", reason=f"version {served.served()} serves already")
+    assert again == Unchanged(model="tiny", reason=f"version {served.served()} is already serving")
     assert looked == ()
     assert served.pids() == before
 
@@ -125,12 +125,13 @@ def test_a_redeploy_killed_between_two_workers_is_finished_by_the_next(
 ) -> None:
     """One worker answers with the new version, one with the old; nobody's request fails.
 
-    What is killed is a process in the step that switches, after its trial.
+    What is killed is a process in the step that switches, after the preflight.
     """
     before, version = served.served(), min(set(voyage.marks) - {served.served()})
     code = (
-        "import sys; from pathlib import Path; from slipway.redeploy.rolling import Rolling;"
-        "Rolling('tiny', Path(sys.argv[1]), int(sys.argv[2]), 60)(int(sys.argv[3]))"
+        "import sys; from pathlib import Path; from slipway.redeploy import rolling_switch;"
+        "switch = rolling_switch.RollingSwitch('tiny', Path(sys.argv[1]), int(sys.argv[2]), 60);"
+        "switch.to(int(sys.argv[3]))"
     )
     step = [sys.executable, "-c", code, str(served.folder), str(before), str(version)]
     with traffic(served.url, plain=1, streaming=1) as seen:
@@ -146,7 +147,7 @@ def test_a_redeploy_killed_between_two_workers_is_finished_by_the_next(
     assert seen.faults == []
     assert set(seen.versions) == {str(before), str(version)}
     assert redeploy("tiny") == Unchanged(
-        model="tiny", reason=f"version {version} serves already"
+        model="tiny", reason=f"version {version} is already serving"
     ), outcome
 
 

@@ -9,13 +9,15 @@ import pytest
 import tasks.redeploy
 from flows.redeploy import redeploy
 from slipway.errors import AddressTaken, MachineTooSmall
-from slipway.redeploy import DeployRejected, Redeployed, Unchanged, deployment, model_server
+from slipway.redeploy import deployment, model_server
+from slipway.redeploy.values import DeployRejected, Redeployed, Unchanged
 from tests.support.bad_versions import BAD, LATENCY_MS, MEMORY_GB, Bad
 from tests.support.project import Project
 from tests.support.served_project import ServedProject, marked, running
 from tests.support.traffic import traffic
 
 pytestmark = pytest.mark.slow
+NO_CHAMPION = "tiny has no champion; version 1 is still serving"
 
 
 @dataclass
@@ -79,8 +81,8 @@ def test_a_bad_candidate_is_quarantined_and_nobody_notices(
 
 
 def leftovers(served: ServedProject) -> list[str]:
-    """Return what trials left in the server's folder."""
-    return [path.name for path in served.folder.glob("trial-*")]
+    """Return what preflights left in the server's folder."""
+    return [path.name for path in served.folder.glob("preflight-*")]
 
 
 def test_a_quarantined_version_is_not_tried_again(served: ServedProject) -> None:
@@ -106,7 +108,7 @@ def test_where_neither_may_serve_the_old_one_goes_on_without_a_champion(
         outcome, again = redeploy("tiny"), redeploy("tiny")
 
         assert isinstance(outcome, DeployRejected)
-        assert again == Unchanged(model="tiny", reason="tiny has no champion; version 1 serves on")
+        assert again == Unchanged(model="tiny", reason=NO_CHAMPION)
         assert served.champions() == [None, None]
         assert served.served() == 1
     finally:
@@ -122,7 +124,7 @@ def test_a_machine_without_room_for_two_says_so(
     served.move(version)
     monkeypatch.setattr(deployment, "needed_bytes", lambda _size_bytes: 10**15)
 
-    with pytest.raises(MachineTooSmall, match="close something and redeploy again"):
+    with pytest.raises(MachineTooSmall, match="free some memory and redeploy again"):
         redeploy("tiny")
 
     assert served.served() == 1
@@ -133,7 +135,7 @@ def test_a_machine_without_room_for_two_says_so(
 def test_a_port_that_is_taken_is_left_for_the_next(
     served: ServedProject, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first port tried is that of the server that serves; the trial runs on another."""
+    """The first port tried is that of the server that serves; the preflight runs on another."""
     version = served.add(marked("ⓐ"))
     address = model_server.find(served.folder)
     assert address is not None
@@ -145,7 +147,7 @@ def test_a_port_that_is_taken_is_left_for_the_next(
         outcome = redeploy("tiny")
         seen.wait_for(10)
 
-    done = f"redeployed after a trial on the next free port, {free}"
+    done = f"redeployed after a preflight on the next free port, {free}"
     table.rows.append(
         ("finds its port taken", len(seen.outcomes), len(seen.faults), served.served(), done)
     )
@@ -164,8 +166,8 @@ def test_where_every_port_is_taken_the_error_says_what_to_do(
     address = model_server.find(served.folder)
     assert address is not None
     pick_port(monkeypatch, lambda: address.port)
-    monkeypatch.setattr(tasks.redeploy, "rehearse", tasks.redeploy.rehearse.with_options(retries=0))
-    monkeypatch.setattr("flows.redeploy.preflight", tasks.redeploy.preflight)
+    once = tasks.redeploy.preflight.with_options(retries=0)
+    monkeypatch.setattr("flows.redeploy.preflight", once)
 
     with pytest.raises(AddressTaken, match=f"port {address.port} .* redeploy again"):
         redeploy("tiny")
@@ -176,8 +178,8 @@ def test_where_every_port_is_taken_the_error_says_what_to_do(
 
 
 def pick_port(monkeypatch: pytest.MonkeyPatch, port: Any) -> None:
-    """Let trials try these ports."""
-    made = tasks.redeploy.dock
+    """Let preflights try these ports."""
+    made = tasks.redeploy.deployment
     monkeypatch.setattr(
-        tasks.redeploy, "dock", lambda model: deployment.replace(made(model), port=port)
+        tasks.redeploy, "deployment", lambda model: deployment.replace(made(model), port=port)
     )

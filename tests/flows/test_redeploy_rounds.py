@@ -1,4 +1,4 @@
-"""The order of a redeploy's steps, with made-up findings: real servers are in end_to_end."""
+"""The order of a redeploy's steps, with invented results; real servers are in end_to_end."""
 
 import signal
 import subprocess
@@ -13,84 +13,85 @@ import pytest
 from commands.redeploy import sentence
 from flows import redeploy as module
 from slipway.checks import suites
-from slipway.redeploy import (
+from slipway.redeploy import model_server, preflight
+from slipway.redeploy.deployment import Deployment
+from slipway.redeploy.golden_prompts import GoldenPrompts
+from slipway.redeploy.values import (
     Deploy,
-    Deployment,
     DeployRejected,
-    GoldenPrompts,
     NoChange,
     RedeployDecision,
     Redeployed,
     Reject,
     SwitchResult,
     Unchanged,
-    model_server,
-    preflight,
 )
 from slipway.settings import PROJECT
 from slipway.system.process import ProcessLimits
 
-EQUAL = NoChange(reason="version 5 serves already")
+EQUAL = NoChange(reason="version 5 is already serving")
 
 
 class Steps:
-    """Stands where the tasks stand, and notes which were called."""
+    """Replaces the tasks, and records which were called."""
 
     def __init__(
-        self, *decisions: RedeployDecision, trial: str | None = None, roll: str | None = None
+        self, *decisions: RedeployDecision, preflight: str | None = None, switch: str | None = None
     ) -> None:
         self.called: list[str] = []
         self._decisions = iter(decisions)
-        self._trial, self._roll = trial, roll
+        self._faults = preflight, switch
 
     def compare(self, _model: str) -> RedeployDecision:
         """Return the next decision."""
         return next(self._decisions)
 
-    def rehearse(self, _model: str, candidate: Deploy) -> SwitchResult:
-        """Try a version."""
-        self.called.append(f"rehearse {candidate.version}")
-        return SwitchResult(seconds=1, fault=self._trial)
+    def preflight(self, _model: str, candidate: Deploy) -> SwitchResult:
+        """Return how the preflight ended."""
+        self.called.append(f"preflight {candidate.version}")
+        return SwitchResult(seconds=1, fault=self._faults[0])
 
     def switch(self, _model: str, candidate: Deploy) -> SwitchResult:
-        """Switch to it."""
+        """Return how the switch ended."""
         self.called.append(f"switch {candidate.version}")
-        return SwitchResult(seconds=2, fault=self._roll)
+        return SwitchResult(seconds=2, fault=self._faults[1])
 
-    def put_back(self, model: str, candidate: Deploy | Reject, reason: str) -> DeployRejected:
-        """Put the alias back."""
-        self.called.append(f"put back {candidate.serving}")
+    def reject(self, model: str, candidate: Deploy | Reject, reason: str) -> DeployRejected:
+        """Reject the version."""
+        self.called.append(f"reject {candidate.version}")
         return DeployRejected(
             model=model, version=candidate.version, serving=candidate.serving, reason=reason
         )
 
     def run(self, monkeypatch: pytest.MonkeyPatch) -> Any:
         """Run the flow's function over these steps."""
-        for name in ("compare", "rehearse", "switch", "put_back"):
+        for name in ("compare", "preflight", "switch", "reject"):
             monkeypatch.setattr(module, name, getattr(self, name))
-        monkeypatch.setattr(module, "alone", lambda _model: nullcontext())
+        monkeypatch.setattr(module, "locked", lambda _model: nullcontext())
         return module.redeploy.fn("tiny")
 
 
 def candidate(version: int, serving: int = 3) -> Deploy:
-    """Return the decision to try a version."""
+    """Return the decision to deploy a version."""
     return Deploy(version=version, serving=serving, size_bytes=1)
 
 
 def test_an_alias_that_moves_meanwhile_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The newest wins, in the same run."""
+    """The newest version is deployed, in the same run."""
     steps = Steps(candidate(4), candidate(5, serving=4), EQUAL)
 
     outcome = steps.run(monkeypatch)
 
-    assert steps.called == ["rehearse 4", "switch 4", "rehearse 5", "switch 5"]
+    assert steps.called == ["preflight 4", "switch 4", "preflight 5", "switch 5"]
     assert outcome == Redeployed(
-        model="tiny", before=4, version=5, trial_seconds=1, switch_seconds=2
+        model="tiny", before=4, version=5, preflight_seconds=1, switch_seconds=2
     )
 
 
-def test_an_alias_that_never_rests_is_left_to_the_next_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a few rounds this one ends, with what it did last."""
+def test_an_alias_that_keeps_moving_is_left_to_the_next_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """This run ends after a few rounds, with its last outcome."""
     steps = Steps(*(candidate(version) for version in range(4, 20)))
 
     outcome = steps.run(monkeypatch)
@@ -104,31 +105,31 @@ def test_an_alias_that_never_rests_is_left_to_the_next_run(monkeypatch: pytest.M
     [
         pytest.param(
             candidate(4),
-            {"trial": "too slow"},
-            ["rehearse 4", "put back 3"],
-            id="a trial that fails switches nothing",
+            {"preflight": "too slow"},
+            ["preflight 4", "reject 4"],
+            id="nothing is switched after a preflight that fails",
         ),
         pytest.param(
             candidate(4),
-            {"roll": "too slow"},
-            ["rehearse 4", "switch 4", "put back 3"],
+            {"switch": "too slow"},
+            ["preflight 4", "switch 4", "reject 4"],
             id="a switch that fails",
         ),
         pytest.param(
             Reject(version=4, serving=3, reason="too slow"),
             {},
-            ["put back 3"],
-            id="what must not be tried is not tried",
+            ["reject 4"],
+            id="a version that must not be served is not started",
         ),
     ],
 )
-def test_a_fault_puts_the_alias_back(
+def test_a_version_with_a_fault_is_rejected(
     monkeypatch: pytest.MonkeyPatch,
     decision: RedeployDecision,
     faults: dict[str, str],
     called: list[str],
 ) -> None:
-    """And the reason goes with it."""
+    """With the fault as the reason."""
     steps = Steps(decision, EQUAL, **faults)
 
     outcome = steps.run(monkeypatch)
@@ -138,27 +139,27 @@ def test_a_fault_puts_the_alias_back(
 
 
 @pytest.mark.parametrize(
-    ("outcome", "words"),
+    ("outcome", "line"),
     [
-        (Unchanged(model="tiny", reason=EQUAL.reason), "tiny: version 5 serves already"),
+        (Unchanged(model="tiny", reason=EQUAL.reason), "tiny: version 5 is already serving"),
         (
-            Redeployed(model="tiny", before=3, version=4, trial_seconds=8, switch_seconds=14),
-            "tiny: version 4 serves, after version 3; 22 s",
+            Redeployed(model="tiny", before=3, version=4, preflight_seconds=8, switch_seconds=14),
+            "tiny: version 4 is serving, after version 3; 22 s",
         ),
         (
             DeployRejected(model="tiny", version=4, serving=3, reason="too slow"),
-            "tiny: version 3 serves on; version 4 is quarantined: too slow",
+            "tiny: version 3 is still serving; version 4 is quarantined: too slow",
         ),
     ],
 )
-def test_the_command_says_how_it_ended(outcome: Any, words: str) -> None:
+def test_the_command_prints_how_it_ended(outcome: Any, line: str) -> None:
     """In one line."""
-    assert sentence(outcome) == words
+    assert sentence(outcome) == line
 
 
 @pytest.fixture
-def dock(tmp_path: Path) -> Deployment:
-    """A model's place."""
+def deployment(tmp_path: Path) -> Deployment:
+    """Where the tiny model would be served."""
     prompts = suites.load_prompts(PROJECT / "expectations" / "prompts" / "general.json")
     return Deployment(
         model="tiny",
@@ -170,18 +171,18 @@ def dock(tmp_path: Path) -> Deployment:
     )
 
 
-def test_a_trial_that_a_killed_redeploy_left_behind_is_ended(tmp_path: Path) -> None:
-    """The next trial looks for it; a process that only got its number later is left alone."""
+def test_the_preflight_server_of_a_killed_redeploy_is_ended(tmp_path: Path) -> None:
+    """By the next preflight; a process that only got its number later is left alone."""
     code = "import time; time.sleep(600)"
     left, other = (
         subprocess.Popen([sys.executable, "-c", code, name])
         for name in (model_server.MODULE, "other")
     )
-    for name, process in (("trial-a", left), ("trial-b", other)):
+    for name, process in (("preflight-a", left), ("preflight-b", other)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "pid").write_text(str(process.pid), encoding="utf-8")
 
-    preflight.sweep(tmp_path)
+    preflight.end_leftovers(tmp_path)
 
     assert left.wait(10) == -signal.SIGKILL
     assert other.poll() is None
@@ -190,15 +191,15 @@ def test_a_trial_that_a_killed_redeploy_left_behind_is_ended(tmp_path: Path) -> 
     other.wait()
 
 
-def test_redeploys_of_one_model_wait_for_each_other(dock: Deployment) -> None:
+def test_redeploys_of_one_model_wait_for_each_other(deployment: Deployment) -> None:
     """The second begins when the first has ended."""
     order: list[str] = []
 
     def second() -> None:
-        with dock.alone():
+        with deployment.locked():
             order.append("second")
 
-    with dock.alone():
+    with deployment.locked():
         waiting = threading.Thread(target=second)
         waiting.start()
         waiting.join(0.5)

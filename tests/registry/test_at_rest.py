@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from slipway.errors import RegistryConflict
-from slipway.redeploy import registry_state
+from slipway.redeploy.compare import champion_state
 from tests.support.fake_registry import FakeRegistry
 
 
@@ -39,7 +39,7 @@ def test_a_redeploy_waits_for_the_end_of_a_promotion(fake_registry: FakeRegistry
     fake_registry.release("one")
 
     with half_done(fake_registry, "two") as go_on, ThreadPoolExecutor(1) as reader:
-        wanted = reader.submit(registry_state.wanted, fake_registry.registry, fake_registry.model)
+        wanted = reader.submit(champion_state, fake_registry.registry, fake_registry.model)
         assert fake_registry.registry.champion(fake_registry.model) == 2
         assert "slipway.status" not in fake_registry.tags(2)
         with pytest.raises(TimeoutError):
@@ -61,6 +61,6 @@ def test_a_move_on_another_machine_is_an_error_to_try_again(fake_registry: FakeR
     client.create_run(experiment.experiment_id, tags=copied)
 
     with pytest.raises(RegistryConflict, match="another machine moves its aliases") as caught:
-        registry_state.wanted(fake_registry.registry, fake_registry.model)
+        champion_state(fake_registry.registry, fake_registry.model)
 
     assert caught.value.retryable

@@ -3,7 +3,7 @@
 import pytest
 
 from slipway.errors import MoveRefused
-from slipway.redeploy import registry_state
+from slipway.redeploy.compare import champion_state
 from slipway.values import AuditInfo
 from tests.support.fake_registry import FakeRegistry
 
@@ -27,7 +27,7 @@ def test_a_version_that_is_refused_again_keeps_its_first_reason(
     reason = fake_registry.tags(2)["slipway.quarantined"]
     for _ in range(2):
         hand(fake_registry, 2)
-        wanted = registry_state.wanted(fake_registry.registry, fake_registry.model)
+        wanted = champion_state(fake_registry.registry, fake_registry.model)
         assert wanted is not None
         again = EVENT.model_copy(update={"reason": f"it is quarantined: {wanted.quarantine}"})
         fake_registry.registry.refuse(fake_registry.model, 2, 1, again)
@@ -65,7 +65,7 @@ def test_where_what_serves_is_quarantined_too_no_champion_is_left(
         "version 2 must not serve: it did not get ready; no champion is left, since version 3 is "
         "quarantined (bob@harbour: it answers in verse)"
     )
-    assert registry_state.wanted(rolled_back.registry, rolled_back.model) is None
+    assert champion_state(rolled_back.registry, rolled_back.model) is None
 
 
 def test_a_model_without_a_champion_is_given_one_by_name(rolled_back: FakeRegistry) -> None:

@@ -1,4 +1,4 @@
-"""What an MLflow server keeps is fetched once, whoever loads it, and verified whenever it is."""
+"""Files of an MLflow server are downloaded once and verified at every load."""
 
 import os
 import shutil
@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from slipway.errors import ArtifactChanged
-from slipway.serving import loading, model_cache
-from slipway.serving.pointer import Pointer
-from slipway.serving.protocol import Load
+from slipway.serving import loading
+from slipway.serving.protocol import Load, Pointer
 from slipway.system.network import answers, free_port
 from slipway.tracking.location import MlflowLocation, connect
 from tests.support.model_servers import MODEL, Registered, wait_until
@@ -23,34 +22,33 @@ WEIGHTS = "artifacts/model/model.onnx.data"
 
 @dataclass(frozen=True)
 class Remote:
-    """The tiny model behind an MLflow server, whose artifacts nobody but the server can open.
+    """The tiny model behind an MLflow server, whose artifacts only the server can read.
 
     Attributes:
-        place: The server.
-        kept: Where it keeps the model's files.
-        log: What it was asked.
+        location: The server.
+        files: Folder where it stores the model's files.
+        log: The server's log.
         root: Folder for copies.
     """
 
-    place: MlflowLocation
-    kept: Path
+    location: MlflowLocation
+    files: Path
     log: Path
     root: Path
 
-    def fetch(self) -> Path:
-        """Return the files as an engine loads them."""
+    def download(self) -> Path:
+        """Return the folder that an engine would load."""
         pointer = Pointer(model=MODEL, version=1)
-        connect(self.place)
-        load = Load(place=self.place, pointer=pointer, copies=self.root)
-        return loading._folder(load, loading._released(pointer))
+        connect(self.location)
+        load = Load(location=self.location, pointer=pointer, copies=self.root)
+        return loading.verified_files(load, loading.released_digests(pointer))
 
-    def fetched(self) -> int:
-        """Return how often the weights were asked for."""
-        said = self.log.read_text(encoding="utf-8")
-        return said.count(f"/{WEIGHTS} ")
+    def downloads(self) -> int:
+        """Return how often the weights were requested."""
+        return self.log.read_text(encoding="utf-8").count(f"/{WEIGHTS} ")
 
     def copies(self) -> list[Path]:
-        """Return the copies that there are."""
+        """Return the folders of all copies."""
         return list(self.root.glob("*-*/"))
 
 
@@ -70,20 +68,20 @@ def remote(registered: Registered, tmp_path_factory: pytest.TempPathFactory) -> 
         )
     try:
         wait_until(lambda: answers(f"{url}/health"), 120)
-        place = MlflowLocation(uri=url, artifacts=None)
-        kept = folder / "artifacts" / _register(place, registered.tags(2))
-        shutil.copytree(registered.logged, kept)
-        yield Remote(place, kept, folder / "log", folder / "copies")
+        location = MlflowLocation(uri=url, artifacts=None)
+        files = folder / "artifacts" / _register(location, registered.tags(2))
+        shutil.copytree(registered.logged, files)
+        yield Remote(location, files, folder / "log", folder / "copies")
     finally:
         process.terminate()
         process.wait(60)
 
 
-def _register(place: MlflowLocation, tags: dict[str, str]) -> str:
+def _register(location: MlflowLocation, tags: dict[str, str]) -> str:
     """Register a version, and return where the server looks for its files."""
     from mlflow import MlflowClient
 
-    client = MlflowClient(tracking_uri=place.uri, registry_uri=place.uri)
+    client = MlflowClient(tracking_uri=location.uri, registry_uri=location.uri)
     logged = client.create_logged_model("0", MODEL)
     client.finalize_logged_model(logged.model_id, "READY")
     client.create_registered_model(MODEL)
@@ -94,35 +92,35 @@ def _register(place: MlflowLocation, tags: dict[str, str]) -> str:
 
 def test_workers_and_restarts_share_one_copy(remote: Remote) -> None:
     """The server is asked for the files once."""
-    folders = {remote.fetch() for _ in range(3)}
+    folders = {remote.download() for _ in range(3)}
 
     assert len(folders) == 1
-    assert remote.fetched() == 1
+    assert remote.downloads() == 1
 
 
-def test_a_damaged_copy_is_fetched_again(remote: Remote) -> None:
+def test_a_damaged_copy_is_downloaded_again(remote: Remote) -> None:
     """Every byte is read before it is used."""
-    weights = remote.fetch() / WEIGHTS
+    weights = remote.download() / WEIGHTS
     whole = weights.read_bytes()
-    before = remote.fetched()
+    before = remote.downloads()
     weights.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
 
-    assert (remote.fetch() / WEIGHTS).read_bytes() == whole
-    assert remote.fetched() == before + 1
+    assert (remote.download() / WEIGHTS).read_bytes() == whole
+    assert remote.downloads() == before + 1
 
 
-def test_what_is_not_what_was_released_is_not_kept(remote: Remote) -> None:
-    """Whole again at the server, it is. Copies of versions that serve no more are removed."""
-    model_cache.keep(remote.root, {2})
+def test_a_copy_that_differs_from_the_release_is_not_stored(remote: Remote) -> None:
+    """Repaired at the server, it is. Copies of versions that no longer serve are removed."""
+    loading.remove_copies(remote.root, except_versions={2})
     assert remote.copies() == []
-    whole = (remote.kept / WEIGHTS).read_bytes()
-    (remote.kept / WEIGHTS).write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+    whole = (remote.files / WEIGHTS).read_bytes()
+    (remote.files / WEIGHTS).write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
 
     with pytest.raises(ArtifactChanged):
-        remote.fetch()
+        remote.download()
     assert remote.copies() == []
 
-    (remote.kept / WEIGHTS).write_bytes(whole)
-    assert remote.fetch().is_dir()
-    model_cache.keep(remote.root, {1, 2})
+    (remote.files / WEIGHTS).write_bytes(whole)
+    assert remote.download().is_dir()
+    loading.remove_copies(remote.root, except_versions={1, 2})
     assert len(remote.copies()) == 1

@@ -14,7 +14,7 @@ import pytest
 
 from slipway.errors import ArtifactChanged
 from slipway.serving import loading
-from slipway.serving.pointer import Pointer
+from slipway.serving.protocol import Pointer
 from tests.support.model_servers import (
     MADRID,
     MODEL,
@@ -105,7 +105,7 @@ def test_a_server_does_not_start_with_changed_bytes(registered: Registered, tmp_
 
     assert process.wait(timeout=60) == 1
     said = (tmp_path / "log").read_text(encoding="utf-8")
-    assert "tiny version 2: artifacts/model has digest" in said
+    assert "tiny v2: artifacts/model has digest" in said
     assert "Traceback" not in said
     assert not (tmp_path / "server.json").exists()
 

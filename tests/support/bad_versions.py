@@ -83,7 +83,7 @@ BAD = (
         "was not ready within",
         load_seconds=15,
     ),
-    Bad("takes all memory", _loading(HUNGRY), "was ended for memory"),
+    Bad("takes all memory", _loading(HUNGRY), "exceeded its memory limit"),
     Bad("has a contract that nobody knows", _unknown_contract, "riddle"),
     Bad("differs from what was released", unchanged, "has digest", spoil=_flip_a_bit),
     Bad(
@@ -97,7 +97,7 @@ BAD = (
         _answering("yield replace(piece, prompt_tokens=0)"),
         "wrong answer shape",
     ),
-    Bad("loads once and never again", _loading(ONCE), "its workers did not get ready"),
+    Bad("loads once and never again", _loading(ONCE), "its workers did not become ready"),
     Bad(
         "never passed its gates",
         unchanged,

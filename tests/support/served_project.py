@@ -108,12 +108,12 @@ class ServedProject:
         return number
 
     def _tags(self, folder: Path, key: str, number: int) -> dict[str, str]:
-        candidate = self.release.versions
+        versions = self.release.versions
         wrappers = {
-            each.kind: each.model_copy(update={"version": number}) for each in candidate.wrappers
+            each.kind: each.model_copy(update={"version": number}) for each in versions.wrappers
         }
         release = self.release.model_copy(
-            update={"candidate": candidate.model_copy(update=wrappers | {"key": key})}
+            update={"versions": versions.model_copy(update=wrappers | {"key": key})}
         )
         return {
             "slipway.key": key,
@@ -137,7 +137,7 @@ class ServedProject:
     def serves(self) -> set[int]:
         """Return the versions that the workers answer with."""
         found = model_server.find(self.folder)
-        return {ready.version for ready in model_server.ask_all(found)} if found else set()
+        return {ready.version for ready in model_server.ready_workers(found)} if found else set()
 
     def served(self) -> int:
         """Return the one version that all workers answer with."""
@@ -147,7 +147,7 @@ class ServedProject:
     def pids(self) -> set[int]:
         """Return the processes of the workers."""
         found = model_server.find(self.folder)
-        return model_server.workers(found) if found else set()
+        return model_server.worker_pids(found) if found else set()
 
     @contextmanager
     def hidden(self) -> Iterator[None]:
@@ -167,7 +167,7 @@ class ServedProject:
 @contextmanager
 def running(served: ServedProject, *, version: int, workers: int) -> Iterator[ServedProject]:
     """Run the model's server while the body runs."""
-    model_server.point(served.folder, "tiny", version)
+    model_server.set_version(served.folder, "tiny", version)
     address = {"host": "127.0.0.1", "port": free_port(), "workers": workers}
     with (served.project.folder / "server.log").open("wb") as log:
         process = subprocess.Popen(

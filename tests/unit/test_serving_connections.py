@@ -11,9 +11,9 @@ import pytest
 import uvicorn
 
 from slipway.redeploy.preflight import free_port
-from slipway.serving import keep_alive
+from slipway.serving import supervisor
 
-LINGERING = "slipway.serving.keep_alive:GracefulKeepAlive"
+LINGERING = "slipway.serving.supervisor:GracefulKeepAlive"
 
 
 async def application(_scope: Any, _receive: Any, send: Any) -> None:
@@ -83,7 +83,7 @@ def test_a_connection_over_which_nothing_comes_is_closed_after_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """So that a client that holds one for ever does not hold the worker."""
-    monkeypatch.setattr(keep_alive, "LINGER_SECONDS", 0.2)
+    monkeypatch.setattr(supervisor, "LINGER_SECONDS", 0.2)
 
     with serving(LINGERING) as (server, kept):
         end(server)
