@@ -1,6 +1,6 @@
-"""Receives webhooks of the Hugging Face Hub and of MLflow, and tells Prefect to look again.
+"""Receives webhooks of the Hugging Face Hub and of MLflow, and sends events to Prefect.
 
-``python -m deployments.receiver`` starts it on loopback. ``app`` makes the application; ``hooks``
-has its two routes, ``intake`` reads what was sent, ``memory`` knows what was heard before, and
-``outbox`` sends the events on once the sender has its answer.
+In: HTTP requests. Out: a ``ChangeEvent`` for each model that a webhook may concern, sent after its
+sender has the response. ``app`` makes the application, ``hooks`` has its two routes, ``requests``
+reads a request, ``outbox`` sends the events. ``python -m deployments.receiver`` starts the server.
 """

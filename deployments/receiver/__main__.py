@@ -7,11 +7,11 @@ import sys
 import uvicorn
 
 from deployments.receiver.app import create_app
-from deployments.receiver.settings import ReceiverSettings
+from deployments.receiver.hooks import ReceiverSettings
 from slipway.errors import SlipwayError
 
-#: At the same time; each may hold a body in memory.
-_MOST_CALLERS = 200
+#: Limit of simultaneous requests; each may hold a body in memory.
+_REQUESTS = 200
 
 
 def main() -> int:
@@ -19,7 +19,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m deployments.receiver", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8090)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s receiver: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
@@ -29,11 +29,11 @@ def main() -> int:
         return error.exit_code
     uvicorn.run(
         app,
-        host=asked.host,
-        port=asked.port,
+        host=options.host,
+        port=options.port,
         access_log=False,
         log_config=None,
-        limit_concurrency=_MOST_CALLERS,
+        limit_concurrency=_REQUESTS,
     )
     return 0
 

@@ -1,4 +1,4 @@
-"""The receiver as an application: its routes, and what it answers when something is wrong."""
+"""The receiver as an application: its routes and its error responses."""
 
 import asyncio
 import logging
@@ -11,22 +11,21 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from deployments.receiver.hooks import Hooks
+from deployments.receiver.hooks import Hooks, ReceiverSettings
 from deployments.receiver.outbox import Outbox, Send, send
 from deployments.receiver.requests import Fault, RequestRejected
-from deployments.receiver.settings import ReceiverSettings
 from slipway.watch.webhooks import HubPayload, MlflowPayload
 
 _logger = logging.getLogger(__name__)
 
 
 class Health(BaseModel):
-    """Whether the receiver can do its work.
+    """The state of the receiver.
 
     Attributes:
-        status: ``ok``, since it answers.
+        status: Always ``ok``.
         hub: Whether a secret is configured for the Hub.
-        mlflow: Whether one is for MLflow.
+        mlflow: Whether a secret is configured for MLflow.
     """
 
     status: str
@@ -38,8 +37,8 @@ def create_app(settings: ReceiverSettings, send: Send = send) -> FastAPI:
     """Return the receiver.
 
     Args:
-        settings: Has the secrets and names the catalogue.
-        send: Sends one event on.
+        settings: Secrets, and the place of the catalogue.
+        send: Sends one event to Prefect.
     """
     outbox = Outbox(send)
 
@@ -56,45 +55,43 @@ def create_app(settings: ReceiverSettings, send: Send = send) -> FastAPI:
         lifespan=sending,
         docs_url=None,
         redoc_url=None,
-        redirect_slashes=False,  # whoever follows would send the secret once more
+        redirect_slashes=False,  # a redirected client would send the secret once more
     )
     app.include_router(Hooks(settings, outbox).router)
 
     @app.get("/health")
     def health() -> Health:
-        """Say that the receiver runs, and whom it listens to."""
+        """Report that the receiver runs, and which senders it accepts."""
         return Health(
             status="ok",
             hub=settings.hub_webhook_secret is not None,
             mlflow=settings.mlflow_webhook_secret is not None,
         )
 
-    _explain(app)
-    _document(app)
+    _add_error_handlers(app)
+    _describe_bodies(app)
     return app
 
 
-def _explain(app: FastAPI) -> None:
-    """Answer every error with a small document that has nothing of the request in it."""
-
-    @app.exception_handler(RequestRejected)
-    async def refused(request: Request, error: RequestRejected) -> JSONResponse:
-        _logger.info("%s %d: %s", request.url.path, error.status, error.fault.error)
-        return JSONResponse(error.fault.model_dump(), error.status)
+def _add_error_handlers(app: FastAPI) -> None:
+    """Respond to every error with a small document that repeats nothing of the request."""
 
     @app.exception_handler(HTTPException)
-    async def known(_request: Request, error: HTTPException) -> JSONResponse:
+    async def rejected(request: Request, error: HTTPException) -> JSONResponse:
         fault = Fault(error=error.detail, advice="see /openapi.json")
+        if isinstance(error, RequestRejected):
+            fault = Fault(error=error.detail, advice=error.advice)
+            _logger.info("%s %d: %s", request.url.path, error.status_code, error.detail)
         return JSONResponse(fault.model_dump(), error.status_code, error.headers)
 
     @app.exception_handler(ClientDisconnect)
-    async def gone(_request: Request, _error: ClientDisconnect) -> JSONResponse:
-        fault = Fault(error="body cut off", advice="send all of it")
+    async def disconnected(_request: Request, _error: ClientDisconnect) -> JSONResponse:
+        fault = Fault(error="body cut off", advice="send the whole body")
         return JSONResponse(fault.model_dump(), 400)
 
 
-def _document(app: FastAPI) -> None:
-    """Describe the bodies, which the routes read themselves, in the OpenAPI document."""
+def _describe_bodies(app: FastAPI) -> None:
+    """Add the bodies to the OpenAPI document: the routes read them without FastAPI."""
     schemas = app.openapi()["components"]["schemas"]
     for payload in (HubPayload, MlflowPayload):
         schema = payload.model_json_schema(ref_template="#/components/schemas/{model}")

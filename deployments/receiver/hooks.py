@@ -1,4 +1,4 @@
-"""The two routes. Each knows who sends before it listens, and answers before it acts."""
+"""The two routes: each verifies the sender before it parses the body, and responds at once."""
 
 import hashlib
 import logging
@@ -7,41 +7,56 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from cachetools import TTLCache
 from fastapi import APIRouter, Header, Request
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from deployments.receiver import requests
-from deployments.receiver.deduplication import Deduplication
 from deployments.receiver.outbox import Outbox
 from deployments.receiver.requests import Fault, RequestRejected
-from deployments.receiver.settings import ReceiverSettings
 from slipway import catalogue
 from slipway.errors import SlipwayError
-from slipway.values import ChangeEvent, Entry
+from slipway.settings import Settings
+from slipway.values import Entry
 from slipway.watch import webhooks
-from slipway.watch.webhooks import Delivery, HubPayload, MlflowPayload
+from slipway.watch.webhooks import ChangeEvent, Delivery, HubPayload, MlflowPayload
 
-_REFUSALS = {
+#: Limit of remembered webhooks; the oldest is forgotten first.
+REMEMBERED = 10_000
+
+_REJECTIONS = {
     400: "The body is not JSON.",
-    401: "The sender did not show that it knows the secret.",
+    401: "The sender did not prove that it has the secret.",
     403: "No secret is configured for this sender.",
-    408: "The body did not come soon enough.",
+    408: "The body took too long.",
     413: "The body is too large.",
-    415: "The body is of another type.",
-    422: "The body is JSON of something else.",
+    415: "The body has another content type.",
+    422: "The body is another document.",
     429: "Too many events wait to be sent.",
 }
 
 _logger = logging.getLogger(__name__)
 
 
+class ReceiverSettings(Settings):
+    """Settings, with the secrets of both senders.
+
+    Attributes:
+        hub_webhook_secret: The Hub sends it; without it every request of the Hub is rejected.
+        mlflow_webhook_secret: MLflow signs with it; without it its requests are rejected.
+    """
+
+    hub_webhook_secret: SecretStr | None = Field(default=None, min_length=16)
+    mlflow_webhook_secret: SecretStr | None = Field(default=None, min_length=16)
+
+
 class HookResponse(BaseModel):
     """What becomes of a webhook.
 
     Attributes:
-        status: ``accepted``: an event is sent; ``ignored``: it concerns no model of ours;
-            ``duplicate``: it was heard a moment ago.
-        models: Entries of the catalogue that are looked at.
+        status: ``accepted``: events are sent; ``ignored``: no model of the catalogue is concerned;
+            ``duplicate``: the same body was received a moment ago.
+        models: The concerned entries of the catalogue.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -51,67 +66,56 @@ class HookResponse(BaseModel):
 
 
 class Catalogue:
-    """The catalogue's entries, read again when the file changes; with faults in it, as before.
-
-    Args:
-        path: Where it is.
-    """
+    """The catalogue's entries; read again when the file changes, unless it has faults."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._entries = catalogue.load(path)
-        self._read_at = path.stat().st_mtime_ns
+        self._modified_ns = path.stat().st_mtime_ns
 
     def entries(self) -> Mapping[str, Entry]:
         """Return the entries by name."""
         try:
-            changed_at = self._path.stat().st_mtime_ns
-            if changed_at != self._read_at:
-                self._read_at = changed_at
+            modified_ns = self._path.stat().st_mtime_ns
+            if modified_ns != self._modified_ns:
+                self._modified_ns = modified_ns
                 self._entries = catalogue.load(self._path)
         except (OSError, SlipwayError) as error:
-            _logger.warning("the catalogue cannot be read, so its last good one is used: %s", error)
+            _logger.warning("the catalogue cannot be read, its earlier entries are used: %s", error)
         return self._entries
 
 
 class Hooks:
-    """Both routes, and what they remember.
-
-    Args:
-        settings: Has the secrets.
-        outbox: Takes the events.
-    """
+    """Both routes, and the webhooks that they received a moment ago."""
 
     def __init__(self, settings: ReceiverSettings, outbox: Outbox) -> None:
         self._settings = settings
         self._outbox = outbox
         self._catalogue = Catalogue(settings.catalogue)
-        self._deliveries = Deduplication(2 * webhooks.TOLERANCE_SECONDS)
-        self._bodies = Deduplication(webhooks.TOLERANCE_SECONDS)
+        tolerance = webhooks.TOLERANCE_SECONDS
+        self._deliveries: TTLCache[str, bool] = TTLCache(REMEMBERED, ttl=2 * tolerance)
+        self._bodies: TTLCache[str, bool] = TTLCache(REMEMBERED, ttl=tolerance)
         self.router = APIRouter(prefix="/hooks")
-        self._add("/hub", self.hub, HubPayload, _REFUSALS)
-        known = {409: "This delivery was heard before."}
-        self._add("/mlflow", self.mlflow, MlflowPayload, _REFUSALS | known)
+        self._add("/hub", self.hub, HubPayload, _REJECTIONS)
+        replayed = {409: "This delivery was received before."}
+        self._add("/mlflow", self.mlflow, MlflowPayload, _REJECTIONS | replayed)
 
     async def hub(
         self, request: Request, x_webhook_secret: Annotated[str | None, Header()] = None
     ) -> HookResponse:
-        """Hear a webhook of the Hugging Face Hub: a repository may have changed."""
-        secret = self._settings.hub_webhook_secret
-        if secret is None:
-            raise _unconfigured("SLIPWAY_HUB_WEBHOOK_SECRET")
+        """Receive a webhook of the Hugging Face Hub: a repository may have changed."""
+        secret = _configured(self._settings.hub_webhook_secret, "SLIPWAY_HUB_WEBHOOK_SECRET")
         requests.require_json(request)
-        if not webhooks.same_secret(secret.get_secret_value(), x_webhook_secret or ""):
-            raise RequestRejected(
-                401, "wrong secret", "send the webhook's secret in X-Webhook-Secret"
-            )
+        if not webhooks.same_secret(secret, x_webhook_secret or ""):
+            advice = "send the webhook's secret in X-Webhook-Secret"
+            raise RequestRejected(401, "wrong secret", advice)
         body = await requests.read(request)
         payload = requests.parse(body, HubPayload)
-        name = hashlib.sha256(body).hexdigest()
-        if self._bodies.knows(name, time.monotonic()):
+        digest = hashlib.sha256(body).hexdigest()
+        if digest in self._bodies:
             return HookResponse(status="duplicate")
-        notices = webhooks.source_changes(payload, self._catalogue.entries().values())
-        return self._accept(notices, self._bodies, name)
+        changes = webhooks.source_changes(payload, self._catalogue.entries().values())
+        return self._accept(changes, self._bodies, digest)
 
     async def mlflow(
         self,
@@ -120,28 +124,26 @@ class Hooks:
         x_mlflow_timestamp: Annotated[str | None, Header()] = None,
         x_mlflow_signature: Annotated[str | None, Header()] = None,
     ) -> HookResponse:
-        """Hear a webhook of MLflow: the version that serves may be another."""
-        secret = self._settings.mlflow_webhook_secret
-        if secret is None:
-            raise _unconfigured("SLIPWAY_MLFLOW_WEBHOOK_SECRET")
+        """Receive a webhook of MLflow: the champion may have changed."""
+        secret = _configured(self._settings.mlflow_webhook_secret, "SLIPWAY_MLFLOW_WEBHOOK_SECRET")
         requests.require_json(request)
         delivery = _delivery(x_mlflow_delivery_id, x_mlflow_timestamp, x_mlflow_signature)
         body = await requests.read(request)
-        if not webhooks.is_signed(secret.get_secret_value(), delivery, body):
-            raise RequestRejected(
-                401, "wrong signature", "sign with the webhook's secret, as MLflow does"
-            )
-        if self._deliveries.knows(delivery.id, time.monotonic()):
-            raise RequestRejected(409, "heard before", "send each delivery once")
+        if not webhooks.is_signed(secret, delivery, body):
+            advice = "sign with the webhook's secret, as MLflow does"
+            raise RequestRejected(401, "wrong signature", advice)
+        if delivery.id in self._deliveries:
+            raise RequestRejected(409, "received before", "send each delivery once")
         payload = requests.parse(body, MlflowPayload)
         try:
-            notices = webhooks.champion_moves(payload, self._catalogue.entries())
+            changes = webhooks.champion_changes(payload, self._catalogue.entries())
         except ValidationError as error:
-            raise RequestRejected(422, "not an event of an alias", "see AliasMove") from error
-        return self._accept(notices, self._deliveries, delivery.id)
+            advice = "send name, alias and version in data"
+            raise RequestRejected(422, "not an event of an alias", advice) from error
+        return self._accept(changes, self._deliveries, delivery.id)
 
     def _add(
-        self, path: str, handler: Any, payload: type[BaseModel], refusals: Mapping[int, str]
+        self, path: str, handler: Any, payload: type[BaseModel], rejections: Mapping[int, str]
     ) -> None:
         schema = {"$ref": f"#/components/schemas/{payload.__name__}"}
         body = {"required": True, "content": {"application/json": {"schema": schema}}}
@@ -150,20 +152,27 @@ class Hooks:
             handler,
             methods=["POST"],
             status_code=202,
-            responses={s: {"model": Fault, "description": why} for s, why in refusals.items()},
+            responses={s: {"model": Fault, "description": why} for s, why in rejections.items()},
             openapi_extra={"requestBody": body},
         )
 
     def _accept(
-        self, notices: tuple[ChangeEvent, ...], memory: Deduplication, name: str
+        self, changes: tuple[ChangeEvent, ...], received: TTLCache[str, bool], name: str
     ) -> HookResponse:
-        if not self._outbox.has_room(len(notices)):
+        if not self._outbox.has_room(len(changes)):
             raise RequestRejected(429, "too many events wait", "send it again in a minute")
-        memory.hear(name, time.monotonic())
-        for notice in notices:
-            self._outbox.put(notice)
-        models = tuple(notice.model for notice in notices)
-        return HookResponse(status="accepted" if notices else "ignored", models=models)
+        received[name] = True
+        for change in changes:
+            self._outbox.put(change)
+        models = tuple(change.model for change in changes)
+        return HookResponse(status="accepted" if changes else "ignored", models=models)
+
+
+def _configured(secret: SecretStr | None, variable: str) -> str:
+    if secret is None:
+        advice = f"set {variable} where the receiver runs"
+        raise RequestRejected(403, "no secret is configured", advice)
+    return secret.get_secret_value()
 
 
 def _delivery(delivery_id: str | None, timestamp: str | None, signature: str | None) -> Delivery:
@@ -178,9 +187,3 @@ def _delivery(delivery_id: str | None, timestamp: str | None, signature: str | N
         advice = f"correct the clocks; they may differ by {webhooks.TOLERANCE_SECONDS} s"
         raise RequestRejected(401, "not recent", advice)
     return delivery
-
-
-def _unconfigured(variable: str) -> RequestRejected:
-    return RequestRejected(
-        403, "no secret is configured", f"set {variable} where the receiver runs"
-    )

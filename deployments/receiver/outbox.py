@@ -1,4 +1,4 @@
-"""Sends events to Prefect's API, once whoever reported them has an answer."""
+"""Sends events to Prefect's API after the sender of a webhook has its response."""
 
 import asyncio
 import logging
@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 from prefect.client.orchestration import get_client
 from prefect.events.schemas.events import Event, Resource
 
-from slipway.values import ChangeEvent
+from slipway.watch.webhooks import ChangeEvent
 
-MOST = 1000
+LIMIT = 1000
 SEND_SECONDS = 20.0
 
 Send = Callable[[ChangeEvent], Awaitable[None]]
@@ -18,53 +18,49 @@ _logger = logging.getLogger(__name__)
 
 
 class Outbox:
-    """Notices that wait to be sent, in order.
-
-    Args:
-        send: Sends one.
-    """
+    """Events that wait to be sent, in order."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._waiting: asyncio.Queue[ChangeEvent] = asyncio.Queue(MOST)
+        self._waiting: asyncio.Queue[ChangeEvent] = asyncio.Queue(LIMIT)
 
     def has_room(self, count: int) -> bool:
-        """Tell whether ``count`` more notices can wait."""
-        return self._waiting.qsize() + count <= MOST
+        """Return whether ``count`` more events can wait."""
+        return self._waiting.qsize() + count <= LIMIT
 
-    def put(self, notice: ChangeEvent) -> None:
-        """Have ``notice`` sent soon; it does not wait for that."""
-        self._waiting.put_nowait(notice)
+    def put(self, change: ChangeEvent) -> None:
+        """Add an event; returns at once."""
+        self._waiting.put_nowait(change)
 
     async def run(self) -> None:
-        """Send what is put in, until cancelled.
+        """Send the events until cancelled.
 
-        An event that cannot be sent is lost, and the next scheduled look repairs that.
+        An event that cannot be sent is lost; the next scheduled run finds the change itself.
         """
         while True:
-            notice = await self._waiting.get()
+            change = await self._waiting.get()
             try:
                 async with asyncio.timeout(SEND_SECONDS):
-                    await self._send(notice)
-                _logger.info("%s %s: sent", notice.event, notice.model)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the next one must be sent
+                    await self._send(change)
+                _logger.info("%s %s: sent", change.event, change.model)
+            except Exception as error:  # noqa: BLE001 - the next event must be sent whatever it is
                 _logger.warning(
-                    "%s %s: lost, since Prefect does not answer (%s); the next scheduled look "
-                    "finds out what happened",
-                    notice.event,
-                    notice.model,
+                    "%s %s: lost, because Prefect does not answer (%s); the next scheduled run "
+                    "finds the change",
+                    change.event,
+                    change.model,
                     type(error).__name__,
                 )
 
 
-async def send(notice: ChangeEvent) -> None:
-    """Send one notice to Prefect's API as an event, and hear that it arrived."""
+async def send(change: ChangeEvent) -> None:
+    """Send one event to Prefect's API, and wait for its response."""
     resource = {
-        "prefect.resource.id": f"slipway.model.{notice.model}",
-        "prefect.resource.name": notice.model,
-        "slipway.model": notice.model,
+        "prefect.resource.id": f"slipway.model.{change.model}",
+        "prefect.resource.name": change.model,
+        "slipway.model": change.model,
     }
-    event = Event(event=notice.event, resource=Resource(resource), payload=dict(notice.payload))
+    event = Event(event=change.event, resource=Resource(resource), payload=dict(change.payload))
     async with get_client() as client:
-        answer = await client.request("POST", "/events", json=[event.model_dump(mode="json")])
-        answer.raise_for_status()
+        response = await client.request("POST", "/events", json=[event.model_dump(mode="json")])
+        response.raise_for_status()

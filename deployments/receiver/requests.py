@@ -1,10 +1,11 @@
-"""Reads a request that anybody may have sent, and gives up early."""
+"""Reads a request of an unknown sender within limits of size, time and form."""
 
 import asyncio
 from typing import TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.exceptions import HTTPException
 
 from slipway.watch import webhooks
 
@@ -15,7 +16,7 @@ Payload = TypeVar("Payload", bound=BaseModel)
 
 
 class Fault(BaseModel):
-    """Why a request was refused.
+    """The body of an error response.
 
     Attributes:
         error: What is wrong, in a few words.
@@ -28,8 +29,8 @@ class Fault(BaseModel):
     advice: str
 
 
-class RequestRejected(Exception):
-    """Ends a request with an answer.
+class RequestRejected(HTTPException):
+    """Ends a request with an error response.
 
     Args:
         status: HTTP status.
@@ -38,16 +39,15 @@ class RequestRejected(Exception):
     """
 
     def __init__(self, status: int, error: str, advice: str) -> None:
-        super().__init__(status, error, advice)
-        self.status = status
-        self.fault = Fault(error=error, advice=advice)
+        super().__init__(status, error)
+        self.advice = advice
 
 
 def require_json(request: Request) -> None:
-    """Refuse a body of another type, before it is read.
+    """Check the content type before the body is read.
 
     Raises:
-        Refused: With 415.
+        RequestRejected: With 415.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
@@ -55,27 +55,24 @@ def require_json(request: Request) -> None:
 
 
 async def read(request: Request) -> bytes:
-    """Return the body, if it is short and comes soon.
+    """Return the body.
 
     Raises:
-        Refused: With 413 or 408.
+        RequestRejected: With 413 if it is too large, with 408 if it takes too long.
     """
     declared = request.headers.get("content-length", "0")
     if not declared.isdecimal() or int(declared) > LONGEST_BYTES:
-        raise RequestRejected(413, "body too large", f"send at most {LONGEST_BYTES} bytes")
+        raise _too_large()
     body = bytearray()
     try:
         async with asyncio.timeout(READ_SECONDS):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > LONGEST_BYTES:
-                    raise RequestRejected(
-                        413, "body too large", f"send at most {LONGEST_BYTES} bytes"
-                    )
+                    raise _too_large()
     except TimeoutError as error:
-        raise RequestRejected(
-            408, "body too slow", f"send it within {READ_SECONDS:.0f} s"
-        ) from error
+        advice = f"send it within {READ_SECONDS:.0f} s"
+        raise RequestRejected(408, "body too slow", advice) from error
     return bytes(body)
 
 
@@ -83,7 +80,7 @@ def parse(body: bytes, kind: type[Payload]) -> Payload:
     """Return the body as a payload.
 
     Raises:
-        Refused: With 400 if it is no JSON, with 422 if it is JSON of something else.
+        RequestRejected: With 400 if it is not JSON, with 422 if it is another document.
     """
     try:
         document = webhooks.parse(body)
@@ -93,6 +90,9 @@ def parse(body: bytes, kind: type[Payload]) -> Payload:
     try:
         return kind.model_validate(document)
     except ValidationError as error:
-        raise RequestRejected(
-            422, "not a payload of this sender", f"see {kind.__name__}"
-        ) from error
+        advice = f"see {kind.__name__} in /openapi.json"
+        raise RequestRejected(422, "not a payload of this sender", advice) from error
+
+
+def _too_large() -> RequestRejected:
+    return RequestRejected(413, "body too large", f"send at most {LONGEST_BYTES} bytes")

@@ -61,7 +61,6 @@ from slipway.values.evaluations import (
     ScoredCandidate,
     Selection,
 )
-from slipway.values.events import ChangeEvent
 from slipway.values.figures import (
     HIGHER_IS_BETTER,
     METRICS,
@@ -103,7 +102,6 @@ __all__ = [
     "Champion",
     "ChampionPeriod",
     "Change",
-    "ChangeEvent",
     "CheckResult",
     "Comparison",
     "Contract",

@@ -1,7 +1,7 @@
-"""Webhooks of the Hugging Face Hub and of MLflow: who sent it, and what it is about. Pure.
+"""Webhooks of the Hugging Face Hub and of MLflow: who sent them, which models they concern. Pure.
 
-A webhook only says "look again". So what it claims is never acted on: it names entries of the
-catalogue, and whoever is told looks for himself.
+A webhook only says "look again". Its content selects entries of the catalogue and nothing more: the
+receiver of the event reads the actual state itself.
 
 Sources: https://huggingface.co/docs/hub/webhooks ; ``mlflow/webhooks/delivery.py`` of MLflow 3.17;
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
@@ -12,28 +12,42 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from slipway.values import ChangeEvent, Entry, HubSource, SelectRecipe
-from slipway.values.events import Event
+from slipway.values import Entry, HubSource, SelectRecipe, Value
 
-#: How far the clock of the sender may be from ours.
+#: Allowed difference between the sender's clock and ours.
 TOLERANCE_SECONDS = 300
 DEEPEST = 32
 
+EventName = Literal["slipway.source.changed", "slipway.champion.moved"]
 Text = Annotated[str, Field(max_length=500)]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 
 
-class Said(BaseModel):
-    """Base of what a sender says: fields that we do not know are not our concern."""
+class ChangeEvent(Value):
+    """A reason to look at one model again.
+
+    Attributes:
+        event: Name of the Prefect event.
+        model: Name of the entry in the catalogue.
+        payload: Facts of the webhook; ``model`` is always among them.
+    """
+
+    event: EventName
+    model: str
+    payload: dict[str, str | int | None]
+
+
+class Received(BaseModel):
+    """Base of what a sender sends; unknown fields are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
 
-class HubEvent(Said):
+class HubEvent(Received):
     """What happened.
 
     Attributes:
@@ -45,8 +59,8 @@ class HubEvent(Said):
     scope: Text
 
 
-class HubRepository(Said):
-    """To which repository.
+class HubRepository(Received):
+    """The repository.
 
     Attributes:
         type: ``model``, ``dataset`` or ``space``.
@@ -57,24 +71,22 @@ class HubRepository(Said):
     name: Text
 
 
-class HubRef(Said):
+class HubRef(Received):
     """A branch or tag that moved.
 
     Attributes:
         ref: Its full name, such as ``refs/heads/main``.
-        newSha: Its commit since; None if it was deleted.
+        newSha: Its new commit; None if it was deleted.
     """
 
     ref: Text
     newSha: Commit | None = None  # noqa: N815 - the Hub's name
 
 
-class HubPayload(Said):
-    """The body of a webhook of the Hub, as far as it matters here.
+class HubPayload(Received):
+    """The body of a webhook of the Hub, as far as it is used.
 
     Attributes:
-        event: What happened.
-        repo: To which repository.
         updatedRefs: The refs that moved; None where the Hub does not say.
     """
 
@@ -83,13 +95,13 @@ class HubPayload(Said):
     updatedRefs: list[HubRef] | None = Field(default=None, max_length=1000)  # noqa: N815 - likewise
 
 
-class AliasMove(Said):
-    """Which alias points where.
+class AliasEvent(Received):
+    """An alias that moved.
 
     Attributes:
         name: The registered model.
         alias: The alias.
-        version: Where it points since; None if it was deleted.
+        version: Its new version; None if the alias was deleted.
     """
 
     name: Text
@@ -97,13 +109,13 @@ class AliasMove(Said):
     version: Annotated[str, Field(pattern=r"^[0-9]{1,9}$")] | None = None
 
 
-class MlflowPayload(Said):
-    """The body of a webhook of MLflow, as far as it matters here.
+class MlflowPayload(Received):
+    """The body of a webhook of MLflow, as far as it is used.
 
     Attributes:
         entity: Such as ``model_version_alias``.
-        action: Such as ``created``, which it is also when an alias moves.
-        data: What it is about.
+        action: Such as ``created``, which is also sent when an alias moves.
+        data: Depends on the entity.
     """
 
     entity: Text
@@ -111,11 +123,11 @@ class MlflowPayload(Said):
     data: dict[str, Any]
 
 
-class Delivery(Said):
-    """What MLflow writes over a webhook.
+class Delivery(Received):
+    """The headers of a webhook of MLflow.
 
     Attributes:
-        id: Unique; a repeated attempt at the same delivery has the same.
+        id: Unique; a repeated attempt at the same delivery has the same id.
         timestamp: When it was made, in seconds since 1970.
         signature: ``v1,`` and the signature in base64.
     """
@@ -125,108 +137,96 @@ class Delivery(Said):
     signature: Annotated[str, Field(max_length=200)]
 
 
-def same_secret(expected: str, given: str) -> bool:
-    """Compare two secrets in a time that does not tell where they differ."""
-    return hmac.compare_digest(expected.encode(), given.encode(errors="replace"))
+def same_secret(expected: str, received: str) -> bool:
+    """Compare two secrets in constant time."""
+    return hmac.compare_digest(expected.encode(), received.encode(errors="replace"))
 
 
 def signature(secret: str, delivery_id: str, timestamp: str, body: bytes) -> str:
-    """Return what MLflow writes into ``X-MLflow-Signature``."""
+    """Return the value of MLflow's header ``X-MLflow-Signature``."""
     signed = f"{delivery_id}.{timestamp}.".encode() + body
     code = hmac.new(secret.encode(), signed, hashlib.sha256).digest()
     return f"v1,{base64.b64encode(code).decode()}"
 
 
 def is_recent(delivery: Delivery, now_seconds: float) -> bool:
-    """Tell whether a delivery was made just now; an older one may be somebody's recording."""
+    """Return whether a delivery was made just now; an older one may be a replay."""
     return abs(now_seconds - int(delivery.timestamp)) <= TOLERANCE_SECONDS
 
 
 def is_signed(secret: str, delivery: Delivery, body: bytes) -> bool:
-    """Tell whether whoever wrote ``body`` knows the secret."""
-    right = signature(secret, delivery.id, delivery.timestamp, body)
-    return same_secret(right, delivery.signature)
+    """Return whether ``body`` was signed with the secret."""
+    expected = signature(secret, delivery.id, delivery.timestamp, body)
+    return same_secret(expected, delivery.signature)
 
 
 def parse(body: bytes) -> Any:
     """Return ``body`` as JSON of moderate depth.
 
     Raises:
-        ValueError: If it is anything else, NaN and doubled names included.
+        ValueError: If it is anything else, or has NaN, infinity or a repeated name.
     """
     try:
         document = json.loads(
             body.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_once
         )
+        if _depth(document) > DEEPEST:
+            raise ValueError("nested too deeply")
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    _require_shallow(document)
     return document
 
 
 def source_changes(payload: HubPayload, entries: Iterable[Entry]) -> tuple[ChangeEvent, ...]:
-    """Return a notice for each entry whose source, or whose recipe's repository, may have changed.
-
-    Args:
-        payload: What the Hub says.
-        entries: The catalogue's.
-    """
+    """Return an event for each entry whose source or published artifact may have changed."""
     if payload.repo.type != "model" or payload.event.scope.partition(".")[0] != "repo":
         return ()
-    notices = []
-    for entry in entries:
-        follows = [each for each in _followed(entry) if _same_repo(each.repo, payload.repo.name)]
-        if any(_concerns(payload, each.ref) for each in follows):
-            facts = {"repo": follows[0].repo, "commit": _commit(payload, follows[0].ref)}
-            notices.append(_notice("slipway.source.changed", entry.name, facts))
-    return tuple(notices)
+    return tuple(
+        _change("slipway.source.changed", entry.name, {"repo": repo, "commit": commit})
+        for entry in entries
+        for repo, commit in _moved(payload, entry)[:1]
+    )
 
 
-def champion_moves(payload: MlflowPayload, models: Iterable[str]) -> tuple[ChangeEvent, ...]:
-    """Return a notice if the alias ``champion`` of one of ``models`` moved, or went away.
+def champion_changes(payload: MlflowPayload, models: Iterable[str]) -> tuple[ChangeEvent, ...]:
+    """Return an event if the alias ``champion`` of one of ``models`` moved or was deleted.
 
     Args:
-        payload: What MLflow says.
-        models: Registered models that serve: those of the catalogue's entries.
+        payload: The webhook.
+        models: Names of registered models that are served.
 
     Raises:
-        ValueError: If an alias's event does not say which alias of which model.
+        ValueError: If the event of an alias has no alias or no model.
     """
     if payload.entity != "model_version_alias":
         return ()
-    move = AliasMove.model_validate(payload.data)
-    if move.alias != "champion" or move.name not in models:
+    alias = AliasEvent.model_validate(payload.data)
+    if alias.alias != "champion" or alias.name not in models:
         return ()
-    version = int(move.version) if move.version else None
-    return (_notice("slipway.champion.moved", move.name, {"version": version}),)
+    version = int(alias.version) if alias.version else None
+    return (_change("slipway.champion.moved", alias.name, {"version": version}),)
 
 
-def _notice(event: Event, model: str, facts: Mapping[str, str | int | None]) -> ChangeEvent:
+def _change(event: EventName, model: str, facts: Mapping[str, str | int | None]) -> ChangeEvent:
     return ChangeEvent(event=event, model=model, payload={"model": model, **facts})
 
 
-def _followed(entry: Entry) -> list[HubSource | SelectRecipe]:
-    known = (entry.source, entry.recipe)
-    return [each for each in known if isinstance(each, HubSource | SelectRecipe)]
+def _moved(payload: HubPayload, entry: Entry) -> list[tuple[str, str | None]]:
+    """Return name and new commit of each repository of ``entry`` that may have changed.
 
-
-def _same_repo(one: str, other: str) -> bool:
-    return one.casefold() == other.casefold()  # the Hub does not tell such names apart either
-
-
-def _concerns(payload: HubPayload, ref: str) -> bool:
-    """Tell whether ``ref`` may have moved; a pull request of somebody's moves another."""
-    moved = payload.updatedRefs
-    return not moved or any(each.ref in _names(ref) for each in moved)
-
-
-def _commit(payload: HubPayload, ref: str) -> str | None:
-    moved = payload.updatedRefs or ()
-    return next((each.newSha for each in moved if each.ref in _names(ref)), None)
-
-
-def _names(ref: str) -> set[str]:
-    return {ref, f"refs/heads/{ref}", f"refs/tags/{ref}"}
+    A repository is compared without case, as the Hub does. The refs of a pull request are others
+    than the followed one, so they are no change.
+    """
+    found = []
+    for source in (entry.source, entry.recipe):
+        if not isinstance(source, HubSource | SelectRecipe):
+            continue
+        names = {source.ref, f"refs/heads/{source.ref}", f"refs/tags/{source.ref}"}
+        moved = [each for each in payload.updatedRefs or () if each.ref in names]
+        is_same = source.repo.casefold() == payload.repo.name.casefold()
+        if is_same and (moved or not payload.updatedRefs):
+            found.append((source.repo, moved[0].newSha if moved else None))
+    return found
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -236,18 +236,11 @@ def _no_constant(name: str) -> NoReturn:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) < len(pairs):
-        raise ValueError("a name is there twice")
+        raise ValueError("a name is repeated")
     return document
 
 
-def _require_shallow(document: Any) -> None:
-    level = [document]
-    for _ in range(DEEPEST):
-        level = [
-            inner
-            for each in level
-            if isinstance(each, dict | list)
-            for inner in (each.values() if isinstance(each, dict) else each)
-        ]
-    if level:
-        raise ValueError("nested too deeply")
+def _depth(document: Any) -> int:
+    if isinstance(document, dict):
+        document = list(document.values())
+    return 1 + max(map(_depth, document), default=0) if isinstance(document, list) else 0

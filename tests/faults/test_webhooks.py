@@ -1,4 +1,4 @@
-"""The receiver is open to anybody: what is wrong is refused, fast, and changes nothing."""
+"""Anybody can reach the receiver: wrong requests are rejected and change nothing."""
 
 import json
 import logging
@@ -25,7 +25,7 @@ HUGE = json.dumps(pushed() | {"padding": "x" * LONGEST_BYTES}).encode()
 DEEP = b'{"a":' * 40 + b"1" + b"}" * 40
 ABYSS = b"[" * 100_000
 
-#: Bodies that are no payload, from whomever they come.
+#: Bodies that are no payload of either sender.
 BODIES = {
     "empty": (b"", 400),
     "cut off": (GOOD[:-1], 400),
@@ -50,13 +50,13 @@ BODIES = {
 
 
 @pytest.fixture(autouse=True)
-def nothing_heard(receiver: Receiver) -> None:
-    """Forget what earlier tests sent on."""
-    receiver.settled()
+def no_earlier_events(receiver: Receiver) -> None:
+    """Forget the events of earlier tests."""
+    receiver.take_events()
 
 
 def refusal(answer: object) -> str:
-    """Return what is wrong, of a small document that says what to do."""
+    """Return the error of a small document that also has advice."""
     assert set(answer.json()) == {"error", "advice"}  # type: ignore[attr-defined]
     assert len(answer.content) < 300  # type: ignore[attr-defined]
     return str(answer.json()["error"])  # type: ignore[attr-defined]
@@ -64,13 +64,13 @@ def refusal(answer: object) -> str:
 
 @pytest.mark.parametrize("name", BODIES)
 @pytest.mark.parametrize("sender", ["hub", "mlflow"])
-def test_a_body_that_is_no_payload_is_refused(receiver: Receiver, sender: str, name: str) -> None:
-    """Whoever sends it knows the secret, and still nothing comes of it."""
+def test_a_body_that_is_no_payload_is_rejected(receiver: Receiver, sender: str, name: str) -> None:
+    """The sender has the secret, and still no event is sent."""
     body, status = BODIES[name]
 
     answer = receiver.hub(body) if sender == "hub" else receiver.mlflow(body)
 
-    assert (answer.status_code, receiver.settled()) == (status, [])
+    assert (answer.status_code, receiver.take_events()) == (status, [])
     assert refusal(answer)
 
 
@@ -90,24 +90,24 @@ def test_a_body_that_is_no_payload_is_refused(receiver: Receiver, sender: str, n
         pytest.param({"Content-Type": "application/json-seq"}, 415, id="nearly JSON"),
     ],
 )
-def test_a_call_of_the_hub_with_wrong_headers_is_refused(
+def test_a_request_of_the_hub_with_wrong_headers_is_rejected(
     receiver: Receiver, headers: dict[str, str], status: int
 ) -> None:
-    """The body is as it should be; nobody looks at it."""
+    """The body is right; it is not read."""
     answer = receiver.hub(GOOD, **headers)
 
-    assert (answer.status_code, receiver.settled()) == (status, [])
+    assert (answer.status_code, receiver.take_events()) == (status, [])
     assert refusal(answer)
 
 
 def test_a_secret_in_the_address_or_in_another_header_does_not_count(receiver: Receiver) -> None:
-    """It would end up in the logs of whatever stands in between."""
+    """It would be written into the logs of every proxy."""
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {HUB_SECRET}"}
     path = f"/hooks/hub?secret={HUB_SECRET}&x-webhook-secret={HUB_SECRET}"
 
     answer = receiver.client.post(path, content=GOOD, headers=headers)
 
-    assert (answer.status_code, receiver.settled()) == (401, [])
+    assert (answer.status_code, receiver.take_events()) == (401, [])
 
 
 @pytest.mark.parametrize(
@@ -127,13 +127,13 @@ def test_a_secret_in_the_address_or_in_another_header_does_not_count(receiver: R
         pytest.param({"X-MLflow-Timestamp": "9" * 5000}, "not signed", id="beyond any future"),
     ],
 )
-def test_a_call_of_mlflow_that_is_not_signed_is_refused(
+def test_a_request_of_mlflow_that_is_not_signed_is_rejected(
     receiver: Receiver, headers: dict[str, str], error: str
 ) -> None:
-    """One line for each way of being wrong, and none of them says what would be right."""
+    """The error names the fault, and not the right value."""
     answer = receiver.mlflow(ALIAS, **headers)
 
-    assert (answer.status_code, receiver.settled()) == (401, [])
+    assert (answer.status_code, receiver.take_events()) == (401, [])
     assert refusal(answer) == error
 
 
@@ -157,28 +157,28 @@ def test_a_call_of_mlflow_that_is_not_signed_is_refused(
         pytest.param(partial(mlflow_headers, GOOD), "wrong signature", id="for another body"),
     ],
 )
-def test_a_call_of_mlflow_that_is_signed_wrongly_is_refused(
+def test_a_request_of_mlflow_that_is_signed_wrongly_is_rejected(
     receiver: Receiver, sign: Callable[[], dict[str, str]], error: str
 ) -> None:
-    """It is signed here, since a signature is good for five minutes only."""
+    """Signed when the test runs, since a signature expires after five minutes."""
     answer = receiver.mlflow(ALIAS, **sign())
 
-    assert (answer.status_code, receiver.settled()) == (401, [])
+    assert (answer.status_code, receiver.take_events()) == (401, [])
     assert refusal(answer) == error
 
 
-def test_a_replayed_delivery_is_refused(receiver: Receiver) -> None:
-    """A recording is good for nothing, though its signature is right."""
+def test_a_replayed_delivery_is_rejected(receiver: Receiver) -> None:
+    """Although its signature is right."""
     headers = mlflow_headers(ALIAS)
 
     first, second = (receiver.mlflow(ALIAS, **headers) for _ in range(2))
 
     assert (first.status_code, second.status_code) == (202, 409)
-    assert len(receiver.settled()) == 1
+    assert len(receiver.take_events()) == 1
 
 
-def test_a_refused_delivery_does_not_use_up_its_id(receiver: Receiver) -> None:
-    """Else anybody could silence a delivery by guessing its id."""
+def test_a_rejected_delivery_does_not_use_up_its_id(receiver: Receiver) -> None:
+    """Otherwise anybody could suppress a delivery by guessing its id."""
     headers = mlflow_headers(ALIAS)
     receiver.mlflow(ALIAS, **headers | {"X-MLflow-Signature": "v1,AAAA"})
 
@@ -190,19 +190,19 @@ def test_a_refused_delivery_does_not_use_up_its_id(receiver: Receiver) -> None:
 @pytest.mark.parametrize(
     "data", [{"name": "tiny-1.5"}, {"name": 1, "alias": "champion"}, {}, {"alias": ["champion"]}]
 )
-def test_an_alias_event_that_does_not_say_which_is_refused(
+def test_an_alias_event_without_alias_or_model_is_rejected(
     receiver: Receiver, data: dict[str, object]
 ) -> None:
-    """Signed rightly, and of no use."""
+    """Although its signature is right."""
     answer = receiver.mlflow(moved() | {"data": data})
 
-    assert (answer.status_code, receiver.settled()) == (422, [])
+    assert (answer.status_code, receiver.take_events()) == (422, [])
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS"])
 @pytest.mark.parametrize("path", ["/hooks/hub", "/hooks/mlflow"])
-def test_another_method_is_refused(receiver: Receiver, method: str, path: str) -> None:
-    """With the one that is right."""
+def test_another_method_is_rejected(receiver: Receiver, method: str, path: str) -> None:
+    """The response names the right one."""
     answer = receiver.client.request(method, path, headers=hub_headers())
 
     assert answer.status_code == 405
@@ -211,11 +211,11 @@ def test_another_method_is_refused(receiver: Receiver, method: str, path: str) -
 
 
 @pytest.mark.parametrize("path", ["/", "/hooks", "/hooks/hub/", "/hooks/../hub", "/docs", "/%00"])
-def test_another_address_is_not_there(receiver: Receiver, path: str) -> None:
+def test_another_path_is_not_found(receiver: Receiver, path: str) -> None:
     """Nothing is redirected: a redirected POST would send the secret once more."""
     answer = receiver.client.post(path, content=GOOD, headers=hub_headers())
 
-    assert (answer.status_code, receiver.settled()) == (404, [])
+    assert (answer.status_code, receiver.take_events()) == (404, [])
     assert refusal(answer)
 
 
@@ -231,13 +231,13 @@ def test_nothing_that_was_sent_is_logged(
     receiver.hub(b"a confidential body")
     receiver.mlflow(ALIAS, **headers)
 
-    said = [line for line in caplog.text.splitlines() if "receiver" in line]
-    told = [
+    lines = [line for line in caplog.text.splitlines() if "receiver" in line]
+    secrets = [
         HUB_SECRET,
         MLFLOW_SECRET,
         "a wrong guess",
         "confidential",
         headers["X-MLflow-Signature"],
     ]
-    assert said
-    assert [each for each in told if any(each in line for line in said)] == []
+    assert lines
+    assert [each for each in secrets if any(each in line for line in lines)] == []

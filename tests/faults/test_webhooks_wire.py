@@ -1,4 +1,4 @@
-"""The receiver on the wire: bodies without end, callers without manners, generated calls."""
+"""The receiver over raw sockets: endless bodies, clients that hang up, generated requests."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ from tests.support.receiver import Receiver, hub_headers, mlflow_headers
 
 @pytest.mark.parametrize("declared", ["Content-Length: 9999999", "Transfer-Encoding: chunked"])
 def test_a_huge_body_is_not_read_to_its_end(receiver: Receiver, declared: str) -> None:
-    """The answer comes while most of it is still to be sent."""
+    """The response arrives while most of the body is still unsent."""
     head = "\r\n".join(f"{name}: {value}" for name, value in hub_headers().items())
     chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
     with connected(receiver) as connection:
@@ -30,13 +30,13 @@ def test_a_huge_body_is_not_read_to_its_end(receiver: Receiver, declared: str) -
 
     assert b" 413 " in answer.partition(b"\r\n")[0]
     assert sent < 2 * LONGEST_BYTES
-    assert receiver.settled() == []
+    assert receiver.take_events() == []
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And meanwhile others are answered."""
+    """Meanwhile other requests are answered."""
     monkeypatch.setattr(requests, "READ_SECONDS", 0.5)
     head = "\r\n".join(f"{name}: {value}" for name, value in hub_headers().items())
     request = f"POST /hooks/hub HTTP/1.1\r\nHost: x\r\n{head}\r\nContent-Length: 100\r\n\r\n{{"
@@ -50,8 +50,8 @@ def test_a_body_that_does_not_come_is_not_waited_for(
     assert b" 408 " in answer.partition(b"\r\n")[0]
 
 
-def test_a_caller_who_hangs_up_is_no_trouble(receiver: Receiver) -> None:
-    """Half a body, and the connection is gone; the next call is answered."""
+def test_a_client_that_hangs_up_changes_nothing(receiver: Receiver) -> None:
+    """After half a body the connection is closed; the next request is answered."""
     head = "\r\n".join(f"{name}: {value}" for name, value in hub_headers().items())
     request = f"POST /hooks/hub HTTP/1.1\r\nHost: x\r\n{head}\r\nContent-Length: 100\r\n\r\n{{"
 
@@ -62,7 +62,7 @@ def test_a_caller_who_hangs_up_is_no_trouble(receiver: Receiver) -> None:
 
 
 def test_openapi_is_true_whatever_is_sent(receiver: Receiver) -> None:
-    """Generated calls, right and wrong, with and without the secret: never a 5xx, never a hang."""
+    """Generated requests, right and wrong, with and without the secret: never a 5xx or a hang."""
     schema = schemathesis.openapi.from_url(f"{receiver.url}/openapi.json")
 
     statuses = {
@@ -81,7 +81,7 @@ def test_openapi_is_true_whatever_is_sent(receiver: Receiver) -> None:
 def explored(
     operation: schemathesis.APIOperation, mode: GenerationMode, *, is_signed: bool
 ) -> set[int]:
-    """Return the statuses of generated calls, each of which kept to the OpenAPI document."""
+    """Return the statuses of generated requests, each of which satisfied the OpenAPI document."""
     statuses: set[int] = set()
 
     @settings(
@@ -102,7 +102,7 @@ def explored(
 
 
 def signed(case: schemathesis.Case) -> dict[str, str]:
-    """Return headers of a sender who knows the secret, for what the case will send."""
+    """Return the headers of a sender that has the secret, for the body of the case."""
     sent = case.as_transport_kwargs()
     content = json.dumps(sent["json"]).encode() if "json" in sent else sent.get("data", b"")
     return hub_headers() | mlflow_headers(content)
@@ -110,14 +110,14 @@ def signed(case: schemathesis.Case) -> dict[str, str]:
 
 @contextlib.contextmanager
 def connected(receiver: Receiver) -> Iterator[socket.socket]:
-    """Connect without a client's good manners."""
+    """Open a raw connection."""
     address = urlsplit(receiver.url)
     with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
         yield connection
 
 
 def send(connection: socket.socket, chunk: bytes, times: int) -> Iterator[bytes]:
-    """Send a chunk a few times, and yield it each time, until the other side has had enough."""
+    """Send a chunk a few times, and yield it each time, even after the server has closed."""
     for _ in range(times):
         with contextlib.suppress(OSError):
             connection.sendall(chunk)

@@ -1,4 +1,4 @@
-"""What a webhook leads to: one event that says "look again", soon, and in Prefect."""
+"""What a webhook leads to: one event in Prefect that says "look again"."""
 
 import asyncio
 import logging
@@ -15,11 +15,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deployments.receiver import outbox
-from deployments.receiver.deduplication import Deduplication
-from deployments.receiver.settings import ReceiverSettings
+from deployments.receiver import hooks, outbox
+from deployments.receiver.hooks import ReceiverSettings
 from slipway.errors import CatalogueInvalid
 from slipway.settings import PROJECT
+from slipway.watch import webhooks
 from tests.support.hub import LocalHub, Webhook
 from tests.support.receiver import (
     AFTER,
@@ -59,18 +59,18 @@ def receiver(tmp_path: Path) -> Iterator[Receiver]:
         (pushed() | {"something": "new"}, ["tiny-1.5"], "any"),
     ],
 )
-def test_a_push_is_told_to_the_models_that_follow_it(
+def test_a_push_is_an_event_for_the_models_that_follow_it(
     receiver: Receiver, payload: dict[str, object], models: list[str], commit: str | None
 ) -> None:
-    """By repository, in either role, and by branch or tag; all else is ignored with a 202."""
+    """By repository, in either role, and by branch or tag; other pushes are ignored with a 202."""
     answer = receiver.hub(payload)
 
-    notices = receiver.settled()
+    events = receiver.take_events()
     assert answer.status_code == 202
     assert answer.json() == {"status": "accepted" if models else "ignored", "models": models}
-    assert [notice.model for notice in notices] == models
-    assert [notice.event for notice in notices] == ["slipway.source.changed"] * len(models)
-    assert all(commit in {"any", notice.payload["commit"]} for notice in notices)
+    assert [event.model for event in events] == models
+    assert [event.event for event in events] == ["slipway.source.changed"] * len(models)
+    assert all(commit in {"any", event.payload["commit"]} for event in events)
 
 
 @pytest.mark.parametrize(
@@ -80,16 +80,16 @@ def test_a_push_is_told_to_the_models_that_follow_it(
         (moved() | {"data": {"name": "tiny-1.5", "alias": "champion"}, "action": "deleted"}, None),
     ],
 )
-def test_a_champion_that_moved_is_told(
+def test_a_champion_that_moved_is_an_event(
     receiver: Receiver, payload: dict[str, object], version: int | None
 ) -> None:
-    """Of the model that serves; an alias that was deleted moved too."""
+    """For the model that is served; a deleted alias counts as moved."""
     answer = receiver.mlflow(payload)
 
-    (notice,) = receiver.heard()
+    (event,) = receiver.wait_for_events()
     assert answer.json() == {"status": "accepted", "models": ["tiny-1.5"]}
-    assert notice.event == "slipway.champion.moved"
-    assert notice.payload == {"model": "tiny-1.5", "version": version}
+    assert event.event == "slipway.champion.moved"
+    assert event.payload == {"model": "tiny-1.5", "version": version}
 
 
 @pytest.mark.parametrize(
@@ -102,28 +102,28 @@ def test_a_champion_that_moved_is_told(
     ],
 )
 def test_another_event_of_mlflow_is_ignored(receiver: Receiver, payload: dict[str, object]) -> None:
-    """It is no fault of the sender's, which sends one webhook for all models."""
+    """MLflow sends one webhook for all models, so this is no error."""
     answer = receiver.mlflow(payload)
 
     assert (answer.status_code, answer.json()["status"]) == (202, "ignored")
-    assert receiver.settled() == []
+    assert receiver.take_events() == []
 
 
 def test_the_same_push_a_hundred_times_is_one_event(receiver: Receiver) -> None:
-    """A sender that repeats itself is no fault; its answers say that it was heard."""
+    """A repeated request is no error; its response says that it is a duplicate."""
     payload = pushed(after=AFTER)
 
     answers = [receiver.hub(payload).json()["status"] for _ in range(100)]
 
     assert answers == ["accepted"] + ["duplicate"] * 99
-    assert len(receiver.settled()) == 1
+    assert len(receiver.take_events()) == 1
 
 
 def test_an_answer_takes_less_than_a_tenth_of_a_second(
     receiver: Receiver, record_property: Callable[[str, object], None]
 ) -> None:
-    """Median and 99th percentile of 100 calls of each sender, while Prefect does not answer."""
-    receiver.away = True
+    """Median and 99th percentile of 100 requests of each sender, while Prefect does not answer."""
+    receiver.prefect_is_down = True
     latencies_ms = []
     for _ in range(100):
         for call in (receiver.hub, receiver.mlflow):
@@ -137,32 +137,32 @@ def test_an_answer_takes_less_than_a_tenth_of_a_second(
     assert median_ms < p99_ms < GOOD_MS
 
 
-def test_an_event_that_cannot_be_sent_is_a_line_and_not_the_end(
+def test_an_event_that_cannot_be_sent_is_logged_and_the_next_is_sent(
     receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The line says that the schedule repairs it; the next event is sent."""
+    """The line says that the schedule repairs it."""
     caplog.set_level(logging.WARNING)
-    receiver.away = True
+    receiver.prefect_is_down = True
     receiver.hub()
     until = time.monotonic() + 5
     while "lost" not in caplog.text and time.monotonic() < until:
         time.sleep(0.01)
-    receiver.away = False
+    receiver.prefect_is_down = False
 
     receiver.hub()
 
-    assert len(receiver.heard()) == 1
+    assert len(receiver.wait_for_events()) == 1
     assert "slipway.source.changed tiny-1.5: lost" in caplog.text
-    assert "the next scheduled look" in caplog.text
+    assert "the next scheduled run" in caplog.text
 
 
-def test_a_full_outbox_asks_the_sender_to_come_again(
+def test_a_full_outbox_asks_the_sender_to_try_again(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And what it asked for again is not a duplicate then."""
+    """The repeated request is not a duplicate."""
     payload = pushed(after=AFTER)
     with monkeypatch.context() as patch:
-        patch.setattr(outbox, "MOST", 0)
+        patch.setattr(outbox, "LIMIT", 0)
         refused = receiver.hub(payload)
 
     accepted = receiver.hub(payload)
@@ -171,8 +171,10 @@ def test_a_full_outbox_asks_the_sender_to_come_again(
 
 
 @pytest.mark.parametrize("sender", ["hub", "mlflow"])
-def test_without_a_secret_a_route_refuses_and_says_which(tmp_path: Path, sender: str) -> None:
-    """It is not a trouble that passes, so the sender need not try again."""
+def test_a_route_without_a_secret_rejects_and_names_the_variable(
+    tmp_path: Path, sender: str
+) -> None:
+    """With 403, which a sender does not retry."""
     with receive(tmp_path, hub_webhook_secret=None, mlflow_webhook_secret=None) as receiver:
         answer = receiver.hub() if sender == "hub" else receiver.mlflow()
         health = receiver.client.get("/health")
@@ -183,8 +185,8 @@ def test_without_a_secret_a_route_refuses_and_says_which(tmp_path: Path, sender:
 
 
 @pytest.mark.parametrize("secret", ["", "too short"])
-def test_a_secret_that_can_be_guessed_is_bad_input(secret: str) -> None:
-    """The receiver does not start with one; the line names the variable and not the secret."""
+def test_a_secret_that_is_too_short_is_bad_input(secret: str) -> None:
+    """The receiver does not start; the error names the variable and not the secret."""
     with pytest.raises(CatalogueInvalid) as raised:
         ReceiverSettings(hub_webhook_secret=secret)
 
@@ -192,8 +194,8 @@ def test_a_secret_that_can_be_guessed_is_bad_input(secret: str) -> None:
     assert "too short" not in str(raised.value).replace("too_short", "")
 
 
-def test_a_broken_catalogue_is_not_taken_over(receiver: Receiver, tmp_path: Path) -> None:
-    """A model that is added is followed at once; a fault leaves things as they were."""
+def test_a_broken_catalogue_is_not_loaded(receiver: Receiver, tmp_path: Path) -> None:
+    """A new model is followed at once; after a fault the earlier entries are used."""
     catalogue = tmp_path / "catalogue.toml"
     added = CATALOGUE.replace("models.other", "models.added").replace("acme/other", "acme/added")
     catalogue.write_text(CATALOGUE + added.partition("\n\n")[2], encoding="utf-8")
@@ -205,19 +207,27 @@ def test_a_broken_catalogue_is_not_taken_over(receiver: Receiver, tmp_path: Path
     assert followed.json()["models"] == still.json()["models"] == ["added"]
 
 
-def test_a_memory_forgets_the_old_and_holds_no_more_than_it_may() -> None:
-    """By time, and by number with the oldest first."""
-    memory = Deduplication(keep_seconds=10, most=2)
+def test_received_webhooks_are_forgotten_by_time_and_by_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A push is no duplicate once it is too old, or once too many others came after it."""
+    monkeypatch.setattr(webhooks, "TOLERANCE_SECONDS", 0.5)
+    monkeypatch.setattr(hooks, "REMEMBERED", 2)
+    first, second, third = (pushed() for _ in range(3))
+    with receive(tmp_path) as receiver:
+        statuses = [
+            receiver.hub(payload).json()["status"]
+            for payload in (first, first, second, third, third, first)
+        ]
+        time.sleep(0.6)
+        late = receiver.hub(first).json()["status"]
 
-    for moment, name in enumerate(["first", "second", "third"]):
-        memory.hear(name, moment)
-
-    assert [memory.knows(name, 3) for name in ("first", "second", "third")] == [False, True, True]
-    assert not memory.knows("third", 12)
+    assert statuses == ["accepted", "duplicate", "accepted", "accepted", "duplicate", "accepted"]
+    assert late == "accepted"
 
 
 def test_a_push_to_the_hub_is_an_event_in_prefect(prefect_backend: None, tmp_path: Path) -> None:
-    """From the Hub's webhook through the receiver's own process to Prefect's stream of events."""
+    """From the Hub's webhook through the receiver's process to Prefect's event stream."""
     (tmp_path / "catalogue.toml").write_text(CATALOGUE, encoding="utf-8")
     hub = LocalHub(tmp_path / "hub")
 
@@ -238,7 +248,7 @@ def test_a_push_to_the_hub_is_an_event_in_prefect(prefect_backend: None, tmp_pat
 
 
 async def first_event(act: object) -> object:
-    """Return the first event of ours that Prefect streams once ``act`` was called."""
+    """Return the first event of Slipway that Prefect streams after ``act`` was called."""
     from prefect.events.clients import get_events_subscriber
     from prefect.events.filters import EventFilter, EventNameFilter
 
@@ -252,7 +262,7 @@ async def first_event(act: object) -> object:
 
 @contextmanager
 def started(folder: Path) -> Iterator[str]:
-    """Run the receiver as people do, in a process of its own."""
+    """Run the receiver in a process of its own."""
     from prefect.settings import PREFECT_API_URL
 
     with socket.create_server(("127.0.0.1", 0)) as free:

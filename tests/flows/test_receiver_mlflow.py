@@ -1,4 +1,4 @@
-"""MLflow's own sender of webhooks, and the receiver: the one understands the other."""
+"""The receiver accepts what MLflow's own code sends."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ def receiver(tmp_path: Path) -> Iterator[Receiver]:
 
 
 def send(receiver: Receiver, secret: str | None, data: dict[str, str]) -> Any:
-    """Send an event of an alias with MLflow's code; return the answer."""
+    """Send an event of an alias with MLflow's code; return the response."""
     from mlflow.entities.webhook import Webhook, WebhookEvent
     from mlflow.webhooks import delivery
 
@@ -29,7 +29,7 @@ def send(receiver: Receiver, secret: str | None, data: dict[str, str]) -> Any:
 
 @pytest.fixture
 def loopback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let MLflow send to this machine."""
+    """Allow MLflow to send to this machine."""
     monkeypatch.setenv("MLFLOW_WEBHOOK_ALLOWED_SCHEMES", "http,https")
     monkeypatch.setenv("MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS", "true")
 
@@ -41,17 +41,17 @@ def test_what_mlflow_signs_is_accepted(receiver: Receiver, loopback: None) -> No
     )
 
     assert (answer.status_code, answer.json()["status"]) == (202, "accepted")
-    assert [notice.payload["version"] for notice in receiver.settled()] == [7]
+    assert [event.payload["version"] for event in receiver.take_events()] == [7]
 
 
 @pytest.mark.parametrize("secret", [None, "another secret of somebody's"])
 def test_what_mlflow_does_not_sign_with_our_secret_is_refused(
     receiver: Receiver, loopback: None, secret: str | None
 ) -> None:
-    """MLflow does not try a 401 again."""
+    """With 401, which MLflow does not retry."""
     answer = send(receiver, secret, {"name": "tiny-1.5", "alias": "champion", "version": "7"})
 
-    assert (answer.status_code, receiver.settled()) == (401, [])
+    assert (answer.status_code, receiver.take_events()) == (401, [])
 
 
 @pytest.mark.parametrize(
@@ -61,14 +61,14 @@ def test_what_mlflow_does_not_sign_with_our_secret_is_refused(
         (("MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS", "false"), "must not resolve to a non-public"),
     ],
 )
-def test_mlflow_sends_to_loopback_only_if_it_is_told_to(
+def test_mlflow_sends_to_loopback_only_if_both_settings_allow_it(
     receiver: Receiver,
     loopback: None,
     monkeypatch: pytest.MonkeyPatch,
     setting: tuple[str, str],
     why: str,
 ) -> None:
-    """Both settings are needed, as docs/webhooks.md says."""
+    """As docs/webhooks.md says."""
     from mlflow.exceptions import MlflowException
 
     monkeypatch.setenv(*setting)

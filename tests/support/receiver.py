@@ -1,4 +1,4 @@
-"""The webhook receiver, as a real server in a thread of the test, and what is sent to it."""
+"""The webhook receiver as a real server in a thread of the test, and requests to it."""
 
 import asyncio
 import json
@@ -16,9 +16,9 @@ import httpx
 import uvicorn
 
 from deployments.receiver.app import create_app
-from deployments.receiver.settings import ReceiverSettings
-from slipway.values import ChangeEvent
+from deployments.receiver.hooks import ReceiverSettings
 from slipway.watch import webhooks
+from slipway.watch.webhooks import ChangeEvent
 from tests.support.hub import webhook
 
 HUB_SECRET, MLFLOW_SECRET = "a secret of the Hub's", "a secret of MLflow's"
@@ -40,63 +40,63 @@ BEFORE, AFTER = "a" * 40, "b" * 40
 
 @dataclass
 class Receiver:
-    """A receiver that runs.
+    """A running receiver.
 
     Attributes:
         url: Its address.
-        client: Asks it.
-        notices: What it sent on, in order.
-        away: Whether Prefect does not answer.
+        client: Sends requests to it.
+        events: The events that it sent, in order.
+        prefect_is_down: Whether events cannot be sent.
     """
 
     url: str
     client: httpx.Client
-    notices: list[ChangeEvent] = field(default_factory=list)
-    away: bool = False
+    events: list[ChangeEvent] = field(default_factory=list)
+    prefect_is_down: bool = False
 
-    async def send(self, notice: ChangeEvent) -> None:
-        """Take a notice, as Prefect would."""
-        if self.away:
-            raise httpx.ConnectError("nobody listens")
-        self.notices.append(notice)
+    async def send(self, event: ChangeEvent) -> None:
+        """Take an event, as Prefect would."""
+        if self.prefect_is_down:
+            raise httpx.ConnectError("connection refused")
+        self.events.append(event)
 
     def hub(self, body: Any = None, **headers: str) -> httpx.Response:
-        """Call as the Hub does."""
+        """Send a webhook as the Hub does."""
         content = body if isinstance(body, bytes) else json.dumps(body or pushed()).encode()
         return self.client.post("/hooks/hub", content=content, headers=hub_headers() | headers)
 
     def mlflow(self, body: Any = None, **headers: str) -> httpx.Response:
-        """Call as MLflow does."""
+        """Send a webhook as MLflow does."""
         content = body if isinstance(body, bytes) else json.dumps(body or moved()).encode()
         signed = mlflow_headers(content) | headers
         return self.client.post("/hooks/mlflow", content=content, headers=signed)
 
-    def settled(self) -> list[ChangeEvent]:
-        """Return what was sent on so far, and forget it; a push of our own shows the end of it."""
+    def take_events(self) -> list[ChangeEvent]:
+        """Return the events so far and forget them; a push of our own marks their end."""
         commit = uuid.uuid4().hex + "0" * 8
         self.hub(pushed("acme/other", "v2", commit)).raise_for_status()
         until = time.monotonic() + 5
-        while not self.notices or self.notices[-1].payload.get("commit") != commit:
-            assert time.monotonic() < until, self.notices
+        while not self.events or self.events[-1].payload.get("commit") != commit:
+            assert time.monotonic() < until, self.events
             time.sleep(0.001)
-        before, self.notices = self.notices[:-1], []
+        before, self.events = self.events[:-1], []
         return before
 
-    def heard(self, count: int = 1) -> list[ChangeEvent]:
-        """Return what was sent on, once it is ``count``, or after a moment."""
+    def wait_for_events(self, count: int = 1) -> list[ChangeEvent]:
+        """Return the events once there are ``count``, or after five seconds."""
         until = time.monotonic() + 5
-        while len(self.notices) < count and time.monotonic() < until:
+        while len(self.events) < count and time.monotonic() < until:
             time.sleep(0.005)
-        return self.notices
+        return self.events
 
 
 def pushed(repo: str = "acme/tiny", ref: str = "main", after: str | None = None) -> dict[str, Any]:
-    """Return what the Hub says of a push; a commit of its own unless one is named."""
+    """Return the Hub's payload of a push; its commit is new unless one is named."""
     return webhook.payload(repo, ref, BEFORE, after or uuid.uuid4().hex + "0" * 8)
 
 
 def moved(name: str = "tiny-1.5", alias: str = "champion", version: str = "3") -> dict[str, Any]:
-    """Return what MLflow says of an alias."""
+    """Return MLflow's payload of an alias that moved."""
     return {
         "entity": "model_version_alias",
         "action": "created",
@@ -125,7 +125,7 @@ def mlflow_headers(
 
 @contextmanager
 def receive(folder: Path, **secrets: str | None) -> Iterator[Receiver]:
-    """Run a receiver on a free port for as long as the context lasts."""
+    """Run a receiver on a free port while the body runs."""
     catalogue = folder / "catalogue.toml"
     catalogue.write_text(CATALOGUE, encoding="utf-8")
     known = {"hub_webhook_secret": HUB_SECRET, "mlflow_webhook_secret": MLFLOW_SECRET} | secrets

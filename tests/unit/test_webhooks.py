@@ -1,4 +1,4 @@
-"""Who sent a webhook, and what it is about: pure, and as the senders themselves write it."""
+"""Who sent a webhook and which models it concerns; payloads are those of the real senders."""
 
 import json
 from pathlib import Path
@@ -23,13 +23,13 @@ ANY_JSON = st.recursive(
 
 
 def delivery(**changes: str) -> Delivery:
-    """Return what MLflow writes over a webhook made at second 1,000,000."""
+    """Return the headers of a webhook that MLflow made at second 1,000,000."""
     fields = {"id": "d-1", "timestamp": "1000000", "signature": ""}
     return Delivery.model_validate(fields | changes)
 
 
 def test_a_signature_is_the_one_that_mlflow_makes() -> None:
-    """Of the installed MLflow, not of a memory of it."""
+    """Of the installed MLflow."""
     from mlflow.webhooks.delivery import _generate_hmac_signature
 
     body = json.dumps({"data": {"name": "größer"}})
@@ -42,7 +42,7 @@ def test_a_signature_is_the_one_that_mlflow_makes() -> None:
 
 @given(body=st.binary(max_size=50), other=st.binary(max_size=50))
 def test_a_signature_is_good_for_one_body(body: bytes, other: bytes) -> None:
-    """And for one id, one moment and one secret."""
+    """And for one id, one timestamp and one secret."""
     right = delivery(signature=webhooks.signature(SHARED, "d-1", "1000000", body))
 
     assert webhooks.is_signed(SHARED, right, body)
@@ -63,19 +63,19 @@ def test_a_delivery_is_good_for_five_minutes(now_seconds: float, *, is_recent: b
 
 @given(given_secret=st.text())
 def test_only_the_secret_is_the_secret(given_secret: str) -> None:
-    """Whatever is sent, halves of pairs included, is compared and not choked on."""
+    """Any text can be compared, also halves of surrogate pairs."""
     assert webhooks.same_secret(SHARED, SHARED)
     assert webhooks.same_secret(SHARED, given_secret) == (given_secret == SHARED)
 
 
 @given(document=ANY_JSON)
-def test_plain_json_is_taken_as_it_is(document: Any) -> None:
+def test_plain_json_is_parsed(document: Any) -> None:
     """Whatever a JSON library writes, of moderate depth."""
     assert webhooks.parse(json.dumps(document).encode()) == document
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":'])
-def test_depth_is_counted(opening: bytes) -> None:
+def test_depth_is_limited(opening: bytes) -> None:
     """32 levels are more than any sender uses."""
     closing = {b"[": b"]", b'{"a":': b"}"}[opening]
     inner = {b"[": b"", b'{"a":': b"1"}[opening]
@@ -94,24 +94,24 @@ def test_the_commit_of_the_branch_that_is_followed_is_passed_on() -> None:
     payload["updatedRefs"].insert(0, {"ref": "refs/pr/1", "oldSha": None, "newSha": "c" * 40})
     entry = summaries.entry(source={"kind": "hub", "repo": "acme/tiny"})
 
-    (notice,) = webhooks.source_changes(HubPayload.model_validate(payload), [entry])
+    (event,) = webhooks.source_changes(HubPayload.model_validate(payload), [entry])
 
-    assert notice.payload == {"model": entry.name, "repo": "acme/tiny", "commit": AFTER}
+    assert event.payload == {"model": entry.name, "repo": "acme/tiny", "commit": AFTER}
 
 
-def test_a_source_that_is_on_no_hub_is_never_told_of() -> None:
-    """A package has the public name of the repository that it was made from."""
+def test_a_source_that_is_not_on_the_hub_has_no_events() -> None:
+    """A package names the repository that it was made from."""
     source = {"kind": "package", "package": "p", "file": "m.gguf", "repo": "acme/tiny"}
 
-    notices = webhooks.source_changes(
+    events = webhooks.source_changes(
         HubPayload.model_validate(pushed()), [summaries.entry(source=source)]
     )
 
-    assert notices == ()
+    assert events == ()
 
 
-def test_a_push_to_the_local_hub_is_heard_with_its_commit(tmp_path: Path) -> None:
-    """By whoever is sent the secret; one who does not listen is no trouble."""
+def test_a_push_to_the_local_hub_is_an_event_with_its_commit(tmp_path: Path) -> None:
+    """Webhooks without the secret or without a listener change nothing."""
     hub = LocalHub(tmp_path / "hub")
     with receive(tmp_path) as receiver:
         addresses = [
@@ -123,4 +123,4 @@ def test_a_push_to_the_local_hub_is_heard_with_its_commit(tmp_path: Path) -> Non
 
         commit = hub.push("acme/tiny", {"config.json": b"{}"})
 
-        assert [notice.payload["commit"] for notice in receiver.settled()] == [commit]
+        assert [event.payload["commit"] for event in receiver.take_events()] == [commit]
