@@ -70,7 +70,7 @@ def test_a_bad_candidate_is_quarantined_and_nobody_notices(
     table.rows.append((bad.kind, len(seen.outcomes), len(seen.faults), served.served(), reason))
     assert isinstance(outcome, DeployRejected)
     assert (outcome.version, outcome.serving) == (version, 1)
-    assert bad.words in reason
+    assert bad.reason in reason
     assert "\n" not in reason
     assert seen.faults == []
     assert set(seen.versions) == {"1"}

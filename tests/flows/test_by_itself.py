@@ -20,7 +20,7 @@ import pytest
 from slipway.system.network import answers
 from tests.support.full_stack import AUTH, Running, running
 from tests.support.hub import LocalHub, Webhook
-from tests.support.message_server import letterbox
+from tests.support.message_server import message_server
 from tests.support.project import Project
 from tests.support.tiny_phi3 import write_checkpoint
 from tests.support.traffic import Traffic, traffic
@@ -99,16 +99,16 @@ def place(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Iterato
     hub = LocalHub(folder / "hub")
     secret = {"SLIPWAY_HUB_WEBHOOK_SECRET": SHARED}
     with (
-        letterbox() as box,
+        message_server() as received,
         hub.serve() as remote,
         running(
             folder, checkpoint, secret, arrange=partial(_follow, endpoint=remote.endpoint)
         ) as everything,
     ):
         hub.webhooks.append(Webhook(f"{everything.url('receiver')}/hooks/hub", SHARED))
-        place = Place(everything, hub, box.letters)
+        place = Place(everything, hub, received.messages)
         place.commit(1)
-        _ask_for_messages(everything, box.url)
+        _ask_for_messages(everything, received.url)
         everything.wait_until_it_serves()
         serving = everything.url("serving")
         with traffic(serving, plain=1, streaming=1, pause_seconds=0.2) as place.seen:

@@ -1,4 +1,4 @@
-"""Two versions of the tiny model in a registry, and a server for the tests that only ask."""
+"""Two versions of the tiny model in a registry, and a server for tests that change nothing."""
 
 import json
 import shutil
@@ -22,15 +22,15 @@ from slipway.values import Artifact, Entry, RegisteredVersions, Weights
 from tests.support.model_servers import MODEL, Registered, Server, serving
 from tests.support.project import CATALOGUE, PROJECT
 
-NEVER_SAID = 319  # a token that the tiny model was not taught
+UNTAUGHT = 319  # a token that the tiny model was not taught
 
 
 @pytest.fixture(scope="session")
 def registered(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Registered:
-    """Register what a release registers, without Prefect and without the smoke test.
+    """Register what a release registers, without Prefect and without a smoke test.
 
-    Version 1 is the tiny model. Version 2 is the same but for its end-of-text token, so that each
-    of its answers goes on until a limit ends it.
+    Version 1 is the tiny model. Version 2 differs in its end-of-text token, so that each of its
+    answers continues until a limit ends it.
     """
     folder = tmp_path_factory.mktemp("serving")
     (folder / "checkpoint").symlink_to(checkpoint)
@@ -51,7 +51,7 @@ def registered(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Re
 
 @pytest.fixture(scope="session")
 def server(registered: Registered, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Serve version 1 to all tests that only ask; an answer has at most 64 tokens."""
+    """Serve version 1 to all tests that change nothing; an answer has at most 64 tokens."""
     folder = tmp_path_factory.mktemp("server")
     with serving(registered.home, folder, 1, SLIPWAY_SERVING_MAX_TOKENS="64") as running:
         yield running
@@ -82,7 +82,7 @@ def _endless(artifact: Artifact, folder: Path) -> Artifact:
     shutil.copytree(artifact.stored.folder, folder)
     file = folder / "genai_config.json"
     config = json.loads(file.read_text(encoding="utf-8"))
-    config["model"]["eos_token_id"] = NEVER_SAID
+    config["model"]["eos_token_id"] = UNTAUGHT
     file.write_text(json.dumps(config), encoding="utf-8")
     stored = artifact.stored.model_copy(update={"folder": folder, "files": manifest(folder)})
     return artifact.model_copy(update={"stored": stored})

@@ -1,4 +1,4 @@
-"""``slipway serve``: from a champion in the registry to an answer, and to a quiet end."""
+"""``slipway serve``: from a champion in the registry to an answer and a clean end."""
 
 import os
 import re
@@ -27,7 +27,7 @@ def command(home: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 def test_the_champion_is_served_until_it_is_stopped(registered: Registered) -> None:
-    """It prints its address once it listens; Ctrl-C ends all of it."""
+    """It prints its address once it listens; Ctrl-C ends all processes."""
     registered.promote(1)
     process = command(registered.home, MODEL, "--port", "0", "--workers", "1")
     try:
@@ -46,20 +46,20 @@ def test_the_champion_is_served_until_it_is_stopped(registered: Registered) -> N
     assert not (registered.home / "serving" / MODEL / "server.json").exists()
 
 
-def test_what_was_never_released_cannot_be_served(tmp_path: Path) -> None:
-    """The line says what to do first, and no database is made by asking."""
+def test_a_model_that_was_never_released_cannot_be_served(tmp_path: Path) -> None:
+    """The error says what to do, and no database is created."""
     process = command(tmp_path, "nothing")
-    _, said = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=60)
 
     assert process.returncode == 2
-    assert said == (
+    assert errors == (
         "slipway: a champion of nothing is not there: release it first: slipway release nothing\n"
     )
     assert list(tmp_path.iterdir()) == []
 
 
-def test_its_help_says_what_a_worker_costs() -> None:
-    """Without importing a server for it."""
+def test_the_help_says_what_a_worker_costs() -> None:
+    """Without importing a server."""
     heavy = "{'fastapi', 'mlflow', 'uvicorn', 'prefect'} & sys.modules.keys()"
     code = f"import sys; from commands.main import run; run(['serve', '--help']); print({heavy})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

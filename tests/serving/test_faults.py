@@ -1,4 +1,4 @@
-"""A server whose model dies, or is not what was released; and one that is told to serve another."""
+"""A server whose engine exits, whose files are not those released, or whose version is changed."""
 
 import json
 import os
@@ -27,39 +27,39 @@ from tests.support.model_servers import (
     wait_until,
 )
 
-ASKED = {"model": MODEL, "messages": [{"role": "user", "content": SPAIN}], "max_tokens": 40}
+REQUEST = {"model": MODEL, "messages": [{"role": "user", "content": SPAIN}], "max_tokens": 40}
 
 
 @pytest.fixture(scope="module")
 def fragile_server(registered: Registered, tmp_path_factory: Any) -> Iterator[Server]:
-    """Serve version 2 to tests that break something and wait until it is whole again."""
+    """Serve version 2 to tests that break something and wait until it is repaired."""
     with serving(registered.home, tmp_path_factory.mktemp("fragile"), 2) as running:
         yield running
 
 
 @pytest.fixture
 def damaged(registered: Registered) -> Iterator[Callable[[], None]]:
-    """Change one byte of version 2 where it is kept, and give a way to mend it."""
+    """Change one byte of the stored version 2, and yield a function that repairs it."""
     whole = registered.weights.read_bytes()
     registered.weights.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
 
-    def mend() -> None:
+    def repair() -> None:
         registered.weights.write_bytes(whole)
 
-    yield mend
-    mend()
+    yield repair
+    repair()
 
 
 def post(server: Server, **fields: Any) -> httpx.Response:
-    """Ask for a chat."""
-    return httpx.post(f"{server.url}/v1/chat/completions", json=ASKED | fields, timeout=60)
+    """Send a chat request."""
+    return httpx.post(f"{server.url}/v1/chat/completions", json=REQUEST | fields, timeout=60)
 
 
 def test_a_killed_engine_fails_its_requests_and_is_started_again(fragile_server: Server) -> None:
-    """A waiting one gets 503, a stream an error as its last event; then all is as before."""
+    """A waiting request gets 503, a stream an error as its last event; then all is as before."""
     [engine] = fragile_server.engines()
     worker = fragile_server.ready().json()["pid"]
-    endless = ASKED | {"stream": True, "max_tokens": 480, "n": 16}
+    endless = REQUEST | {"stream": True, "max_tokens": 480, "n": 16}
     url = f"{fragile_server.url}/v1/chat/completions"
     answers: list[httpx.Response] = []
     waiting = threading.Thread(target=lambda: answers.append(post(fragile_server)))
@@ -83,7 +83,7 @@ def test_a_killed_engine_fails_its_requests_and_is_started_again(fragile_server:
 
 
 def test_changed_bytes_are_not_served(damaged: Callable[[], None], fragile_server: Server) -> None:
-    """A model that loads them would answer nonsense; whole again, they are served again."""
+    """The reason is reported; repaired files are served again."""
     [engine] = fragile_server.engines()
     engine.send_signal(signal.SIGKILL)
     wait_until(lambda: "artifacts/model" in fragile_server.ready().text, 60)
@@ -98,15 +98,15 @@ def test_changed_bytes_are_not_served(damaged: Callable[[], None], fragile_serve
 
 @pytest.mark.usefixtures("damaged")
 def test_a_server_does_not_start_with_changed_bytes(registered: Registered, tmp_path: Path) -> None:
-    """It says why in one line, and ends."""
+    """It prints the reason in one line and exits."""
     point(tmp_path / "pointer.json", 2)
 
     process = start(registered.home, tmp_path / "pointer.json")
 
     assert process.wait(timeout=60) == 1
-    said = (tmp_path / "log").read_text(encoding="utf-8")
-    assert "tiny v2: artifacts/model has digest" in said
-    assert "Traceback" not in said
+    log = (tmp_path / "log").read_text(encoding="utf-8")
+    assert "tiny v2: artifacts/model has digest" in log
+    assert "Traceback" not in log
     assert not (tmp_path / "server.json").exists()
 
 
@@ -114,50 +114,50 @@ def test_a_server_does_not_start_with_changed_bytes(registered: Registered, tmp_
 def test_no_file_that_is_executed_or_read_may_differ(
     registered: Registered, file: str, tmp_path: Path
 ) -> None:
-    """MLmodel above all: it names the code. What MLflow itself adds at a download may be there."""
-    aim = Pointer(model=MODEL, version=2)
+    """Above all MLmodel, which names the code. Files that MLflow adds to a download are ignored."""
+    pointer = Pointer(model=MODEL, version=2)
     folder = shutil.copytree(registered.logged, tmp_path / "logged")
     (folder / "registered_model_meta").write_text("model_name: tiny\n", encoding="utf-8")
     tags = registered.tags(2)
-    loading.verify(folder, aim, tags)
+    loading.verify(folder, pointer, tags)
 
     with (folder / file).open("a", encoding="utf-8") as changed:
         changed.write("\n")
 
     with pytest.raises(ArtifactChanged, match=file.removesuffix("/genai_config.json")):
-        loading.verify(folder, aim, tags)
+        loading.verify(folder, pointer, tags)
 
 
-def test_a_hangup_rolls_the_workers_to_what_the_pointer_names(fragile_server: Server) -> None:
-    """A version that cannot be loaded changes nothing; one that can takes over, without a gap."""
+def test_on_sighup_the_workers_are_replaced_by_the_pointers_version(fragile_server: Server) -> None:
+    """A version that cannot be loaded changes nothing; one that can is served without a gap."""
     old = fragile_server.ready().json()
     point(fragile_server.pointer, 9)
     os.kill(fragile_server.pid, signal.SIGHUP)
-    kept = "aborting the restart"
-    wait_until(lambda: kept in fragile_server.log.read_text(encoding="utf-8"), 60)
+    aborted = "aborting the restart"
+    wait_until(lambda: aborted in fragile_server.log.read_text(encoding="utf-8"), 60)
     assert fragile_server.ready().json() == old
 
     point(fragile_server.pointer, 1)
     os.kill(fragile_server.pid, signal.SIGHUP)
-    seen: set[int] = set()
+    versions: set[int] = set()
 
-    def rolled() -> bool:
+    def replaced() -> bool:
         answer = fragile_server.ready()
         assert answer.status_code == 200
-        seen.add(answer.json()["version"])
+        versions.add(answer.json()["version"])
         return bool(answer.json()["version"] == 1)
 
-    wait_until(rolled, 60)
-    wait_until(lambda: len(fragile_server.engines()) == 1, 30)  # the old worker listens to the end
+    wait_until(replaced, 60)
+    wait_until(lambda: len(fragile_server.engines()) == 1, 30)  # the old worker has exited
     new = fragile_server.ready().json()
-    assert seen == {1, 2}
+    assert versions == {1, 2}
     assert new["digest"] != old["digest"]
     assert new["pid"] != old["pid"]
     assert post(fragile_server).json()["choices"][0]["message"]["content"] == MADRID
 
 
-def test_a_killed_worker_takes_its_engine_along_and_is_replaced(fragile_server: Server) -> None:
-    """No engine is left behind to hold memory."""
+def test_a_killed_worker_ends_its_engine_and_is_restarted(fragile_server: Server) -> None:
+    """No engine remains in memory."""
     [engine] = fragile_server.engines()
     os.kill(fragile_server.ready().json()["pid"], signal.SIGKILL)
 

@@ -1,4 +1,4 @@
-"""What a server does when there is too much to do, or nobody waits for it any more."""
+"""What a server does when it has too many requests, or when a client has left."""
 
 import json
 import threading
@@ -24,7 +24,7 @@ REQUEST_SECONDS = 3
 
 @pytest.fixture(scope="module")
 def busy_server(registered: Registered, tmp_path_factory: Any) -> Iterator[Server]:
-    """Serve the version whose answers do not end by themselves; one request may wait."""
+    """Serve the version whose answers continue until a limit; one request may wait."""
     folder = tmp_path_factory.mktemp("busy")
     limits = {"QUEUE": "1", "REQUEST_SECONDS": str(REQUEST_SECONDS)}
     variables = {f"SLIPWAY_SERVING_{name}": value for name, value in limits.items()}
@@ -33,19 +33,19 @@ def busy_server(registered: Registered, tmp_path_factory: Any) -> Iterator[Serve
 
 
 def post(server: Server, body: dict[str, Any]) -> httpx.Response:
-    """Ask for a chat."""
+    """Send a chat request."""
     return httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=60)
 
 
 def begin(server: Server, body: dict[str, Any]) -> threading.Thread:
-    """Ask without waiting for the answer."""
+    """Send a chat request without waiting for the answer."""
     thread = threading.Thread(target=post, args=(server, body))
     thread.start()
     return thread
 
 
 def leave(server: Server, *, stream: bool) -> None:
-    """Ask for what would take seconds, and hang up soon after the answer began."""
+    """Request an answer that takes seconds, and close the connection soon after it began."""
     body = ENDLESS | {"stream": stream}
     with (
         suppress(httpx.ReadTimeout),
@@ -56,19 +56,19 @@ def leave(server: Server, *, stream: bool) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_model_is_free_again_once_its_client_left(busy_server: Server, *, stream: bool) -> None:
-    """Work that would go on for seconds ends at its next token, whoever waits is answered."""
-    given_up = busy_server.figure("slipway_serving_cancelled_total")
+    """Its work ends at the next token, and waiting requests are answered."""
+    cancelled = busy_server.figure("slipway_serving_cancelled_total")
     leave(busy_server, stream=stream)
     left = time.monotonic()
 
     assert post(busy_server, BRIEF).status_code == 200
 
     assert time.monotonic() - left < 0.5
-    assert busy_server.figure("slipway_serving_cancelled_total") == given_up + 1
+    assert busy_server.figure("slipway_serving_cancelled_total") == cancelled + 1
     assert busy_server.figure("slipway_serving_busy") == 0
 
 
-def test_who_leaves_the_queue_costs_nothing(busy_server: Server) -> None:
+def test_a_client_that_leaves_the_queue_costs_nothing(busy_server: Server) -> None:
     """A request whose client left while it waited never reaches the model."""
     [engine] = busy_server.engines()
     engine.suspend()
@@ -85,7 +85,7 @@ def test_who_leaves_the_queue_costs_nothing(busy_server: Server) -> None:
     assert now == generated + 2
 
 
-def test_who_comes_when_the_queue_is_full_is_told_when_to_come_back(busy_server: Server) -> None:
+def test_a_request_to_a_full_queue_is_refused_with_retry_after(busy_server: Server) -> None:
     """One is being answered and one may wait; the third is refused at once, in OpenAI's form."""
     [engine] = busy_server.engines()
     engine.suspend()
@@ -106,8 +106,8 @@ def test_who_comes_when_the_queue_is_full_is_told_when_to_come_back(busy_server:
     assert post(busy_server, BRIEF).status_code == 200
 
 
-def test_a_request_has_only_so_much_time(busy_server: Server) -> None:
-    """Then it is given up; a client is told not to try again, since it would take as long."""
+def test_a_request_has_a_time_limit(busy_server: Server) -> None:
+    """After it the request is cancelled; a client must not retry, since that takes as long."""
     [engine] = busy_server.engines()
     engine.suspend()
     started = time.monotonic()
@@ -122,7 +122,7 @@ def test_a_request_has_only_so_much_time(busy_server: Server) -> None:
 
 
 def test_a_stream_that_takes_too_long_ends_with_an_error(busy_server: Server) -> None:
-    """Its status was sent long ago, so the error is its last event."""
+    """Its status was sent already, so the error is its last event."""
     [engine] = busy_server.engines()
     url = f"{busy_server.url}/v1/chat/completions"
     with httpx.stream("POST", url, json=ENDLESS | {"stream": True}, timeout=30) as answer:
@@ -134,8 +134,8 @@ def test_a_stream_that_takes_too_long_ends_with_an_error(busy_server: Server) ->
     assert post(busy_server, BRIEF).status_code == 200
 
 
-def test_the_figures_say_what_was_done(busy_server: Server) -> None:
-    """By route and status, with times and tokens, and which version it was."""
+def test_the_metrics_count_requests(busy_server: Server) -> None:
+    """By route and status, with times and tokens, and the served version."""
     answered = 'slipway_serving_requests_total{route="/v1/chat/completions",status="200"}'
     before = busy_server.figure(answered)
 

@@ -1,4 +1,4 @@
-"""OpenAI's own client talks to the server as to OpenAI's."""
+"""OpenAI's own client works with the server."""
 
 import json
 from typing import Any
@@ -17,18 +17,18 @@ PUNCHLINE = "Why did the ship stay in the harbour? It was tired of waves!"
 
 @pytest.fixture(scope="module")
 def client(server: Server) -> OpenAI:
-    """Return a client that asks once: what is tried again would hide a fault."""
+    """Return a client without retries, which would hide a fault."""
     return OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0, timeout=60)
 
 
 def ask(client: OpenAI, text: str = SPAIN, **fields: Any) -> Any:
-    """Ask one question."""
+    """Send one chat request."""
     messages: Any = [{"role": "user", "content": text}]
     return client.chat.completions.create(**({"model": MODEL, "messages": messages} | fields))
 
 
 def test_a_chat_is_answered_and_counted(client: OpenAI) -> None:
-    """Greedy by default, as the model was released; the counts are the tokenizer's."""
+    """Greedily by default, as the model was released; the counts are the tokenizer's."""
     answer = ask(client)
 
     assert answer.choices[0].message.content == MADRID
@@ -40,7 +40,7 @@ def test_a_chat_is_answered_and_counted(client: OpenAI) -> None:
 
 
 def test_the_version_that_answers_is_in_a_header(client: OpenAI, server: Server) -> None:
-    """Beside the body, which has no field for it; /ready says the same."""
+    """The body has no field for it; /ready has the same header."""
     raw = client.chat.completions.with_raw_response.create(
         model=MODEL, messages=[{"role": "user", "content": SPAIN}]
     )
@@ -57,19 +57,19 @@ def test_a_streamed_chat_is_the_same_piece_by_piece(client: OpenAI) -> None:
 
     chunks = list(ask(client, text, stream=True, stream_options={"include_usage": True}))
 
-    *said, last, counts = chunks
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in said) == (
+    *deltas, last, counts = chunks
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in deltas) == (
         whole.choices[0].message.content
     )
-    assert said[0].choices[0].delta.role == "assistant"
-    assert {chunk.choices[0].finish_reason for chunk in said} == {None}
+    assert deltas[0].choices[0].delta.role == "assistant"
+    assert {chunk.choices[0].finish_reason for chunk in deltas} == {None}
     assert last.choices[0].finish_reason == "stop"
     assert (counts.choices, counts.usage) == ([], whole.usage)
-    assert {chunk.usage for chunk in (*said, last)} == {None}
+    assert {chunk.usage for chunk in (*deltas, last)} == {None}
     assert len({chunk.id for chunk in chunks}) == 1
 
 
-def test_a_stream_that_nobody_wants_counted_has_no_counts(client: OpenAI) -> None:
+def test_a_stream_has_no_counts_unless_requested(client: OpenAI) -> None:
     """Every chunk has its choice, as older clients expect."""
     chunks = list(ask(client, stream=True))
 
@@ -79,7 +79,7 @@ def test_a_stream_that_nobody_wants_counted_has_no_counts(client: OpenAI) -> Non
 @pytest.mark.parametrize("stop", ["harbour", ["waves", "harbour"]])
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_stop_text_ends_the_answer_before_it(client: OpenAI, stop: Any, *, stream: bool) -> None:
-    """Whichever comes first; no part of it is shown, not even for a moment."""
+    """Whichever comes first; no part of it is sent, also not in a stream."""
     answer = ask(client, JOKE, stop=stop, stream=stream)
 
     if stream:
@@ -100,14 +100,14 @@ def test_an_answer_ends_at_its_limit(client: OpenAI, field: str) -> None:
     assert answer.usage.completion_tokens == 3
 
 
-def test_nobody_gets_more_tokens_than_the_server_allows(client: OpenAI) -> None:
-    """A limit above the server's is no error: the answer says that it was cut."""
+def test_no_answer_has_more_tokens_than_the_server_allows(client: OpenAI) -> None:
+    """A limit above the server's is no error; the server's limit ends the answer."""
     answer = ask(client, "Talk!", temperature=2, seed=4, max_tokens=100_000)
 
     assert answer.usage.completion_tokens <= 64
 
 
-def test_several_answers_are_drawn_apart_and_again(client: OpenAI) -> None:
+def test_several_answers_differ_and_are_repeatable(client: OpenAI) -> None:
     """Each has a seed of its own, which makes all of them repeatable."""
     fields = {"n": 3, "temperature": 1.5, "seed": 2**40 + 5, "max_tokens": 12}
     first, again = (ask(client, "Sail!", **fields) for _ in range(2))
@@ -124,7 +124,7 @@ def test_several_answers_are_drawn_apart_and_again(client: OpenAI) -> None:
     assert [streamed[index] for index in range(3)] == texts
 
 
-def test_texts_are_completed_one_or_several(client: OpenAI) -> None:
+def test_one_text_or_several_are_completed(client: OpenAI) -> None:
     """As the ``prompt`` contract does; a prompt counts once, however often it is answered."""
     one = client.completions.create(model=MODEL, prompt=SPAIN)
     two = client.completions.create(model=MODEL, prompt=[SPAIN, JOKE], n=2)
@@ -138,16 +138,16 @@ def test_texts_are_completed_one_or_several(client: OpenAI) -> None:
     assert "".join(chunk.choices[0].text for chunk in stream) == MADRID
 
 
-def test_the_one_model_is_listed(client: OpenAI) -> None:
-    """With the version behind it."""
+def test_the_served_model_is_listed(client: OpenAI) -> None:
+    """With its version."""
     [listed] = client.models.list().data
 
     assert (listed.id, listed.model_extra["version"]) == (MODEL, 1)  # type: ignore[index]
     assert client.models.retrieve(MODEL).id == MODEL
 
 
-def test_what_changes_nothing_is_accepted(client: OpenAI) -> None:
-    """Clients and frameworks send these by habit."""
+def test_fields_that_change_nothing_are_accepted(client: OpenAI) -> None:
+    """Many clients and frameworks always send these fields."""
     parts = [
         {"type": "text", "text": "What is the capital "},
         {"type": "text", "text": "of Spain?"},
@@ -188,10 +188,10 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("fields", "kind", "param", "code"), REFUSED)
-def test_what_cannot_be_obeyed_is_refused_by_name(
+def test_unsupported_fields_are_refused_by_name(
     client: OpenAI, fields: Any, kind: type[openai.APIStatusError], param: str, code: str
 ) -> None:
-    """No request is answered as if half of it had not been said."""
+    """No request is answered in part."""
     with pytest.raises(kind) as refused:
         ask(client, **fields)
 
@@ -209,18 +209,18 @@ def test_what_cannot_be_obeyed_is_refused_by_name(
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_messages_that_the_model_cannot_take_are_a_bad_request(
+def test_messages_that_the_model_cannot_answer_are_a_bad_request(
     client: OpenAI, messages: Any, code: str, *, stream: bool
 ) -> None:
-    """Also for a stream, whose status is sent once the model has begun."""
+    """Also for a stream, whose status is sent after its first token."""
     with pytest.raises(openai.BadRequestError) as refused:
         ask(client, messages=messages, stream=stream)
 
     assert refused.value.code == code
 
 
-def test_whatever_is_sent_an_error_has_openais_form(server: Server) -> None:
-    """Also what is refused before a route is found, or before its body is read."""
+def test_every_error_has_openais_form(server: Server) -> None:
+    """Also errors before a route is found or before the body is read."""
     chat = f"{server.url}/v1/chat/completions"
     kind = {"content-type": "application/json"}
     large = b"x" * (BODY_BYTES + 1)

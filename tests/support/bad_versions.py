@@ -1,13 +1,13 @@
-"""Versions that must not serve, each bad in its own way."""
+"""Versions that must not be served, each with another fault."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.served_project import Edit, changed, unchanged
 
-#: What a trial may hold: more than a tiny model and its processes, less than any test machine.
+#: Memory limit of a preflight: more than the tiny model takes, less than a test machine has.
 MEMORY_GB = 2.5
-#: What the catalogue allows a median answer; a single one may take three times as long.
+#: Limit of the median latency in the catalogue; a single answer may take three times as long.
 LATENCY_MS = 1_500
 
 LOADING = """\
@@ -32,17 +32,16 @@ class Bad:
     """A kind of bad candidate.
 
     Attributes:
-        kind: Its name.
-        edit: Makes it of a good one.
-        words: Part of the reason for which it is quarantined.
-        tags: What its registration lacks.
-        spoil: What happens to its files after they were registered.
-        load_seconds: How long its trial may take until it is ready.
+        edit: Makes a bad version of a good one.
+        reason: Part of the reason of its quarantine.
+        tags: Tags of its registration that differ.
+        spoil: Changes its files after they were registered.
+        load_seconds: Time limit until its preflight server is ready.
     """
 
     kind: str
     edit: Edit
-    words: str
+    reason: str
     tags: tuple[tuple[str, str], ...] = ()
     spoil: Edit = unchanged
     load_seconds: int = 120
@@ -72,7 +71,7 @@ def _answering(code: str) -> Edit:
 
 HUNGRY = "hold = [bytearray(b'x' * 100_000_000) for _ in range(200) if not time.sleep(0.1)]"
 
-#: Made when it is loaded in its trial, so that the worker that is to serve does not load.
+#: The preflight server's load creates a folder, so that the next load fails.
 ONCE = "os.mkdir(context.artifacts['model'] + '.loaded'); super().load_context(context)"
 
 BAD = (

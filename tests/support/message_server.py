@@ -1,4 +1,4 @@
-"""A server that takes what is posted to it, as a chat program takes messages."""
+"""A server that records the messages posted to it, as a chat program would."""
 
 import json
 import threading
@@ -11,37 +11,37 @@ from typing import Any
 
 @dataclass(frozen=True)
 class MessageServer:
-    """What was posted.
+    """The posted messages.
 
     Attributes:
         url: Where to post.
-        letters: Every document, in order.
+        messages: Every document, in order.
     """
 
     url: str
-    letters: list[Any] = field(default_factory=list)
+    messages: list[Any] = field(default_factory=list)
 
 
 @contextmanager
-def letterbox() -> Iterator[MessageServer]:
-    """Take letters on a free port of loopback for as long as the context lasts."""
+def message_server() -> Iterator[MessageServer]:
+    """Run the server on a free port of loopback while the body runs."""
 
-    class Slot(BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             length = int(self.headers.get("Content-Length", 0))
-            box.letters.append(json.loads(self.rfile.read(length)))
+            received.messages.append(json.loads(self.rfile.read(length)))
             self.send_response(204)
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (its own name)
             """Write nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Slot) as server:
-        box = MessageServer(f"http://127.0.0.1:{server.server_port}")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        received = MessageServer(f"http://127.0.0.1:{server.server_port}")
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         try:
-            yield box
+            yield received
         finally:
             server.shutdown()
             thread.join()

@@ -1,4 +1,4 @@
-"""Servers of the tiny model: real processes, asked over HTTP."""
+"""Servers of the tiny model: real processes, reached over HTTP."""
 
 import json
 import os
@@ -25,7 +25,7 @@ class Registered:
 
     Attributes:
         home: What SLIPWAY_HOME is.
-        weights: The file of the second version's weights, as it was logged.
+        weights: The second version's file of weights in MLflow.
     """
 
     home: Path
@@ -33,22 +33,22 @@ class Registered:
 
     @property
     def logged(self) -> Path:
-        """The second version, as MLflow keeps it."""
+        """The second version's folder in MLflow."""
         return self.weights.parents[2]
 
     def promote(self, version: int) -> None:
-        """Let an alias say that this version serves."""
+        """Set the alias ``champion``."""
         self._client().set_registered_model_alias(MODEL, "champion", str(version))
 
     def tags(self, version: int) -> dict[str, str]:
-        """Return what its release kept of a version."""
+        """Return a version's tags."""
         return dict(self._client().get_model_version(MODEL, str(version)).tags)
 
     def _client(self) -> Any:
         from mlflow import MlflowClient
 
-        place = f"sqlite:///{self.home}/mlflow/mlflow.db"
-        return MlflowClient(tracking_uri=place, registry_uri=place)
+        uri = f"sqlite:///{self.home}/mlflow/mlflow.db"
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Server:
         url: Its address.
         pid: Its supervisor.
         pointer: Its pointer file.
-        log: All that it said.
+        log: Its output.
     """
 
     url: str
@@ -68,7 +68,7 @@ class Server:
     log: Path
 
     def ready(self) -> httpx.Response:
-        """Ask a worker which version it serves."""
+        """Request ``/ready`` from a worker."""
         return httpx.get(f"{self.url}/ready", timeout=10)
 
     def engines(self) -> list[psutil.Process]:
@@ -77,7 +77,7 @@ class Server:
         return [each for each in found if "slipway.serving.engine_process" in _command(each)]
 
     def figure(self, name: str) -> float:
-        """Return one figure of /metrics, 0 if it is not there yet."""
+        """Return one value of /metrics, 0 if it is missing."""
         page = httpx.get(f"{self.url}/metrics", timeout=10).text
         lines = (line.rpartition(" ") for line in page.splitlines())
         return next((float(value) for found, _, value in lines if found == name), 0.0)
@@ -91,20 +91,20 @@ def _command(process: psutil.Process) -> list[str]:
 
 
 def wait_until(found: Callable[[], Any], seconds: float) -> None:
-    """Wait for something to become true."""
+    """Wait for a condition."""
     deadline = time.monotonic() + seconds
     while not found():
-        assert time.monotonic() < deadline, f"it did not happen within {seconds} s"
+        assert time.monotonic() < deadline, f"the condition was false for {seconds} s"
         time.sleep(0.05)
 
 
 def point(file: Path, version: int) -> None:
-    """Write the pointer file, as whoever redeploys does."""
+    """Write the pointer file, as a redeploy does."""
     file.write_text(json.dumps({"model": MODEL, "version": version}), encoding="utf-8")
 
 
 def start(home: Path, pointer: Path, **limits: str) -> subprocess.Popen[bytes]:
-    """Start a server on a free port; what it says goes into ``log`` beside its pointer."""
+    """Start a server on a free port; its output goes into ``log`` beside its pointer file."""
     environment = {name: text for name, text in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
     flags = ["--pointer", str(pointer), "--port", "0", "--workers", "1"]
     with (pointer.parent / "log").open("wb") as log:
@@ -118,17 +118,17 @@ def start(home: Path, pointer: Path, **limits: str) -> subprocess.Popen[bytes]:
 
 @contextmanager
 def serving(home: Path, folder: Path, version: int, **limits: str) -> Iterator[Server]:
-    """Serve a version with one worker for as long as the context lasts."""
-    pointer, log, note = folder / "pointer.json", folder / "log", folder / "server.json"
+    """Serve a version with one worker while the body runs."""
+    pointer, log, server_file = folder / "pointer.json", folder / "log", folder / "server.json"
     point(pointer, version)
     process = start(home, pointer, **limits)
     try:
-        wait_until(lambda: note.is_file() or process.poll() is not None, 120)
+        wait_until(lambda: server_file.is_file() or process.poll() is not None, 120)
         assert process.poll() is None, log.read_text(encoding="utf-8")
-        seen = json.loads(note.read_text(encoding="utf-8"))
-        assert (seen["pid"], seen["workers"]) == (process.pid, 1)
-        yield Server(f"http://{seen['host']}:{seen['port']}", process.pid, pointer, log)
+        server = json.loads(server_file.read_text(encoding="utf-8"))
+        assert (server["pid"], server["workers"]) == (process.pid, 1)
+        yield Server(f"http://{server['host']}:{server['port']}", process.pid, pointer, log)
     finally:
         process.terminate()
         assert process.wait(timeout=60) == 0
-    assert not note.exists()
+    assert not server_file.exists()

@@ -1,4 +1,4 @@
-"""The tiny model behind a real server, and versions of it that differ as a test wants."""
+"""The tiny model behind a real server, and variations of it as new versions."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ Edit = Callable[[Path], None]
 
 ORIGINAL = "set_model(OnnxGenaiModel())"
 
-#: A version whose every piece of text names it; long answers take their time.
+#: Marks every piece of text, so that an answer shows its version; long answers are slow.
 MARKED = """\
 class Changed(OnnxGenaiModel):
     def stream(self, prompt, **sampling):
@@ -37,7 +37,7 @@ class Changed(OnnxGenaiModel):
 
 
 def changed(code: str) -> Edit:
-    """Return an edit that ships a subclass, ``Changed``, instead of the wrapper."""
+    """Return an edit that replaces the wrapper by its subclass ``Changed`` in ``code``."""
 
     def edit(folder: Path) -> None:
         wrapper = folder / "onnx_genai.py"
@@ -49,7 +49,7 @@ def changed(code: str) -> Edit:
 
 
 def marked(mark: str) -> Edit:
-    """Return an edit that lets every piece of an answer end with ``mark``."""
+    """Return an edit that appends ``mark`` to every piece of an answer."""
     return changed(MARKED.replace("{mark}", mark))
 
 
@@ -59,11 +59,10 @@ def unchanged(_folder: Path) -> None:
 
 @dataclass(frozen=True)
 class ServedProject:
-    """A project with one release, whose server runs.
+    """A project with one release, whose server is running.
 
     Attributes:
-        project: Where it is.
-        release: The release, which is version 1.
+        release: Version 1.
     """
 
     project: Project
@@ -84,12 +83,12 @@ class ServedProject:
     def add(
         self, edit: Edit = unchanged, *, tags: dict[str, str] | None = None, spoil: Edit = unchanged
     ) -> int:
-        """Register another version of both models, and return its number.
+        """Register another version of both models and return its number.
 
         Args:
             edit: Changes the files of the ONNX wrapper, whose digests are taken afterwards.
-            tags: Replace what a release would have written.
-            spoil: Changes the files once their digests were taken.
+            tags: Override the tags of a release.
+            spoil: Changes the files after their digests were taken.
         """
         client = self.project.registry().client
         models = self.project.home / "mlflow" / "artifacts" / "tiny" / "models"
@@ -124,13 +123,13 @@ class ServedProject:
         }
 
     def move(self, version: int) -> None:
-        """Move the alias, as a hand in the MLflow UI does."""
+        """Move the alias, as a person does in the MLflow UI."""
         client = self.project.registry().client
         for wrapper in self.release.versions.wrappers:
             client.set_registered_model_alias(wrapper.name, "champion", str(version))
 
     def champions(self) -> list[int | None]:
-        """Return what the alias names, for both models."""
+        """Return the champions of both models."""
         models = self.project.registry()
         return [models.champion(each.name) for each in self.release.versions.wrappers]
 
@@ -151,13 +150,13 @@ class ServedProject:
 
     @contextmanager
     def hidden(self) -> Iterator[None]:
-        """Let it look as if no server ran."""
-        note, aside = self.folder / "server.json", self.folder / "server.aside"
-        note.rename(aside)
+        """Hide the server file, as if no server was running."""
+        server_file, aside = self.folder / "server.json", self.folder / "server.aside"
+        server_file.rename(aside)
         try:
             yield
         finally:
-            aside.rename(note)
+            aside.rename(server_file)
 
     def quarantine(self, version: int) -> str | None:
         """Return why a version is quarantined."""

@@ -1,4 +1,4 @@
-"""People who ask a server without a pause, and write down how each request ended."""
+"""Clients that send requests without a pause, and record how each ended."""
 
 import json
 import threading
@@ -27,11 +27,10 @@ class Outcome:
     """How one request ended.
 
     Attributes:
-        streamed: Whether it was a stream.
-        version: What its header named; None if there was no header.
-        text: What was answered.
-        seconds: How long it took.
-        fault: What went wrong; None if nothing did.
+        version: Of its header; None if there was no header.
+        text: The answer.
+        seconds: Duration.
+        fault: Why it failed; None if it did not.
     """
 
     streamed: bool
@@ -43,30 +42,30 @@ class Outcome:
 
 @dataclass
 class Traffic:
-    """What was asked so far."""
+    """The requests so far."""
 
     outcomes: list[Outcome] = field(default_factory=list)
 
     @property
     def faults(self) -> list[str]:
-        """What went wrong, each with its time."""
+        """The requests that failed."""
         return [str(each) for each in self.outcomes if each.fault]
 
     @property
     def streams(self) -> list[Outcome]:
-        """The streams alone."""
+        """The streamed requests."""
         return [each for each in self.outcomes if each.streamed]
 
     def wait_for(self, count: int) -> None:
-        """Wait until so many requests have ended: fewer would say nothing."""
+        """Wait until so many requests have ended: fewer prove nothing."""
         deadline = time.monotonic() + 60
         while len(self.outcomes) < count:
-            assert time.monotonic() < deadline, "nobody is answered"
+            assert time.monotonic() < deadline, "no request is answered"
             time.sleep(0.05)
 
     @property
     def versions(self) -> Counter[str | None]:
-        """How many requests each version answered."""
+        """The number of requests that each version answered."""
         return Counter(each.version for each in self.outcomes)
 
 
@@ -74,18 +73,18 @@ class Traffic:
 def traffic(
     url: str, *, plain: int = 2, streaming: int = 2, pause_seconds: float = 0.02
 ) -> Iterator[Traffic]:
-    """Keep asking ``url`` while the body runs.
+    """Send requests to ``url`` while the body runs.
 
     Args:
         url: The server.
-        plain: How many ask for whole answers, one after the other.
-        streaming: How many ask for streams. Of both, every other one keeps its connection.
-        pause_seconds: Between an answer and the next question of the same one.
+        plain: Clients that request whole answers, one after the other.
+        streaming: Clients that request streams. Of both, every other one keeps its connection.
+        pause_seconds: Between an answer and the next request of the same client.
     """
-    seen, enough = Traffic(), threading.Event()
+    sent, enough = Traffic(), threading.Event()
     threads = [
         threading.Thread(
-            target=_ask, args=(url, body, seen, enough, pause_seconds, number % 2 == 0)
+            target=_ask, args=(url, body, sent, enough, pause_seconds, number % 2 == 0)
         )
         for body, count in ((PLAIN, plain), (STREAMED, streaming))
         for number in range(count)
@@ -93,7 +92,7 @@ def traffic(
     for thread in threads:
         thread.start()
     try:
-        yield seen
+        yield sent
     finally:
         enough.set()
         for thread in threads:
@@ -103,7 +102,7 @@ def traffic(
 def _ask(  # noqa: PLR0917 - a thread's arguments
     url: str,
     body: dict[str, Any],
-    seen: Traffic,
+    sent: Traffic,
     enough: threading.Event,
     pause_seconds: float,
     keep: bool,
@@ -111,12 +110,12 @@ def _ask(  # noqa: PLR0917 - a thread's arguments
     limits = httpx.Limits(max_keepalive_connections=1 if keep else 0)
     with httpx.Client(base_url=url, timeout=60, limits=limits, trust_env=False) as client:
         while not enough.is_set():
-            seen.outcomes.append(once(client, body))
+            sent.outcomes.append(once(client, body))
             time.sleep(pause_seconds)
 
 
 def once(client: httpx.Client, body: dict[str, Any]) -> Outcome:
-    """Ask once, and never raise."""
+    """Send one request; never raises."""
     started, version, text, fault = time.monotonic(), None, "", None
     streamed = bool(body.get("stream"))
     try:
@@ -142,5 +141,5 @@ def _streamed(reply: httpx.Response) -> str:
     chunks = [json.loads(line) for line in lines[:-1]]
     choices = [choice for chunk in chunks for choice in chunk["choices"]]
     if choices[-1]["finish_reason"] not in {"stop", "length"}:
-        raise ValueError("the stream ended without a reason")
+        raise ValueError("the stream ended without a finish reason")
     return "".join(choice["delta"].get("content") or "" for choice in choices)

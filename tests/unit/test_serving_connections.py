@@ -1,4 +1,4 @@
-"""A worker that ends lets clients finish with the connections that they have kept."""
+"""Graceful shutdown of keep-alive connections."""
 
 import http.client
 import threading
@@ -13,7 +13,7 @@ import uvicorn
 from slipway.redeploy.preflight import free_port
 from slipway.serving import supervisor
 
-LINGERING = "slipway.serving.supervisor:GracefulKeepAlive"
+GRACEFUL = "slipway.serving.supervisor:GracefulKeepAlive"
 
 
 async def application(_scope: Any, _receive: Any, send: Any) -> None:
@@ -25,7 +25,7 @@ async def application(_scope: Any, _receive: Any, send: Any) -> None:
 
 @contextmanager
 def serving(protocol: str) -> Iterator[tuple[uvicorn.Server, http.client.HTTPConnection]]:
-    """Run a server, and give it with a connection over which it has answered once."""
+    """Run a server, and yield it with a connection over which it has answered once."""
     port = free_port()
     config = uvicorn.Config(
         application, port=port, http=protocol, lifespan="off", log_level="error"
@@ -46,7 +46,7 @@ def serving(protocol: str) -> Iterator[tuple[uvicorn.Server, http.client.HTTPCon
 
 
 def ask(kept: http.client.HTTPConnection) -> http.client.HTTPResponse:
-    """Ask over this connection, and over no other."""
+    """Send a request over this connection and no other."""
     kept.auto_open = 0
     if kept.sock is None:
         kept.connect()
@@ -57,20 +57,20 @@ def ask(kept: http.client.HTTPConnection) -> http.client.HTTPResponse:
 
 
 def end(server: uvicorn.Server) -> None:
-    """Ask the server to end, and wait until it has heard of it."""
+    """Ask the server to end, and wait until its shutdown has begun."""
     server.should_exit = True
     time.sleep(0.5)
 
 
-def test_a_request_over_a_kept_connection_is_answered_by_a_worker_that_ends() -> None:
-    """And it is told that this was the last one."""
-    with serving(LINGERING) as (server, kept):
+def test_a_worker_that_ends_answers_a_request_over_a_keep_alive_connection() -> None:
+    """With ``Connection: close``."""
+    with serving(GRACEFUL) as (server, kept):
         end(server)
 
         assert ask(kept).getheader("connection") == "close"
 
 
-def test_without_this_such_a_request_is_lost() -> None:
+def test_without_graceful_keep_alive_the_request_is_lost() -> None:
     """So the test above can fail: uvicorn's own connection is closed by then."""
     with serving("h11") as (server, kept):
         end(server)
@@ -79,13 +79,13 @@ def test_without_this_such_a_request_is_lost() -> None:
             ask(kept)
 
 
-def test_a_connection_over_which_nothing_comes_is_closed_after_a_while(
+def test_an_idle_connection_is_closed_after_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """So that a client that holds one for ever does not hold the worker."""
+    """So that a client cannot hold the worker for ever."""
     monkeypatch.setattr(supervisor, "LINGER_SECONDS", 0.2)
 
-    with serving(LINGERING) as (server, kept):
+    with serving(GRACEFUL) as (server, kept):
         end(server)
 
         assert kept.sock is not None
