@@ -105,7 +105,7 @@ def served(root: Path) -> Iterator[tuple[str, dict[str, str]]]:
 def serve(folder: Path) -> None:
     """Serve ``folder`` until the standard input ends."""
     hub = LocalHub(folder)
-    commits = {size: hub.adopt(f"acme/{size}", folder / "acme" / size) for size in SIZES_MB}
+    commits = {size: hub.push(f"acme/{size}", folder / "acme" / size) for size in SIZES_MB}
     with hub.serve() as running:
         print(json.dumps([running.endpoint, commits]), flush=True)
         sys.stdin.read()

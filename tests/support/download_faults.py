@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,16 @@ from slipway.errors import SlipwayError
 from slipway.sources.download import Download
 from slipway.sources.hub_client import RepositoryAddress
 from slipway.system.store import Store
-from tests.support.hub import Fault, LocalHub, RunningHub, cut, error_status, html_page, stall
-from tests.support.hub.messages import Part, Reset, Response, split
+from tests.support.hub import (
+    Answer,
+    Fault,
+    LocalHub,
+    RunningHub,
+    cut,
+    error_status,
+    html_page,
+    stall,
+)
 
 SIZE_BYTES = 200_000
 PIECE_BYTES = 8192
@@ -86,7 +94,7 @@ def run(case: Case, commit: str, running: RunningHub, store: Store) -> dict[str,
     except SlipwayError as error:
         outcome = type(error).__name__
     asked = [one for one in running.requests if (one.method, one.path) == ("GET", path)]
-    met = sum(order.met for order in running.faults._orders if order.path == path)
+    met = sum(order.met for order in running.faults.orders if order.path == path)
     return {**vars(case), "outcome": outcome, "requests": len(asked), "met": met}
 
 
@@ -94,27 +102,27 @@ Orders = Callable[[int, int | None], list[tuple[Fault, int | None]]]
 
 
 def at(offset: int, spoil: Callable[[int], Fault]) -> Fault:
-    """Spoil a response from the file's byte ``offset`` on, wherever the response begins."""
+    """Spoil an answer from the file's byte ``offset`` on, wherever the answer begins."""
 
-    def spoiled(response: Response) -> tuple[Part, ...]:
-        begins_at = SIZE_BYTES - response.size_bytes
-        return spoil(max(offset - begins_at, 0))(response)
+    def spoiled(answer: Answer) -> Answer:
+        begins_at = SIZE_BYTES - len(answer.body)
+        return spoil(max(offset - begins_at, 0))(answer)
 
     return spoiled
 
 
 def reset(after_bytes: int) -> Fault:
-    """Drop the connection after ``after_bytes`` of the body."""
-    return lambda response: (response.head, *split(response.body, after_bytes)[0], Reset())
+    """Reset the connection after ``after_bytes`` of the body."""
+    return lambda answer: replace(answer, interrupted_at=after_bytes, dropped="reset")
 
 
 def other_byte(index: int) -> Fault:
     """Invert one byte of the body."""
 
-    def spoil(response: Response) -> tuple[Part, ...]:
-        body = bytearray(whole(response))
+    def spoil(answer: Answer) -> Answer:
+        body = bytearray(answer.body)
         body[min(index, len(body) - 1)] ^= 0xFF
-        return response.head, bytes(body)
+        return replace(answer, body=bytes(body))
 
     return spoil
 
@@ -122,17 +130,11 @@ def other_byte(index: int) -> Fault:
 def page_from(index: int) -> Fault:
     """Send the rest of the body as a web page."""
 
-    def spoil(response: Response) -> tuple[Part, ...]:
-        _, *page = html_page(response)
-        text = b"".join(part for part in page if isinstance(part, bytes))
-        return response.head, whole(response)[:index], text[: response.size_bytes - index]
+    def spoil(answer: Answer) -> Answer:
+        page = html_page(answer).body[: len(answer.body) - index]
+        return replace(answer, body=answer.body[:index] + page)
 
     return spoil
-
-
-def whole(response: Response) -> bytes:
-    """Return the body of a response."""
-    return b"".join(one if isinstance(one, bytes) else one.read() for one in response.body)
 
 
 def direct(spoil: Callable[[int], Fault]) -> Orders:

@@ -18,6 +18,7 @@ from slipway.system.progress import Progress, silent
 from slipway.system.store import Store, verify
 from tests.support.acme_models import NEEDED, REPO, contents
 from tests.support.hub import (
+    Answer,
     Fault,
     LocalHub,
     RunningHub,
@@ -26,7 +27,6 @@ from tests.support.hub import (
     stall,
     wrong_bytes,
 )
-from tests.support.hub.messages import Part, Response
 
 KEY = "weights-acme--tiny-0123"
 WEIGHTS = "model[1].safetensors"
@@ -152,9 +152,11 @@ def test_a_killed_download_goes_on_and_leaves_nothing(
     """Neither unfinished files nor locks of the client; finished ones are not asked for again."""
     running.faults.add(stall(60, after_bytes=1000), ANY_WEIGHTS)
     script = (
-        "from pathlib import Path; from slipway.fetching import Download; "
-        "from slipway.hub_client import Place; from slipway.store import Store; "
-        f"store, wanted = Store(Path({str(store.root)!r})), Download(Place(*{tuple(place)!r}), "
+        "from pathlib import Path; from slipway.sources.download import Download; "
+        "from slipway.sources.hub_client import RepositoryAddress; "
+        "from slipway.system.store import Store; "
+        f"store = Store(Path({str(store.root)!r})); "
+        f"wanted = Download(RepositoryAddress(*{tuple(place)!r}), "
         f"{tuple(NEEDED)!r}); "
         f"store.make({KEY!r}, lambda into: wanted.write(into, store.partial({KEY!r})))"
     )
@@ -218,11 +220,7 @@ def test_a_file_that_the_hub_does_not_list_is_refused(
 
 def busy(retry_after: str) -> Fault:
     """Return an answer that says when to come back, in words of its own."""
-
-    def answer(_response: Response) -> tuple[Part, ...]:
-        return (Response(503, {"Retry-After": retry_after}).head,)
-
-    return answer
+    return lambda _answer: Answer(503, {"retry-after": retry_after})
 
 
 @pytest.mark.parametrize("as_date", [False, True])

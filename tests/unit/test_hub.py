@@ -48,7 +48,7 @@ def test_a_readme_alone_changes_the_commit_and_not_the_digest(
         acme.push(REPO, NEEDED | OTHERS | changes)
         return hub.resolve(source)
 
-    card, other, weights, license, added = (
+    card, other, weights, terms, added = (
         after({path: CARD + b"."})
         for path in (
             "README.md",
@@ -60,8 +60,8 @@ def test_a_readme_alone_changes_the_commit_and_not_the_digest(
     )
 
     assert before.digest == card.digest == other.digest
-    assert len({each.digest for each in (before, weights, license, added)}) == 4
-    assert len({each.commit for each in (before, card, other, weights, license, added)}) == 6
+    assert len({each.digest for each in (before, weights, terms, added)}) == 4
+    assert len({each.commit for each in (before, card, other, weights, terms, added)}) == 6
 
 
 def test_a_model_without_a_card_declares_no_licence(acme: LocalHub, source: HubSource) -> None:

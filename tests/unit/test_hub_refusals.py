@@ -12,8 +12,7 @@ from slipway.system.progress import silent
 from slipway.system.store import Store, verify
 from slipway.values import HubSource
 from tests.support.acme_models import NEEDED, REPO, TOKEN, contents
-from tests.support.hub import LocalHub, RunningHub, error_status, html_page, wrong_bytes
-from tests.support.hub.messages import Response
+from tests.support.hub import Answer, LocalHub, RunningHub, error_status, html_page, wrong_bytes
 
 
 @pytest.mark.parametrize("fault", [wrong_bytes, html_page])
@@ -145,8 +144,8 @@ def test_a_listed_file_that_is_gone_is_refused(
 ) -> None:
     """When the Hub itself says so: a commit that was rewritten has to be resolved again."""
     revision = hub.resolve(source)
-    gone = Response(404, {"X-Error-Code": "EntryNotFound"}, ())
-    running.faults.add(lambda _: (gone.head,), "*.safetensors", method="HEAD")
+    gone = Answer(404, {"x-error-code": "EntryNotFound"})
+    running.faults.add(lambda _: gone, "*.safetensors", method="HEAD")
 
     with pytest.raises(SourceRefused) as caught:
         hub.fetch(source, revision, tmp_path / "into", silent)

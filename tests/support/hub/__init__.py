@@ -1,4 +1,4 @@
-"""A Hugging Face Hub on this machine, for tests and for trying the line without a network.
+"""A Hugging Face Hub on this machine, for tests that need no network and for tests of faults.
 
 The unmodified ``huggingface_hub`` client talks to it, given ``endpoint=``::
 
@@ -9,15 +9,14 @@ The unmodified ``huggingface_hub`` client talks to it, given ``endpoint=``::
         snapshot_download("acme/tiny", local_dir=target, endpoint=running.endpoint)
         print(running.requests)
 
-``store`` keeps ``repository`` values whose files are ``blobs``; ``routes`` answers a request from
-them in the words of ``listings`` and ``card``; ``faults`` may spoil the answer; ``server`` sends
-it. Only the standard library is used.
+``local_hub`` holds the repositories, ``repositories`` says what they consist of, ``api`` answers
+requests about them, and ``server`` sends each answer, or what one of the ``faults`` makes of it.
 """
 
 from tests.support.hub.faults import (
+    Answer,
     Fault,
     Faults,
-    Order,
     connection_reset,
     cut,
     error_status,
@@ -26,17 +25,16 @@ from tests.support.hub.faults import (
     stall,
     wrong_bytes,
 )
-from tests.support.hub.local_hub import LocalHub, serve_folder
-from tests.support.hub.repository import Security
-from tests.support.hub.server import Asked, RunningHub
+from tests.support.hub.local_hub import LocalHub
+from tests.support.hub.repositories import Security
+from tests.support.hub.server import RunningHub
 from tests.support.hub.webhook import Webhook
 
 __all__ = [
-    "Asked",
+    "Answer",
     "Fault",
     "Faults",
     "LocalHub",
-    "Order",
     "RunningHub",
     "Security",
     "Webhook",
@@ -45,7 +43,6 @@ __all__ = [
     "error_status",
     "html_page",
     "meanwhile",
-    "serve_folder",
     "stall",
     "wrong_bytes",
 ]

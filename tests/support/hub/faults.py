@@ -1,30 +1,49 @@
-"""What may go wrong between a Hub and its client, ordered by path, method and count."""
+"""What may go wrong between a Hub and its client, selected by path, method and count."""
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from tests.support.hub.messages import Chunk, HangUp, Part, Pause, Request, Reset, Response, split
-
-Method = Literal["GET", "HEAD", "POST"]
+Method = Literal["GET", "HEAD"]
 PAGE = b"<!DOCTYPE html><title>Sign in</title><p>Sign in to use this network.</p>"
-PADDING = b" " * 65536
 
 
-Fault = Callable[[Response], tuple[Part, ...]]
-"""Makes of an answer what is really sent, in order."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer, and what goes wrong while it is sent.
+
+    Attributes:
+        status: HTTP status.
+        headers: By name in lower case.
+        body: All of it.
+        interrupted_at: How many bytes of the body are sent before the interruption; None
+            interrupts before the headers.
+        pause_seconds: How long the interruption lasts.
+        dropped: How the connection ends after the interruption: ``closed`` in good order, or
+            ``reset`` by peer; None sends the rest.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    interrupted_at: int | None = None
+    pause_seconds: float = 0.0
+    dropped: Literal["closed", "reset"] | None = None
+
+    @property
+    def logged_status(self) -> int | None:
+        """The status that the client gets; None if the connection ends before it."""
+        return None if self.dropped and self.interrupted_at is None else self.status
+
+
+Fault = Callable[[Answer], Answer]
 
 
 def cut(after_bytes: int) -> Fault:
     """Close the connection after ``after_bytes`` of the body."""
-
-    def spoil(response: Response) -> tuple[Part, ...]:
-        sent, _ = split(response.body, after_bytes)
-        return (response.head, *sent, HangUp())
-
-    return spoil
+    return lambda answer: replace(answer, interrupted_at=after_bytes, dropped="closed")
 
 
 def stall(seconds: float, after_bytes: int = 0) -> Fault:
@@ -34,14 +53,7 @@ def stall(seconds: float, after_bytes: int = 0) -> Fault:
         seconds: How long.
         after_bytes: How much of the body is sent before; 0 holds back the headers too.
     """
-
-    def spoil(response: Response) -> tuple[Part, ...]:
-        if after_bytes == 0:
-            return (Pause(seconds), response.head, *response.body)
-        sent, held_back = split(response.body, after_bytes)
-        return (response.head, *sent, Pause(seconds), *held_back)
-
-    return spoil
+    return lambda answer: replace(answer, interrupted_at=after_bytes or None, pause_seconds=seconds)
 
 
 def error_status(status: int, retry_after_seconds: int | None = None) -> Fault:
@@ -51,82 +63,80 @@ def error_status(status: int, retry_after_seconds: int | None = None) -> Fault:
         status: Such as 429, 500 or 503.
         retry_after_seconds: Value of ``Retry-After``; None sends none.
     """
-    headers = {"Content-Type": "text/plain"}
+    headers = {"content-type": "text/plain"}
     if retry_after_seconds is not None:
-        headers["Retry-After"] = str(retry_after_seconds)
-    failed = Response(status, headers, (b"ordered by a fault",))
-    return lambda _response: (failed.head, *failed.body)
+        headers["retry-after"] = str(retry_after_seconds)
+    return lambda _answer: Answer(status, headers, b"an error of a test")
 
 
 def meanwhile(action: Callable[[], object]) -> Fault:
-    """Let something happen, such as a push, once the answer is fixed and before it is sent."""
+    """Let something happen, such as a push, after the answer is made and before it is sent."""
 
-    def spoil(response: Response) -> tuple[Part, ...]:
+    def after_action(answer: Answer) -> Answer:
         action()
-        return (response.head, *response.body)
+        return answer
 
-    return spoil
+    return after_action
 
 
-def wrong_bytes(response: Response) -> tuple[Part, ...]:
+def wrong_bytes(answer: Answer) -> Answer:
     """Invert the byte in the middle of the body: same size, same headers, other content."""
-    before, rest = split(response.body, response.size_bytes // 2)
-    middle, after = split(rest, 1)
-    return (response.head, *before, *map(_inverted, middle), *after)
+    body = bytearray(answer.body)
+    body[len(body) // 2] ^= 0xFF
+    return replace(answer, body=bytes(body))
 
 
-def html_page(response: Response) -> tuple[Part, ...]:
+def html_page(answer: Answer) -> Answer:
     """Send a web page of the body's size, as a network that wants a sign-in does."""
-    repeats = response.size_bytes // len(PADDING) + 1
-    page, _ = split((PAGE, *(PADDING,) * repeats), response.size_bytes)
-    headers = {**response.headers, "Content-Type": "text/html"}
-    return (Response(response.status, headers, page).head, *page)
+    size_bytes = len(answer.body)
+    headers = {**answer.headers, "content-type": "text/html"}
+    return replace(answer, headers=headers, body=PAGE[:size_bytes].ljust(size_bytes))
 
 
-def connection_reset(_response: Response) -> tuple[Part, ...]:
-    """Drop the connection without an answer."""
-    return (Reset(),)
+def connection_reset(answer: Answer) -> Answer:
+    """Reset the connection before the headers."""
+    return replace(answer, dropped="reset")
 
 
 @dataclass(slots=True)
 class Order:
-    """A fault that was ordered, and what became of it.
+    """A fault, the requests that it applies to, and how often it did.
 
     Attributes:
-        fault: What happens to a request that it meets.
-        path: Shell pattern of the path, such as ``*/config.json``; ``*`` stands for slashes too.
-        method: Which requests it meets; None meets all.
-        count: How many requests it meets; None never ends.
-        skip: How many matching requests pass before it meets the first.
-        met: How many requests it has met.
+        fault: What happens.
+        path: Shell pattern of the path, such as ``*/config.json``; ``*`` also matches slashes.
+        method: The method; None matches all.
+        count: How many requests it applies to; None for all.
+        met: How many requests it has applied to.
     """
 
     fault: Fault
     path: str
     method: Method | None
     count: int | None
-    skip: int
     met: int = field(default=0, init=False)
 
-    def takes(self, request: Request) -> bool:
-        """Tell whether this order meets ``request``, and count it."""
-        if self.method not in {None, request.method} or not fnmatchcase(request.path, self.path):
+    def takes(self, method: str, path: str) -> bool:
+        """Return whether the fault applies to a request, and count it."""
+        if self.method not in {None, method} or not fnmatchcase(path, self.path):
             return False
         if self.met == self.count:
-            return False
-        if self.skip:
-            self.skip -= 1
             return False
         self.met += 1
         return True
 
 
 class Faults:
-    """The orders of a running Hub; threads may use it side by side."""
+    """The faults of a running Hub; threads may add them at any time."""
 
     def __init__(self) -> None:
         self._orders: list[Order] = []
         self._lock = threading.Lock()
+
+    @property
+    def orders(self) -> tuple[Order, ...]:
+        """All that were added and not cleared."""
+        return tuple(self._orders)
 
     def add(
         self,
@@ -135,38 +145,23 @@ class Faults:
         *,
         method: Method | None = "GET",
         count: int | None = 1,
-        skip: int = 0,
     ) -> Order:
-        """Order ``fault`` for the next requests that match; an older order goes first.
+        """Apply ``fault`` to the next requests that match; see :class:`Order` for the arguments.
 
-        Args:
-            fault: What happens.
-            path: Shell pattern of the path, without the query; ``*`` also stands for slashes.
-            method: Which requests; None means all.
-            count: How many of them; None means for good.
-            skip: How many matching requests pass before.
-
-        Returns:
-            The order, whose ``met`` says how often it has happened.
+        Of several faults that match a request, the one that was added first applies.
         """
-        order = Order(fault, path, method, count, skip)
+        order = Order(fault, path, method, count)
         with self._lock:
             self._orders.append(order)
         return order
 
     def clear(self) -> None:
-        """Withdraw all orders."""
+        """Withdraw all faults."""
         with self._lock:
             self._orders.clear()
 
-    def parts(self, request: Request, response: Response) -> tuple[Part, ...]:
-        """Return what to send for ``response``, which may be what a fault makes of it."""
+    def take(self, method: str, path: str) -> Fault | None:
+        """Return the fault that applies to a request, and count it."""
         with self._lock:
-            order = next((order for order in self._orders if order.takes(request)), None)
-        # Not under the lock: a fault may push, and so take as long as it likes.
-        return order.fault(response) if order else (response.head, *response.body)
-
-
-def _inverted(chunk: Chunk) -> bytes:
-    content = chunk if isinstance(chunk, bytes) else chunk.read()
-    return bytes(byte ^ 0xFF for byte in content)
+            order = next((each for each in self._orders if each.takes(method, path)), None)
+        return order.fault if order else None

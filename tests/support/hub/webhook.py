@@ -1,55 +1,48 @@
-"""Webhooks: the Hub tells an address of ours that a repository changed.
+"""Webhooks: the Hub calls an address when a repository changes.
 
 Source: https://huggingface.co/docs/hub/webhooks
 """
 
-import http.client
-import json
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+
+import httpx
 
 TIMEOUT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """An address that is told of every push.
+    """An address that is called after every push.
 
     Attributes:
-        url: Where, over plain HTTP.
-        secret: Sent along as it is, in ``X-Webhook-Secret``; None sends none.
+        url: The address, over plain HTTP.
+        secret: Sent unchanged in ``X-Webhook-Secret``; None sends none.
     """
 
     url: str
     secret: str | None = None
 
     def send(self, repo_id: str, ref: str, before: str | None, after: str) -> None:
-        """Tell of a push; nobody learns of it if the other side does not listen.
+        """Report a push once, whether or not somebody listens.
 
         Args:
             repo_id: ``organisation/name``.
             ref: The branch, or a full name such as ``refs/pr/1``.
-            before: Its commit before; None if it is new.
-            after: Its commit since.
+            before: Its commit before the push; None if the branch is new.
+            after: Its commit after the push.
         """
-        address = urlsplit(self.url)
-        headers = {"Content-Type": "application/json"}
-        if self.secret is not None:
-            headers["X-Webhook-Secret"] = self.secret
-        body = json.dumps(payload(repo_id, ref, before, after))
-        connection = http.client.HTTPConnection(
-            address.hostname or "", address.port, timeout=TIMEOUT_SECONDS
-        )
-        with suppress(OSError, http.client.HTTPException):
-            connection.request("POST", address.path, body, headers)
-            connection.getresponse().read()
-        connection.close()
+        headers = {} if self.secret is None else {"X-Webhook-Secret": self.secret}
+        body = payload(repo_id, ref, before, after)
+        with suppress(httpx.HTTPError):
+            httpx.post(
+                self.url, json=body, headers=headers, timeout=TIMEOUT_SECONDS, trust_env=False
+            )
 
 
 def payload(repo_id: str, ref: str, before: str | None, after: str) -> dict[str, Any]:
-    """Return what the Hub says of a push."""
+    """Return what the Hub sends after a push."""
     full = ref if ref.startswith("refs/") else f"refs/heads/{ref}"
     return {
         "event": {"action": "update", "scope": "repo.content"},
