@@ -1,6 +1,6 @@
 """``slipway compare``: two versions side by side, or the candidates of the last release."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from commands import console
 from slipway import catalogue
@@ -40,54 +40,57 @@ def compare(
     settings = Settings()
     name = catalogue.find(settings.catalogue, model).name
     if not settings.has_registry:
-        raise _unreleased(name)
+        raise _not_released(name)
     from tasks.context import location, registry
 
     where = location(settings)
     aliases = registry().aliases(name)
-    pair = _pair(name, before, after, aliases, where)
-    if pair is None:
-        return _candidates(name, where, json=json)
-    found = comparison.of(name, *(_version(name, each, aliases, where) for each in pair))
-    console.show(found.model_dump(mode="json")) if json else _print(found)
+    before, after = _versions(name, before, after, aliases, where)
+    if before is None or after is None:
+        return _show_candidates(name, where, json=json)
+    records = (_record(name, version, aliases, where) for version in (before, after))
+    found = comparison.compare(name, *records)
+    if json:
+        console.show(found.model_dump(mode="json"))
+    else:
+        _show(found)
     return 0
 
 
-def _pair(
+def _versions(
     name: str,
     before: int | None,
     after: int | None,
-    aliases: dict[str, int],
+    aliases: Mapping[str, int],
     location: MlflowLocation,
-) -> tuple[int, int] | None:
-    """Return the versions to compare; None if there is but one, and none was named."""
+) -> tuple[int | None, int | None]:
+    """Return the versions to compare; None for one that does not exist."""
     champion = aliases.get("champion")
     if before is not None and after is None and champion is None:
         raise SourceMissing(f"a champion of {name}", "name two versions to compare")
     if before is None and champion is not None:
         older = [each for each in read_run.versions(name, location) if each < champion]
         before = aliases.get("previous") or max(older, default=None)
-    after = after or champion
-    return (before, after) if before is not None and after is not None else None
+    return before, after or champion
 
 
-def _version(
-    name: str, version: int, aliases: dict[str, int], location: MlflowLocation
+def _record(
+    name: str, version: int, aliases: Mapping[str, int], location: MlflowLocation
 ) -> ReleaseRecord:
-    """Return what a version left behind, called by its number and what it is."""
+    """Return the record of a version, named by its number and its aliases."""
     roles = [alias for alias in ("champion", "previous") if aliases.get(alias) == version]
-    called = ", ".join([f"version {version}", *roles])
-    return read_run.release(read_run.run_of(name, version, location), called, location)
+    title = ", ".join([f"version {version}", *roles])
+    return read_run.release(read_run.run_of(name, version, location), title, location)
 
 
-def _print(found: Comparison) -> None:
-    rows = [*_facts(found.before, found.after), *(_figure(step) for step in found.figures)]
-    console.table(found.model, ("", found.before.name, found.after.name, "change"), rows)
+def _show(found: Comparison) -> None:
     sides = ("", found.before.name, found.after.name)
-    changed = [(each.what, _cut(each.before), _cut(each.after)) for each in found.changes]
-    _list("What changed", sides, changed, MOST_CHANGES, "nothing that is recorded")
+    rows = [*_facts(found.before, found.after), *map(_figure, found.figures)]
+    console.table(found.model, (*sides, "change"), rows)
+    changes = [(each.what, _cut(each.before), _cut(each.after)) for each in found.changes]
+    _list("What changed", sides, changes, MOST_CHANGES)
     answers = [(each.prompt_id, _cut(each.before), _cut(each.after)) for each in found.differing]
-    _list("Answers that differ", sides, answers, MOST_ANSWERS, "none")
+    _list("Answers that differ", sides, answers, MOST_ANSWERS)
 
 
 def _facts(before: ReleaseRecord, after: ReleaseRecord) -> Iterator[tuple[str, str, str, str]]:
@@ -97,29 +100,26 @@ def _facts(before: ReleaseRecord, after: ReleaseRecord) -> Iterator[tuple[str, s
 
 
 def _gates(gates: Sequence[GateResult]) -> str:
-    """Say how many gates hold, and which do not."""
+    """Return how many gates passed, and each of the others in words."""
     if not gates:
         return "not recorded"
-    broken = [gate.metric for gate in gates if gate.state != "pass"]
-    held = f"{len(gates) - len(broken)} of {len(gates)} hold"
-    return f"{held}, not {', '.join(broken)}" if broken else held
+    others = [f"{gate.metric} {gate.rule}" for gate in gates if gate.state != "pass"]
+    return "\n".join([f"{len(gates) - len(others)} of {len(gates)} passed", *others])
 
 
-def _figure(step: FigureChange) -> tuple[str, str, str, str]:
-    before, after = (units.figure(step.metric, each) for each in (step.before, step.after))
-    share = "" if step.share is None else f"{step.share:+.1%}, "
-    return step.metric, before, after, "" if step.trend == "equal" else share + step.trend
+def _figure(change: FigureChange) -> tuple[str, str, str, str]:
+    before, after = (units.figure(change.metric, each) for each in (change.before, change.after))
+    share = "" if change.share is None else f"{change.share:+.1%}, "
+    return change.metric, before, after, "" if change.trend == "equal" else share + change.trend
 
 
-def _list(
-    title: str, head: Sequence[str], rows: Sequence[Sequence[str]], most: int, nothing: str
-) -> None:
-    """Print the first rows of a list, and how many there are besides."""
+def _list(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], most: int) -> None:
+    """Print the first rows of a list, and how many there are."""
     print()
     if not rows:
-        print(f"{title}: {nothing}")
+        print(f"{title}: none")
         return
-    rest = "" if len(rows) <= most else f" ({most} of {len(rows)}; --json has all)"
+    rest = f" ({most} of {len(rows)}; --json has all)" if len(rows) > most else ""
     console.table(title + rest, head, rows[:most])
 
 
@@ -128,29 +128,30 @@ def _cut(text: str | None) -> str:
     return line if len(line) <= CHARACTERS else line[: CHARACTERS - 1] + "…"
 
 
-def _candidates(name: str, location: MlflowLocation, *, json: bool) -> int:
+def _show_candidates(name: str, location: MlflowLocation, *, json: bool) -> int:
     """Show the candidates of the last release."""
     run_id = read_run.last_release(name, location)
     if run_id is None:
-        raise _unreleased(name)
+        raise _not_released(name)
     found = read_run.candidates(run_id, location)
     if json:
         candidates = [each.model_dump(mode="json") for each in found]
         console.show({"model": name, "run_id": run_id, "candidates": candidates})
         return 0
     names = short_names([each.variant for each in found])
-    rows = [_candidate(names[each.variant], each) for each in found]
+    rows = [
+        (
+            names[each.variant],
+            each.verdict or units.ABSENT,
+            *(units.brief(metric, each.figures.get(metric)) for metric in COLUMNS),
+        )
+        for each in found
+    ]
     title = f"{name}: candidates of the last release, since there are no two versions"
-    console.table(title, ("candidate", "verdict", *COLUMNS.values()), rows)
-    _list("Why", ("candidate", ""), [(each.name, each.reasons) for each in found], len(found), "")
+    console.table(title, ("candidate", "state", *COLUMNS.values()), rows)
+    _list("Reasons", ("candidate", ""), [(each.name, each.reasons) for each in found], len(found))
     return 0
 
 
-def _candidate(name: str, record: ReleaseRecord) -> tuple[str, ...]:
-    """Return one row; only the divergence has room for its interval."""
-    figures = (units.brief(metric, record.figures.get(metric)) for metric in COLUMNS)
-    return name, record.verdict or units.ABSENT, *figures
-
-
-def _unreleased(name: str) -> SourceMissing:
+def _not_released(name: str) -> SourceMissing:
     return SourceMissing(f"a release of {name}", f"release it first: slipway release {name}")

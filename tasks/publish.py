@@ -1,4 +1,4 @@
-"""Everything about a release → a ReleaseSummary, published where people read it."""
+"""Everything about a release → a ReleaseSummary, published in MLflow and Prefect."""
 
 import base64
 import json
@@ -7,8 +7,7 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from slipway import report
-from slipway.report import changes
+from slipway.report import answers, comparison, document, plot
 from slipway.settings import Settings, toolchain
 from slipway.tracking import manifest as manifest_module
 from slipway.tracking import read_run, write_run
@@ -24,6 +23,8 @@ from slipway.values import (
 )
 from tasks.context import flow_run_url, location
 from tasks.policies import RETRIED
+
+PLOT = "picture.png"
 
 
 @task(
@@ -57,33 +58,28 @@ def publish(  # noqa: PLR0913 - a summary is made of all of them
         verdict=decision.verdict,
         gates=decision.gates,
         champion=champion.version if champion else None,
-        changes=changes.since(before, manifest) if champion else (),
+        changes=comparison.manifest_changes(before, manifest) if champion else (),
         flow_run_url=flow_run_url(),
         mlflow_url=write_run.page(settings.mlflow_url, versions.run_id, where),
     )
+    image = plot.png(summary)
+    predictions = json.dumps(answers.predictions(summary), ensure_ascii=False)
     files = {
-        "picture.png": report.picture(summary),
-        "report.md": report.markdown(summary, _picture_address(summary)).encode(),
-        write_run.PREDICTIONS: json.dumps(report.predictions(summary), ensure_ascii=False).encode(),
+        PLOT: image,
+        "report.md": document.markdown(summary, _plot_address(summary)).encode(),
+        write_run.PREDICTIONS: predictions.encode(),
     }
-    write_run.publish(
-        summary, manifest, where, files=files, description=report.description(summary)
-    )
-    _show(summary)
-    return summary
-
-
-def _picture_address(summary: ReleaseSummary) -> str:
-    """Return the plot's address on the server: MLflow's page does not show relative addresses."""
-    server = summary.mlflow_url.partition("/#/")[0]
-    return f"{server}/get-artifact?run_uuid={summary.versions.run_id}&path=picture.png"
-
-
-def _show(summary: ReleaseSummary) -> None:
-    """Put the report among the flow run's artifacts."""
-    entry, picture = summary.entry, base64.b64encode(report.picture(summary)).decode()
+    text = document.description(summary)
+    write_run.publish(summary, manifest, where, files=files, description=text)
     create_markdown_artifact(
-        report.markdown(summary, f"data:image/png;base64,{picture}"),
+        document.markdown(summary, f"data:image/png;base64,{base64.b64encode(image).decode()}"),
         key=f"release-report-{entry.name.replace('.', '-')}",
         description=f"{entry.title}: {summary.verdict.kind}",
     )
+    return summary
+
+
+def _plot_address(summary: ReleaseSummary) -> str:
+    """Return the plot's address on the server: MLflow's page does not show relative addresses."""
+    server = summary.mlflow_url.partition("/#/")[0]
+    return f"{server}/get-artifact?run_uuid={summary.versions.run_id}&path={PLOT}"

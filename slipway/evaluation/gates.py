@@ -1,15 +1,16 @@
-"""Is a figure within its limits? Pure, and closed on every doubt.
+"""Compares figures with their limits. Pure; a gate in doubt does not pass.
 
 The vocabulary is that of Olive's goals (threshold, max-degradation, percent-max-degradation, see
-https://microsoft.github.io/Olive/reference/options.html), with two things added: the version that
-serves as a base to compare with, and a third answer for a figure whose interval lies on both sides
-of its limit.
+https://microsoft.github.io/Olive/reference/options.html), with two additions: a limit relative to
+the champion, and the state ``inconclusive`` for a figure whose interval includes its limit.
 """
 
 import math
 from collections.abc import Iterator, Mapping
 from statistics import median
+from typing import NamedTuple
 
+from slipway.evaluation import units
 from slipway.values import (
     HIGHER_IS_BETTER,
     METRICS,
@@ -33,7 +34,7 @@ SMOKE_METRICS: frozenset[Metric] = frozenset(
     {"answered_prompts", "median_latency_ms", "tokens_per_second"}
 )
 
-#: How many samples a verdict rests on: too few are no fault, but no proof either.
+#: Counts of samples: too few are inconclusive, since more of them may still pass.
 _SAMPLES: frozenset[Metric] = frozenset({"compared_tokens", "answered_prompts"})
 
 _ANY_PRECISION: dict[Metric, GateLimits] = {
@@ -46,7 +47,7 @@ _ANY_PRECISION: dict[Metric, GateLimits] = {
     "tokens_per_second": GateLimits(min=1),
 }
 
-#: Where a precision stops being the model; docs/catalogue.md gives the reasons.
+#: Defaults by precision; docs/catalogue.md gives the reasons.
 _BY_PRECISION: dict[VariantPrecision, dict[Metric, GateLimits]] = {
     "fp32": {
         "kl_mean": GateLimits(max=1e-6),
@@ -72,7 +73,7 @@ _BY_PRECISION: dict[VariantPrecision, dict[Metric, GateLimits]] = {
 
 
 def limits_for(gates: Gates, precision: VariantPrecision) -> dict[Metric, GateLimits]:
-    """Return what each figure of a candidate may be: the entry's own limits before the defaults."""
+    """Return the limits of a candidate: the defaults, replaced by those of the entry."""
     limits = _ANY_PRECISION | _BY_PRECISION[precision] | gates.limits
     return {metric: limits[metric] for metric in METRICS if metric in limits}
 
@@ -84,18 +85,17 @@ def weigh(
     source: Figures,
     champion: Figures | None,
 ) -> tuple[GateResult, ...]:
-    """Hold figures against their limits.
+    """Compare figures with their limits.
 
     Args:
-        limits: What each figure may be.
-        figures: What was measured of the candidate.
-        source: The same of the source, as far as it has it.
-        champion: The same of the version that serves; None if none does, and then there is no gate
-            against it.
+        limits: The limits of each figure.
+        figures: The candidate's.
+        source: The source's, as far as they are known.
+        champion: The champion's; None without a champion, and then there is no gate against it.
 
     Returns:
-        One result per limit. A figure that is missing or not finite, or that has nothing to be
-        compared with, is inconclusive.
+        One result per limit. A figure that is missing, not finite, or without a figure to compare
+        it with is inconclusive.
     """
     return tuple(
         _result(metric, limit.severity, rule, figures.get(metric))
@@ -104,19 +104,27 @@ def weigh(
     )
 
 
-def in_words(limits: Mapping[Metric, GateLimits]) -> dict[str, str]:
-    """Return every limit as a person would say it, by its figure."""
-    said = {
-        metric: " and ".join(words for words, _, _ in _rules(metric, limit, {}, {}))
+def rules_in_words(limits: Mapping[Metric, GateLimits]) -> dict[str, str]:
+    """Return the rules of each limited figure, in the words that a gate's result repeats."""
+    rules = {
+        metric: " and ".join(rule.words for rule in _rules(metric, limit, {}, {}))
         for metric, limit in limits.items()
     }
-    return {metric: words for metric, words in said.items() if words}
+    return {metric: words for metric, words in rules.items() if words}
+
+
+def in_words(gate: GateResult) -> str:
+    """Describe a gate, as ``kl_mean is 0.57 (0.531 to 0.612), must be at most 0.15``."""
+    doubt = _doubt(gate) if gate.state == "inconclusive" else ""
+    return (
+        f"{gate.metric} is {units.figure(gate.metric, gate.observed)}, must be {gate.rule}{doubt}"
+    )
 
 
 def score(
     evaluation: Evaluation, gates: Gates, *, source: Figures, champion: Figures | None
 ) -> ScoredCandidate:
-    """Return a measured candidate with what the gates say of it, as far as that is known yet."""
+    """Return a measured candidate with its gates, but for those that need the smoke test."""
     if evaluation.built.artifact is None:
         return ScoredCandidate(evaluation=evaluation, gates=())
     limits = limits_for(gates, evaluation.built.precision)
@@ -146,58 +154,76 @@ def latencies_ms(answers: Answers) -> tuple[float, ...]:
     return tuple(each.latency_ms for each in answered)
 
 
-#: A limit in words, whether it is the most that a figure may be, and the limit; None if unknown.
-_Rule = tuple[str, bool, float | None]
+class _Rule(NamedTuple):
+    """One limit: in words, whether it is an upper one, and its value; None if that is unknown."""
+
+    words: str
+    is_upper: bool
+    limit: float | None
 
 
 def _rules(
     metric: Metric, limits: GateLimits, source: Figures, champion: Figures | None
 ) -> Iterator[_Rule]:
     if limits.max is not None:
-        yield f"at most {limits.max:g}", True, limits.max
+        yield _Rule(f"at most {units.limit(metric, limits.max)}", True, limits.max)
     if limits.min is not None:
-        yield f"at least {limits.min:g}", False, limits.min
+        yield _Rule(f"at least {units.limit(metric, limits.min)}", False, limits.min)
     if (share := limits.max_degradation_vs_source) is not None:
-        yield _relative(metric, share, "the source", source)
+        yield _relative_rule(metric, share, "the source", source)
     if (share := limits.max_degradation_vs_champion) is not None and champion is not None:
-        yield _relative(metric, share, "the champion", champion)
+        yield _relative_rule(metric, share, "the champion", champion)
 
 
-def _relative(metric: Metric, share: float, base: str, figures: Figures) -> _Rule:
+def _relative_rule(metric: Metric, share: float, base: str, figures: Figures) -> _Rule:
     worse, sign = ("below", -1) if metric in HIGHER_IS_BETTER else ("above", 1)
+    words = f"at most {units.percent(share)} {worse} {base}"
     known = figures.get(metric)
-    limit = known.value * (1 + sign * share) if known else None
-    return f"at most {share:.0%} {worse} {base}", sign == 1, limit
+    if known is None:
+        return _Rule(words, sign == 1, None)
+    limit = known.value * (1 + sign * share)
+    return _Rule(f"{words} ({units.figure(metric, Estimate.exact(limit))})", sign == 1, limit)
 
 
 def _result(
     metric: Metric, severity: Severity, rule: _Rule, observed: Estimate | None
 ) -> GateResult:
-    words, is_most, limit = rule
     return GateResult(
         metric=metric,
-        rule=words,
-        limit=limit,
+        rule=rule.words,
+        limit=rule.limit,
         observed=observed,
-        state=_state(metric, is_most, limit, observed),
+        state=_state(metric, rule, observed),
         severity=severity,
     )
 
 
-def _state(
-    metric: Metric, is_most: bool, limit: float | None, observed: Estimate | None
-) -> GateState:
-    if limit is None or observed is None or not _possible(limit, observed):
+def _state(metric: Metric, rule: _Rule, observed: Estimate | None) -> GateState:
+    if rule.limit is None or observed is None or not _possible(rule.limit, observed):
         return "inconclusive"
-    low, high = (observed.low, observed.high) if is_most else (-observed.high, -observed.low)
-    bound = limit if is_most else -limit
+    low, high, bound = observed.low, observed.high, rule.limit
+    if not rule.is_upper:
+        low, high, bound = -high, -low, -bound
     if high <= bound:
         return "pass"
     return "fail" if low > bound and metric not in _SAMPLES else "inconclusive"
 
 
+def _doubt(gate: GateResult) -> str:
+    """Return why a gate is inconclusive, where its figure does not say so."""
+    if gate.observed is None or units.measured(gate.observed.value) is None:
+        return ""
+    if gate.limit is None:
+        return ": the figure to compare it with is unknown"
+    if not _possible(gate.limit, gate.observed):
+        return ": such a figure is impossible"
+    if gate.metric in _SAMPLES:
+        return ": too few to decide"
+    return ": the 95 % interval includes the limit"
+
+
 def _possible(limit: float, observed: Estimate) -> bool:
-    """Tell whether a figure can have been measured: every one is finite and none is negative."""
+    """Whether the limit and the figure are finite, and the figure is one that can be measured."""
     figures = (observed.value, observed.low, observed.high)
     finite = all(math.isfinite(each) and each >= 0 for each in figures)
     return math.isfinite(limit) and finite and observed.low <= observed.value <= observed.high

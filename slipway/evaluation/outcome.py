@@ -1,58 +1,48 @@
-"""How each candidate of a release stands, and which figure decided it. Pure."""
+"""The state of each candidate of a release, and the figure that decided it. Pure."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from slipway.evaluation import units
+from slipway.evaluation.gates import in_words
 from slipway.values import GateResult, ScoredCandidate, Selection
 
-State = Literal["chosen", "passed", "refused", "in doubt", "not measured", "not built"]
+CandidateState = Literal[
+    "selected", "passed", "failed", "inconclusive", "not measured", "not built"
+]
 
 
-class Standing(NamedTuple):
-    """What became of one candidate.
+class CandidateOutcome(NamedTuple):
+    """The state of one candidate, and the reason in one line."""
 
-    Attributes:
-        state: In a word.
-        reason: Why, in one line.
-    """
-
-    state: State
+    state: CandidateState
     reason: str
 
 
-def candidate_outcome(candidate: ScoredCandidate, choice: Selection) -> Standing:
-    """Return what became of a candidate, with the figure that decided it."""
+def candidate_outcome(candidate: ScoredCandidate, selection: Selection) -> CandidateOutcome:
+    """Return the state of a candidate, with the figure that decided it."""
     evaluation = candidate.evaluation
     if evaluation.built.artifact is None:
-        return Standing(
-            "not built", evaluation.reason or evaluation.built.reason or "no reason was given"
-        )
+        return CandidateOutcome("not built", evaluation.failure)
     blocking = decisive(candidate.gates)
-    if evaluation.variant == choice.variant:
-        why = (choice.reason, said(blocking)) if blocking else (choice.reason,)
-        return Standing("chosen", "; ".join(why))
+    if evaluation.variant == selection.variant:
+        reasons = (selection.reason, in_words(blocking)) if blocking else (selection.reason,)
+        return CandidateOutcome("selected", "; ".join(reasons))
     if blocking:
-        state: State = "refused" if blocking.state == "fail" else "in doubt"
-        return Standing(state, said(blocking))
+        state: CandidateState = "failed" if blocking.state == "fail" else "inconclusive"
+        return CandidateOutcome(state, in_words(blocking))
     if evaluation.reason or not candidate.gates:
-        return Standing("not measured", evaluation.reason or "nothing was weighed")
-    return Standing("passed", f"passes its gates too; chosen was {choice.reason}")
+        return CandidateOutcome("not measured", evaluation.reason or "no gate was evaluated")
+    return CandidateOutcome("passed", f"passes its gates too; selected was {selection.reason}")
 
 
 def decisive(gates: Sequence[GateResult]) -> GateResult | None:
-    """Return the first gate that blocks, one that fails before one in doubt; None for none."""
+    """Return the first gate that blocks, failed ones before inconclusive ones; None for none."""
     blocking = [gate for gate in gates if gate.blocks]
     return min(blocking, key=lambda gate: gate.state != "fail", default=None)
 
 
-def said(gate: GateResult) -> str:
-    """Say what a gate saw, as ``kl_mean 0.57 (0.53 to 0.61), at most 0.15``."""
-    return f"{gate.metric} {units.figure(gate.metric, gate.observed)}, {gate.rule}"
-
-
 def short_names(variants: Sequence[str]) -> dict[str, str]:
-    """Return names that fit into a picture: without the parts that all ``variants`` share.
+    """Return names without the parts that all ``variants`` share.
 
     Args:
         variants: Full names, such as ``cpu-int8-rtn-block-32``.

@@ -1,35 +1,40 @@
-"""Figures as people read them: three digits, a unit, and no number where none was measured."""
+"""Words for figures: three digits and a unit, and never a number for what was not measured.
+
+Reports, gates, plans, tags and the command line all use these functions, so that one figure reads
+the same everywhere.
+"""
 
 import math
 from collections.abc import Callable
 
+import humanize
+
 from slipway.values import Estimate, Metric
 
 NOT_MEASURED, ABSENT = "not measured", "—"
+DIGITS, LIMIT_DIGITS = 3, 6  # a limit keeps the digits that somebody typed into the catalogue
+LONG_SECONDS = 120
 
-#: Every figure by the name that people know it by.
+#: The title of every figure.
 TITLES: dict[Metric, str] = {
     "compared_tokens": "Tokens compared with the source",
     "broken_positions": "Positions without finite logits",
     "kl_mean": "KL divergence from the source, mean",
     "kl_p99": "KL divergence, 99th percentile",
-    "top1_agreement": "Same likeliest token as the source",
-    "perplexity_ratio": "Perplexity, times the source's",
-    "first_divergence_tokens": "Greedy tokens before the first that differs",
+    "top1_agreement": "Top-1 agreement with the source",
+    "perplexity_ratio": "Perplexity, as a multiple of the source's",
+    "first_divergence_tokens": "Greedy tokens before the first difference",
     "max_logit_difference": "Largest difference of a logit",
     "size_bytes": "Size",
     "load_seconds": "Load time",
     "time_to_first_token_ms": "Time to the first token",
-    "prefill_tokens_per_second": "Speed of reading a prompt",
-    "decode_tokens_per_second": "Speed of writing",
+    "prefill_tokens_per_second": "Prefill speed",
+    "decode_tokens_per_second": "Decoding speed",
     "peak_memory_bytes": "Peak memory",
     "answered_prompts": "Prompts answered",
-    "median_latency_ms": "Median time of an answer",
-    "tokens_per_second": "Speed of whole answers",
+    "median_latency_ms": "Median latency of an answer",
+    "tokens_per_second": "Speed over whole answers",
 }
-
-_BYTES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
-_COUNTS = ((1e9, "billion"), (1e6, "million"), (1e3, "thousand"))
 
 
 def measured(value: float | None) -> float | None:
@@ -37,62 +42,64 @@ def measured(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def number(value: float, unit: str = "") -> str:
-    """Write ``value`` with three digits, as ``21.4 tokens/s``."""
-    return f"{float(f'{value:.3g}'):,g} {unit}".rstrip()
+def number(value: float, unit: str = "", digits: int = DIGITS) -> str:
+    """Write ``value`` with at most ``digits`` significant digits, as ``21.4 tokens/s``."""
+    return f"{float(f'{value:.{digits}g}'):,g} {unit}".rstrip()
 
 
-def size(size_bytes: float | None) -> str:
+def size(size_bytes: float | None, digits: int = DIGITS) -> str:
     """Write bytes in decimal units, as ``269 MB``."""
-    return _scaled(size_bytes, _BYTES, "B")
+    size_bytes = measured(size_bytes)
+    if size_bytes is None:
+        return NOT_MEASURED
+    return humanize.naturalsize(size_bytes, format=f"%.{digits}g")
 
 
-def count(value: float) -> str:
+def count(value: int) -> str:
     """Write a large count, as ``135 million``."""
-    return _scaled(value, _COUNTS, "")
+    return humanize.intword(value, f"%.{DIGITS}g")
 
 
-def duration(seconds: float | None) -> str:
-    """Write a time, as ``410 ms``, ``12.3 s`` or ``3 min 20 s``."""
+def duration(seconds: float | None, digits: int = DIGITS) -> str:
+    """Write a time, as ``410 ms``, ``12.3 s`` or ``3 minutes and 20 seconds``."""
     seconds = measured(seconds)
     if seconds is None:
         return NOT_MEASURED
     if seconds < 1:
-        return number(seconds * 1000, "ms")
-    if seconds < 120:  # noqa: PLR2004 - two minutes
-        return number(seconds, "s")
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes:,} min {rest} s"
+        return number(seconds * 1000, "ms", digits)
+    if seconds < LONG_SECONDS:
+        return number(seconds, "s", digits)
+    return humanize.precisedelta(round(seconds), format="%d")
 
 
-def latency(latency_ms: float | None) -> str:
+def latency(latency_ms: float | None, digits: int = DIGITS) -> str:
     """Write a time that is given in milliseconds."""
-    return duration(None if latency_ms is None else latency_ms / 1000)
+    return duration(None if latency_ms is None else latency_ms / 1000, digits)
 
 
-def speed(tokens_per_second: float | None) -> str:
+def speed(tokens_per_second: float | None, digits: int = DIGITS) -> str:
     """Write a speed of generation, as ``21.4 tokens/s``."""
-    tokens_per_second = measured(tokens_per_second)
-    return NOT_MEASURED if tokens_per_second is None else number(tokens_per_second, "tokens/s")
+    value = measured(tokens_per_second)
+    return NOT_MEASURED if value is None else number(value, "tokens/s", digits)
 
 
-def percent(ratio: float | None) -> str:
+def percent(ratio: float | None, digits: int = DIGITS) -> str:
     """Write a share, as ``51 %``."""
-    ratio = measured(ratio)
-    return NOT_MEASURED if ratio is None else number(ratio * 100, "%")
+    value = measured(ratio)
+    return NOT_MEASURED if value is None else number(value * 100, "%", digits)
 
 
 def figure(metric: Metric, estimate: Estimate | None) -> str:
     """Write a figure in its unit, with its interval if it has one: ``0.57 (0.53 to 0.61)``."""
-    write = _WRITERS.get(metric, number)
     if estimate is None or measured(estimate.value) is None:
         return NOT_MEASURED
-    value, low, high = map(write, (estimate.value, estimate.low, estimate.high))
+    ends = (estimate.value, estimate.low, estimate.high)
+    value, low, high = (_write(metric, end, DIGITS) for end in ends)
     return value if low == high else f"{value} ({low} to {high})"
 
 
 def brief(metric: Metric, estimate: Estimate | None) -> str:
-    """Write a figure for a narrow column: only the KL divergence, which decides, has room for more.
+    """Write a figure for a narrow column: only the KL divergence is shown with its interval.
 
     Args:
         metric: Which figure.
@@ -103,20 +110,30 @@ def brief(metric: Metric, estimate: Estimate | None) -> str:
     return figure(metric, estimate if metric == "kl_mean" else Estimate.exact(estimate.value))
 
 
-def _whole(value: float) -> str:
+def limit(metric: Metric, value: float) -> str:
+    """Write a limit from the catalogue in the unit of its figure, as ``342 MB``."""
+    return _write(metric, value, LIMIT_DIGITS)
+
+
+def _write(metric: Metric, value: float, digits: int) -> str:
+    write = _WRITERS.get(metric)
+    return write(value, digits) if write else number(value, digits=digits)
+
+
+def _whole(value: float, _digits: int) -> str:
     return f"{value:,.0f}"
 
 
-def _thousandths(value: float) -> str:
-    return f"{value:.3f}"
+def _ratio(value: float, digits: int) -> str:
+    return number(round(value, 3) if digits == DIGITS else value, digits=LIMIT_DIGITS)
 
 
-_WRITERS: dict[Metric, Callable[[float], str]] = {
+_WRITERS: dict[Metric, Callable[[float, int], str]] = {
     "compared_tokens": _whole,
     "broken_positions": _whole,
     "answered_prompts": _whole,
     "top1_agreement": percent,
-    "perplexity_ratio": _thousandths,
+    "perplexity_ratio": _ratio,
     "size_bytes": size,
     "load_seconds": duration,
     "time_to_first_token_ms": latency,
@@ -126,11 +143,3 @@ _WRITERS: dict[Metric, Callable[[float], str]] = {
     "median_latency_ms": latency,
     "tokens_per_second": speed,
 }
-
-
-def _scaled(value: float | None, scales: tuple[tuple[float, str], ...], unit: str) -> str:
-    value = measured(value)
-    if value is None:
-        return NOT_MEASURED
-    factor, unit = next((scale for scale in scales if value >= scale[0]), (1, unit))
-    return number(value / factor, unit)

@@ -1,11 +1,6 @@
-"""The report of a release: one value in, the documents that people read in MLflow and Prefect out.
+"""What people read of a release: its report, its plot, its answers, a comparison, a plan.
 
-Comes in: a ``ReleaseSummary``. Goes out: the Markdown report, its short form for the registry's page,
-the plot, and the table of answers. Nothing is read or written here.
+A ``ReleaseSummary`` comes in; ``document`` makes the Markdown report and its short form from one
+template, ``plot`` the plot, ``answers`` the table of predictions. ``comparison`` compares two
+releases, and ``plan`` tells what a release would do.
 """
-
-from slipway.report.document import description, markdown
-from slipway.report.drawing import picture
-from slipway.report.replies import predictions
-
-__all__ = ["description", "markdown", "picture", "predictions"]

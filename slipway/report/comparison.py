@@ -1,51 +1,54 @@
-"""Two releases side by side: which figures got better, and which answers are others. Pure."""
+"""Compares two releases: their figures, what they are made of, and their answers. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from slipway.report import changes
 from slipway.values import (
     HIGHER_IS_BETTER,
     METRICS,
     AnswerChange,
+    Change,
     Comparison,
     Estimate,
     FigureChange,
     Figures,
+    Manifest,
     Metric,
     ReleaseRecord,
     Trend,
 )
 
+DIGEST_DIGITS = 12  # enough to tell two digests apart
 
-def of(model: str, before: ReleaseRecord, after: ReleaseRecord) -> Comparison:
-    """Compare what two releases of a model left behind.
+
+def compare(model: str, before: ReleaseRecord, after: ReleaseRecord) -> Comparison:
+    """Compare two releases of a model.
 
     Args:
         model: Name of the catalogue's entry.
-        before: The earlier one.
-        after: The later one.
+        before: The earlier release.
+        after: The later release.
     """
     return Comparison(
         model=model,
         before=before,
         after=after,
-        figures=steps(before.figures, after.figures),
-        changes=changes.since(before.manifest, after.manifest),
-        differing=differing(before.answers, after.answers),
+        figures=figure_changes(before.figures, after.figures),
+        changes=manifest_changes(before.manifest, after.manifest),
+        differing=answer_changes(before.answers, after.answers),
     )
 
 
-def steps(before: Figures, after: Figures) -> tuple[FigureChange, ...]:
-    """Return every figure that either has, in the catalogue's order."""
+def figure_changes(before: Figures, after: Figures) -> tuple[FigureChange, ...]:
+    """Return every figure that either release has, in the catalogue's order."""
     return tuple(
-        _step(metric, before.get(metric), after.get(metric))
+        _figure_change(metric, before.get(metric), after.get(metric))
         for metric in METRICS
         if metric in before or metric in after
     )
 
 
-def differing(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[AnswerChange, ...]:
-    """Return the prompts that both were asked and answer differently."""
+def answer_changes(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[AnswerChange, ...]:
+    """Return the prompts that both releases answered, and differently."""
     return tuple(
         AnswerChange(prompt_id=prompt_id, before=answer, after=after[prompt_id])
         for prompt_id, answer in before.items()
@@ -53,10 +56,33 @@ def differing(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[Answ
     )
 
 
-def _step(metric: Metric, before: Estimate | None, after: Estimate | None) -> FigureChange:
-    share = None
-    if before and after and before.value:
-        share = after.value / before.value - 1
+def manifest_changes(before: Manifest | None, after: Manifest | None) -> tuple[Change, ...]:
+    """Return what differs between two manifests, the origin first and single files last.
+
+    Args:
+        before: What the earlier release was made of; None for one of before manifests were stored.
+        after: What the later release is made of.
+
+    Returns:
+        One change for each entry that differs, is new or is gone. Digests are cut to 12 digits. A
+        configuration file of which entries are listed is not listed itself.
+    """
+    if before is None or after is None:
+        states = ["recorded" if each else "not recorded" for each in (before, after)]
+        return (Change(what="manifest", before=states[0], after=states[1]),)
+    settings = [*_changes(before.settings, after.settings)]
+    listed = {change.what.partition(":")[0] for change in settings}
+    return (
+        *_changes(_origin(before), _origin(after)),
+        *settings,
+        *_changes(before.tools, after.tools, "tools: "),
+        *_file_changes("weights: ", before.weights, after.weights, listed),
+        *_file_changes("artifact: ", before.artifact, after.artifact, listed),
+    )
+
+
+def _figure_change(metric: Metric, before: Estimate | None, after: Estimate | None) -> FigureChange:
+    share = after.value / before.value - 1 if before and after and before.value else None
     trend = _trend(metric, before, after)
     return FigureChange(metric=metric, before=before, after=after, share=share, trend=trend)
 
@@ -70,3 +96,34 @@ def _trend(metric: Metric, before: Estimate | None, after: Estimate | None) -> T
         return "within the interval"
     rose = after.value > before.value
     return "better" if rose == (metric in HIGHER_IS_BETTER) else "worse"
+
+
+def _origin(manifest: Manifest) -> dict[str, str]:
+    template = manifest.chat_template_digest
+    origin = {
+        "source": manifest.repo,
+        "commit": manifest.commit[:DIGEST_DIGITS],
+        "license": manifest.license,
+        "chat template": template and template[:DIGEST_DIGITS],
+        "candidate": manifest.variant,
+    }
+    return {name: value for name, value in origin.items() if value is not None}
+
+
+def _file_changes(
+    prefix: str, before: Mapping[str, str], after: Mapping[str, str], listed: set[str]
+) -> Iterator[Change]:
+    """Yield the files whose digests differ, but for those ``listed`` by their entries."""
+    old, new = (
+        {path: digest[:DIGEST_DIGITS] for path, digest in each.items() if path not in listed}
+        for each in (before, after)
+    )
+    yield from _changes(old, new, prefix)
+
+
+def _changes(
+    before: Mapping[str, str], after: Mapping[str, str], prefix: str = ""
+) -> Iterator[Change]:
+    for name in dict.fromkeys([*before, *after]):
+        if before.get(name) != after.get(name):
+            yield Change(what=prefix + name, before=before.get(name), after=after.get(name))

@@ -1,192 +1,186 @@
-"""The report as Markdown, in full and in short."""
+"""Renders the report of a release from ``report.md.jinja``, in full and in short."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, TypeVar
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from slipway.evaluation import units
-from slipway.report.candidates import candidates_table, gates_table, groups_table
-from slipway.report.comparing import changes_table, regressions_table
-from slipway.report.next_steps import next_steps
-from slipway.report.prose import address, bullets, plain, table
-from slipway.report.tables import (
-    answers_table,
-    asked_both,
-    checks_passed,
-    checks_tables,
-    figures_table,
+from slipway.evaluation.gates import in_words, latencies_ms
+from slipway.evaluation.outcome import candidate_outcome
+from slipway.report.answers import side_by_side
+from slipway.report.markdown import LINE_CHARACTERS, Markdown, code, escape, url
+from slipway.tracking.metrics import checks_that, median_latency_ms, size_ratio
+from slipway.values import (
+    CheckResult,
+    GateResult,
+    Promoted,
+    ReleaseSummary,
+    Severity,
+    WrapperReport,
 )
-from slipway.tracking.metrics import median_latency_ms, size_ratio
-from slipway.values import LoggedWrapper, ReleaseSummary, Source, Verdict
 
-REASONS, REASON_CHARACTERS = 4, 200  # the registry keeps 5,000 characters
-PICTURE_TEXT = "Every candidate: its size, its distance from the source, and its speed"
-CONTRACTS = {"prompt": "a text in, a text out", "chat": "messages in, a chat completion out"}
-HEADLINES = {"promoted": "✅ Promoted", "rejected": "⛔ Kept", "inconclusive": "❔ Inconclusive"}
+Result = TypeVar("Result", GateResult, CheckResult)
+
+PLOT_TEXT = "Size, KL divergence from the source and decoding speed of every candidate"
+HEADLINES = {
+    "promoted": "✅ Promoted",
+    "rejected": "⛔ Rejected",
+    "inconclusive": "❔ Inconclusive",
+}
+#: Results of gates and checks in the report's order; None is inconclusive.
+RESULTS: dict[tuple[bool | None, Severity], str] = {
+    (False, "critical"): "❌ failed",
+    (None, "critical"): "❔ inconclusive",
+    (False, "warning"): "⚠️ failed",
+    (None, "warning"): "❔ inconclusive",
+    (True, "critical"): "✅ passed",
+    (True, "warning"): "✅ passed",
+}
+WRAPPER_FIGURES = (
+    "Load time",
+    "Median latency of an answer",
+    "Speed",
+    "Peak memory",
+    "Prompts answered",
+)
 
 
-def markdown(summary: ReleaseSummary, picture: str) -> str:
-    """Return the whole report: verdict, why this candidate, what is new, and then the details.
+def markdown(summary: ReleaseSummary, plot_address: str) -> str:
+    """Return the whole report.
 
     Args:
         summary: Everything about the release.
-        picture: Address of the picture. MLflow's page shows ``http(s):`` addresses alone, Prefect's
-            also ``data:`` ones.
+        plot_address: Address of the plot. MLflow's page shows only ``http(s):`` addresses,
+            Prefect's also ``data:`` ones.
 
     Returns:
         GitHub-flavoured Markdown without HTML.
     """
-    parts = (
-        f"# {_headline(summary)}: {plain(summary.entry.title)}",
-        _sentence(summary),
-        _links(summary),
-        *_why(summary, picture),
-        f"## What to do next\n\n{next_steps(summary)}",
-        *_since(summary),
-        f"## Answers\n\n{answers_table(summary)}",
-        *_details(summary),
-    )
-    return "\n\n".join(parts) + "\n"
-
-
-def _why(summary: ReleaseSummary, picture: str) -> Iterator[str]:
-    """Yield the picture, the candidates, and the gates of the chosen one."""
-    choice = summary.selection
-    chosen = f"**{plain(choice.variant)}**: {plain(choice.reason, REASON_CHARACTERS)}."
-    yield f"![{PICTURE_TEXT}]({address(picture)})"
-    yield f"## Why this candidate\n\n{chosen}\n\n{candidates_table(choice)}"
-    yield f"## Gates of the chosen candidate\n\n{gates_table(summary.gates)}"
-
-
-def _since(summary: ReleaseSummary) -> Iterator[str]:
-    """Yield what is not as in the champion; nothing without one."""
-    if summary.champion is None:
-        return
-    changes = changes_table(summary.changes) if summary.changes else "Nothing that is recorded."
-    yield f"## What changed since version {summary.champion}\n\n{changes}"
-    if summary.report.regressions:
-        worse = regressions_table(summary.report.regressions)
-        yield f"## What version {summary.champion} answers better\n\n{worse}"
-
-
-def _details(summary: ReleaseSummary) -> Iterator[str]:
-    """Yield what few readers need: every figure, every check, where all of it comes from."""
-    yield f"## Figures\n\n{figures_table(summary)}"
-    if groups := groups_table(summary.selection.chosen.evaluation.fidelity):
-        yield f"### KL divergence by kind of text\n\n{groups}"
-    yield f"## Checks\n\n{checks_tables(summary)}"
-    yield f"## Origin\n\n{_facts(summary)}"
+    return _render(summary, short=False, plot_address=plot_address)
 
 
 def description(summary: ReleaseSummary) -> str:
     """Return the report in short, for the description of a version in the registry.
 
-    Args:
-        summary: Everything about the release.
-
     Returns:
-        Markdown: verdict, five figures, origin and links.
+        Markdown: verdict, five figures, origin and links; at most 5,000 characters.
     """
-    entry, revision = summary.entry, summary.weights.revision
-    origin = f"Made from {entry.source.repo} at `{revision.commit}`"
-    parts = (
-        f"**{_headline(summary)}.** {_sentence(summary)}",
-        bullets(_five_figures(summary)),
-        f"{origin} as {plain(summary.artifact.variant)}; license {_licence(summary)}.",
-        _links(summary),
+    return _render(summary, short=True)
+
+
+def _render(summary: ReleaseSummary, **form: Any) -> str:
+    fidelity = summary.selection.chosen.evaluation.fidelity
+    groups = fidelity.kl_by_group if fidelity else {}
+    waits = isinstance(summary.verdict, Promoted) and summary.entry.goal != "champion"
+    verdict = type(summary.verdict).__name__.lower()
+    return _template().render(
+        summary=summary,
+        verdict=verdict,
+        headline="✅ Passed" if waits else HEADLINES[verdict],
+        reasons=summary.verdict.reasons,
+        wrapper_figures=_wrapper_figures(summary),
+        answers=side_by_side(summary),
+        groups=sorted(groups.items(), key=lambda group: -group[1]),
+        check_tables=_check_tables(summary),
+        **form,
     )
-    return "\n\n".join(parts) + "\n"
 
 
-def _headline(summary: ReleaseSummary) -> str:
-    """Return the verdict in a word; what waits for a person is not promoted yet."""
-    if summary.verdict.kind == "promoted" and summary.entry.goal != "champion":
-        return "✅ Passed"
-    return HEADLINES[summary.verdict.kind]
-
-
-def _sentence(summary: ReleaseSummary) -> str:
-    """Say what becomes of the version, and why."""
-    reasons = summary.verdict.reasons
-    said = [plain(reason, REASON_CHARACTERS) for reason in reasons[:REASONS]]
-    if len(reasons) > REASONS:
-        said.append(f"and {len(reasons) - REASONS} more")
-    return f"{_outcome(summary)}: {'; '.join(said)}."
-
-
-def _outcome(summary: ReleaseSummary) -> str:
-    version = f"Version {summary.versions.onnx.version} of `{summary.entry.name}`"
-    stays, before = "no version serves yet", ""
-    if summary.champion is not None:
-        stays = f"version {summary.champion} stays the champion"
-        before = f" from version {summary.champion}"
-    if summary.verdict.kind == "inconclusive":
-        return f"{version} could not be judged, so it was not promoted, and {stays}"
-    if summary.verdict.kind == "rejected":
-        return f"{version} was not promoted, and {stays}"
-    if summary.entry.aliases == "candidate":
-        return f"{version} waits as candidate for a person to promote it, and {stays}"
-    if summary.entry.goal == "approval":
-        return f"{version} takes over as champion{before} if a person approves it"
-    return f"{version} takes over as champion{before}"
-
-
-def _five_figures(summary: ReleaseSummary) -> tuple[str, ...]:
-    size, source = summary.artifact.stored.size_bytes, summary.weights.stored.size_bytes
-    share = f"{units.percent(size_ratio(summary))} of the source's {units.size(source)}"
-    pairs = {
-        "Median time of an answer": asked_both(
-            summary, lambda said: units.latency(median_latency_ms(said))
-        ),
-        "Speed": asked_both(summary, lambda said: units.speed(said.tokens_per_second)),
-        "Peak memory": asked_both(summary, lambda said: units.size(said.peak_memory_bytes)),
-        "Checks passed": checks_passed(summary),
+@cache
+def _template() -> Template:
+    """Return the template, in which every value is escaped by default."""
+    environment = Environment(
+        autoescape=False,  # noqa: S701 - that is for HTML; ``finalize`` escapes for Markdown
+        finalize=escape,
+        keep_trailing_newline=True,
+        loader=PackageLoader("slipway", "report"),
+        lstrip_blocks=True,
+        trim_blocks=True,
+        undefined=StrictUndefined,
+    )
+    filters = (code, url, in_words, size_ratio)
+    numbers = (units.count, units.duration, units.number, units.percent, units.size)
+    environment.filters |= {each.__name__: each for each in (*filters, *numbers)}
+    environment.filters |= {"markdown": Markdown, "line": _line, "result": _result}
+    environment.filters |= {"ranked": _ranked, "critical": _critical}
+    environment.globals |= {
+        "brief": units.brief,
+        "candidate_outcome": candidate_outcome,
+        "figure": units.figure,
+        "plot_text": PLOT_TEXT,
+        "titles": units.TITLES,
     }
-    compared = (
-        f"{name}: {onnx} (transformers: {reference})" for name, (onnx, reference) in pairs.items()
-    )
-    return f"Size: {units.size(size)}, {share}", *compared
+    return environment.get_template("report.md.jinja")
 
 
-def _facts(summary: ReleaseSummary) -> str:
-    entry, candidate, weights = summary.entry, summary.versions, summary.weights
-    champion = "none" if summary.champion is None else f"version {summary.champion}"
-    rows = (
-        ("Source", f"{entry.source.repo}, {_place(entry.source)}"),
-        ("Commit", f"`{weights.revision.commit}`"),
-        ("License", _licence(summary)),
-        ("ONNX artifact", _artifact(summary)),
-        ("ONNX wrapper", _wrapper(candidate.onnx, summary.verdict)),
-        ("transformers wrapper", _wrapper(candidate.transformers, summary.verdict)),
-        ("Champion before", champion),
-    )
-    return table(("Model", f"{plain(entry.title)} (`{entry.name}`)"), rows)
+def _wrapper_figures(summary: ReleaseSummary) -> list[tuple[str, str, str]]:
+    """Return the figures of both wrappers, the one that is served first."""
+    onnx, reference = map(_figures_of, summary.report.wrappers)
+    return [(title, onnx[title], reference[title]) for title in onnx]
 
 
-def _place(source: Source) -> str:
-    """Say where a source is; never the path of a folder."""
-    if source.kind == "hub":
-        return f"{plain(source.ref)} on the Hugging Face Hub"
-    return "a folder" if source.kind == "folder" else f"from the package {plain(source.package)}"
+def _figures_of(report: WrapperReport) -> dict[str, str]:
+    figures = dict.fromkeys(WRAPPER_FIGURES, units.NOT_MEASURED)
+    if answers := report.answers:
+        values = (
+            units.duration(answers.load_seconds),
+            units.latency(median_latency_ms(answers)),
+            units.speed(answers.tokens_per_second),
+            units.size(answers.peak_memory_bytes),
+            f"{len(latencies_ms(answers))} of {len(answers.predictions)}",
+        )
+        figures = dict(zip(WRAPPER_FIGURES, values, strict=True))
+    return figures | {"Checks passed": _passed(report)}
 
 
-def _licence(summary: ReleaseSummary) -> str:
-    return plain(summary.weights.revision.license or "not declared")
+def _passed(report: WrapperReport) -> str:
+    return f"{checks_that(report, passed=True)} of {len(report.checks)}"
 
 
-def _artifact(summary: ReleaseSummary) -> str:
-    variant, origin = plain(summary.artifact.variant), summary.artifact.origin
-    if origin is None:
-        return f"{variant}, quantized here"
-    repo, _, commit = origin.rpartition("@")
-    return f"{variant}, published in {plain(repo)} at {plain(commit)}"
+def _check_tables(
+    summary: ReleaseSummary,
+) -> list[tuple[str, str | None, tuple[CheckResult, ...]]]:
+    """Return the title, the error and the checks of each part of the smoke test."""
+    report = summary.report
+    wrappers = {"ONNX wrapper": report.onnx, "transformers wrapper": report.transformers}
+    others = {
+        "Parity of both wrappers": report.parity,
+        "Comparison with the champion": report.against_champion,
+    }
+    return [
+        *(
+            (f"{title}: {_passed(each)} passed", each.error, each.checks)
+            for title, each in wrappers.items()
+        ),
+        *((title, None, checks) for title, checks in others.items() if checks),
+    ]
 
 
-def _wrapper(wrapper: LoggedWrapper, verdict: Verdict) -> str:
-    """Name a wrapper by an address that holds: what is not promoted leaves the registry."""
-    promoted = verdict.kind == "promoted"
-    where = f"`{wrapper.uri}`" if promoted else f"`models:/{wrapper.model_id}`, not registered"
-    return f"{where}; contract {wrapper.contract}, {CONTRACTS[wrapper.contract]}"
+def _key(item: GateResult | CheckResult) -> tuple[bool | None, Severity]:
+    if isinstance(item, CheckResult):
+        return item.passed, item.severity
+    return {"pass": True, "fail": False, "inconclusive": None}[item.state], item.severity
 
 
-def _links(summary: ReleaseSummary) -> str:
-    links = {"MLflow run": summary.mlflow_url, "Prefect run": summary.flow_run_url}
-    return " · ".join(f"[{text}]({address(url)})" for text, url in links.items() if url)
+def _result(item: GateResult | CheckResult) -> str:
+    return RESULTS[_key(item)]
+
+
+def _ranked(items: Sequence[Result]) -> list[Result]:
+    """Return gates or checks, those that did not pass first."""
+    return sorted(items, key=lambda item: [*RESULTS].index(_key(item)))
+
+
+def _critical(report: WrapperReport, passed: bool | None) -> set[str]:
+    """Return the names of the critical checks with this result."""
+    return {
+        check.name
+        for check in report.checks
+        if check.passed is passed and check.severity == "critical"
+    }
+
+
+def _line(value: object) -> Markdown:
+    return escape(value, LINE_CHARACTERS)

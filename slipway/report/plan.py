@@ -1,4 +1,4 @@
-"""What a release would do, found out without writing anything."""
+"""Tells what a release would do, without writing anything."""
 
 from collections.abc import Iterator, Mapping
 
@@ -18,19 +18,19 @@ class Plan(Value):
     Attributes:
         model: Name of the entry.
         repo: Public name of the source.
-        commit: What its ref names now.
-        license: What the source declares.
-        exists: Whether this very release is already there, so that nothing would be done.
-        download_bytes: What would be fetched; 0 if the store has it.
-        variants: The candidates that would be made and measured.
-        variants_in_store: Those of them that are already built.
-        disk_bytes: About how much room the release would take, the copies in MLflow included.
-        disk_free_bytes: How much there is.
-        memory_bytes: About how much the largest build would hold; None where nothing is built.
-        memory_free_bytes: How much there is.
+        commit: The commit that the source's ref names now.
+        license: The license that the source declares.
+        exists: Whether the registry has this release, so that nothing would be done.
+        download_bytes: Bytes to download; 0 if the store has them.
+        variants: The candidates.
+        variants_in_store: The candidates that are already built.
+        disk_bytes: Estimate of the disk space that is needed, with the copies in MLflow.
+        disk_free_bytes: Disk space that is free.
+        memory_bytes: Estimate of the largest build's memory; None where nothing is built.
+        memory_free_bytes: Memory that is free.
         registers: The registered models that would get a version.
-        aliases: The aliases that would move, if it passes.
-        gates: By precision, the limits that a candidate of it must keep, in words by figure.
+        aliases: The aliases that would be set, if every gate passes.
+        gates: By precision, the limits of each figure in words.
     """
 
     model: str
@@ -51,7 +51,7 @@ class Plan(Value):
 
     @property
     def fits(self) -> bool:
-        """Tell whether disk and memory suffice."""
+        """Whether disk and memory suffice."""
         memory = self.memory_bytes or 0
         return self.disk_bytes <= self.disk_free_bytes and memory <= self.memory_free_bytes
 
@@ -63,8 +63,8 @@ def make(
 
     Args:
         entry: The catalogue's entry.
-        revision: What its source names now.
-        store: Where verified folders lie.
+        revision: The revision that its source names now.
+        store: The store of verified folders.
         tools: Versions of the tools that shape the bytes.
         exists: Whether the registry has this release already.
     """
@@ -102,7 +102,7 @@ def make(
 def _artifacts(
     entry: Entry, revision: Revision, weights_key: str, tools: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield the name of every candidate and the store's name for it."""
+    """Yield the name and the store's key of every candidate."""
     if isinstance(entry.recipe, QuantizeRecipe):
         for choice in entry.recipe.candidates:
             yield choice.variant, keys.artifact_key(weights_key, revision, choice, tools)
@@ -114,11 +114,11 @@ def _gates(entry: Entry) -> Iterator[tuple[str, dict[str, str]]]:
     recipe = entry.recipe
     several = recipe.candidates if isinstance(recipe, QuantizeRecipe) else (recipe,)
     for precision in dict.fromkeys(each.precision for each in several):
-        yield precision, gates.in_words(gates.limits_for(entry.gates, precision))
+        yield precision, gates.rules_in_words(gates.limits_for(entry.gates, precision))
 
 
 def _memory_bytes(recipe: Recipe, weights_bytes: int) -> int | None:
-    """Estimate from the checkpoint's bytes, taking every number for four bytes."""
+    """Estimate the memory from the size of the checkpoint, at four bytes a parameter."""
     if not isinstance(recipe, QuantizeRecipe):
         return None
     parameters = weights_bytes // 4

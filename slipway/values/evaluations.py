@@ -48,6 +48,11 @@ class Evaluation(Value):
         return self.built.variant
 
     @property
+    def failure(self) -> str:
+        """Why it could not be built or measured."""
+        return self.reason or self.built.reason or "no reason was given"
+
+    @property
     def figures(self) -> Figures:
         """Every figure that was measured."""
         found: Figures = {}

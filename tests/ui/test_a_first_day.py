@@ -16,7 +16,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from slipway.report.document import PICTURE_TEXT
+from slipway.report.document import PLOT_TEXT
 from tests.support import browser
 from tests.support.browser import Person
 from tests.support.full_stack import Running, running
@@ -152,7 +152,7 @@ def test_its_report_shows_a_picture_and_leads_to_mlflow(person: Person) -> None:
     page.get_by_role("tab", name="Artifacts").click()
     page.get_by_role("link", name="release-report-tiny").click()
     page.locator("a[href*='/artifacts/artifact/']").first.click()
-    picture = page.get_by_role("img", name=PICTURE_TEXT)
+    picture = page.get_by_role("img", name=PLOT_TEXT)
     expect(picture).to_be_visible()
     assert picture.evaluate("it => it.decode().then(() => it.naturalWidth)") > 0
 
