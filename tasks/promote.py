@@ -3,7 +3,7 @@
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from slipway import report
+from slipway.report import document
 from slipway.values import Promoted, Release, ReleaseSummary
 from tasks.approval import ask
 from tasks.context import audit_info, registry
@@ -35,7 +35,7 @@ def promote(summary: ReleaseSummary) -> Release:
         get_run_logger().warning(f"{summary.verdict.kind}: {reasons}")
         emit_event("rejected", versions.model, verdict=summary.verdict.kind, reasons=reasons)
         return release
-    description = report.description(summary)
+    description = document.description(summary)
     promoted = registry().promote(release, summary.entry.goal, description, audit_info(reasons))
     if promoted.waiting:
         ask(summary.entry, promoted)

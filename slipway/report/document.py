@@ -74,11 +74,10 @@ def _render(summary: ReleaseSummary, **form: Any) -> str:
     fidelity = summary.selection.chosen.evaluation.fidelity
     groups = fidelity.kl_by_group if fidelity else {}
     waits = isinstance(summary.verdict, Promoted) and summary.entry.goal != "champion"
-    verdict = type(summary.verdict).__name__.lower()
     return _template().render(
         summary=summary,
-        verdict=verdict,
-        headline="✅ Passed" if waits else HEADLINES[verdict],
+        verdict=summary.verdict.kind,
+        headline="✅ Passed" if waits else HEADLINES[summary.verdict.kind],
         reasons=summary.verdict.reasons,
         wrapper_figures=_wrapper_figures(summary),
         answers=side_by_side(summary),

@@ -10,7 +10,13 @@ from typing import Any
 
 from slipway.tracking import tags as names
 
-_VERDICTS = {"promote": "promoted", "keep": "rejected"}
+_VERDICTS = {
+    "promote": "promoted",
+    "keep": "rejected",
+    "chosen": "selected",
+    "refused": "failed",
+    "in doubt": "inconclusive",
+}
 _TRANSACTION = {"cause": "audit", "marks": "tag_changes", "tags": "run_tags"}
 _TAGS = {
     "slipway.contender": names.CANDIDATE,

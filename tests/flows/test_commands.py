@@ -61,13 +61,13 @@ def test_status_shows_commit_versions_and_champion(
 def test_compare_shows_the_candidates_of_the_only_release(
     released: tuple[Project, Release], capsys: Said
 ) -> None:
-    """There is no second version yet, so what was chosen is shown with its figures."""
+    """There is no second version yet, so the selected candidate is shown with its figures."""
     assert run(["compare", "tiny", "--json"]) == 0
 
     _, outcome = released
     found = parsed(capsys)
     assert found["run_id"] == outcome.versions.run_id
-    assert [each["verdict"] for each in found["candidates"]] == ["chosen"]
+    assert [each["verdict"] for each in found["candidates"]] == ["selected"]
     assert found["candidates"][0]["figures"]["size_bytes"]["value"] > 0
 
 

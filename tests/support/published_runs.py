@@ -1,8 +1,10 @@
 """Releases that were published to a real MLflow store, without a model having been made."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+from slipway.report import answers, document
 from slipway.tracking import write_run
 from slipway.tracking.location import MlflowLocation, connect, experiment_id
 from slipway.tracking.tags import KEY
@@ -43,7 +45,7 @@ def manifest(**changes: Any) -> Manifest:
 
 
 def open_run(where: MlflowLocation) -> str:
-    """Return a new run of a release, as ``wrapping.log`` leaves it."""
+    """Return a new run of a release, as ``log_models.log`` leaves it."""
     connect(where)
     from mlflow import MlflowClient
 
@@ -55,14 +57,26 @@ def open_run(where: MlflowLocation) -> str:
 def published(where: MlflowLocation, summary: ReleaseSummary, made_of: Manifest) -> ReleaseSummary:
     """Return ``summary`` as a run of its own, with everything that a release shows in it."""
     placed = at(open_run(where), summary)
-    write_run.publish(placed, made_of, where)
+    publish(placed, made_of, where)
     return placed
+
+
+def publish(summary: ReleaseSummary, made_of: Manifest, where: MlflowLocation) -> None:
+    """Publish ``summary`` with its answers and its short report."""
+    predictions = json.dumps(answers.predictions(summary)).encode()
+    write_run.publish(
+        summary,
+        made_of,
+        where,
+        files={write_run.PREDICTIONS: predictions},
+        description=document.description(summary),
+    )
 
 
 def at(run_id: str, summary: ReleaseSummary) -> ReleaseSummary:
     """Return ``summary`` as that of another run."""
     placed = candidate().model_copy(update={"run_id": run_id})
-    return summary.model_copy(update={"candidate": placed})
+    return summary.model_copy(update={"versions": placed})
 
 
 def register(where: MlflowLocation, run_id: str) -> int:

@@ -1,4 +1,4 @@
-"""Candidates of a release as they were measured: refused, in doubt, chosen, and not built.
+"""Evaluated candidates of a release: failed, inconclusive, selected, and not built.
 
 Their figures resemble those of a model of 135 million parameters.
 """
@@ -33,70 +33,70 @@ QUANTIZATIONS = (
     Quantization(precision="int8", accuracy_level=4),
     Quantization(precision="int4", method="k_quant", accuracy_level=4),
 )
-REFUSED, DOUBTFUL, CHOSEN, UNBUILT = (each.variant for each in QUANTIZATIONS)
+FAILED, INCONCLUSIVE, SELECTED, NOT_BUILT = (each.variant for each in QUANTIZATIONS)
 SOURCE_BYTES = 269_060_552
-REASON = "the smallest of those that keep their gates"
-NOT_BUILT = "prepare was ended for memory at 6.0 GB"
+REASON = "the only one of 4 that passes its gates"
+OUT_OF_MEMORY = "prepare was ended for memory at 6.0 GB"
 
 
-def choice(chosen: Artifact, **changes: Any) -> Selection:
-    """Return four candidates of which ``chosen`` goes on.
+def selection(chosen: Artifact, **changes: Any) -> Selection:
+    """Return four candidates of which ``chosen`` is selected.
 
     Args:
         chosen: The artifact of the third.
-        **changes: Other fields of the choice.
+        **changes: Other fields of the selection.
     """
     fields = {
-        "candidates": (refused(), doubtful(), selected(chosen), unbuilt()),
+        "candidates": (failed(), inconclusive(), selected(chosen), not_built()),
         "variant": chosen.variant,
         "reason": REASON,
     }
     return Selection(**fields | changes)
 
 
-def refused() -> ScoredCandidate:
+def failed() -> ScoredCandidate:
     """Return an int4 that is far from its source."""
-    evaluation = measured(
-        built(REFUSED, 98_214_400, 41.0),
+    evaluation = evaluated(
+        built(FAILED, 98_214_400, 41.0),
         fidelity(kl=(0.57, 0.531, 0.612), top1=(0.66, 0.648, 0.672), perplexity=2.0),
         speed(61.2),
     )
-    return weighed(evaluation)
+    return scored(evaluation)
 
 
-def doubtful() -> ScoredCandidate:
-    """Return an int4 with an int8 output layer, whose interval lies across its limit."""
-    evaluation = measured(
-        built(DOUBTFUL, 112_660_000, 43.5),
+def inconclusive() -> ScoredCandidate:
+    """Return an int4 with an int8 output layer, whose interval includes its limit."""
+    evaluation = evaluated(
+        built(INCONCLUSIVE, 112_660_000, 43.5),
         fidelity(kl=(0.148, 0.139, 0.158), top1=(0.823, 0.813, 0.833), perplexity=1.12),
         speed(55.9),
     )
-    return weighed(evaluation)
+    return scored(evaluation)
 
 
 def selected(artifact: Artifact) -> ScoredCandidate:
-    """Return the one that keeps every limit but, where it is made too large, that on its size."""
-    evaluation = measured(
+    """Return one that passes every gate but, where it is made too large, that on its size."""
+    evaluation = evaluated(
         artifact,
         fidelity(kl=(0.0041, 0.0036, 0.0047), top1=(0.971, 0.966, 0.976), perplexity=1.004),
         speed(47.3),
     )
-    return weighed(evaluation)
+    return scored(evaluation)
 
 
-def unbuilt() -> ScoredCandidate:
-    """Return one whose build failed, and of which nothing is known."""
-    built = BuildResult(variant=UNBUILT, precision="int4", artifact=None, reason=NOT_BUILT)
-    return weighed(Evaluation(built=built, fidelity=None, speed=None, reason=NOT_BUILT))
+def not_built() -> ScoredCandidate:
+    """Return one whose build failed."""
+    built = BuildResult(variant=NOT_BUILT, precision="int4", artifact=None, reason=OUT_OF_MEMORY)
+    return scored(Evaluation(built=built, fidelity=None, speed=None, reason=OUT_OF_MEMORY))
 
 
-def weighed(evaluation: Evaluation) -> ScoredCandidate:
-    """Return what the default gates say of a candidate of a 269 MB source, without a champion."""
+def scored(evaluation: Evaluation) -> ScoredCandidate:
+    """Return a candidate with the default gates, for a 269 MB source and no champion."""
     source = {"size_bytes": Estimate.exact(SOURCE_BYTES)}
     return score(evaluation, Gates(), source=source, champion=None)
 
 
-def measured(artifact: Artifact, near: Fidelity | None, fast: Speed | None) -> Evaluation:
+def evaluated(artifact: Artifact, near: Fidelity | None, fast: Speed | None) -> Evaluation:
     """Return what was measured of an artifact."""
     precision = "int8" if "-int8-" in artifact.variant[:9] else "int4"
     built = BuildResult(variant=artifact.variant, precision=precision, artifact=artifact)

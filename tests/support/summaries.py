@@ -1,4 +1,4 @@
-"""Dossiers of releases that ended in every way, as a report gets them.
+"""Summaries of releases that ended in every way, as a report gets them.
 
 Their figures and answers resemble those of a small instruction-tuned model, so that a report made
 from one looks like a real one. ``candidates`` holds what was measured of its candidates.
@@ -45,7 +45,7 @@ from tests.support.findings import (
     SLOW_CHECK,
     UNDECIDED_CHECK,
 )
-from tests.support.scored_candidates import CHOSEN, QUANTIZATIONS, SOURCE_BYTES, choice
+from tests.support.scored_candidates import QUANTIZATIONS, SELECTED, SOURCE_BYTES, selection
 
 NAME = "smollm2-135m"
 ANSWERS = {
@@ -61,11 +61,11 @@ ANSWERS = {
 
 
 def promoted(**changes: Any) -> ReleaseSummary:
-    """Return a release that keeps every limit; version 2 was the champion."""
+    """Return a release that passes every gate; version 2 was the champion."""
     return summary().model_copy(update=changes)
 
 
-def kept() -> ReleaseSummary:
+def rejected() -> ReleaseSummary:
     """Return a release whose ONNX wrapper loops and is too large, and whose reference is slow."""
     drifting = ANSWERS | {"batch-sea": LOOP, "batch-wind": LOOP}
     onnx = asked("onnx", drifting, checks=(*passed("onnx"), LOOP_CHECK))
@@ -128,7 +128,7 @@ def summary(
         champion=champion_report,
         regressions=regressions,
     )
-    chosen = choice(artifact(stored=stored("model.onnx.data", artifact_bytes)))
+    chosen = selection(artifact(stored=stored("model.onnx.data", artifact_bytes)))
     gates = final_gates(entry(), chosen, report, None)
     return ReleaseSummary(
         entry=entry(),
@@ -179,7 +179,7 @@ def weights(**changes: Any) -> Weights:
 def artifact(**changes: Any) -> Artifact:
     """Return a 137 MB artifact that was built here."""
     fields = {
-        "variant": CHOSEN,
+        "variant": SELECTED,
         "origin": None,
         "nodes": {"MatMulNBits int8 block 32 level 4": 151},
         "stored": stored("model.onnx.data", 136_951_821),

@@ -190,7 +190,7 @@ def test_an_approval_without_a_word_is_refused(person: Person) -> None:
 def test_a_person_reads_the_figures_and_approves(person: Person, everything: Running) -> None:
     """The form says what would happen, shows figures, and leads to the version in MLflow."""
     form = person.resumes()
-    said = "Version 2 of tiny takes over as champion from version 1 if a person approves it"
+    said = "Version 2 of tiny becomes the champion, in place of version 1, if a person approves it"
     expect(form).to_contain_text(said)
     expect(form).to_contain_text("Median time of an answer")
     assert httpx.get(person.address("The version in MLflow")).status_code == 200

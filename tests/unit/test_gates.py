@@ -1,4 +1,4 @@
-"""A gate passes, fails, or cannot say; and it never passes in doubt."""
+"""A gate passes, fails or is inconclusive, and it never passes in doubt."""
 
 import math
 from typing import Any
@@ -30,10 +30,10 @@ def estimate(low: float, value: float, high: float) -> Estimate:
     return Estimate(value=value, low=low, high=high)
 
 
-def weighed(
+def states(
     limits: GateLimits, observed: Estimate | None, metric: Metric = "kl_mean", **bases: Any
 ) -> tuple[GateState, ...]:
-    """Return what the rules of one limit say of one figure."""
+    """Return the states of one figure's gates."""
     figures = {} if observed is None else {metric: observed}
     bases = {"source": {}, "champion": None} | bases
     return tuple(each.state for each in gates.weigh({metric: limits}, figures, **bases))
@@ -56,7 +56,7 @@ def test_a_figure_is_held_against_its_limit_with_its_whole_interval(
     observed: Estimate | None, state: GateState
 ) -> None:
     """The limit itself is still allowed, and what cannot have been measured says nothing."""
-    assert weighed(GateLimits(max=0.02), observed) == (state,)
+    assert states(GateLimits(max=0.02), observed) == (state,)
 
 
 @pytest.mark.parametrize(("value", "state"), [(0.95, "pass"), (0.9, "pass"), (0.89, "fail")])
@@ -64,7 +64,7 @@ def test_a_least_value_is_a_limit_from_below(value: float, state: GateState) -> 
     """A share of equal tokens has to be large."""
     limits = GateLimits(min=0.9)
 
-    assert weighed(limits, Estimate.exact(value), "top1_agreement") == (state,)
+    assert states(limits, Estimate.exact(value), "top1_agreement") == (state,)
 
 
 @pytest.mark.parametrize(
@@ -83,41 +83,41 @@ def test_a_degradation_is_a_share_of_the_base_in_the_direction_that_is_worse(
     limits = GateLimits(max_degradation_vs_source=0.1)
     source = {metric: Estimate.exact(100)}
 
-    assert weighed(limits, Estimate.exact(value), metric, source=source) == (state,)
+    assert states(limits, Estimate.exact(value), metric, source=source) == (state,)
 
 
 def test_a_first_release_has_no_champion_to_be_compared_with() -> None:
     """Nothing serves that could be better, so there is no such gate."""
     limits = GateLimits(max=1, max_degradation_vs_champion=0.1)
 
-    assert weighed(limits, Estimate.exact(0.5)) == ("pass",)
+    assert states(limits, Estimate.exact(0.5)) == ("pass",)
 
 
 def test_a_champion_whose_figure_is_unknown_leaves_the_gate_open() -> None:
     """A version from before the figure was measured cannot show that it is no better."""
     limits = GateLimits(max_degradation_vs_champion=0.1)
 
-    assert weighed(limits, Estimate.exact(0.5), champion={}) == ("inconclusive",)
+    assert states(limits, Estimate.exact(0.5), champion={}) == ("inconclusive",)
 
 
 def test_several_limits_of_one_figure_are_weighed_apart() -> None:
     """Each says its own rule, so that a reader sees which one did not hold."""
-    limits = GateLimits(max=1, max_degradation_vs_source=0.1, max_degradation_vs_champion=0.5)
-    bases = {"source": {"size_bytes": Estimate.exact(0.5)}, "champion": {}}
+    limits = GateLimits(max=1000, max_degradation_vs_source=0.1, max_degradation_vs_champion=0.5)
+    bases = {"source": {"size_bytes": Estimate.exact(500)}, "champion": {}}
 
-    results = gates.weigh({"size_bytes": limits}, {"size_bytes": Estimate.exact(0.8)}, **bases)
+    results = gates.weigh({"size_bytes": limits}, {"size_bytes": Estimate.exact(800)}, **bases)
 
     assert [(each.rule, each.state) for each in results] == [
-        ("at most 1", "pass"),
-        ("at most 10% above the source", "fail"),
-        ("at most 50% above the champion", "inconclusive"),
+        ("at most 1 kB", "pass"),
+        ("at most 10 % above the source (550 Bytes)", "fail"),
+        ("at most 50 % above the champion", "inconclusive"),
     ]
 
 
 @pytest.mark.parametrize("metric", ["compared_tokens", "answered_prompts"])
 def test_too_few_samples_are_a_doubt_and_no_fault(metric: Metric) -> None:
     """Measuring more could still show that the candidate is good."""
-    assert weighed(GateLimits(min=12), Estimate.exact(3), metric) == ("inconclusive",)
+    assert states(GateLimits(min=12), Estimate.exact(3), metric) == ("inconclusive",)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8", "int4"])
@@ -132,7 +132,7 @@ def test_every_precision_has_limits_and_an_entry_replaces_them_one_by_one(
 
     assert {"kl_mean", "top1_agreement", "perplexity_ratio", "broken_positions"} <= set(defaults)
     assert limits == defaults | own.limits
-    assert "perplexity_ratio" not in gates.in_words(limits)
+    assert "perplexity_ratio" not in gates.rules_in_words(limits)
 
 
 def test_the_catalogues_gates_are_the_figures_that_can_be_measured() -> None:
@@ -209,7 +209,7 @@ def test_a_gate_passes_only_what_is_within_its_limit_for_certain(
     low: float, value: float, high: float, most: float
 ) -> None:
     """Whatever figures come: a pass means that the whole interval keeps the limit."""
-    (state,) = weighed(GateLimits(max=most), estimate(low, value, high))
+    (state,) = states(GateLimits(max=most), estimate(low, value, high))
 
     certain = 0 <= low <= value <= high <= most
     assert (state == "pass") == certain
@@ -221,4 +221,4 @@ def test_what_is_as_good_as_its_base_always_passes(value: float, base: float, sh
     limits = GateLimits(max_degradation_vs_source=share)
     better = Estimate.exact(min(value, base))
 
-    assert weighed(limits, better, source={"kl_mean": Estimate.exact(base)}) == ("pass",)
+    assert states(limits, better, source={"kl_mean": Estimate.exact(base)}) == ("pass",)

@@ -77,7 +77,7 @@ def test_a_first_release_fetches_builds_and_registers_everything(store: Store) -
     assert found.disk_bytes == 2 * (CHECKPOINT_BYTES + CHECKPOINT_BYTES // 2)
     assert found.registers == (summaries.NAME, f"{summaries.NAME}-transformers")
     assert found.aliases == ("candidate", "champion")
-    assert found.gates["int8"]["size_bytes"] == "at most 10% above the source"
+    assert found.gates["int8"]["size_bytes"] == "at most 10 % above the source"
 
 
 def test_a_plan_writes_nothing(store: Store) -> None:

@@ -1,17 +1,17 @@
 """The report of a release says what happened, why, and how to go on."""
 
-from slipway.report import description, markdown
+from slipway.report.document import description, markdown
 from slipway.values import FolderSource, Prediction
 from tests.support.findings import COMMIT, ENDED, LOOP
-from tests.support.scored_candidates import choice
+from tests.support.scored_candidates import selection
 from tests.support.summaries import (
     ANSWERS,
     artifact,
     asked,
     entry,
     inconclusive,
-    kept,
     promoted,
+    rejected,
     summary,
     unasked,
     weights,
@@ -30,8 +30,8 @@ def test_a_promoted_release_says_so_first_and_how_to_ask_it() -> None:
 
     assert lines[0] == "# ✅ Promoted: SmolLM2 135M Instruct"
     assert lines[2] == (
-        "Version 3 of `smollm2-135m` takes over as champion from version 2: "
-        "all 13 checks and 9 gates hold."
+        "Version 3 of `smollm2-135m` becomes the champion, in place of version 2: "
+        "all 13 checks and 9 gates pass."
     )
     assert '```sh\nslipway predict smollm2-135m "What is the capital of Spain?"\n```' in text
 
@@ -49,7 +49,9 @@ def test_the_facts_name_source_versions_and_pages() -> None:
     assert "`models:/smollm2-135m-transformers/3`; contract chat, messages in" in text
     assert "| Champion before | version 2 |" in text
     assert "[Prefect run](http://127.0.0.1:4200/runs/flow-run/5b1f)" in text
-    assert "![Every candidate: its size, its distance from the source, and its speed](pict" in text
+    assert (
+        "![Size, KL divergence from the source and decoding speed of every candidate](pict" in text
+    )
 
 
 def test_the_figures_of_both_wrappers_stand_side_by_side() -> None:
@@ -59,24 +61,24 @@ def test_the_figures_of_both_wrappers_stand_side_by_side() -> None:
     assert "| Parameters |  | 135 million |" in text
     assert "| Size | 137 MB | 269 MB |" in text
     assert "| Share of the source's size | 50.9 % | 100 % |" in text
-    assert "| Time of the build | 54.2 s |  |" in text
+    assert "| Duration of the build | 54.2 s |  |" in text
     assert "| Peak memory of the build | 2.1 GB |  |" in text
     assert "| Load time | 2.14 s | 3.87 s |" in text
-    assert "| Median time of an answer | 414 ms | 692 ms |" in text
+    assert "| Median latency of an answer | 414 ms | 692 ms |" in text
     assert "| Speed | 31.4 tokens/s | 19.8 tokens/s |" in text
     assert "| Prompts answered | 8 of 8 | 8 of 8 |" in text
 
 
-def test_a_kept_champion_is_explained_by_check_and_limit() -> None:
+def test_a_rejection_is_explained_by_check_and_limit() -> None:
     """The report says what failed, shows the answers at fault, and where each limit is."""
-    text = markdown(kept(), "picture.png")
+    text = markdown(rejected(), "picture.png")
 
-    assert text.startswith("# ⛔ Kept: SmolLM2 135M Instruct")
+    assert text.startswith("# ⛔ Rejected: SmolLM2 135M Instruct")
     assert (
-        "was not promoted, and version 2 stays the champion: onnx failed: no answer is a loop"
-        in text
+        "was not promoted, and version 2 stays the champion: "
+        '"no answer is a loop" failed for onnx: ' in text
     )
-    assert "size\\_bytes is 3.417e+08, at most 10% above the source" in text
+    assert "size\\_bytes is 342 MB, must be at most 10 % above the source (296 MB)" in text
     assert "Compare the figure with its limit in the `gates` of `smollm2-135m`" in text
     assert "the quantization may be too coarse" in text
     assert "- Then release it again: `slipway release smollm2-135m`.\n" in text
@@ -84,7 +86,7 @@ def test_a_kept_champion_is_explained_by_check_and_limit() -> None:
 
 def test_what_was_not_promoted_is_named_by_an_address_that_still_holds() -> None:
     """Its version leaves the registry, but the logged model stays."""
-    text = markdown(kept(), "picture.png")
+    text = markdown(rejected(), "picture.png")
 
     assert "| ONNX wrapper | `models:/m-onnx`, not registered; contract prompt" in text
     assert "models:/smollm2-135m/3" not in text
@@ -92,9 +94,10 @@ def test_what_was_not_promoted_is_named_by_an_address_that_still_holds() -> None
 
 def test_failed_checks_come_first() -> None:
     """What needs a reader's eye stands above all that is well."""
-    checks = [line for line in markdown(kept(), "p").splitlines() if "passed |" in line[:14]]
-    failed = [line for line in markdown(kept(), "p").splitlines() if " failed |" in line[:14]]
-    order = [line for line in markdown(kept(), "p").splitlines() if line in checks + failed]
+    lines = markdown(rejected(), "p").partition("## Checks")[2].splitlines()
+    checks = [line for line in lines if "passed |" in line[:14]]
+    failed = [line for line in lines if " failed |" in line[:14]]
+    order = [line for line in lines if line in checks + failed]
 
     assert failed[0].startswith(
         "| ❌ failed | no answer is a loop | critical | batch-sea, batch-wind | longest"
@@ -107,7 +110,7 @@ def test_failed_checks_come_first() -> None:
 
 def test_answers_at_fault_stand_first_beside_the_reference() -> None:
     """A reader sees at once what the candidate says, and what it should have said."""
-    text = markdown(kept(), "picture.png")
+    text = markdown(rejected(), "picture.png")
 
     assert "| Prompt | Reference | Candidate |" in text
     assert rows(text, "batch-sea") == [f"| batch-sea | {ANSWERS['batch-sea']} | {LOOP} |"]
@@ -120,12 +123,15 @@ def test_an_inconclusive_release_names_what_could_not_be_decided() -> None:
     text = markdown(inconclusive(), "picture.png")
 
     assert text.startswith("# ❔ Inconclusive: SmolLM2 135M Instruct")
-    assert "could not be judged, so it was not promoted, and no version serves yet: onnx" in text
+    assert (
+        "was not promoted, because the result is inconclusive, and there is no champion yet: "
+        in text
+    )
     assert "| Champion before | none |" in text
     assert "| Speed | not measured | 19.8 tokens/s |" in text
     assert "- Find out why `tokens_per_second` was not measured" in text
-    assert "| ❔ undecided | asked again, the answer is the same | critical |" in text
-    assert "- See what the checks marked ❔ say" in text
+    assert "| ❔ inconclusive | asked again, the answer is the same | critical |" in text
+    assert "- Read what was observed by the checks marked ❔" in text
 
 
 def test_a_wrapper_that_could_not_be_asked_is_reported_with_its_error() -> None:
@@ -161,7 +167,10 @@ def test_a_candidate_that_waits_for_approval_says_who_decides() -> None:
     text = markdown(waiting, "picture.png")
 
     assert text.startswith("# ✅ Passed: SmolLM2 135M Instruct")
-    assert "takes over as champion from version 2 if a person approves it: all 13 checks" in text
+    assert (
+        "becomes the champion, in place of version 2, if a person approves it: all 13 checks"
+        in text
+    )
     assert "resume the Prefect run `approve smollm2-135m`, or run `slipway approve" in text
     assert description(waiting).startswith("**✅ Passed.** Version 3 of")
 
@@ -169,10 +178,10 @@ def test_a_candidate_that_waits_for_approval_says_who_decides() -> None:
 def test_a_published_artifact_names_its_origin_and_no_build() -> None:
     """What was downloaded was not built, and took no memory to build."""
     changes = {"origin": f"org/model-onnx@{COMMIT}", "peak_memory_bytes": None}
-    text = markdown(promoted(selection=choice(artifact(**changes))), "picture.png")
+    text = markdown(promoted(selection=selection(artifact(**changes))), "picture.png")
 
     assert f"acc-level-4, published in org/model-onnx at {COMMIT} |" in text
-    assert "| Time of the download | 54.2 s |  |" in text
+    assert "| Duration of the download | 54.2 s |  |" in text
     assert "Peak memory of the build" not in text
 
 
@@ -202,7 +211,7 @@ def test_a_limit_is_pointed_at_when_it_alone_is_broken() -> None:
 
 def test_a_fault_of_both_wrappers_is_not_blamed_on_quantization() -> None:
     """Where the reference fails as well, the model itself is at fault."""
-    loop = kept().report.onnx.checks[-1]
+    loop = rejected().report.onnx.checks[-1]
     text = markdown(
         summary(*(asked(kind, checks=(loop,)) for kind in ("onnx", "transformers"))), ""
     )
@@ -214,11 +223,11 @@ def test_a_fault_of_both_wrappers_is_not_blamed_on_quantization() -> None:
 def test_the_description_has_five_figures_and_the_way_to_more() -> None:
     """A version's page shows the verdict without a click."""
     assert description(promoted()) == (
-        "**✅ Promoted.** Version 3 of `smollm2-135m` takes over as champion from version 2: "
-        "all 13 checks and 9 gates hold.\n"
+        "**✅ Promoted.** Version 3 of `smollm2-135m` becomes the champion, in place of version 2: "
+        "all 13 checks and 9 gates pass.\n"
         "\n"
         "- Size: 137 MB, 50.9 % of the source's 269 MB\n"
-        "- Median time of an answer: 414 ms (transformers: 692 ms)\n"
+        "- Median latency of an answer: 414 ms (transformers: 692 ms)\n"
         "- Speed: 31.4 tokens/s (transformers: 19.8 tokens/s)\n"
         "- Peak memory: 612 MB (transformers: 1.18 GB)\n"
         "- Checks passed: 6 of 6 (transformers: 6 of 6)\n"

@@ -2,14 +2,15 @@
 
 import json
 import math
+from typing import Any
 
 import pytest
 
-from slipway.evaluation.units import count, duration, figure, percent, size, speed
-from slipway.report import predictions
+from slipway.evaluation.units import count, duration, figure, limit, percent, size, speed
+from slipway.report.answers import predictions
 from slipway.tracking.metrics import candidate_metrics, figures_of, metrics
 from slipway.values import Estimate, Prediction
-from tests.support.summaries import ANSWERS, asked, kept, promoted, summary, unasked
+from tests.support.summaries import ANSWERS, asked, promoted, rejected, summary, unasked
 
 
 def test_metrics_are_flat_and_carry_their_units() -> None:
@@ -31,7 +32,7 @@ def test_metrics_are_flat_and_carry_their_units() -> None:
         "onnx.prompts_answered": 8,
     }
 
-    figures = metrics(summary(asked("onnx", checks=kept().report.onnx.checks)))
+    figures = metrics(summary(asked("onnx", checks=rejected().report.onnx.checks)))
 
     assert expected.items() <= figures.items()
     assert len([name for name in figures if name.startswith("transformers.")]) == 9
@@ -52,7 +53,7 @@ def test_the_chosen_candidates_figures_stand_under_their_own_names() -> None:
 def test_figures_come_back_as_they_were_written() -> None:
     """A later release compares itself with what this one left in MLflow."""
     release = promoted()
-    known = release.choice.chosen.evaluation.figures
+    known = release.selection.chosen.evaluation.figures
 
     found = figures_of(metrics(release))
 
@@ -62,14 +63,14 @@ def test_figures_come_back_as_they_were_written() -> None:
         "median_latency_ms",
         "tokens_per_second",
     }
-    assert figures_of(candidate_metrics(release.choice.chosen.evaluation)) == known
+    assert figures_of(candidate_metrics(release.selection.chosen.evaluation)) == known
 
 
 def test_figures_of_a_candidate_that_was_not_built_are_none() -> None:
     """Nothing is made up for it."""
-    *_, unbuilt = promoted().choice.candidates
+    *_, not_built = promoted().selection.candidates
 
-    assert candidate_metrics(unbuilt.evaluation) == {}
+    assert candidate_metrics(not_built.evaluation) == {}
     assert figures_of({}) == {}
 
 
@@ -96,9 +97,15 @@ def test_metrics_of_a_wrapper_that_could_not_be_asked_claim_no_answer() -> None:
     ]
 
 
+def by_column(table: dict[str, Any]) -> dict[str, list[Any]]:
+    """Return the columns of a table as MLflow stores it."""
+    columns = zip(*table["data"], strict=True)
+    return dict(zip(table["columns"], map(list, columns), strict=True))
+
+
 def test_predictions_hold_every_answer_of_both_wrappers_in_full() -> None:
     """MLflow shows columns; they are of one length and in the suite's order."""
-    columns = predictions(promoted())
+    columns = by_column(predictions(promoted()))
 
     assert columns["wrapper"] == ["onnx"] * 8 + ["transformers"] * 8
     assert columns["prompt_id"] == [*ANSWERS] * 2
@@ -112,11 +119,12 @@ def test_predictions_show_a_response_that_holds_no_text_as_it_came() -> None:
     """Somebody who looks for the fault has to see what came back."""
     odd = Prediction(prompt_id="capital", response='{"oops": 1}', latency_ms=5)
     failed = Prediction(prompt_id="emoji", response=None, latency_ms=1, error="ValueError: no")
-    columns = predictions(summary(asked("onnx", predictions=(odd, failed))))
+    table = predictions(summary(asked("onnx", predictions=(odd, failed))))
+    columns = by_column(table)
 
     assert columns["answer"][:2] == ['{"oops": 1}', None]
     assert columns["error"][:2] == [None, "ValueError: no"]
-    assert json.loads(json.dumps(columns)) == columns
+    assert json.loads(json.dumps(table)) == table
 
 
 @pytest.mark.parametrize(
@@ -124,11 +132,12 @@ def test_predictions_show_a_response_that_holds_no_text_as_it_came() -> None:
     [
         (size(269_060_552), "269 MB"),
         (size(7_642_159_104), "7.64 GB"),
-        (size(999), "999 B"),
+        (size(999), "999 Bytes"),
+        (size(999_999), "1 MB"),
         (size(None), "not measured"),
         (duration(0.41), "410 ms"),
         (duration(30), "30 s"),
-        (duration(200.4), "3 min 20 s"),
+        (duration(200.4), "3 minutes and 20 seconds"),
         (duration(math.nan), "not measured"),
         (count(3_821_079_552), "3.82 billion"),
         (count(29_440), "29.4 thousand"),
@@ -138,8 +147,15 @@ def test_predictions_show_a_response_that_holds_no_text_as_it_came() -> None:
         (figure("perplexity_ratio", Estimate.exact(1.0042)), "1.004"),
         (figure("compared_tokens", Estimate.exact(6144)), "6,144"),
         (figure("top1_agreement", Estimate.exact(0.66)), "66 %"),
+        (figure("perplexity_ratio", Estimate.exact(0.98392)), "0.984"),
         (figure("kl_mean", None), "not measured"),
         (figure("kl_mean", Estimate.exact(math.nan)), "not measured"),
+        (limit("size_bytes", 342_000_000), "342 MB"),
+        (limit("median_latency_ms", 30_000), "30 s"),
+        (limit("top1_agreement", 0.9995), "99.95 %"),
+        (limit("perplexity_ratio", 1.0005), "1.0005"),
+        (limit("kl_mean", 1e-6), "1e-06"),
+        (limit("compared_tokens", 4000), "4,000"),
     ],
 )
 def test_figures_have_three_digits_and_a_unit(shown: str, expected: str) -> None:

@@ -11,14 +11,14 @@ from slipway.errors import SourceMissing
 from slipway.tracking import metrics, read_run, write_run
 from slipway.tracking.location import MlflowLocation, connect
 from slipway.values import ReleaseSummary
-from tests.support.published_runs import at, manifest, open_run, place, published, register
+from tests.support.published_runs import at, manifest, open_run, place, publish, published, register
 from tests.support.scored_candidates import (
-    CHOSEN,
-    DOUBTFUL,
+    FAILED,
+    INCONCLUSIVE,
     NOT_BUILT,
+    OUT_OF_MEMORY,
     QUANTIZATIONS,
-    REFUSED,
-    UNBUILT,
+    SELECTED,
 )
 from tests.support.summaries import NAME, promoted, regressed
 
@@ -50,13 +50,13 @@ def test_every_candidate_is_a_run_below_the_release(
     found = below(where, release.versions.run_id)
 
     assert set(found) == {each.variant for each in QUANTIZATIONS}
-    assert found[CHOSEN].data.params["precision"] == "int8"
-    assert found[DOUBTFUL].data.params["overrides"].startswith('[{"node": "/lm_head/MatMul"')
-    assert found[REFUSED].data.metrics["kl_mean.high"] == 0.612
-    assert found[REFUSED].data.tags["slipway.verdict"] == "refused"
-    assert found[REFUSED].data.tags["slipway.reasons"].startswith("kl_mean 0.57 (0.531 to 0.612)")
-    assert found[UNBUILT].info.status == "FAILED"
-    assert found[UNBUILT].data.tags["slipway.reasons"] == NOT_BUILT
+    assert found[SELECTED].data.params["precision"] == "int8"
+    assert found[INCONCLUSIVE].data.params["overrides"].startswith('[{"node": "/lm_head/MatMul"')
+    assert found[FAILED].data.metrics["kl_mean.high"] == 0.612
+    assert found[FAILED].data.tags["slipway.verdict"] == "failed"
+    assert found[FAILED].data.tags["slipway.reasons"].startswith("kl_mean is 0.57 (0.531 to 0.612)")
+    assert found[NOT_BUILT].info.status == "FAILED"
+    assert found[NOT_BUILT].data.tags["slipway.reasons"] == OUT_OF_MEMORY
 
 
 def test_publishing_again_doubles_nothing(
@@ -67,10 +67,10 @@ def test_publishing_again_doubles_nothing(
     release = published(where, promoted(), manifest())
     run_id = release.versions.run_id
 
-    write_run.publish(release, manifest(), where)
+    publish(release, manifest(), where)
 
     client = MlflowClient()
-    child = below(where, run_id)[CHOSEN].info.run_id
+    child = below(where, run_id)[SELECTED].info.run_id
     table = json.loads(Path(client.download_artifacts(run_id, "predictions.json")).read_text())
     assert len(table["data"]) == 16
     assert len(client.get_metric_history(run_id, "kl_mean")) == 1
@@ -85,11 +85,11 @@ def test_a_double_that_a_lost_answer_left_is_removed(
     run_id = open_run(where)
     client = MlflowClient()
     experiment = client.get_run(run_id).info.experiment_id
-    tags = {"mlflow.parentRunId": run_id, "slipway.candidate": CHOSEN}
+    tags = {"mlflow.parentRunId": run_id, "slipway.candidate": SELECTED}
     for _ in range(2):
-        client.create_run(experiment, run_name=CHOSEN, tags=tags)
+        client.create_run(experiment, run_name=SELECTED, tags=tags)
 
-    write_run.publish(at(run_id, promoted()), manifest(), where)
+    publish(at(run_id, promoted()), manifest(), where)
 
     assert len(below(where, run_id)) == 4
 
@@ -120,8 +120,8 @@ def test_the_candidates_of_the_last_release_are_read_back(
     found = read_run.candidates(run_id, where)
 
     assert [each.variant for each in found] == [each.variant for each in QUANTIZATIONS]
-    assert [each.verdict for each in found] == ["refused", "in doubt", "chosen", "not built"]
-    assert found[2].figures == release.choice.chosen.evaluation.figures
+    assert [each.verdict for each in found] == ["failed", "inconclusive", "selected", "not built"]
+    assert found[2].figures == release.selection.chosen.evaluation.figures
 
 
 def test_an_older_release_without_these_files_is_read_all_the_same(

@@ -1,4 +1,4 @@
-"""The picture of a release shows every candidate, and can be read."""
+"""The plot of a release shows every candidate, and can be read."""
 
 import io
 import math
@@ -11,16 +11,16 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from slipway.evaluation.outcome import short_names
-from slipway.report import picture, points
+from slipway.report.plot import draw_labels, draw_points, png
 from slipway.values import ReleaseSummary, ScoredCandidate, Selection
 from tests.support.scored_candidates import (
     built,
-    choice,
+    evaluated,
     fidelity,
-    measured,
+    not_built,
+    scored,
+    selection,
     speed,
-    unbuilt,
-    weighed,
 )
 from tests.support.summaries import artifact, promoted
 
@@ -28,8 +28,8 @@ from tests.support.summaries import artifact, promoted
 def crowd(count: int) -> tuple[ScoredCandidate, ...]:
     """Return candidates that are nearly the same, as a recipe with small variations has them."""
     return tuple(
-        weighed(
-            measured(
+        scored(
+            evaluated(
                 built(f"cpu-int4-rtn-block-{32 * index}", 98_000_000 + 900_000 * index, 40),
                 fidelity((0.1 + index / 100,) * 3, (0.9,) * 3, 1.02),
                 speed(40 + index),
@@ -40,15 +40,15 @@ def crowd(count: int) -> tuple[ScoredCandidate, ...]:
 
 
 def choosing(candidates: tuple[ScoredCandidate, ...]) -> Selection:
-    """Return a choice of the first of these."""
+    """Return a selection of the first of these."""
     return Selection(
         candidates=candidates, variant=candidates[0].evaluation.variant, reason="the first"
     )
 
 
 def unmeasured() -> Selection:
-    """Return a choice among candidates of which neither distance nor speed are known."""
-    candidates = (weighed(measured(artifact(), None, None)), unbuilt())
+    """Return a selection among candidates of which neither KL divergence nor speed are known."""
+    candidates = (scored(evaluated(artifact(), None, None)), not_built())
     return choosing(candidates)
 
 
@@ -57,9 +57,9 @@ def drawn_labels(chosen: Selection) -> tuple[Any, list[Any]]:
     figure = Figure((6, 3.2), 100)
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots()
-    shown = points.draw(axes, chosen, 269.0)
+    shown = draw_points(axes, chosen, 269.0)
     canvas.draw()
-    points.place(axes, shown)
+    draw_labels(axes, shown)
     names = {point.name for point in shown}
     return axes, [text.get_window_extent() for text in axes.texts if text.get_text() in names]
 
@@ -75,8 +75,8 @@ def drawn_labels(chosen: Selection) -> tuple[Any, list[Any]]:
             promoted(
                 selection=choosing(
                     (
-                        weighed(
-                            measured(artifact(), fidelity((0, 0, 0), (1,) * 3, 1), speed(math.nan))
+                        scored(
+                            evaluated(artifact(), fidelity((0, 0, 0), (1,) * 3, 1), speed(math.nan))
                         ),
                     )
                 )
@@ -85,9 +85,9 @@ def drawn_labels(chosen: Selection) -> tuple[Any, list[Any]]:
         ),
     ],
 )
-def test_the_picture_is_a_small_png_on_white(release: ReleaseSummary) -> None:
+def test_the_plot_is_a_small_png_on_white(release: ReleaseSummary) -> None:
     """It fits into a page, into a data address, and shows on a dark page, whatever is missing."""
-    image = picture(release)
+    image = png(release)
 
     with Image.open(io.BytesIO(image)) as opened:
         assert (opened.format, opened.width) == ("PNG", 900)
@@ -95,23 +95,23 @@ def test_the_picture_is_a_small_png_on_white(release: ReleaseSummary) -> None:
     assert len(image) < 80_000
 
 
-def test_the_picture_shows_the_figures_it_was_given() -> None:
+def test_the_plot_shows_the_figures_it_was_given() -> None:
     """The same release is drawn the same, another one differently."""
-    larger = promoted(selection=choice(artifact(stored=built("x", 200_000_000, 1).stored)))
+    larger = promoted(selection=selection(artifact(stored=built("x", 200_000_000, 1).stored)))
 
-    assert picture(promoted()) == picture(promoted())
-    assert picture(promoted()) != picture(larger)
-    assert picture(promoted(selection=unmeasured())) != picture(promoted())
+    assert png(promoted()) == png(promoted())
+    assert png(promoted()) != png(larger)
+    assert png(promoted(selection=unmeasured())) != png(promoted())
 
 
 @pytest.mark.parametrize(
     "chosen",
     [
-        pytest.param(choice(artifact()), id="a usual release"),
+        pytest.param(selection(artifact()), id="a usual release"),
         pytest.param(choosing(crowd(6)), id="six that are nearly the same"),
     ],
 )
-def test_names_in_the_picture_do_not_overlap(chosen: Selection) -> None:
+def test_names_in_the_plot_do_not_overlap(chosen: Selection) -> None:
     """Each can be read, and stands inside of its panel."""
     axes, boxes = drawn_labels(chosen)
 
@@ -137,8 +137,6 @@ def test_names_in_the_picture_do_not_overlap(chosen: Selection) -> None:
         ([], []),
     ],
 )
-def test_names_in_the_picture_leave_out_what_all_share(
-    variants: list[str], short: list[str]
-) -> None:
+def test_names_in_the_plot_leave_out_what_all_share(variants: list[str], short: list[str]) -> None:
     """What is left tells them apart; where nothing would be left, the full names stand."""
     assert list(short_names(variants).values()) == short

@@ -1,11 +1,22 @@
-"""What changed between two releases is found in what they were made of."""
+"""Two releases are compared by what they are made of and by their figures."""
 
 import json
 from pathlib import Path
 
-from slipway.report import changes
+import pytest
+
+from slipway.report import comparison
 from slipway.tracking import manifest as manifest_module
-from slipway.values import Artifact, Change, FileEntry, Manifest, Stored, Weights
+from slipway.values import (
+    Artifact,
+    Change,
+    Estimate,
+    Figures,
+    FileEntry,
+    Manifest,
+    Stored,
+    Weights,
+)
 from tests.support.findings import COMMIT
 from tests.support.scored_candidates import built
 from tests.support.summaries import weights
@@ -55,7 +66,7 @@ def made(path: Path) -> tuple[Weights, Artifact]:
 
 def test_nothing_changed_is_no_change() -> None:
     """The same files, made by the same tools."""
-    assert changes.between(manifest(), manifest()) == ()
+    assert comparison.manifest_changes(manifest(), manifest()) == ()
 
 
 def test_every_kind_of_change_is_named_with_both_sides() -> None:
@@ -71,7 +82,7 @@ def test_every_kind_of_change_is_named_with_both_sides() -> None:
         artifact={"model.onnx": "13" * 32},
     )
 
-    assert changes.between(manifest(), after) == (
+    assert comparison.manifest_changes(manifest(), after) == (
         Change(what="commit", before=COMMIT[:12], after="f" * 12),
         Change(what="license", before="mit", after=None),
         Change(what="chat template", before="ab" * 6, after="cd" * 6),
@@ -88,17 +99,17 @@ def test_a_configuration_that_was_only_written_otherwise_is_listed_as_a_file() -
     """Its bytes are not the same, and that no entry tells why must not hide it."""
     after = manifest(weights={"config.json": "11" * 32, "model.safetensors": "02" * 32})
 
-    (change,) = changes.between(manifest(), after)
+    (change,) = comparison.manifest_changes(manifest(), after)
 
     assert change == Change(what="weights: config.json", before="01" * 6, after="11" * 6)
 
 
 def test_a_release_without_a_manifest_is_said_to_be_one() -> None:
-    """An older release kept none, which is no reason to fail."""
-    (change,) = changes.since(None, manifest())
+    """An older release has none, and the comparison says so."""
+    (change,) = comparison.manifest_changes(None, manifest())
 
-    assert change == Change(what="manifest", before="none was kept yet", after="kept")
-    assert changes.since(manifest(), manifest()) == ()
+    assert change == Change(what="manifest", before="not recorded", after="recorded")
+    assert comparison.manifest_changes(manifest(), manifest()) == ()
 
 
 def test_a_manifest_holds_what_shaped_a_release(tmp_path: Path) -> None:
@@ -118,3 +129,38 @@ def test_a_manifest_holds_what_shaped_a_release(tmp_path: Path) -> None:
     assert (found.variant, found.license, found.tools) == ("cpu-int8", "apache-2.0", TOOLS)
     assert str(tmp_path) not in found.model_dump_json()
     assert Manifest.model_validate_json(found.model_dump_json()) == found
+
+
+def figure(value: float, low: float, high: float) -> Figures:
+    """Return one figure with its interval."""
+    return {"kl_mean": Estimate(value=value, low=low, high=high)}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "trend"),
+    [
+        pytest.param(figure(0.2, 0.19, 0.21), figure(0.1, 0.09, 0.11), "better", id="nearer"),
+        pytest.param(figure(0.1, 0.09, 0.11), figure(0.2, 0.19, 0.21), "worse", id="farther"),
+        pytest.param(
+            figure(0.1, 0.09, 0.11), figure(0.105, 0.095, 0.115), "within the interval", id="chance"
+        ),
+        pytest.param(figure(0.1, 0.1, 0.1), figure(0.1, 0.1, 0.1), "equal", id="equal"),
+        pytest.param({}, figure(0.1, 0.1, 0.1), "not comparable", id="new"),
+    ],
+)
+def test_a_difference_counts_only_beyond_both_intervals(
+    before: Figures, after: Figures, trend: str
+) -> None:
+    """What may be chance is not called better or worse."""
+    (step,) = comparison.figure_changes(before, after)
+
+    assert step.trend == trend
+
+
+def test_more_tokens_a_second_are_better() -> None:
+    """Figures differ in which direction is good."""
+    before, after = ({"tokens_per_second": Estimate.exact(value)} for value in (10.0, 12.0))
+
+    (step,) = comparison.figure_changes(before, after)
+
+    assert (step.trend, step.share) == ("better", pytest.approx(0.2))

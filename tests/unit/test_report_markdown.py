@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from slipway.report import description, markdown
-from slipway.report.prose import CELL_CHARACTERS, address, plain, table
+from slipway.report.document import description, markdown
+from slipway.report.markdown import CELL_CHARACTERS, Markdown, code, escape, url
 from slipway.values import Change, CheckResult, Regression
-from tests.support.scored_candidates import choice
+from tests.support.scored_candidates import selection
 from tests.support.summaries import ANSWERS, answering, artifact, asked, summary, weights
 
 REGISTRY_CHARACTERS = 5_000  # of a version's description, in MLflow's database
@@ -35,7 +35,7 @@ def test_any_text_stays_in_its_cell_and_reads_as_it_is(text: str) -> None:
     shown = "".join(" " if ord(c) < 32 or c in "\u202e\u2028" else c for c in text)
     expected = " ".join(shown.split())[:CELL_CHARACTERS]
 
-    head, cell, after = cells(table(("a", "b"), [(plain(text), "z")]))[1:]
+    head, cell, after = cells(f"| a | b |\n| --- | --- |\n| {escape(text)} | z |")[1:]
 
     assert [token.type for token in cell] == ["text"] * len(cell)
     assert "".join(token.content for token in cell).replace(WORD_JOINER, "") == expected
@@ -45,7 +45,7 @@ def test_any_text_stays_in_its_cell_and_reads_as_it_is(text: str) -> None:
 @pytest.mark.parametrize("text", ["http://a.example", "www.a.example", "a@b.example", "@root"])
 def test_an_address_in_foreign_text_does_not_become_a_link(text: str) -> None:
     """Renderers link bare addresses, so that they have to be broken where a reader sees nothing."""
-    shown = plain(f"see {text} now")
+    shown = escape(f"see {text} now")
 
     assert text not in shown
     assert shown.replace(WORD_JOINER, "") == f"see {text} now"
@@ -74,7 +74,7 @@ def test_foreign_text_outside_the_answers_is_harmless_too() -> None:
         regressions=(Regression(prompt_id=attack, what="x", champion=attack, candidate=attack),),
     ).model_copy(
         update={
-            "choice": choice(artifact(variant=attack), reason=attack),
+            "selection": selection(artifact(variant=attack), reason=attack),
             "weights": weights(license=attack),
         }
     )
@@ -87,8 +87,8 @@ def test_foreign_text_outside_the_answers_is_harmless_too() -> None:
 
 def test_an_address_cannot_end_its_link() -> None:
     """Brackets, spaces and pipes are quoted, and a data address stays as it is."""
-    assert address("http://a/b) [c](d|e") == "http://a/b%29%20%5Bc%5D%28d%7Ce"
-    assert address("data:image/png;base64,iVBO+/8=") == "data:image/png;base64,iVBO+/8="
+    assert url("http://a/b) [c](d|e") == "http://a/b%29%20%5Bc%5D%28d%7Ce"
+    assert url("data:image/png;base64,iVBO+/8=") == "data:image/png;base64,iVBO+/8="
 
 
 def test_long_answers_are_cut_so_that_mlflow_still_renders_the_report() -> None:
@@ -107,3 +107,15 @@ def test_a_description_of_many_faults_fits_into_the_registry() -> None:
 
     assert len(text) < REGISTRY_CHARACTERS
     assert "; and 26 more." in text
+
+
+def test_a_code_span_cannot_be_ended_from_within() -> None:
+    """Markdown knows no escapes inside of one, so that what could end it is left out."""
+    assert code("models:/a_b/3") == "`models:/a_b/3`"
+    assert code("a`b|c\nd") == "`a b c d`"
+
+
+def test_only_what_is_marked_as_markdown_is_not_escaped() -> None:
+    """The template escapes every other value by default."""
+    assert escape(Markdown("**a**")) == "**a**"
+    assert escape("**a**") == "\\*\\*a\\*\\*"

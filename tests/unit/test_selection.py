@@ -1,4 +1,4 @@
-"""Which files of a checkpoint, which way to quantize."""
+"""The preferred candidate of those that pass their gates is selected."""
 
 from typing import Any, Literal
 
@@ -83,7 +83,7 @@ def test_a_checkpoint_is_the_files_that_transformers_loads() -> None:
 
 
 def candidate(name: str, **figures: Any) -> ScoredCandidate:
-    """Return a candidate that was built, measured and weighed.
+    """Return a candidate that was built, measured and scored.
 
     Args:
         name: What it is called.
@@ -111,25 +111,25 @@ def candidate(name: str, **figures: Any) -> ScoredCandidate:
 
 
 @pytest.mark.parametrize(
-    ("prefer", "chosen"),
+    ("prefer", "expected"),
     [("first", "first"), ("smallest", "small"), ("fastest", "fast")],
 )
 def test_the_preferred_one_of_those_that_pass_goes_on(
-    prefer: Literal["first", "smallest", "fastest"], chosen: str
+    prefer: Literal["first", "smallest", "fastest"], expected: str
 ) -> None:
-    """A refused one may be the best in every other way; it does not count."""
+    """One that fails a gate may be the best in every other way; it is not selected."""
     candidates = (
-        candidate("refused", state="fail", size_bytes=1, speed=999.0),
+        candidate("failed", state="fail", size_bytes=1, speed=999.0),
         candidate("first"),
         candidate("small", size_bytes=50),
         candidate("fast", speed=50.0),
     )
 
-    choice = selection.select(candidates, prefer)
+    selected = selection.select(candidates, prefer)
 
-    assert choice.variant == chosen
-    assert choice.reason == f"the {prefer} of the 3 that pass their gates, of 4"
-    assert choice.candidates == candidates
+    assert selected.variant == expected
+    assert selected.reason == f"the {prefer} of the 3 that pass their gates, of 4"
+    assert selected.candidates == candidates
 
 
 def test_equals_keep_the_recipes_order() -> None:
@@ -138,12 +138,15 @@ def test_equals_keep_the_recipes_order() -> None:
 
 
 def test_one_that_could_not_be_built_is_a_row_and_not_the_end() -> None:
-    """The others are weighed as if it were not there."""
+    """The others are selected from as if it were not there."""
     candidates = (candidate("big", reason="ended for memory"), candidate("small"))
 
-    choice = selection.select(candidates, "first")
+    selected = selection.select(candidates, "first")
 
-    assert (choice.variant, choice.reason) == ("small", "the only one of 2 that passes its gates")
+    assert (selected.variant, selected.reason) == (
+        "small",
+        "the only one of 2 that passes its gates",
+    )
 
 
 def test_if_none_passes_the_closest_to_its_source_goes_on_to_be_reported() -> None:
@@ -153,11 +156,11 @@ def test_if_none_passes_the_closest_to_its_source_goes_on_to_be_reported() -> No
         candidate("near", state="fail", kl=0.2),
     )
 
-    choice = selection.select(candidates, "first")
+    selected = selection.select(candidates, "first")
 
-    assert choice.variant == "near"
-    assert choice.reason == "none passes its gates; this one is closest to its source"
-    assert not choice.chosen.passes
+    assert selected.variant == "near"
+    assert selected.reason == "none passes its gates; this one is closest to its source"
+    assert not selected.chosen.passes
 
 
 def test_if_none_was_built_every_reason_is_told() -> None:
