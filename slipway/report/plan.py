@@ -104,8 +104,8 @@ def _artifacts(
 ) -> Iterator[tuple[str, str]]:
     """Yield the name and the store's key of every candidate."""
     if isinstance(entry.recipe, QuantizeRecipe):
-        for choice in entry.recipe.candidates:
-            yield choice.variant, keys.artifact_key(weights_key, revision, choice, tools)
+        for candidate in entry.recipe.candidates:
+            yield candidate.variant, keys.artifact_key(weights_key, revision, candidate, tools)
     elif revision.published:
         yield revision.published.folder, keys.artifact_key(weights_key, revision, None, tools)
 
@@ -122,4 +122,4 @@ def _memory_bytes(recipe: Recipe, weights_bytes: int) -> int | None:
     if not isinstance(recipe, QuantizeRecipe):
         return None
     parameters = weights_bytes // 4
-    return max(onnx.build_memory_bytes(choice, parameters) for choice in recipe.candidates)
+    return max(onnx.build_memory_bytes(candidate, parameters) for candidate in recipe.candidates)

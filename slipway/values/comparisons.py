@@ -1,4 +1,4 @@
-"""What releases left behind, as it is read back and compared."""
+"""Releases as they are read back from MLflow and compared."""
 
 from typing import Literal
 
@@ -14,18 +14,18 @@ Trend = Literal["better", "worse", "equal", "within the interval", "not comparab
 
 
 class ReleaseRecord(Value):
-    """What one run says of a release, or of one of its candidates.
+    """What the MLflow run of a release, or of one of its candidates, holds.
 
     Attributes:
-        name: What it is called here, such as ``version 3``.
-        run_id: The run.
+        name: Title for people, such as ``version 3``.
+        run_id: Identifier of the MLflow run.
         variant: Name of the artifact.
-        verdict: What was decided of it, in a word; None where nothing was.
-        reasons: Why.
-        figures: What was measured.
-        gates: What its gates said; empty for a candidate, and for a release that is too old.
-        manifest: What it is made of; None for the same two.
-        answers: What its ONNX wrapper answered, by prompt.
+        verdict: Verdict on a release, state of a candidate; None where neither was recorded.
+        reasons: Reasons for the verdict or the state.
+        figures: Every figure that was measured.
+        gates: Empty for a candidate, and for a release of before gates were recorded.
+        manifest: What the release is made of; None for the same two.
+        answers: Answers of the ONNX wrapper, by prompt.
     """
 
     name: str
@@ -43,12 +43,12 @@ class FigureChange(Value):
     """One figure of two releases.
 
     Attributes:
-        metric: Which figure.
-        before: The earlier one's; None if it was not measured.
-        after: The later one's; None if it was not measured.
-        share: The difference as a share of the earlier one; None where there is none.
-        trend: What that means; ``within the interval`` when both intervals overlap, so that the
-            difference may be chance.
+        metric: Name of the figure.
+        before: The earlier release's; None if it was not measured.
+        after: The later release's; None if it was not measured.
+        share: The difference as a share of the earlier figure; None where there is none.
+        trend: ``within the interval`` where both intervals overlap, so that the difference may be
+            chance.
     """
 
     metric: Metric
@@ -59,13 +59,7 @@ class FigureChange(Value):
 
 
 class AnswerChange(Value):
-    """A prompt that two releases answer differently.
-
-    Attributes:
-        prompt_id: Which prompt.
-        before: The earlier one's answer.
-        after: The later one's answer.
-    """
+    """A prompt that two releases answer differently."""
 
     prompt_id: str
     before: str
@@ -77,10 +71,10 @@ class Comparison(Value):
 
     Attributes:
         model: Name of the catalogue's entry.
-        before: The earlier one.
-        after: The later one.
-        figures: Every figure that either has.
-        changes: What they are made of, as far as it differs.
+        before: The earlier release.
+        after: The later release.
+        figures: Every figure that either release has.
+        changes: Differences between their manifests.
         differing: The prompts that they answer differently.
     """
 

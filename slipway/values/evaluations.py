@@ -1,4 +1,4 @@
-"""The candidates of a recipe: what became of each, and which one goes on."""
+"""The candidates of a recipe: built, measured, scored, and one of them selected."""
 
 from typing import Literal
 
@@ -17,8 +17,8 @@ class BuildResult(Value):
     Attributes:
         variant: Name for people, such as ``cpu-int8-rtn-block-32``.
         precision: Type of its weights, which decides its default gates.
-        artifact: What was built or selected; None if that failed.
-        reason: Why it failed, in one line; None if it did not.
+        artifact: The artifact; None if it could not be built.
+        reason: Why not, in one line.
     """
 
     variant: str
@@ -31,9 +31,9 @@ class Evaluation(Value):
     """One candidate of a recipe, measured against the source.
 
     Attributes:
-        built: What was built.
-        fidelity: How close it is; None if it could not be measured.
-        speed: How fast it is; None if it could not be measured.
+        built: The candidate, built or not.
+        fidelity: None if it could not be measured.
+        speed: None if it could not be measured.
         reason: Why it could not be built or measured, in one line; None if it could.
     """
 
@@ -70,16 +70,17 @@ class Evaluation(Value):
 
 
 class GateResult(Value):
-    """One gate, and what it said of one candidate.
+    """The result of one gate for one candidate.
 
     Attributes:
-        metric: The figure that it limits.
-        rule: The limit in words, such as ``at most 0.02`` or ``at most 5 % below the champion``.
+        metric: The figure that the gate limits.
+        rule: The limit in words, such as ``at most 342 MB`` or ``at most 5 % below the champion
+            (28.5 tokens/s)``.
         limit: The limit as a number in the metric's unit.
         observed: The figure; None if it was not measured.
-        state: ``inconclusive`` when the figure's interval lies on both sides of the limit, or
-            nothing was measured.
-        severity: A failed ``critical`` gate blocks, a ``warning`` is shown.
+        state: ``inconclusive`` where the figure's interval includes the limit, or nothing was
+            measured.
+        severity: A ``critical`` gate that does not pass blocks, a ``warning`` is shown.
     """
 
     metric: Metric
@@ -91,34 +92,29 @@ class GateResult(Value):
 
     @property
     def blocks(self) -> bool:
-        """Whether the candidate may not go on because of it."""
+        """Whether it prevents a promotion."""
         return self.severity == "critical" and self.state != "pass"
 
 
 class ScoredCandidate(Value):
-    """A measured candidate and what the gates said of it.
-
-    Attributes:
-        evaluation: What was measured.
-        gates: One result per gate; empty when there was nothing to weigh.
-    """
+    """A measured candidate with its gates, which are empty for one that was not built."""
 
     evaluation: Evaluation
     gates: tuple[GateResult, ...]
 
     @property
     def passes(self) -> bool:
-        """Whether every critical gate holds."""
+        """Whether there are gates, and every critical one passes."""
         return bool(self.gates) and not any(gate.blocks for gate in self.gates)
 
 
 class Selection(Value):
-    """The candidate that goes on, and those that do not.
+    """The candidates of a recipe, and which of them goes on.
 
     Attributes:
         candidates: Every candidate, in the recipe's order.
-        variant: Name of the chosen one.
-        reason: Why this one, in one line.
+        variant: Name of the selected one.
+        reason: Why it was selected, in one line.
     """
 
     candidates: tuple[ScoredCandidate, ...]
@@ -127,17 +123,17 @@ class Selection(Value):
 
     @property
     def chosen(self) -> ScoredCandidate:
-        """The candidate that goes on."""
+        """The selected candidate."""
         return next(each for each in self.candidates if each.evaluation.variant == self.variant)
 
     @property
     def precision(self) -> VariantPrecision:
-        """Type of its weights."""
+        """Type of the selected candidate's weights."""
         return self.chosen.evaluation.built.precision
 
     @property
     def artifact(self) -> Artifact:
-        """What it was built as."""
+        """The selected candidate's artifact."""
         artifact = self.chosen.evaluation.built.artifact
-        assert artifact is not None  # noqa: S101 - only what was built can be chosen
+        assert artifact is not None  # noqa: S101 - only what was built can be selected
         return artifact

@@ -4,7 +4,7 @@ from typing import Literal, Self, get_args
 
 from slipway.values.base import Value
 
-#: What can be measured and limited; docs/catalogue.md says what each is.
+#: The figures that can be measured and limited; docs/catalogue.md describes each.
 Metric = Literal[
     "compared_tokens",
     "broken_positions",
@@ -28,13 +28,7 @@ METRICS: tuple[Metric, ...] = get_args(Metric)
 
 
 class Estimate(Value):
-    """A figure with its 95 % interval; a figure that was simply read has no width.
-
-    Attributes:
-        value: The figure.
-        low: Lower end of the interval.
-        high: Upper end of the interval.
-    """
+    """A figure with its 95 % interval; an exact figure has an interval of no width."""
 
     value: float
     low: float
@@ -42,13 +36,13 @@ class Estimate(Value):
 
     @classmethod
     def exact(cls, value: float) -> Self:
-        """Return a figure that was read and not estimated."""
+        """Return a figure without uncertainty, such as a size."""
         return cls(value=value, low=value, high=value)
 
 
 Figures = dict[Metric, Estimate]
 
-#: A larger figure is the better one; of all others, a smaller one is.
+#: Of these figures, a larger one is better; of all others, a smaller one.
 HIGHER_IS_BETTER: frozenset[Metric] = frozenset(
     {
         "compared_tokens",
@@ -70,7 +64,7 @@ class Fidelity(Value):
         broken: Positions at which the artifact's logits were not all finite; with any, the figures
             below are None.
         kl_mean: Mean KL divergence of the artifact from the source, in nats per token.
-        kl_p99: Its 99th percentile.
+        kl_p99: 99th percentile of the KL divergence, in nats.
         top1_agreement: Share of positions at which both find the same token likeliest, 0 to 1.
         perplexity_ratio: The artifact's perplexity over the source's.
         first_divergence_tokens: Mean count of greedy tokens before the first that differs.
@@ -93,13 +87,13 @@ class Speed(Value):
     """How fast an artifact runs on this machine; medians of several rounds.
 
     Attributes:
-        load_seconds: Time to a model that can be asked.
+        load_seconds: Time until the model can generate.
         time_to_first_token_ms: Time from a prompt of ``prompt_tokens`` to its first new token.
-        prefill_tokens_per_second: Tokens of the prompt by the time that they took.
-        decode_tokens_per_second: New tokens after the first by the time that they took.
-        peak_memory_bytes: Most that the process held at once.
+        prefill_tokens_per_second: Tokens of the prompt over the time to read them.
+        decode_tokens_per_second: New tokens after the first over the time to generate them.
+        peak_memory_bytes: Peak memory of the process.
         prompt_tokens: Length of the prompt.
-        new_tokens: Tokens that were generated.
+        new_tokens: Length of the answer.
         rounds: How often each was measured, in turn with the other candidates.
     """
 

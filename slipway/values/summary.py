@@ -1,4 +1,4 @@
-"""Everything about one release that people may want to read."""
+"""Everything about one release that its report is made from."""
 
 from slipway.values.answers import SmokeReport
 from slipway.values.artifacts import Artifact
@@ -11,12 +11,12 @@ from slipway.values.versions import RegisteredVersions
 
 
 class Change(Value):
-    """Something that is not as it was in the version that serves.
+    """A difference between a release and the champion.
 
     Attributes:
-        what: What it is, such as a file's name or ``license``.
-        before: What it was; None for what was not there.
-        after: What it is; None for what is no longer there.
+        what: The entry that differs, such as a file's name or ``license``.
+        before: Its value in the champion; None if the champion has none.
+        after: Its value in the release; None if the release has none.
     """
 
     what: str
@@ -25,20 +25,20 @@ class Change(Value):
 
 
 class ReleaseSummary(Value):
-    """What a report is made from.
+    """Everything about one release.
 
     Attributes:
-        entry: What was asked for.
-        weights: What it was made from.
-        selection: What was made of it, and which of that was chosen.
-        versions: What was logged.
-        report: What it answered.
-        verdict: What was decided.
-        gates: What the gates said of the chosen candidate, with all that the smoke test added.
-        champion: Version of the ONNX wrapper that served when it was decided; None for none.
-        changes: What differs from that version.
-        flow_run_url: Where people see the Prefect run; None when it was no run.
-        mlflow_url: Where people see the MLflow run.
+        entry: The catalogue's entry.
+        weights: The source weights.
+        selection: The candidates, and which of them was selected.
+        versions: The registered versions of both wrappers.
+        report: The smoke test.
+        verdict: The decision.
+        gates: The gates of the selected candidate, with those on the smoke test's figures.
+        champion: Version of the champion's ONNX wrapper at the decision; None without a champion.
+        changes: Differences from the champion.
+        flow_run_url: Page of the Prefect run; None outside of a run.
+        mlflow_url: Page of the MLflow run.
     """
 
     entry: Entry
@@ -55,5 +55,5 @@ class ReleaseSummary(Value):
 
     @property
     def artifact(self) -> Artifact:
-        """The artifact that was chosen."""
+        """The selected candidate's artifact."""
         return self.selection.artifact

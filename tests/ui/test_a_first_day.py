@@ -192,7 +192,7 @@ def test_a_person_reads_the_figures_and_approves(person: Person, everything: Run
     form = person.resumes()
     said = "Version 2 of tiny becomes the champion, in place of version 1, if a person approves it"
     expect(form).to_contain_text(said)
-    expect(form).to_contain_text("Median time of an answer")
+    expect(form).to_contain_text("Median latency of an answer")
     assert httpx.get(person.address("The version in MLflow")).status_code == 200
     person.picks("Decision", "approve")
     person.writes("Reason", "read and good")

@@ -21,7 +21,7 @@ WORDS = f"size_bytes is 342 MB, must be {RULE} (296 MB)"
 def gate(
     limits: GateLimits, observed: Estimate | None, metric: Metric = "size_bytes", base: float = 100
 ) -> GateResult:
-    """Return the only gate of these limits, for a source and a champion with the figure ``base``."""
+    """Return the only gate of these limits; source and champion have the figure ``base``."""
     known = {metric: Estimate.exact(base)}
     figures = {} if observed is None else {metric: observed}
     (result,) = gates.weigh({metric: limits}, figures, source=known, champion=known)

@@ -2,7 +2,7 @@
 
 from slipway.evaluation.outcome import candidate_outcome
 from slipway.report.document import markdown
-from slipway.values import Change, Selection
+from slipway.values import Change, CheckResult, Selection
 from tests.support.scored_candidates import REASON, SELECTED, failed, not_built, selected, selection
 from tests.support.summaries import artifact, inconclusive, promoted, regressed, summary
 
@@ -153,3 +153,15 @@ def test_next_steps_tell_a_doubt_from_a_missing_figure() -> None:
 
     assert "- Measure on more text, or look at the limit in the `gates`" in text
     assert "- Find out why `tokens_per_second` was not measured" in text
+
+
+def test_the_comparison_with_the_champion_has_its_check() -> None:
+    """The verdict counts it, so that a reader finds it."""
+    release = regressed()
+    check = CheckResult(name="as good", severity="warning", passed=False, failing=("json-object",))
+    report = release.report.model_copy(update={"against_champion": (check,)})
+    text = markdown(release.model_copy(update={"report": report}), "p")
+
+    section = text.partition("### Comparison with the champion")[2]
+    assert "| ⚠️ failed | as good | warning | json-object |" in section
+    assert "### Comparison with the champion" not in markdown(release, "p")
