@@ -98,7 +98,7 @@ def description(summary: ReleaseSummary) -> str:
 
 def _headline(summary: ReleaseSummary) -> str:
     """Return the verdict in a word; what waits for a person is not promoted yet."""
-    if summary.verdict.kind == "promoted" and summary.entry.goal != "champion":
+    if summary.verdict.kind == "promoted" and summary.entry.target != "champion":
         return "✅ Passed"
     return HEADLINES[summary.verdict.kind]
 
@@ -124,7 +124,7 @@ def _outcome(summary: ReleaseSummary) -> str:
         return f"{version} was not promoted, and {stays}"
     if summary.entry.aliases == "candidate":
         return f"{version} waits as candidate for a person to promote it, and {stays}"
-    if summary.entry.goal == "approval":
+    if summary.entry.target == "approval":
         return f"{version} takes over as champion{before} if a person approves it"
     return f"{version} takes over as champion{before}"
 

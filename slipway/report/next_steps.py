@@ -20,10 +20,10 @@ def next_steps(summary: ReleaseSummary) -> str:
 def _use(summary: ReleaseSummary) -> str:
     name, version = summary.entry.name, summary.versions.onnx.version
     ask = f'```sh\nslipway predict {name} "{QUESTION}"\n```'
-    if summary.entry.goal == "champion":
+    if summary.entry.target == "champion":
         return f"Ask it:\n\n{ask}"
     decide = f"move the alias `champion` of `{name}` to version {version} in MLflow's registry"
-    if summary.entry.goal == "approval":
+    if summary.entry.target == "approval":
         command = f"slipway approve {name} --reason TEXT"
         decide = f"resume the Prefect run `approve {name}`, or run `{command}`"
     return f"Read the answers above, then {decide}. From then on, ask it:\n\n{ask}"

@@ -1,11 +1,13 @@
 """Releases that were published to a real MLflow store, without a model having been made."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+from slipway import report
 from slipway.tracking import write_run
 from slipway.tracking.location import MlflowLocation, connect, experiment_id
-from slipway.tracking.tags import KEY
+from slipway.tracking.tags import KEY, VARIANT
 from slipway.values import Manifest, ReleaseSummary
 from tests.support.findings import COMMIT
 from tests.support.summaries import NAME, candidate
@@ -43,11 +45,11 @@ def manifest(**changes: Any) -> Manifest:
 
 
 def open_run(where: MlflowLocation) -> str:
-    """Return a new run of a release, as ``wrapping.log`` leaves it."""
+    """Return a new run of a release, as ``log_models.log`` leaves it."""
     connect(where)
     from mlflow import MlflowClient
 
-    tags = {KEY: "cd" * 32, "slipway.variant": "cpu-int8-rtn-block-32-acc-level-4"}
+    tags = {KEY: "cd" * 32, VARIANT: "cpu-int8-rtn-block-32-acc-level-4"}
     run = MlflowClient().create_run(experiment_id(NAME, where), tags=tags)
     return str(run.info.run_id)
 
@@ -55,14 +57,20 @@ def open_run(where: MlflowLocation) -> str:
 def published(where: MlflowLocation, summary: ReleaseSummary, made_of: Manifest) -> ReleaseSummary:
     """Return ``summary`` as a run of its own, with everything that a release shows in it."""
     placed = at(open_run(where), summary)
-    write_run.publish(placed, made_of, where)
+    publish(placed, made_of, where)
     return placed
+
+
+def publish(summary: ReleaseSummary, made_of: Manifest, where: MlflowLocation) -> None:
+    """Write the release into its run, as its task does."""
+    files = {write_run.PREDICTIONS: json.dumps(report.predictions(summary)).encode()}
+    write_run.publish(summary, made_of, where, files=files, description=report.description(summary))
 
 
 def at(run_id: str, summary: ReleaseSummary) -> ReleaseSummary:
     """Return ``summary`` as that of another run."""
     placed = candidate().model_copy(update={"run_id": run_id})
-    return summary.model_copy(update={"candidate": placed})
+    return summary.model_copy(update={"versions": placed})
 
 
 def register(where: MlflowLocation, run_id: str) -> int:
