@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from commands.main import run
 from slipway import keys
 from slipway.errors import RegistryConflict
 from slipway.registry import Registry, open_registry
+from slipway.serving.loading import load
+from slipway.serving.protocol import Load, Pointer
 from slipway.settings import Settings, toolchain
 from slipway.tracking import last_seen, read_run
 from slipway.tracking.location import mlflow_location
@@ -233,7 +236,7 @@ def test_a_half_done_promotion_is_rolled_back(
 ) -> None:
     """On its own machine at once; on another one since the record is older than an hour."""
     if elsewhere:
-        recorded_registry.begun_elsewhere(tmp_path / "home", just_now=False)
+        recorded_registry.begun_elsewhere(tmp_path / "home", timedelta(hours=2))
     served, reference = "tiny-halted", "tiny-halted-transformers"
     assert changeable.aliases(served) == {"candidate": 2, "champion": 2, "previous": 1}
     assert changeable.aliases(reference) == {"candidate": 2, "champion": 1}
@@ -251,7 +254,7 @@ def test_a_promotion_that_another_machine_just_began_is_left_alone(
     changeable: Registry, tmp_path: Path
 ) -> None:
     """No lock reaches there; whoever reads the aliases has to try again."""
-    recorded_registry.begun_elsewhere(tmp_path / "home", just_now=True)
+    recorded_registry.begun_elsewhere(tmp_path / "home", timedelta(0))
 
     changeable.recover("tiny-halted")
 
@@ -283,13 +286,9 @@ def test_a_recorded_version_loads_as_the_server_loads_it(
     recorded: Registry, tmp_path: Path, version: int
 ) -> None:
     """Its files are those that were released, and the model answers."""
-    from slipway.serving.loading import load
-    from slipway.serving.pointer import Pointer
-    from slipway.serving.protocol import Load
-
     request = Load(
         pointer=Pointer(model="tiny", version=version),
-        place=mlflow_location(Settings()),
+        location=mlflow_location(Settings()),
         copies=tmp_path / "copies",
     )
     _, loaded = load(request)

@@ -1,7 +1,7 @@
 """A registry and ``.slipway`` as an earlier version of Slipway wrote them, unpacked to a folder.
 
-``recorded/registry.tar.gz`` was recorded with the commands of commit 3dec824 (MLflow 3.17.2), before
-the tags had a format. It holds three models:
+``recorded/registry.tar.gz`` was recorded with Slipway's commands at commit 3dec824 (MLflow 3.17.2),
+before the tags had a format. It holds three models:
 
 - ``tiny``: version 1 promoted, version 2 promoted and rolled back ("it answers in verse"), version
   3 promoted; a fourth release was rejected by the gate ``tokens_per_second``.
@@ -16,6 +16,7 @@ import socket
 import sqlite3
 import tarfile
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -54,16 +55,15 @@ def point_to(folder: Path, patch: pytest.MonkeyPatch) -> None:
     patch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
-def begun_elsewhere(home: Path, *, just_now: bool) -> None:
-    """Let the open record of ``tiny-halted`` name another machine, and a time."""
+def begun_elsewhere(home: Path, age: timedelta) -> None:
+    """Let the open record of ``tiny-halted`` name another machine, and an age."""
+    at = (datetime.now(UTC) - age).isoformat()
     with closing(sqlite3.connect(home / "mlflow" / "mlflow.db")) as database:
         query = (
             "SELECT value FROM tags JOIN runs USING (run_uuid)"
             " WHERE key = 'slipway.at' AND status = 'RUNNING'"
         )
-        (at,) = database.execute(query).fetchone()
-        moment = "strftime('%Y-%m-%dT%H:%M:%S+00:00', 'now', ?)"
-        shift = "0 hours" if just_now else "-2 hours"
-        database.execute(f"UPDATE tags SET value = {moment} WHERE value = ?", (shift, at))
+        before = database.execute(query).fetchone()
+        database.execute("UPDATE tags SET value = ? WHERE value = ?", (at, *before))
         database.execute("UPDATE tags SET value = 'elsewhere' WHERE key = 'slipway.host'")
         database.commit()

@@ -11,6 +11,7 @@ from slipway import catalogue
 from slipway.settings import Settings
 from slipway.system import process
 from slipway.tracking.tag_values import release_tags
+from slipway.tracking.tags import RELEASE
 from slipway.values import LoggedWrapper, Promoted, RegisteredVersions, Release
 from tests.support.project import PROJECT, Project
 from tests.support.tiny_phi3 import CONVERSATIONS
