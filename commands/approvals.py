@@ -16,24 +16,24 @@ def history(model: str, *, json: bool = False) -> int:
     """
     settings = Settings()
     catalogue.find(settings.catalogue, model)
-    reigns: tuple[ChampionPeriod, ...] = ()
+    periods: tuple[ChampionPeriod, ...] = ()
     if settings.has_registry:
         from tasks.context import registry
 
-        reigns = registry().history(model)
+        periods = registry().history(model)
     if json:
-        console.show([reign.model_dump(mode="json") for reign in reigns])
+        console.show([period.model_dump(mode="json") for period in periods])
         return 0
     headings = ("champion", "since (UTC)", "until", "how", "by", "why")
-    console.table(f"Champions of {model}", headings, [_row(reign) for reign in reigns])
+    console.table(f"Champions of {model}", headings, [_row(period) for period in periods])
     return 0
 
 
-def _row(reign: ChampionPeriod) -> tuple[str, ...]:
-    since, until = (f"{at:%Y-%m-%d %H:%M:%S}" if at else "-" for at in (reign.since, reign.until))
-    version = "none" if reign.version is None else str(reign.version)
-    how = "moved by hand" if reign.kind == "by-hand" else reign.kind
-    return version, since, until, how, reign.cause.actor, reign.cause.reason
+def _row(period: ChampionPeriod) -> tuple[str, ...]:
+    since, until = (f"{at:%Y-%m-%d %H:%M:%S}" if at else "-" for at in (period.since, period.until))
+    version = "none" if period.version is None else str(period.version)
+    how = "moved by hand" if period.kind == "by-hand" else period.kind
+    return version, since, until, how, period.audit.actor, period.audit.reason
 
 
 def rollback(
@@ -62,17 +62,17 @@ def rollback(
     failed = failed or registry().champion(model)
     if failed and not json:
         print(f"{model}: version {failed} is to be taken out", flush=True)
-    move = roll_back(model, reason=reason, failed=failed, to=to)
+    change = roll_back(model, reason=reason, failed=failed, to=to)
     if json:
-        console.show(move.model_dump(mode="json"))
+        console.show(change.model_dump(mode="json"))
         return 0
     pairs = {
-        "champion": f"models:/{model}/{move.after}",
-        "quarantined": f"models:/{model}/{move.before}: {reason}",
-        "by": move.cause.actor,
+        "champion": f"models:/{model}/{change.after}",
+        "quarantined": f"models:/{model}/{change.before}: {reason}",
+        "by": change.audit.actor,
         "lift it": f"slipway release {model} --lift-quarantine --reason TEXT",
     }
-    console.facts(f"{model}: rolled back from version {move.before} to {move.after}", pairs)
+    console.facts(f"{model}: rolled back from version {change.before} to {change.after}", pairs)
     return 0
 
 

@@ -39,17 +39,19 @@ def _state(name: str, settings: Settings) -> dict[str, Any]:
     if not settings.has_registry:
         return empty | {"model": name}
     from slipway.registry import registered_name
+    from slipway.tracking.tag_values import ReleaseOrigin
     from tasks.context import registry
 
     models = registry()
     aliases = models.aliases(name)
     reference = models.champion(registered_name(name, "transformers"))
-    tags = models.tags(name, aliases["champion"]) if "champion" in aliases else {}
+    champion = aliases.get("champion")
+    origin = ReleaseOrigin.from_tags(models.tags(name, champion) if champion else {})
     return {
         "model": name,
-        "commit": tags.get("slipway.commit"),
-        "variant": tags.get("slipway.variant"),
-        "champion": aliases.get("champion"),
+        "commit": origin.commit or None,
+        "variant": origin.variant or None,
+        "champion": champion,
         "reference": reference,
         "previous": aliases.get("previous"),
         "candidate": aliases.get("candidate"),

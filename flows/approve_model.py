@@ -1,4 +1,4 @@
-"""A person's word about a candidate that passed its gates."""
+"""A person approves or rejects a candidate that passed its gates."""
 
 from typing import Annotated, Literal
 
@@ -7,8 +7,7 @@ from prefect.flow_runs import suspend_flow_run
 
 from flows.parameters import Model, Reason, WaitingVersion, titled
 from slipway.values import Release
-from tasks.answer_approval import answer_approval, open_form, waiting
-from tasks.approval import ApprovalAnswer
+from tasks.approval import ApprovalAnswer, answer_approval, describe_form, waiting
 from tasks.entries import entry_of
 
 _DAY_SECONDS = 24 * 3600
@@ -34,8 +33,9 @@ def approve_model(
     entry = entry_of(model)
     version = version or waiting(model)
     if decision == "ask":
+        form = ApprovalAnswer.with_initial_data(description=describe_form(model, version))
         answer = suspend_flow_run(
-            wait_for_input=ApprovalAnswer.with_initial_data(description=open_form(model, version)),
+            wait_for_input=form,
             timeout=int(entry.approval_timeout_hours * 3600) + _DAY_SECONDS,
             key="approval",
         )

@@ -1,4 +1,4 @@
-"""The hourly look: a missed event changes when a champion serves, never whether."""
+"""Repairs missed events; runs hourly."""
 
 from prefect import flow
 
@@ -11,12 +11,12 @@ from tasks.redeploy import compare, served_models
 
 @flow(name="reconcile", validate_parameters=True)
 def reconcile() -> tuple[Redeployment, ...]:
-    """Bring the record of every model up to date, and what serves in line with its champion.
+    """Bring the record of every model up to date, and the served version in line with its champion.
 
-    Half a move is undone, an answer that was given as a tag carried out, a move by hand recorded,
-    an event that was not sent is sent. Where all is as it should be, nothing is done.
+    A half-done alias change is rolled back, an answer that was given as a tag is carried out, a
+    change by hand is recorded, a pending event is sent. Where all is in order, nothing is done.
     """
     for entry in all_entries():
         recover(entry)
-    astray = [model for model in served_models() if not isinstance(compare(model), NoChange)]
-    return tuple(redeploy(model) for model in astray)
+    outdated = [model for model in served_models() if not isinstance(compare(model), NoChange)]
+    return tuple(redeploy(model) for model in outdated)

@@ -10,9 +10,9 @@ from tasks.dispatch import dispatch
 
 @flow(name="release-catalogue", flow_run_name="release the catalogue", validate_parameters=True)
 def release_catalogue() -> tuple[str, ...]:
-    """Start a release of every model that is automatic, and return the ids of their runs.
+    """Start a release of every automatic model, and return the ids of their runs.
 
-    A retry of this run starts none twice, and a release that is already there is found again.
+    A retry of this run starts none twice, and a finished release is not repeated.
     """
     entries = catalogue.load(Settings().catalogue)
     return tuple(

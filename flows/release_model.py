@@ -10,7 +10,7 @@ from tasks.build import build
 from tasks.decide import decide
 from tasks.download import download
 from tasks.entries import (
-    asked_for,
+    as_requested,
     entry_of,
     find_champion,
     find_release,
@@ -22,10 +22,10 @@ from tasks.lift_quarantine import lift
 from tasks.log import log
 from tasks.promote import promote
 from tasks.publish import publish
-from tasks.rename_run import rename_run
 from tasks.resolve import resolve
 from tasks.select import select
 from tasks.smoke_test import smoke_test
+from tasks.start_run import rename_run
 
 
 @flow(name="release-model", flow_run_name="{model}", validate_parameters=True)
@@ -37,9 +37,9 @@ def release_model(  # noqa: PLR0913, PLR0917 - its form has what people ask for
     force: Annotated[bool, titled("Release it once more")] = False,
     lift_quarantine: Annotated[bool, titled("Lift its quarantine")] = False,
 ) -> Release:
-    """Release one model of the catalogue, unless this very release is already there.
+    """Release one model of the catalogue, unless the same release already exists.
 
-    Running it again is safe: what an earlier run finished is found again by its key.
+    Running it again is safe: what an earlier run finished is found by its key.
 
     Args:
         model: What to release: an entry of catalogue.toml.
@@ -49,12 +49,12 @@ def release_model(  # noqa: PLR0913, PLR0917 - its form has what people ask for
         force: Log, test and promote it as a new version, although it is there already.
         lift_quarantine: Let this release serve again although it was rolled back or rejected.
     """
-    entry = asked_for(entry_of(model), ref, recipe)
+    entry = as_requested(entry_of(model), ref, recipe)
     revision = resolve(entry)
     key = key_of(entry, revision)
     rename_run(f"{model}@{revision.commit[:8]}")
 
-    if lift_quarantine and (lifted := lift(entry, key, reason)):
+    if lift_quarantine and (lifted := lift(model, key, reason)):
         return lifted
     if existing := find_release(entry, key):
         if not (force and existing.may_be_repeated):

@@ -1,4 +1,4 @@
-"""The way back: the champion of before serves again."""
+"""The previous champion is restored."""
 
 from prefect import flow
 
@@ -15,16 +15,16 @@ def roll_back(
     failed: FailedVersion = None,
     to: PreviousVersion = None,
 ) -> AliasChange:
-    """Let the champion of before serve again, and quarantine the one that failed.
+    """Restore the previous champion, and quarantine the one that failed.
 
-    Its bytes are compared with those that were released first. Nothing promotes the failed version
-    again, until somebody releases it with `lift_quarantine`.
+    Its files are compared with what was released before anything changes. Nothing promotes the
+    failed version again, until somebody releases it with `lift_quarantine`.
 
     Args:
         model: Whose champion is taken out: an entry of catalogue.toml.
-        reason: What went wrong; it stands in the history and on the version.
+        reason: What went wrong; the history and the version show it.
         failed: Its number in the registry; 0 for the one that was champion when you pressed Run. If
             another one is champion by then, nothing is moved.
-        to: Its number in the registry; 0 for the champion of before, the alias "previous".
+        to: Its number in the registry; 0 for the previous champion, the alias "previous".
     """
-    return swap_back(entry_of(model), failed or None, to or None, reason)
+    return swap_back(entry_of(model).name, failed or None, to or None, reason)

@@ -1,4 +1,4 @@
-"""The watch: sources are looked at, and what is new is released."""
+"""Sources are polled, and what is new is released."""
 
 from prefect import flow
 
@@ -9,16 +9,16 @@ from tasks.watch import decide_each, poll, record
 
 @flow(name="watch-sources", flow_run_name="watch the sources", validate_parameters=True)
 def watch_sources(models: list[str] | None = None) -> tuple[WatchResult, ...]:
-    """Start a release of every model whose source has something that was not released yet.
+    """Start a release of every model whose source has files that were not released yet.
 
     Running it again is safe, also at the same time: the same files are released once.
 
     Args:
         models: Names of entries in catalogue.toml; all of them if none are named.
     """
-    looks = poll(models)
-    results = decide_each(looks)
-    record(looks, results)
+    states = poll(models)
+    results = decide_each(states)
+    record(states, results)
 
     for result in results:
         if result.key and result.attempt:

@@ -5,10 +5,22 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from slipway.values import Entry, FileEntry, Quantization, Revision, Weights
+from slipway.values import (
+    BuildResult,
+    Entry,
+    FileEntry,
+    Quantization,
+    QuantizeRecipe,
+    Recipe,
+    Revision,
+    Weights,
+)
 
 #: Raised when a step changes what it writes: stored results of older steps are then not used.
-RECIPES = {"weights": 1, "artifact": 1, "reading": 1, "trial": 1, "release": 2}
+RECIPES = {"weights": 1, "artifact": 1, "reading": 1, "evaluation": 1, "release": 2}
+
+#: Raised when the fields of a value change that Prefect keeps as a task's result.
+_RESULT_FORMAT = 2
 
 #: Fields of an entry that change nothing of what is made or how it is tested.
 _NOT_THE_MODEL = {
@@ -24,7 +36,7 @@ def digest(value: Any) -> str:
 
 
 def identifies(path: str) -> bool:
-    """Tell whether a file is part of what a model is; its card may change without it."""
+    """Return whether a file is part of a model's identity; its card is not."""
     return path.rpartition("/")[2] != "README.md"
 
 
@@ -63,7 +75,7 @@ def artifact_key(
 
 
 def reading_key(weights: Weights, texts: str, tools: Mapping[str, str]) -> str:
-    """Return the store's name for what a source says of the texts.
+    """Return the store's name for a source's reading of the texts.
 
     Args:
         weights: The source.
@@ -92,7 +104,7 @@ def release_key(
         "recipe_number": RECIPES["release"],
         "entry": {
             **entry.model_dump(mode="json", exclude=_NOT_THE_MODEL),
-            "licences": entry.licenses,
+            "licences": entry.licenses,  # as it was once called, so that keys stay the same
         },
         "repo": revision.source.repo,
         "digest": revision.digest,
@@ -100,6 +112,51 @@ def release_key(
         "shipped": dict(shipped),
     }
     return digest(identity)
+
+
+def builds_key(weights: Weights, recipe: Recipe, tools: Mapping[str, str]) -> str:
+    """Return what identifies the candidates of a recipe: the keys of their artifacts."""
+    candidates = recipe.candidates if isinstance(recipe, QuantizeRecipe) else (recipe,)
+    identity = [
+        (
+            each.precision,
+            artifact_key(
+                weights.stored.key,
+                weights.revision,
+                each if isinstance(each, Quantization) else None,
+                tools,
+            ),
+        )
+        for each in candidates
+    ]
+    return f"builds-{_slug(weights.revision.source.repo)}-{digest(identity)[:16]}"
+
+
+def evaluations_key(
+    weights: Weights, built: Iterable[BuildResult], texts: str, tools: Mapping[str, str]
+) -> str:
+    """Return what identifies the measurements of built candidates.
+
+    Args:
+        weights: What they are compared with.
+        built: The candidates; one that could not be built has no artifact.
+        texts: Digest of the texts.
+        tools: Versions of the tools.
+    """
+    artifacts = [(each.variant, each.artifact and each.artifact.stored.key) for each in built]
+    reference = reading_key(weights, texts, tools)
+    identity = [RECIPES["evaluation"], reference, artifacts, dict(tools)]
+    return f"evaluations-{_slug(weights.revision.source.repo)}-{digest(identity)[:16]}"
+
+
+def result_key(identity: str) -> str:
+    """Return the name under which Prefect keeps the result that one of these keys identifies."""
+    return f"{identity}-format-{_RESULT_FORMAT}"
+
+
+def entry_digest(entry: Entry) -> str:
+    """Return what changes when anything of an entry changes."""
+    return digest(entry.model_dump(mode="json"))
 
 
 def _slug(repo: str) -> str:

@@ -1,17 +1,21 @@
-"""A candidate that waits → the form in which people answer, and what comes of it."""
+"""A candidate that waits for a person: the form that asks, and what follows from the answer."""
 
 from typing import Literal
 from uuid import UUID
 
-from prefect import get_run_logger
+from prefect import get_run_logger, task
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 from prefect.input import RunInput
+from prefect.runtime import flow_run
 from pydantic import Field
 
-from slipway.values import Entry, Release
-from tasks.context import registry
+from slipway.errors import MoveRefused
+from slipway.settings import Settings
+from slipway.values import ApprovalDecision, Entry, Promoted, Release
+from tasks.context import audit_info, registry
 from tasks.emit_event import emit_event, emit_pending_events
+from tasks.policies import uncached
 from tasks.start_run import start_run
 
 DEPLOYMENT = "approve-model/approve-model"
@@ -26,48 +30,83 @@ class ApprovalAnswer(RunInput):
     reason: str = Field(
         pattern=r"\S",
         max_length=500,
-        description="Why; it stands in the history, and on the version.",
+        description="Why; the history and the version show it.",
     )
 
 
-def ask(entry: Entry, release: Release) -> None:
-    """Tell that an approval is wanted, and open the form in which it is given."""
+def waiting(model: str) -> int:
+    """Return the version that waits for an answer.
+
+    Raises:
+        MoveRefused: If none does.
+    """
+    version = registry().waiting(model)
+    if version is None:
+        advice = f"slipway history {model} shows what was decided"
+        raise MoveRefused(model, "no candidate waits for approval", advice)
+    return version
+
+
+def describe_form(model: str, version: int) -> str:
+    """Return what the form of this flow run shows, and record that it is the one that asks."""
+    models = registry()
+    models.record_approval_run(model, version, str(flow_run.id))
+    page = f"{Settings().mlflow_url}/#/models/{model}/versions/{version}"
+    return f"{models.description(model, version)}\n\n[The version in MLflow]({page})"
+
+
+def request_approval(entry: Entry, release: Release) -> None:
+    """Emit an event about a candidate that waits, and start the run of its form."""
     model, version = entry.name, release.versions.onnx.version
     emit_event("approval-wanted", model, version=version, commit=release.commit)
-    get_run_logger().info(f"version {version} waits: slipway approve {model} --reason TEXT")
-    open_form(release)
+    get_run_logger().info(
+        f"version {version} waits for approval: slipway approve {model} --reason TEXT"
+    )
+    start_form(release)
 
 
-def open_form(release: Release) -> None:
-    """Open the form of a candidate that waits, unless it was opened before.
+def start_form(release: Release) -> None:
+    """Start the run whose form asks about a candidate, unless it was started before.
 
-    Without its deployment nobody could resume the form's run; so the command line or a tag in the
-    MLflow UI answers.
+    Without its deployment nobody could resume that run; the command line or a tag in the MLflow UI
+    answers then.
     """
     model, version = release.versions.model, release.versions.onnx.version
     try:
-        asked = {"model": model, "version": version}
-        start_run(DEPLOYMENT, asked, f"approve:{release.versions.key}:{version}")
+        parameters = {"model": model, "version": version}
+        start_run(DEPLOYMENT, parameters, f"approve:{release.versions.key}:{version}")
     except ObjectNotFound:
-        get_run_logger().info(f"there is no form for it: {DEPLOYMENT} is not deployed")
+        get_run_logger().info(f"no approval form: {DEPLOYMENT} is not deployed")
 
 
-def settle_approval(entry: Entry) -> None:
-    """Carry out an answer that was given as a tag in MLflow, or by nobody for too long."""
-    if release := registry().settle_approval(entry.name, entry.approval_timeout_hours):
-        carried_out(release)
+def apply_answer(entry: Entry) -> None:
+    """Carry out an answer that was given as a tag in MLflow; without one in time, a rejection."""
+    if release := registry().apply_answer(entry.name, entry.approval_timeout_hours):
+        _publish_answer(release)
 
 
-def carried_out(release: Release) -> None:
-    """Tell what was decided, and close the form if it was not the one that answered."""
-    candidate = release.versions
-    emit_pending_events(candidate.model)
-    if release.verdict.kind == "rejected":
+@task(
+    task_run_name="{decision} {model} v{version}",
+    description="Promote or quarantine the candidate, as a person decided; a first answer holds.",
+    **uncached(timeout_seconds=900),
+)
+def answer_approval(model: str, version: int, decision: ApprovalDecision, reason: str) -> Release:
+    """Return the release as it is after the answer."""
+    release = registry().decide(model, version, decision, audit_info(reason))
+    _publish_answer(release)
+    return release
+
+
+def _publish_answer(release: Release) -> None:
+    """Send the events of a decision, and close the form if it was not the one that answered."""
+    versions = release.versions
+    approved = isinstance(release.verdict, Promoted)
+    emit_pending_events(versions.model)
+    if not approved:
         reason = "; ".join(release.verdict.reasons)
-        emit_event("quarantined", candidate.model, version=candidate.onnx.version, reason=reason)
-    run_id = registry().form(candidate.model, candidate.onnx.version)
-    if run_id:
-        decision = "reject" if release.verdict.kind == "rejected" else "approve"
+        emit_event("quarantined", versions.model, version=versions.onnx.version, reason=reason)
+    if run_id := registry().approval_run(versions.model, versions.onnx.version):
+        decision = "approve" if approved else "reject"
         _resume(UUID(run_id), {"decision": decision, "reason": "answered elsewhere"})
 
 

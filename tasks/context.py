@@ -56,14 +56,14 @@ def audit_info(reason: str) -> AuditInfo:
 
 
 def asked_at() -> datetime:
-    """Return when somebody asked for this flow run: it may have waited in a queue since."""
+    """Return when this flow run was requested: it may have waited in a queue since."""
     context = FlowRunContext.get()
     created = context.flow_run.created if context and context.flow_run else None
     return created or datetime.now(UTC)
 
 
 def _actor() -> str:
-    """Return the person at this machine, or what started the run of a deployment."""
+    """Return the user of this machine, or what started the run of a deployment."""
     context = FlowRunContext.get()
     run = context.flow_run if context else None
     if run is None or run.deployment_id is None:
@@ -72,7 +72,7 @@ def _actor() -> str:
         return "schedule"
     if run.created_by and run.created_by.type == "AUTOMATION":
         return f"event ({run.created_by.display_value})"
-    # the line's own dispatch names its key; a person's press of a button does not
+    # ``dispatch`` sets such a key; a run that a person starts in the UI has none
     return "event" if (run.idempotency_key or "").startswith("release:") else "Prefect UI"
 
 

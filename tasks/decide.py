@@ -1,4 +1,4 @@
-"""SmokeReport → Judgement."""
+"""SmokeReport → Decision."""
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -8,13 +8,13 @@ from slipway.values import Champion, Decision, Entry, Selection, SmokeReport
 
 
 @task(
-    task_run_name="judge {entry.name}",
-    description="Weigh all that was measured and answered against the entry's gates.",
+    task_run_name="decide about {entry.name}",
+    description="Compare what was measured and answered with the entry's gates.",
     cache_policy=NO_CACHE,
 )
 def decide(
-    entry: Entry, choice: Selection, report: SmokeReport, champion: Champion | None
+    entry: Entry, selection: Selection, report: SmokeReport, champion: Champion | None
 ) -> Decision:
     """Return whether the candidate may serve, with reasons."""
-    results = decision.final_gates(entry, choice, report, champion)
+    results = decision.final_gates(entry, selection, report, champion)
     return Decision(gates=results, verdict=decision.judge(report, results))

@@ -1,4 +1,4 @@
-"""The one place where releases are started, whatever says that it is time for one."""
+"""The only place that starts releases, whatever the reason for one is."""
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -25,29 +25,29 @@ _ENDS: dict[StateType, RunState] = {
 
 @task(
     task_run_name="dispatch {model} {key:.8} attempt {attempt}",
-    description="Start a release. The same key and attempt a second time is the same flow run.",
+    description="Start a release. A second call with the same key and attempt starts no other run.",
     cache_policy=NO_CACHE,
     timeout_seconds=120,
 )
 def dispatch(model: str, key: str, attempt: int, reason: str) -> str:
     """Return the id of the flow run that releases ``key``, started unless it was before.
 
-    Prefect keeps the idempotency key for as long as the flow run exists, however it ended; so an
-    attempt that failed is tried again under another number. Runs that a person starts on the
-    deployment's page have no such key: of those, the registry lets one through.
+    Prefect keeps the idempotency key for as long as the flow run exists, however it ended; so a
+    failed attempt is repeated under another number. Runs that a person starts on the deployment's
+    page have no such key; of those, the registry promotes one.
 
     Args:
         model: Name of the entry.
         key: The release key that made this necessary.
-        attempt: From 1; see ``watching.next_attempt``.
+        attempt: From 1; see ``watch.policy.next_attempt``.
         reason: For the record; the flow run has it as a tag too.
 
     Raises:
         SourceMissing: If the deployment is not there.
     """
     try:
-        asked = {"model": model, "reason": reason}
-        started = start_run(DEPLOYMENT, asked, _idempotency_key(key, attempt), ["slipway", reason])
+        parameters, tags = {"model": model, "reason": reason}, ["slipway", reason]
+        started = start_run(DEPLOYMENT, parameters, _idempotency_key(key, attempt), tags)
     except ObjectNotFound as error:
         raise SourceMissing(f"deployment {DEPLOYMENT}", "apply the deployments first") from error
     get_run_logger().info(f"{model}: {reason}; flow run {started.name}")

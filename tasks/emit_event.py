@@ -1,4 +1,4 @@
-"""A move → an event, for whoever wants to know."""
+"""An alias change → an event of Prefect."""
 
 from typing import Any
 from uuid import NAMESPACE_URL, uuid4, uuid5
@@ -17,10 +17,10 @@ _EVENTS = {"promotion": "promoted", "by-hand": "promoted", "rollback": "rolled-b
 
 
 def emit_event(event: str, model: str, **payload: Any) -> bool:
-    """Send the event ``slipway.model.<event>``; tell whether Prefect's server has it.
+    """Send the event ``slipway.model.<event>``; return whether Prefect's server received it.
 
-    An event only says that there is something to look at: whoever acts on it reads the registry.
-    With ``move``, the id of a recorded move, in the payload, a repeated event is known as such.
+    An event only says "look again": its receiver reads the registry. With ``move``, the run of a
+    recorded alias change, in the payload, a repeated event has the same id.
 
     Args:
         event: ``promoted``, ``rejected``, ``rolled-back``, ``quarantined``, ``redeployed`` or
@@ -45,7 +45,7 @@ def emit_event(event: str, model: str, **payload: Any) -> bool:
         payload=payload,
         id=identity,
     )
-    try:  # Prefect's own emit_event sends in the background, and does not say whether it could
+    try:  # Prefect's own emit_event sends in the background, and does not report failures
         with get_client(sync_client=True) as client:
             client.request("POST", "/events", json=[message.model_dump(mode="json")])
     except (httpx.HTTPError, PrefectHTTPStatusError, RuntimeError) as error:
@@ -55,18 +55,18 @@ def emit_event(event: str, model: str, **payload: Any) -> bool:
 
 
 def emit_pending_events(model: str) -> None:
-    """Send the events of moves that were made and not announced, and note that they were sent."""
+    """Send the events of alias changes that were not sent yet, and record that they were."""
     models = registry()
-    for move in models.unannounced(model):
-        if emit_event(_EVENTS[move.kind], model, **_payload(move)) and move.after is not None:
-            models.announced(model, move.after)
+    for change in models.pending_events(model):
+        if emit_event(_EVENTS[change.kind], model, **_payload(change)) and change.after is not None:
+            models.mark_event_sent(model, change.after)
 
 
-def _payload(move: AliasChange) -> dict[str, Any]:
+def _payload(change: AliasChange) -> dict[str, Any]:
     return {
-        "move": move.run_id,
-        "version": move.after,
-        "before": move.before,
-        "actor": move.cause.actor,
-        "reason": move.cause.reason,
+        "move": change.run_id,
+        "version": change.after,
+        "before": change.before,
+        "actor": change.audit.actor,
+        "reason": change.audit.reason,
     }

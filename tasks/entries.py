@@ -1,9 +1,8 @@
-"""Model → Entry, and the release that may already be there."""
+"""Model → Entry, and what the registry already has of it."""
 
 from typing import get_args
 
 from prefect import task
-from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from slipway import catalogue, keys
@@ -23,9 +22,9 @@ from slipway.values import (
     Revision,
     Source,
 )
-from tasks.approval import open_form, settle_approval
+from tasks.approval import apply_answer, start_form
 from tasks.context import registry, texts
-from tasks.policies import RETRIED
+from tasks.policies import uncached
 
 
 def entry_of(model: str) -> Entry:
@@ -38,8 +37,8 @@ def all_entries() -> tuple[Entry, ...]:
     return tuple(catalogue.load(Settings().catalogue).values())
 
 
-def asked_for(entry: Entry, ref: str | None, recipe: str) -> Entry:
-    """Return ``entry`` with what a person asked for instead of what the catalogue says.
+def as_requested(entry: Entry, ref: str | None, recipe: str) -> Entry:
+    """Return ``entry`` with what a person requested instead of what the catalogue says.
 
     Args:
         entry: As in the catalogue.
@@ -80,31 +79,27 @@ def key_of_repetition(key: str) -> str:
 
 @task(
     task_run_name="find {entry.name} {key:.8}",
-    description="Ask the registry whether an earlier run already released this.",
-    cache_policy=NO_CACHE,
-    **RETRIED,
-    timeout_seconds=600,
+    description="Look in the registry for an earlier release with this key.",
+    **uncached(timeout_seconds=600),
 )
 def find_release(entry: Entry, key: str) -> Release | None:
     """Return the finished release with this key; None if there is none.
 
-    What a person answered in the MLflow UI is carried out before. Of one that waits, the form is
-    there afterwards, also if the run that should have opened it was interrupted.
+    An answer that a person gave in the MLflow UI is carried out before. A release that waits has
+    its form afterwards, also if the run that should have started it was interrupted.
     """
-    settle_approval(entry)
+    apply_answer(entry)
     release = registry().released(entry.name, key)
     if release and release.waiting:
-        open_form(release)
+        start_form(release)
     return release
 
 
 @task(
     task_run_name="find the champion of {entry.name}",
-    description="Ask the registry what serves today, and what was measured of it.",
-    cache_policy=NO_CACHE,
-    **RETRIED,
-    timeout_seconds=600,
+    description="Read the champion, and what was measured of it; every later step uses this one.",
+    **uncached(timeout_seconds=600),
 )
 def find_champion(entry: Entry) -> Champion | None:
-    """Return the version that serves today; None if none does."""
+    """Return the champion of this moment; None if there is none."""
     return registry().measured_champion(entry.name, entry.wrappers.onnx)

@@ -23,14 +23,7 @@ def log(entry: Entry, key: str, weights: Weights, artifact: Artifact) -> Registe
     settings = Settings()
     progress = Reporter("log", entry.name)
     wrapper = settings.wrappers / "onnx_genai.py"
-    tags = {
-        "slipway.repo": weights.revision.source.repo,
-        "slipway.commit": weights.revision.commit,
-        "slipway.variant": artifact.variant,
-        "slipway.license": weights.revision.license or "",
-        "slipway.flow_run": flow_run_url() or "",
-        **log_models.identity(artifact, wrapper),
-    }
+    tags = log_models.origin(weights.revision, artifact, wrapper, flow_run_url()).to_tags()
     request = log_models.LogRequest(
         place=location(settings),
         key=key,

@@ -1,33 +1,36 @@
-"""How tasks behave: when they try again, what they may reuse, how they tell how far they are."""
+"""How tasks behave: when they are retried, what they may reuse, how they report progress."""
 
 import functools
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypedDict, TypeVar, cast
 from uuid import UUID
 
 from prefect import Task, get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.cache_policies import NO_CACHE, CachePolicy
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 
+from slipway import keys
 from slipway.errors import SlipwayError, StoreDamaged
 from slipway.evaluation import texts_digest
-from slipway.keys import RECIPES, digest, weights_key
 from slipway.settings import toolchain
 from slipway.system import store
-from slipway.values import Artifact, BuildResult, Entry, Evaluation, Revision, Weights
+from slipway.values import Artifact, BuildResult, Evaluation, Revision, Weights
 from tasks.context import texts
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result", Weights, tuple[BuildResult, ...], tuple[Evaluation, ...])
 
+CacheKey = Callable[[TaskRunContext, dict[str, Any]], str]
+
 _UPDATE_SECONDS = 2.0
 
 
 def worth_retrying(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Tell whether the same step may succeed when it is tried again: the error itself says so."""
+    """Return whether a failed step is worth retrying: the error itself says so."""
     error = state.result(raise_on_failure=False)
     return isinstance(error, SlipwayError) and error.retryable
 
@@ -40,48 +43,60 @@ class Retries(TypedDict):
     retry_condition_fn: Callable[[Task[..., Any], TaskRun, State[Any]], bool]
 
 
-#: How every task tries again; the libraries below us have already tried a few times by then.
+class Uncached(Retries):
+    """What it says of a task that reads or changes what others may change too."""
+
+    cache_policy: CachePolicy
+    timeout_seconds: float | None
+
+
+class Cached(Retries):
+    """What it says of a task whose result a key identifies."""
+
+    cache_key_fn: CacheKey
+    persist_result: bool
+    timeout_seconds: float
+
+
+#: The libraries below us have already tried a few times by then.
 RETRIED = Retries(
     retries=3, retry_delay_seconds=[2.0, 5.0, 15.0], retry_condition_fn=worth_retrying
 )
 
 
+def uncached(timeout_seconds: float | None = None) -> Uncached:
+    """Return the options of a task that reads or changes what others may change too."""
+    return Uncached(**RETRIED, cache_policy=NO_CACHE, timeout_seconds=timeout_seconds)
+
+
+def cached(key: CacheKey, timeout_seconds: float) -> Cached:
+    """Return the options of a task whose result ``key`` identifies."""
+    return Cached(**RETRIED, cache_key_fn=key, persist_result=True, timeout_seconds=timeout_seconds)
+
+
 def by_revision(_context: TaskRunContext, inputs: dict[str, Any]) -> str:
-    """Name a download by what is fetched and, where it is converted, by the tools."""
+    """Return the cache key of a download."""
     revision: Revision = inputs["revision"]
-    return weights_key(revision, toolchain())
+    return keys.result_key(keys.weights_key(revision, toolchain()))
 
 
 def by_recipe(_context: TaskRunContext, inputs: dict[str, Any]) -> str:
-    """Name an artifact by the weights, the recipe and the tools."""
-    weights: Weights = inputs["weights"]
-    published = weights.revision.published
-    identity = [
-        RECIPES["artifact"],
-        weights.stored.key,
-        published and published.model_dump(mode="json"),
-        inputs["recipe"].model_dump(mode="json"),
-        toolchain(),
-    ]
-    return f"attempts-{digest(identity)[:32]}"
+    """Return the cache key of the artifacts of a recipe."""
+    return keys.result_key(keys.builds_key(inputs["weights"], inputs["recipe"], toolchain()))
 
 
 def by_candidates(_context: TaskRunContext, inputs: dict[str, Any]) -> str:
-    """Name measurements by what is measured, on which texts, with which tools."""
-    entry: Entry = inputs["entry"]
-    weights: Weights = inputs["weights"]
-    attempts: tuple[BuildResult, ...] = inputs["attempts"]
-    built = [(each.variant, each.artifact and each.artifact.stored.key) for each in attempts]
-    read = texts_digest(texts(entry))
-    identity = [RECIPES["trial"], weights.stored.key, built, read, toolchain()]
-    return f"trials-{entry.name}-{digest(identity)[:16]}"
+    """Return the cache key of the measurements of built candidates."""
+    built: Sequence[BuildResult] = inputs["built"]
+    read = texts_digest(texts(inputs["entry"]))
+    return keys.result_key(keys.evaluations_key(inputs["weights"], built, read, toolchain()))
 
 
 def verified(task: Task[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Return ``task`` so that what it hands on holds today, whatever was cached.
+    """Return ``task`` so that its result is valid now, whatever was cached.
 
-    A cached result says where files lay when it was made, and what could not be done then. If files
-    are gone or changed since, or something had failed, the task runs again and its new result
+    A cached result names the files and the failures of the time when it was made. If files are
+    missing or changed since, or something had failed, the task runs again and its new result
     replaces the cached one; what is still in the store is not made twice.
     """
 
@@ -98,7 +113,7 @@ def verified(task: Task[Arguments, Result]) -> Callable[Arguments, Result]:
 
 
 def _fault(result: Weights | tuple[BuildResult | Evaluation, ...], *, cached: bool) -> str | None:
-    """Return what is wrong with a result that was handed on; None if nothing is."""
+    """Return what is wrong with a result; None if nothing is."""
     several = () if isinstance(result, Weights) else result  # a cached tuple comes back as a list
     artifacts = (each.artifact for each in several if isinstance(each, BuildResult))
     try:
@@ -108,7 +123,7 @@ def _fault(result: Weights | tuple[BuildResult | Evaluation, ...], *, cached: bo
     except StoreDamaged as error:
         return str(error)
     failed = [f"{each.variant}: {each.reason}" for each in several if each.reason]
-    return f"trying again what had failed: {'; '.join(failed)}" if failed and cached else None
+    return f"retrying what had failed: {'; '.join(failed)}" if failed and cached else None
 
 
 class Reporter:
@@ -116,12 +131,12 @@ class Reporter:
 
     Args:
         step: Name of the step; with ``about`` it names the artifact.
-        about: What it works on.
+        about: The model or repository that it works on.
     """
 
     def __init__(self, step: str, about: str) -> None:
         self._logger = get_run_logger()
-        self._told: tuple[str, int] | None = None
+        self._reported: tuple[str, int] | None = None
         self._updated_at = 0.0
         slug = re.sub(r"[^a-z0-9]+", "-", f"{step}-{about}".lower())
         made = create_progress_artifact(0.0, key=slug, description=f"{step} {about}")
@@ -130,14 +145,14 @@ class Reporter:
     def __call__(self, share: float | None, text: str) -> None:
         """Log what is new: another kind of work, or the next tenth of it."""
         news = (text.split(maxsplit=1)[0], -1 if share is None else int(share * 10))
-        if news != self._told:
+        if news != self._reported:
             self._logger.info(text if share is None else f"{share:4.0%}  {text}")
-            self._told = news
+            self._reported = news
         if share is not None and (share == 1 or self._is_due()):
             update_progress_artifact(self._artifact, progress=share * 100)
 
     def _is_due(self) -> bool:
-        """Tell whether the last update is long enough ago: each one is a request."""
+        """Return whether the last update is long enough ago: each one is a request."""
         due = time.monotonic() - self._updated_at > _UPDATE_SECONDS
         if due:
             self._updated_at = time.monotonic()

@@ -1,43 +1,40 @@
-"""Verdict → Release: aliases move, or the versions leaves the registry."""
+"""Verdict → Release: aliases change, or the versions leave the registry."""
 
 from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
 
 from slipway.report import document
 from slipway.values import Promoted, Release, ReleaseSummary
-from tasks.approval import ask
+from tasks.approval import request_approval
 from tasks.context import audit_info, registry
 from tasks.emit_event import emit_event, emit_pending_events
-from tasks.policies import RETRIED
+from tasks.policies import uncached
 
 
 @task(
     task_run_name="promote {summary.versions.model} v{summary.versions.onnx.version}",
-    description="Move both models' aliases together; or withdraw a versions that may not serve.",
-    cache_policy=NO_CACHE,
-    **RETRIED,
-    timeout_seconds=900,
+    description="Change both models' aliases together; or withdraw versions that may not serve.",
+    **uncached(timeout_seconds=900),
 )
 def promote(summary: ReleaseSummary) -> Release:
     """Carry out the verdict, and return how the release ended."""
-    versions, revision = summary.versions, summary.weights.revision
+    versions, revision, verdict = summary.versions, summary.weights.revision, summary.verdict
     release = Release(
         versions=versions,
         repo=revision.source.repo,
         commit=revision.commit,
         variant=summary.artifact.variant,
-        verdict=summary.verdict,
+        verdict=verdict,
         promotion=None,
     )
-    reasons = "; ".join(summary.verdict.reasons)
-    if not isinstance(summary.verdict, Promoted):
-        registry().withdraw(versions, summary.verdict)
-        get_run_logger().warning(f"{summary.verdict.kind}: {reasons}")
-        emit_event("rejected", versions.model, verdict=summary.verdict.kind, reasons=reasons)
+    reasons = "; ".join(verdict.reasons)
+    if not isinstance(verdict, Promoted):
+        registry().withdraw(versions, verdict)
+        get_run_logger().warning(f"{verdict.kind}: {reasons}")
+        emit_event("rejected", versions.model, verdict=verdict.kind, reasons=reasons)
         return release
     description = document.description(summary)
-    promoted = registry().promote(release, summary.entry.goal, description, audit_info(reasons))
+    promoted = registry().promote(release, summary.entry.target, description, audit_info(reasons))
     if promoted.waiting:
-        ask(summary.entry, promoted)
+        request_approval(summary.entry, promoted)
     emit_pending_events(versions.model)
     return promoted

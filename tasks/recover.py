@@ -1,27 +1,25 @@
-"""What was left undone → done: for the schedule that compares what is with what should be."""
+"""What was left undone → done: for the schedule that compares the registry with its record."""
 
 from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
 
 from slipway.values import Entry
-from tasks.approval import settle_approval
+from tasks.approval import apply_answer
 from tasks.context import registry
 from tasks.emit_event import emit_pending_events
-from tasks.policies import RETRIED
+from tasks.policies import uncached
 
 
 @task(
-    task_run_name="settle {entry.name}",
-    description="Undo half a move, carry out answers, record moves by hand, send events.",
-    cache_policy=NO_CACHE,
-    **RETRIED,
-    timeout_seconds=900,
+    task_run_name="recover {entry.name}",
+    description="Roll back a half-done alias change, carry out answers, record changes by hand, "
+    "send pending events.",
+    **uncached(timeout_seconds=900),
 )
 def recover(entry: Entry) -> None:
     """Bring the registry's record of one model up to date; a second time it does nothing."""
-    models = registry()
-    models.settle(entry.name)
-    settle_approval(entry)
-    if move := models.note_hand_move(entry.name):
-        get_run_logger().warning(f"{entry.name}: version {move.after} was made champion by hand")
-    emit_pending_events(entry.name)
+    models, model = registry(), entry.name
+    models.recover(model)
+    apply_answer(entry)
+    if change := models.record_manual_change(model):
+        get_run_logger().warning(f"{model}: version {change.after} was made champion by hand")
+    emit_pending_events(model)

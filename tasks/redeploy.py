@@ -25,7 +25,7 @@ from slipway.redeploy.values import (
 from slipway.settings import Settings
 from tasks.context import audit_info, limits, registry
 from tasks.emit_event import emit_event, emit_pending_events
-from tasks.policies import RETRIED
+from tasks.policies import uncached
 
 #: Of the entry's smoke prompts; a preflight slows the serving version down while it runs.
 GOLDEN_PROMPTS = 6
@@ -68,9 +68,7 @@ def locked(model: str) -> Iterator[None]:
 @task(
     task_run_name="compare {model}",
     description="Compare the version that the server answers with to the registry's champion.",
-    cache_policy=NO_CACHE,
-    **RETRIED,
-    timeout_seconds=600,
+    **uncached(timeout_seconds=600),
 )
 def compare(model: str) -> RedeployDecision:
     """Return what to do."""
@@ -86,8 +84,7 @@ def compare(model: str) -> RedeployDecision:
 @task(
     task_run_name="preflight {model} v{candidate.version}",
     description="Start the candidate beside the serving version and check its golden prompts.",
-    cache_policy=NO_CACHE,
-    **RETRIED,
+    **uncached(),
 )
 def preflight(model: str, candidate: Deploy) -> SwitchResult:
     """Return how the candidate did in a server of its own."""
@@ -112,14 +109,12 @@ def switch(model: str, candidate: Deploy) -> SwitchResult:
 @task(
     task_run_name="reject {model} v{candidate.version}",
     description="Quarantine a version and return the alias to the serving version.",
-    cache_policy=NO_CACHE,
-    **RETRIED,
-    timeout_seconds=600,
+    **uncached(timeout_seconds=600),
 )
 def reject(model: str, candidate: Deploy | Reject, reason: str) -> DeployRejected:
     """Return the rejection once the registry records it."""
     version, serving = candidate.version, candidate.serving
-    change = registry().refuse(model, version, serving, audit_info(reason))
+    change = registry().reject_champion(model, version, serving, audit_info(reason))
     deployment(model).remove_copies(except_versions={serving})
     emit_pending_events(model)
     emit_event("quarantined", model, version=version, reason=reason)
@@ -127,6 +122,6 @@ def reject(model: str, candidate: Deploy | Reject, reason: str) -> DeployRejecte
     if change and change.after is None:
         advice = f"release another version, or run slipway rollback {model} --to VERSION"
         get_run_logger().error(
-            f"{change.cause.reason}; version {serving} is still serving: {advice}"
+            f"{change.audit.reason}; version {serving} is still serving: {advice}"
         )
     return DeployRejected(model=model, version=version, serving=serving, reason=reason)

@@ -1,22 +1,22 @@
-"""Trials → Choice."""
+"""Evaluations → Selection."""
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from slipway.evaluation import gates
-from slipway.evaluation import selection as decide
+from slipway.evaluation import selection as selection_module
 from slipway.values import Champion, Entry, Estimate, Evaluation, Figures, Selection, Weights
 
 
 @task(
-    task_run_name="choose for {entry.name}",
-    description="Weigh every candidate against the gates, and take the preferred one that passes.",
+    task_run_name="select for {entry.name}",
+    description="Compare every candidate with the gates; take the preferred one that passes.",
     cache_policy=NO_CACHE,
 )
 def select(
     entry: Entry, weights: Weights, evaluations: tuple[Evaluation, ...], champion: Champion | None
 ) -> Selection:
-    """Return the candidate that goes on, and what the gates said of each."""
+    """Return the candidate that goes on, and the results of every candidate's gates."""
     source: Figures = {"size_bytes": Estimate.exact(weights.stored.size_bytes)}
     serving = champion.figures if champion else None
     candidates = [
@@ -24,6 +24,6 @@ def select(
         for evaluation in evaluations
     ]
     prefer = entry.recipe.prefer if entry.recipe.kind == "quantize" else "first"
-    choice = decide.select(candidates, prefer)
-    get_run_logger().info(f"{choice.variant}: {choice.reason}")
-    return choice
+    selection = selection_module.select(candidates, prefer)
+    get_run_logger().info(f"{selection.variant}: {selection.reason}")
+    return selection

@@ -1,4 +1,4 @@
-"""A deployment's name → a flow run of it, which outlives whoever started it."""
+"""Flow runs are started, which outlive whoever started them, and named."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentFlowRunCreate
 from prefect.client.schemas.objects import FlowRun
+from prefect.runtime import flow_run
 
 
 def start_run(
@@ -13,14 +14,15 @@ def start_run(
 ) -> FlowRun:
     """Return the run of ``deployment`` with this key, started unless it was before.
 
-    The UI's forms are held to the deployment's schema, which names the models that the catalogue
-    had when it was deployed. A model that was added since is started all the same: the flow checks
-    what it is asked for. Prefect's client has no word for that, its API has.
+    The deployment's schema names the models that the catalogue had when it was deployed, and the
+    UI's forms enforce it. Here it is not enforced, so that a model that was added since can be
+    released: the flow validates its parameters itself. Prefect's client does not offer that, its
+    API does.
 
     Args:
         deployment: As ``flow/deployment``.
         parameters: Of the flow.
-        idempotency_key: The same one a second time is the same run.
+        idempotency_key: A second call with the same key returns the same run.
         tags: Of the run, beside the deployment's.
 
     Raises:
@@ -40,3 +42,9 @@ def start_run(
             json=wanted.model_dump(mode="json", exclude_unset=True),
         )
     return FlowRun.model_validate(response.json())
+
+
+def rename_run(name: str) -> None:
+    """Rename the current flow run, for people who look for it in the UI."""
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(flow_run.id, name=name)

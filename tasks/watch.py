@@ -1,10 +1,9 @@
-"""Sources → Sightings: looked at, weighed, noted."""
+"""Sources → WatchResults: polled, compared with the registry, remembered."""
 
 from collections.abc import Sequence
 
 from prefect import task
 from prefect.artifacts import create_table_artifact
-from prefect.cache_policies import NO_CACHE
 
 from slipway import catalogue
 from slipway.settings import Settings
@@ -15,18 +14,16 @@ from slipway.watch import poll as poll_module
 from tasks.context import location, registry
 from tasks.dispatch import attempts_of
 from tasks.entries import entry_of, key_of
-from tasks.policies import RETRIED
+from tasks.policies import uncached
 
 
 @task(
-    task_run_name="look at the sources",
-    description="Ask for the head of every source, and resolve those that moved.",
-    cache_policy=NO_CACHE,
-    **RETRIED,
-    timeout_seconds=1800,
+    task_run_name="poll the sources",
+    description="Read the head of every source, and resolve those that moved.",
+    **uncached(timeout_seconds=1800),
 )
 def poll(models: Sequence[str] | None) -> tuple[SourceState | WatchResult, ...]:
-    """Return what is at the sources of ``models``, or of all that are released by themselves."""
+    """Return the state of the sources of ``models``, or of all entries that are automatic."""
     settings = Settings()
     known = catalogue.load(settings.catalogue)
     automatic = [entry for entry in known.values() if entry.automatic]
@@ -37,50 +34,46 @@ def poll(models: Sequence[str] | None) -> tuple[SourceState | WatchResult, ...]:
 
 
 @task(
-    task_run_name="weigh what was seen",
+    task_run_name="decide what to release",
     description="Compare each release key with the registry and with the releases under way.",
-    cache_policy=NO_CACHE,
-    **RETRIED,
-    timeout_seconds=600,
+    **uncached(timeout_seconds=600),
 )
-def decide_each(looks: Sequence[SourceState | WatchResult]) -> tuple[WatchResult, ...]:
-    """Return what follows from each look."""
-    return tuple(_weighed(each) if isinstance(each, SourceState) else each for each in looks)
+def decide_each(states: Sequence[SourceState | WatchResult]) -> tuple[WatchResult, ...]:
+    """Return what follows from the state of each source."""
+    return tuple(_decided(each) if isinstance(each, SourceState) else each for each in states)
 
 
 @task(
-    task_run_name="note what was seen",
-    description="Remember the heads in MLflow, and show all of it as a table.",
-    cache_policy=NO_CACHE,
-    **RETRIED,
-    timeout_seconds=600,
+    task_run_name="remember the heads",
+    description="Write the heads to MLflow, and show the results as a table.",
+    **uncached(timeout_seconds=600),
 )
-def record(looks: Sequence[SourceState | WatchResult], results: Sequence[WatchResult]) -> None:
-    """Remember what was seen, and show what follows from it."""
+def record(states: Sequence[SourceState | WatchResult], results: Sequence[WatchResult]) -> None:
+    """Remember the state of the sources, and show what follows from it."""
     here = location(Settings())
-    for each in looks:
+    for each in states:
         if isinstance(each, SourceState) and each.now != each.before:
             last_seen.remember(each.model, each.now, here)
     create_table_artifact(
         [_row(result) for result in results],
         key="sources-seen",
-        description="What was seen at the sources, and what follows from it.",
+        description="The state of the sources, and what follows from it.",
     )
 
 
-def _weighed(seen: SourceState) -> WatchResult:
-    key = key_of(entry_of(seen.model), seen.now.revision)
-    return policy.decide(seen, key, _standing(seen.model, key))
+def _decided(state: SourceState) -> WatchResult:
+    key = key_of(entry_of(state.model), state.now.revision)
+    return policy.decide(state, key, _status(state.model, key))
 
 
-def _standing(model: str, key: str) -> ReleaseStatus:
+def _status(model: str, key: str) -> ReleaseStatus:
     models = registry()
     if release := models.released(model, key):
         reasons = "; ".join(release.verdict.reasons)
         quarantined = None if isinstance(release.verdict, Promoted) else reasons
         return ReleaseStatus(released=True, waiting=release.waiting, quarantined=quarantined)
-    if refusal := models.refused(model, key):
-        return ReleaseStatus(refused="; ".join(refusal.reasons))
+    if rejection := models.earlier_rejection(model, key):
+        return ReleaseStatus(refused="; ".join(rejection.reasons))
     return ReleaseStatus(attempts=attempts_of(key))
 
 

@@ -9,8 +9,7 @@ from slipway.redeploy.values import (
     Serving,
 )
 from slipway.registry import Registry
-from slipway.tracking.tags import QUARANTINED, RELEASE, STATUS
-from slipway.values import Release
+from slipway.tracking.tag_values import VersionTags
 
 RELEASED = "released"
 
@@ -21,18 +20,16 @@ def champion_state(registry: Registry, model: str) -> ChampionState | None:
     A promotion moves the alias before it sets the status tag. So this waits until a promotion has
     ended: otherwise a version would be rejected that is about to be released.
     """
-    with registry.at_rest(model):
+    with registry.consistent_read(model):
         version = registry.champion(model)
         if version is None:
             return None
-        tags = registry.tags(model, version)
-    details = tags.get(RELEASE)
-    release = Release.model_validate_json(details) if details else None
+        state = VersionTags.from_tags(registry.tags(model, version))
     return ChampionState(
         version=version,
-        status=tags.get(STATUS),
-        quarantine=tags.get(QUARANTINED),
-        size_bytes=release.versions.onnx.size_bytes if release else 0,
+        status=RELEASED if state.released else None,
+        quarantine=state.quarantined,
+        size_bytes=state.release.versions.onnx.size_bytes if state.release else 0,
     )
 
 

@@ -1,28 +1,23 @@
-"""The adapter of MLflow's Model Registry: versions, aliases, and the record of promotions.
+"""MLflow's Model Registry: versions, aliases, and the record of who changed them.
+
+Comes in: logged models and what was decided about them. Goes out: registered versions, releases,
+alias changes and the history of champions.
 
 The registry has no compare-and-set, and its client repeats a creation whose answer was lost. So a
 version is looked up by its release key before and after it is created, under a lock, and aliases
-are moved by one mover at a time, which writes down what it does, and reads it back.
-
-``lookup`` reads, ``registration`` adds versions, ``transfer`` moves aliases as a whole and keeps
-the record; ``promotion``, ``approval`` and ``rollback`` say which; ``memory`` tells the history.
+are changed by one process at a time, which records what it does (``alias_transaction``).
 """
 
 from slipway.registry.approval import Approvals
-from slipway.registry.names import registered_name
-from slipway.registry.record import Records
+from slipway.registry.history import History
+from slipway.registry.lookup import registered_name
 from slipway.registry.rollback import Rollbacks
 from slipway.settings import Settings
 from slipway.tracking.location import mlflow_location
 
 
-class Registry(Approvals, Rollbacks, Records):
-    """The model registry at one place.
-
-    Args:
-        place: Address of tracking store and registry.
-        locks: Folder for the locks that make its changes one at a time.
-    """
+class Registry(Approvals, Rollbacks, History):
+    """The model registry at one place; see ``Lookup`` for its arguments."""
 
 
 def open_registry(settings: Settings) -> Registry:

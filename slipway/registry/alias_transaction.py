@@ -1,8 +1,8 @@
-"""Aliases of both models move together or not at all, and the record says who moved them.
+"""Aliases of both models change together or not at all, and a run records who changed them.
 
-The registry has no compare-and-set and no transaction. So one mover at a time writes down what it
-is about to do and what was there before, does it, reads it back, and closes its entry. What fails
-in between is undone by the mover; what its process did not live to undo, by the next one.
+The registry has no compare-and-set and no transaction. So one process at a time records what it is
+about to do and what was there before, does it, reads it back, and closes its record. A failure in
+between is rolled back at once; what a crashed process left behind, by the next one.
 """
 
 import json
@@ -10,12 +10,13 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from pydantic import Field
 
 from slipway.errors import RegistryConflict
 from slipway.registry.lookup import Lookup
+from slipway.tracking import format_1, tags
 from slipway.tracking.location import experiment_id
 from slipway.values import AliasChange, AliasChangeKind, AuditInfo, Value
 
@@ -24,194 +25,236 @@ Aliases = dict[str, dict[str, int | None]]
 #: By registered model, version and tag, its value; None removes it.
 TagChanges = dict[str, dict[int, dict[str, str | None]]]
 
-#: A move takes seconds; MLflow's client may ask a slow server again for minutes.
-_LONGEST_MOVE = timedelta(hours=1)
+#: A change takes seconds; MLflow's client may ask a slow server again for minutes.
+_LONGEST_CHANGE = timedelta(hours=1)
 
 
 class AliasTransaction(Value):
-    """What moves, and why.
+    """What changes, and why.
 
     Attributes:
         model: Name of the entry.
-        kind: Of which kind the move is.
-        cause: By whom or what, and why.
+        kind: What the change is called in the history.
+        audit: By whom or what, and why.
         version: The version that it is about.
-        aliases: What is set first.
-        marks: Tags that are set then.
-        tags: More of the record's run.
+        aliases: Set first, in this order.
+        tag_changes: Tags of versions, set then.
+        run_tags: Further tags of the run that records it.
     """
 
     model: str
     kind: AliasChangeKind
-    cause: AuditInfo
+    audit: AuditInfo
     version: int | None
     aliases: Aliases
-    marks: TagChanges = Field(default_factory=dict)
-    tags: dict[str, str] = Field(default_factory=dict)
+    tag_changes: TagChanges = Field(default_factory=dict)
+    run_tags: dict[str, str] = Field(default_factory=dict)
+
+
+class ChangeRecord(Value):
+    """What the run of an alias change says of it.
+
+    Attributes:
+        transaction: What was to be done.
+        undo: What leads back.
+        before: Champion before it; None for none.
+        after: Champion after it; None for none.
+        at: When it was begun.
+        host: The machine on which it was begun.
+    """
+
+    transaction: AliasTransaction
+    undo: AliasTransaction
+    before: int | None
+    after: int | None
+    at: datetime
+    host: str
+
+    def to_tags(self) -> dict[str, str]:
+        """Return the tags of the run; some of them only for people who look at it in MLflow."""
+        transaction = self.transaction
+        return {
+            tags.FORMAT: tags.CURRENT_FORMAT,
+            tags.KIND: transaction.kind,
+            tags.ACTOR: transaction.audit.actor,
+            tags.REASON: transaction.audit.reason,
+            tags.VERSION: json.dumps(transaction.version),
+            tags.BEFORE: json.dumps(self.before),
+            tags.AFTER: json.dumps(self.after),
+            tags.AT: self.at.isoformat(),
+            tags.HOST: self.host,
+            tags.TRANSACTION: transaction.model_dump_json(),
+            tags.UNDO: self.undo.model_dump_json(),
+            **transaction.run_tags,
+        }
+
+    @classmethod
+    def from_tags(cls, found: Mapping[str, str]) -> Self:
+        """Return the record that the tags of a run hold."""
+        read = format_1.upgrade(found)
+        return cls(
+            transaction=AliasTransaction.model_validate_json(read[tags.TRANSACTION]),
+            undo=AliasTransaction.model_validate_json(read[tags.UNDO]),
+            before=json.loads(read[tags.BEFORE]),
+            after=json.loads(read[tags.AFTER]),
+            at=datetime.fromisoformat(read[tags.AT]),
+            host=read[tags.HOST],
+        )
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether nobody works on it: we hold its machine's lock, or it is old."""
+        return self.host == socket.gethostname() or datetime.now(UTC) - self.at > _LONGEST_CHANGE
+
+    def change(self, run_id: str) -> AliasChange:
+        """Return the change that the run ``run_id`` records."""
+        return AliasChange(
+            run_id=run_id,
+            kind=self.transaction.kind,
+            at=self.at,
+            audit=self.transaction.audit,
+            before=self.before,
+            after=self.after,
+            version=self.transaction.version,
+        )
 
 
 class AliasTransactions(Lookup):
-    """Moves aliases and marks as a whole."""
+    """Changes aliases and tags as a whole."""
 
-    def moves(self, model: str) -> tuple[AliasChange, ...]:
-        """Return what is recorded of a model: every move that was carried out, oldest first."""
-        moves = (_move(run) for run in self._records(model, "FINISHED"))
-        return tuple(sorted(moves, key=lambda move: move.at))
+    def changes(self, model: str) -> tuple[AliasChange, ...]:
+        """Return every recorded change of a model's aliases, oldest first."""
+        records = self._records(model, "FINISHED").items()
+        changes = (record.change(run_id) for run_id, record in records)
+        return tuple(sorted(changes, key=lambda change: change.at))
 
-    def settle(self, model: str) -> None:
-        """Undo what a mover that did not live to its end had begun."""
-        with self._alone(model):
-            self._settle(model)
+    def recover(self, model: str) -> None:
+        """Roll back a change that a crashed process left behind."""
+        with self._locked(model):
+            self._recover(model)
 
     @contextmanager
-    def at_rest(self, model: str) -> Iterator[None]:
-        """Let the body read what is there before or after a move, and never half of one.
+    def consistent_read(self, model: str) -> Iterator[None]:
+        """Let the body read what is there before or after a change, and never half of one.
 
         Raises:
-            RegistryConflict: If a move is under way on another machine.
+            RegistryConflict: If another machine is changing the aliases.
         """
-        with self._alone(model):
-            self._settle(model)
+        with self._locked(model):
+            self._recover(model)
             if self._records(model, "RUNNING"):
                 raise RegistryConflict(model, "another machine moves its aliases")
             yield
 
     @contextmanager
-    def _moving(self, transfer: AliasTransaction) -> Iterator[str]:
-        """Carry out ``transfer``; give the id of its record to the body, which belongs to it.
+    def _recorded(self, transaction: AliasTransaction) -> Iterator[str]:
+        """Carry out ``transaction``; give the id of its run to the body, which belongs to it.
 
         Raises:
             RegistryConflict: If anything fails, the body included; all is as it was.
         """
-        undo = self._undo_of(transfer)
-        before = self.champion(transfer.model)
-        after = transfer.aliases.get(transfer.model, {}).get("champion", before)
-        run_id = self._open_record(transfer, undo, before, after)
+        model = transaction.model
+        before = self.champion(model)
+        after = transaction.aliases.get(model, {}).get("champion", before)
+        undo = self._undo_of(transaction)
+        run_id = self._open_record(transaction, undo, before, after)
         try:
-            self._set(transfer.aliases, transfer.marks)
-            self._read_back(transfer)
+            self._set(transaction.aliases, transaction.tag_changes)
+            self._read_back(transaction)
             yield run_id
         except Exception as error:
-            self._undo(transfer, undo)
+            self._roll_back_to(undo, transaction)
             self.client.set_terminated(run_id, "FAILED")
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            raise RegistryConflict(transfer.model, f"the move was undone: {reason}") from error
+            raise RegistryConflict(model, f"the change was rolled back: {reason}") from error
         self.client.set_terminated(run_id, "FINISHED")
 
-    def _settle(self, model: str) -> None:
-        for run in self._records(model, "RUNNING"):
-            if _is_abandoned(run.data.tags):
-                begun, undo = (
-                    AliasTransaction.model_validate_json(run.data.tags[f"slipway.{name}"])
-                    for name in ("transfer", "undo")
-                )
-                self._undo(begun, undo)
-                self.client.set_terminated(run.info.run_id, "KILLED")
+    def _recover(self, model: str) -> None:
+        for run_id, record in self._records(model, "RUNNING").items():
+            if record.is_abandoned:
+                self._roll_back_to(record.undo, record.transaction)
+                self.client.set_terminated(run_id, "KILLED")
 
-    def _undo_of(self, transfer: AliasTransaction) -> AliasTransaction:
-        """Return the transfer that leads back."""
+    def _undo_of(self, transaction: AliasTransaction) -> AliasTransaction:
+        """Return the transaction that leads back."""
         aliases: Aliases = {}
-        for name, targets in transfer.aliases.items():
+        for name, targets in transaction.aliases.items():
             before = self.aliases(name)
             aliases[name] = {alias: before.get(alias) for alias in targets}
-        marks: TagChanges = {}
-        for name, versions in transfer.marks.items():
-            marks[name] = {}
-            for version, tags in versions.items():
-                seen = self.tags(name, version)
-                marks[name][version] = {tag: seen.get(tag) for tag in tags}
-        return transfer.model_copy(update={"aliases": aliases, "marks": marks})
+        tag_changes: TagChanges = {}
+        for name, versions in transaction.tag_changes.items():
+            tag_changes[name] = {}
+            for version, changed in versions.items():
+                found = self.tags(name, version)
+                tag_changes[name][version] = {tag: found.get(tag) for tag in changed}
+        return transaction.model_copy(update={"aliases": aliases, "tag_changes": tag_changes})
 
-    def _undo(self, transfer: AliasTransaction, undo: AliasTransaction) -> None:
-        """Put back what still is as ``transfer`` set it; a hand that came later stays."""
-        for name, targets in transfer.aliases.items():
-            seen = self.aliases(name)
-            ours = {alias for alias, version in targets.items() if seen.get(alias) == version}
+    def _roll_back_to(self, undo: AliasTransaction, transaction: AliasTransaction) -> None:
+        """Restore what still is as ``transaction`` set it; later manual changes are kept."""
+        for name, targets in transaction.aliases.items():
+            found = self.aliases(name)
+            ours = {alias for alias, version in targets.items() if found.get(alias) == version}
             back = {alias: undo.aliases[name][alias] for alias in targets if alias in ours}
             self._set({name: back}, {})
-        self._set({}, undo.marks)
+        self._set({}, undo.tag_changes)
 
-    def _set(self, aliases: Aliases, marks: TagChanges) -> None:
+    def _set(self, aliases: Aliases, tag_changes: TagChanges) -> None:
         for name, targets in aliases.items():
             for alias, version in targets.items():
                 if version is None:
                     self.client.delete_registered_model_alias(name, alias)
                 else:
                     self.client.set_registered_model_alias(name, alias, str(version))
-        for name, versions in marks.items():
-            for number, tags in versions.items():
-                for tag, value in tags.items():
-                    self._mark(name, number, tag, value)
+        for name, versions in tag_changes.items():
+            for number, changed in versions.items():
+                for tag, value in changed.items():
+                    self._set_tag(name, number, tag, value)
 
-    def _mark(self, name: str, version: int, tag: str, value: str | None) -> None:
+    def _set_tag(self, name: str, version: int, tag: str, value: str | None) -> None:
         if value is not None:
             self.client.set_model_version_tag(name, str(version), tag, value)
         elif tag in self.tags(name, version):
             self.client.delete_model_version_tag(name, str(version), tag)
 
-    def _read_back(self, transfer: AliasTransaction) -> None:
-        for name, targets in transfer.aliases.items():
-            seen = self.aliases(name)
+    def _read_back(self, transaction: AliasTransaction) -> None:
+        for name, targets in transaction.aliases.items():
+            found = self.aliases(name)
             for alias, version in targets.items():
-                if seen.get(alias) != version:
-                    raise LookupError(f"{name}@{alias} is {seen.get(alias)}, not {version}")
+                if found.get(alias) != version:
+                    raise LookupError(f"{name}@{alias} is {found.get(alias)}, not {version}")
 
     def _open_record(
         self,
-        transfer: AliasTransaction,
+        transaction: AliasTransaction,
         undo: AliasTransaction,
         before: int | None,
         after: int | None,
     ) -> str:
-        experiment = experiment_id(f"{transfer.model}/promotions", self.place)
+        record = ChangeRecord(
+            transaction=transaction,
+            undo=undo,
+            before=before,
+            after=after,
+            at=datetime.now(UTC),
+            host=socket.gethostname(),
+        )
         run = self.client.create_run(
-            experiment,
-            run_name=f"{transfer.kind} v{transfer.version}",
-            tags={
-                "slipway.kind": transfer.kind,
-                "slipway.by": transfer.cause.actor,
-                "slipway.reason": transfer.cause.reason,
-                "slipway.version": json.dumps(transfer.version),
-                "slipway.from": json.dumps(before),
-                "slipway.to": json.dumps(after),
-                "slipway.at": datetime.now(UTC).isoformat(),
-                "slipway.host": socket.gethostname(),
-                "slipway.transfer": transfer.model_dump_json(),
-                "slipway.undo": undo.model_dump_json(),
-                **transfer.tags,
-            },
+            experiment_id(f"{transaction.model}/promotions", self.place),
+            run_name=f"{transaction.kind} v{transaction.version}",
+            tags=record.to_tags(),
         )
         return str(run.info.run_id)
 
-    def _records(self, model: str, status: str) -> list[Any]:
-        """Return the record's runs with this status, newest first."""
+    def _records(self, model: str, status: str) -> dict[str, ChangeRecord]:
+        """Return the records of runs with this status by the runs' ids, newest first."""
         experiment = self.client.get_experiment_by_name(f"{model}/promotions")
         if experiment is None:
-            return []
-        filters = f"attributes.status = '{status}' AND tags.`slipway.at` != ''"
+            return {}
+        filters = f"attributes.status = '{status}' AND tags.`{tags.AT}` != ''"
         found: list[Any] = []
         token: str | None = ""
         while token is not None:
             page = self.client.search_runs([experiment.experiment_id], filters, page_token=token)
             found += page
             token = page.token
-        return found
-
-
-def _is_abandoned(tags: Mapping[str, str]) -> bool:
-    """Tell whether nobody works on an open entry: its machine's lock is ours, or it is old."""
-    age = datetime.now(UTC) - datetime.fromisoformat(tags["slipway.at"])
-    return tags["slipway.host"] == socket.gethostname() or age > _LONGEST_MOVE
-
-
-def _move(run: Any) -> AliasChange:
-    tags = {tag.removeprefix("slipway."): value for tag, value in run.data.tags.items()}
-    return AliasChange(
-        run_id=run.info.run_id,
-        kind=tags["kind"],
-        at=tags["at"],
-        cause=AuditInfo(actor=tags["by"], reason=tags["reason"]),
-        before=json.loads(tags["from"]),
-        after=json.loads(tags["to"]),
-        version=json.loads(tags["version"]),
-    )
+        return {run.info.run_id: ChangeRecord.from_tags(run.data.tags) for run in found}

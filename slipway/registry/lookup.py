@@ -1,5 +1,6 @@
 """What the registry knows: versions by key, aliases, tags."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,12 +8,33 @@ from typing import Any
 
 from filelock import FileLock
 
-from slipway.registry.names import is_open, to_lift
+from slipway.errors import MoveRefused
+from slipway.keys import manifest_digest
+from slipway.system.store import manifest
 from slipway.tracking import format_1
 from slipway.tracking.location import MlflowLocation, connect
 from slipway.tracking.metrics import figures_of
-from slipway.tracking.tags import KEY, QUARANTINED, REASONS, RELEASE, STATUS, VERDICT
-from slipway.values import Champion, Contract, EarlierRejection, LoggedWrapper, Rejected, Release
+from slipway.tracking.tag_values import Outcome, VersionTags
+from slipway.tracking.tags import DIGEST, KEY, VERDICT
+from slipway.values import (
+    Champion,
+    Contract,
+    EarlierRejection,
+    LoggedWrapper,
+    Rejected,
+    Release,
+    WrapperKind,
+)
+
+
+def registered_name(model: str, kind: WrapperKind) -> str:
+    """Return the name of the registered model that holds one wrapper of the entry ``model``."""
+    return model if kind == "onnx" else f"{model}-{kind}"
+
+
+def how_to_lift(model: str) -> str:
+    """Return how a person lifts a quarantine."""
+    return f"lift it with slipway release {model} --lift-quarantine"
 
 
 class Lookup:
@@ -34,43 +56,41 @@ class Lookup:
     def released(self, model: str, key: str) -> Release | None:
         """Return the release with this key if an earlier run finished it.
 
-        Where its version is quarantined since, the verdict says so, and how to lift it.
+        Where its version is quarantined, the verdict says so, and how to lift the quarantine.
         """
         for version in self._versions(model, key):
-            if version.tags.get(STATUS) == "released":
-                release = Release.model_validate_json(format_1.upgrade(version.tags)[RELEASE])
-                changes: dict[str, Any] = {"existed": True, "waiting": is_open(version.tags)}
-                if reason := version.tags.get(QUARANTINED):
-                    changes["verdict"] = Rejected(
-                        reasons=(f"quarantined: {reason}", to_lift(model))
-                    )
-                return release.model_copy(update=changes)
+            state = VersionTags.from_tags(version.tags)
+            if state.released and state.release:
+                changes: dict[str, Any] = {"existed": True, "waiting": state.waiting}
+                if state.quarantined:
+                    reasons = (f"quarantined: {state.quarantined}", how_to_lift(model))
+                    changes["verdict"] = Rejected(reasons=reasons)
+                return state.release.model_copy(update=changes)
         return None
 
-    def refused(self, model: str, key: str) -> EarlierRejection | None:
-        """Return why an earlier candidate with this key was refused, by a gate or by a person.
+    def earlier_rejection(self, model: str, key: str) -> EarlierRejection | None:
+        """Return why an earlier candidate with this key was rejected, by a gate or by a person.
 
-        What was rejected stays so until its key changes: a new run of the same would end the same.
+        A rejection holds until the key changes: the same release would end the same.
         """
-        existing = self.released(model, key)
-        if existing:
+        if existing := self.released(model, key):
             if not isinstance(existing.verdict, Rejected):
                 return None
             run_id, reasons = existing.versions.run_id, existing.verdict.reasons
             return EarlierRejection(run_id=run_id, kind="rejected", reasons=reasons)
         experiment = self.client.get_experiment_by_name(model)
-        filters = f"tags.`{KEY}` = '{key}' AND tags.`{VERDICT}` != 'promoted'"
+        filters = f"tags.`{KEY}` = '{key}' AND tags.`{VERDICT}` != ''"
         runs = self.client.search_runs([experiment.experiment_id], filters) if experiment else ()
         for run in runs:
-            tags = format_1.upgrade(run.data.tags)
-            if tags[VERDICT] != "promoted":
-                reasons = tuple(tags.get(REASONS, "no reason was recorded").split("; "))
+            found = Outcome.from_tags(run.data.tags)
+            if found.verdict == "rejected" or found.verdict == "inconclusive":  # noqa: PLR1714
+                reasons = tuple((found.reasons or "no reason was recorded").split("; "))
                 run_id = run.info.run_id
-                return EarlierRejection(run_id=run_id, kind=tags[VERDICT], reasons=reasons)
+                return EarlierRejection(run_id=run_id, kind=found.verdict, reasons=reasons)
         return None
 
     def champion(self, name: str) -> int | None:
-        """Return the version that serves under the registered model ``name``."""
+        """Return the version that ``champion`` names in the registered model ``name``."""
         return self.aliases(name).get("champion")
 
     def load_champion(self, name: str) -> Any:
@@ -91,12 +111,11 @@ class Lookup:
         if version is None:
             return None
         found = self.client.get_model_version(name, str(version))
-        tags = format_1.upgrade(found.tags)
         wrapper = LoggedWrapper(
             kind="onnx", contract=contract, model_id="", name=name, version=version, size_bytes=0
         )
-        if RELEASE in tags:
-            wrapper = Release.model_validate_json(tags[RELEASE]).versions.onnx
+        if release := VersionTags.from_tags(found.tags).release:
+            wrapper = release.versions.onnx
         metrics = self.client.get_run(str(found.run_id)).data.metrics
         return Champion(wrapper=wrapper, run_id=str(found.run_id), figures=figures_of(metrics))
 
@@ -113,29 +132,60 @@ class Lookup:
         return {alias: int(version) for alias, version in model.aliases.items()}
 
     def tags(self, name: str, version: int) -> dict[str, str]:
-        """Return the tags of one version."""
+        """Return the tags of one version, as today's format has them."""
         return format_1.upgrade(self.client.get_model_version(name, str(version)).tags)
 
-    def description(self, name: str, version: int) -> str:
-        """Return the Markdown of a version's page."""
-        return self.client.get_model_version(name, str(version)).description or ""
-
-    def _versions(self, name: str, key: str) -> list[Any]:
-        found = self.client.search_model_versions(f"name = '{name}' AND tags.`{KEY}` = '{key}'")
-        return sorted(found, key=lambda version: int(version.version))
-
-    def _tags_if_any(self, name: str, version: int) -> dict[str, str] | None:
+    def state(self, name: str, version: int) -> VersionTags | None:
+        """Return what the tags of one version say; None if there is no such version."""
         from mlflow.exceptions import MlflowException
 
         try:
-            return self.tags(name, version)
+            return VersionTags.from_tags(self.tags(name, version))
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             return None
 
+    def description(self, name: str, version: int) -> str:
+        """Return the Markdown of a version's page."""
+        return self.client.get_model_version(name, str(version)).description or ""
+
+    def _require_intact(self, release: Release) -> None:
+        """Compare the files that MLflow keeps of a version with the digest in its tags.
+
+        Raises:
+            MoveRefused: If a byte differs, or if there is nothing to compare.
+        """
+        wrapper = release.versions.onnx
+        expected = self.tags(wrapper.name, wrapper.version).get(DIGEST)
+        if expected is None:
+            reason = f"version {wrapper.version} has no {DIGEST} to compare its files with"
+            raise MoveRefused(wrapper.name, reason, "name another version, or release it again")
+        if self._artifact_digest(wrapper.model_id) != expected:
+            reason = f"files of version {wrapper.version} are missing or changed"
+            advice = f"restore those of MLflow's model {wrapper.model_id}, or name another version"
+            raise MoveRefused(wrapper.name, reason, advice)
+
+    def _artifact_digest(self, model_id: str) -> str | None:
+        from mlflow.artifacts import download_artifacts
+        from mlflow.exceptions import MlflowException
+
+        with tempfile.TemporaryDirectory() as folder:
+            # without a destination, a folder on this machine is read where it lies
+            into = None if self.place.artifacts else folder
+            try:
+                address = self.client.get_logged_model(model_id).artifact_location
+                files = download_artifacts(f"{address}/artifacts/model", dst_path=into)
+            except (MlflowException, OSError):
+                return None
+            return manifest_digest(manifest(Path(files)))
+
+    def _versions(self, name: str, key: str) -> list[Any]:
+        found = self.client.search_model_versions(f"name = '{name}' AND tags.`{KEY}` = '{key}'")
+        return sorted(found, key=lambda version: int(version.version))
+
     @contextmanager
-    def _alone(self, model: str) -> Iterator[None]:
+    def _locked(self, model: str) -> Iterator[None]:
         self.locks.mkdir(parents=True, exist_ok=True)
         with FileLock(self.locks / f"registry-{model}.lock"):
             yield

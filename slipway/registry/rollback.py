@@ -1,4 +1,4 @@
-"""The way back: the champion of before serves again, and what failed is kept from coming back."""
+"""The previous champion is restored, and the one that failed is quarantined."""
 
 from slipway.errors import MoveRefused
 from slipway.registry.alias_transaction import (
@@ -7,79 +7,80 @@ from slipway.registry.alias_transaction import (
     AliasTransactions,
     TagChanges,
 )
-from slipway.registry.integrity import require_intact
-from slipway.registry.names import obstacle, registered_name, to_lift
-from slipway.tracking.tags import KEY, PENDING_EVENT, QUARANTINED, RELEASE
+from slipway.registry.lookup import how_to_lift, registered_name
+from slipway.tracking.tags import KEY, PENDING_EVENT, QUARANTINED
 from slipway.values import AliasChange, AuditInfo, Release
 
 
 class Rollbacks(AliasTransactions):
-    """Rolls back, and keeps the record of who was champion."""
+    """Takes champions out of service."""
 
     def roll_back(
-        self, model: str, to: int | None, cause: AuditInfo, failed: int | None = None
+        self, model: str, to: int | None, audit: AuditInfo, failed: int | None = None
     ) -> AliasChange:
         """Make ``previous``, or the version ``to``, champion of both models, or of neither.
 
-        The champion of today becomes ``previous`` and is quarantined: nothing promotes a version
-        with its key again until a person lifts that.
+        The present champion becomes ``previous`` and is quarantined: nothing promotes a version
+        with its key again until a person lifts the quarantine.
 
         Args:
             model: Name of the entry.
             to: Version to go back to.
-            cause: By whom, and why.
+            audit: By whom, and why.
             failed: The champion that is meant; whichever it is if None. If that one was rolled back
-                already, as is asked now, the move of then is returned.
+                already, as is asked now, that earlier change is returned.
 
         Raises:
             MoveRefused: If there is nothing to go back from or to, if that version may not serve,
                 if its bytes are not what was released, or if ``failed`` is not the champion.
-            RegistryConflict: If the aliases could not be moved; they are as they were.
+            RegistryConflict: If the aliases could not be changed; they are as they were.
         """
-        with self._alone(model):
-            self._settle(model)
+        with self._locked(model):
+            self._recover(model)
             champion = self.champion(model)
             if failed not in {None, champion}:
                 return self._earlier(model, failed, to, champion)
             release = self._target(model, champion, to)
-            return self._go_back(model, champion, release, cause, f"{cause.actor}: {cause.reason}")
+            return self._replace(model, champion, release, audit, f"{audit.actor}: {audit.reason}")
 
-    def refuse(self, model: str, failed: int, serving: int, cause: AuditInfo) -> AliasChange | None:
+    def reject_champion(
+        self, model: str, failed: int, serving: int, audit: AuditInfo
+    ) -> AliasChange | None:
         """Quarantine ``failed``, and let the alias return to the version that serves.
 
         Where that one may not be champion either, the model has none afterwards; what serves is
-        left alone. A first reason for a quarantine stays.
+        left alone. The first reason for a quarantine is kept.
 
         Returns:
-            The move; None if another version is champion by now, which is left as it is.
+            The change; None if another version is champion by now, which is left as it is.
 
         Raises:
-            RegistryConflict: If the aliases could not be moved; they are as they were.
+            RegistryConflict: If the aliases could not be changed; they are as they were.
         """
-        fault, why = f"{cause.actor}: {cause.reason}", f"version {failed} must not serve"
-        with self._alone(model):
-            self._settle(model)
+        fault, why = f"{audit.actor}: {audit.reason}", f"version {failed} must not serve"
+        with self._locked(model):
+            self._recover(model)
             if self.champion(model) != failed:
                 self._set({}, self._quarantine(model, failed, fault))
                 return None
-            release, why = None, f"{why}: {cause.reason}"
+            release, why = None, f"{why}: {audit.reason}"
             try:
                 release = self._target(model, failed, serving)
             except MoveRefused as error:
                 why = f"{why}; no champion is left, since {error.reason}"
-            record = cause.model_copy(update={"reason": why[:1000]})
-            return self._go_back(model, failed, release, record, fault)
+            recorded = audit.model_copy(update={"reason": why[:1000]})
+            return self._replace(model, failed, release, recorded, fault)
 
     def _earlier(
         self, model: str, failed: int | None, to: int | None, champion: int | None
     ) -> AliasChange:
-        """Return the move that took ``failed`` out already, where nothing else is asked for."""
+        """Return the change that took ``failed`` out already, if it did what is asked now."""
         asked = ("rollback", failed, champion)
-        for last in [each for each in self.moves(model) if each.after != each.before][-1:]:
+        for last in [change for change in self.changes(model) if change.moved][-1:]:
             if (last.kind, last.before, last.after) == asked and to in {None, champion}:
                 return last
-        there = f"version {champion} is" if champion else "there is none"
-        reason = f"version {failed} is not the champion, {there}; nothing was moved"
+        present = f"version {champion} is" if champion else "there is none"
+        reason = f"version {failed} is not the champion, {present}; nothing was moved"
         raise MoveRefused(model, reason, f"slipway history {model} says since when")
 
     def _target(self, model: str, failed: int | None, to: int | None) -> Release:
@@ -99,63 +100,63 @@ class Rollbacks(AliasTransactions):
             advice = "name another version with --to"
             raise MoveRefused(model, f"version {version} is the champion already", advice)
         release = self._servable(model, version)
-        require_intact(self, release)
+        self._require_intact(release)
         return release
 
     def _servable(self, model: str, version: int) -> Release:
-        tags = self._tags_if_any(model, version)
-        if tags is None:
+        state = self.state(model, version)
+        if state is None:
             advice = f"see slipway history {model} for those that served"
             raise MoveRefused(model, f"there is no version {version}", advice)
-        if why := obstacle(tags):
-            advice = "name another version with --to, or release it again"
-            if QUARANTINED in tags:
-                advice = f"name another version with --to, or {to_lift(model)}"
-            raise MoveRefused(model, f"version {version} {why}", advice)
-        return Release.model_validate_json(tags[RELEASE])
+        reason = state.obstacle
+        if reason or state.release is None:
+            other = how_to_lift(model) if state.quarantined else "release it again"
+            advice = f"name another version with --to, or {other}"
+            raise MoveRefused(model, f"version {version} {reason or 'is not released'}", advice)
+        return state.release
 
-    def _go_back(
-        self, model: str, failed: int | None, release: Release | None, cause: AuditInfo, fault: str
+    def _replace(
+        self, model: str, failed: int | None, release: Release | None, audit: AuditInfo, fault: str
     ) -> AliasChange:
-        """Move the aliases to ``release``, or away; quarantine ``failed`` for ``fault``."""
-        marks = self._quarantine(model, failed, fault) if failed is not None else {}
+        """Set the aliases to ``release``, or remove them; quarantine ``failed`` for ``fault``."""
+        tag_changes = self._quarantine(model, failed, fault) if failed is not None else {}
         if release:
             serving = release.versions.onnx
-            marks.setdefault(model, {})[serving.version] = {PENDING_EVENT: "pending"}
-        transfer = AliasTransaction(
+            tag_changes.setdefault(model, {})[serving.version] = {PENDING_EVENT: "pending"}
+        transaction = AliasTransaction(
             model=model,
             kind="rollback",
-            cause=cause,
+            audit=audit,
             version=release.versions.onnx.version if release else failed,
-            aliases=self._downward(model, release),
-            marks=marks,
-            tags={KEY: release.versions.key} if release else {},
+            aliases=self._aliases_back_to(model, release),
+            tag_changes=tag_changes,
+            run_tags={KEY: release.versions.key} if release else {},
         )
-        with self._moving(transfer) as run_id:
+        with self._recorded(transaction) as run_id:
             pass
-        return next(move for move in self.moves(model) if move.run_id == run_id)
+        return next(change for change in self.changes(model) if change.run_id == run_id)
 
-    def _downward(self, model: str, release: Release | None) -> Aliases:
+    def _aliases_back_to(self, model: str, release: Release | None) -> Aliases:
         if release is None:
             return {name: {"champion": None} for name in _names(model)}
-        moves: Aliases = {}
+        aliases: Aliases = {}
         for wrapper in release.versions.wrappers:
             champion = self.champion(wrapper.name)
-            moves[wrapper.name] = {"champion": wrapper.version}
+            aliases[wrapper.name] = {"champion": wrapper.version}
             if champion not in {None, wrapper.version}:
-                moves[wrapper.name]["previous"] = champion
-        return moves
+                aliases[wrapper.name]["previous"] = champion
+        return aliases
 
     def _quarantine(self, model: str, failed: int, fault: str) -> TagChanges:
-        """Mark the failed version of both models; its key pairs them. A first reason stays."""
+        """Return the tags of the failed version of both models, which its key pairs."""
         tags = self.tags(model, failed)
         reason: dict[str, str | None] = {QUARANTINED: tags.get(QUARANTINED) or fault}
-        marks: TagChanges = {model: {failed: reason}}
+        tag_changes: TagChanges = {model: {failed: reason}}
         if key := tags.get(KEY):
             for name in _names(model):
                 versions = {int(each.version): reason for each in self._versions(name, key)}
-                marks[name] = marks.get(name, {}) | versions
-        return marks
+                tag_changes[name] = tag_changes.get(name, {}) | versions
+        return tag_changes
 
 
 def _names(model: str) -> tuple[str, str]:

@@ -73,7 +73,7 @@ def description(summary: ReleaseSummary) -> str:
 def _render(summary: ReleaseSummary, **form: Any) -> str:
     fidelity = summary.selection.chosen.evaluation.fidelity
     groups = fidelity.kl_by_group if fidelity else {}
-    waits = isinstance(summary.verdict, Promoted) and summary.entry.goal != "champion"
+    waits = isinstance(summary.verdict, Promoted) and summary.entry.target != "champion"
     return _template().render(
         summary=summary,
         verdict=summary.verdict.kind,

@@ -55,10 +55,7 @@ def heads(entry: Entry) -> tuple[str, ...] | None:
     """
     if not isinstance(entry.source, HubSource):
         return None
-    asked: list[HubSource | SelectRecipe] = [entry.source]
-    if isinstance(entry.recipe, SelectRecipe):
-        asked.append(entry.recipe)
-    return tuple(hub_client.head(each.repo, each.ref, each.endpoint) for each in asked)
+    return tuple(hub_client.head(each.repo, each.ref, each.endpoint) for each in entry.repositories)
 
 
 def resolve_published(revision: Revision, recipe: SelectRecipe) -> Revision:

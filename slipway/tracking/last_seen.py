@@ -1,32 +1,36 @@
-"""What the last poll of a model's source saw, kept as a tag of the model's experiment."""
+"""What the last poll of a model's source returned, as tags of the model's experiment."""
 
 from pydantic import ValidationError
 
+from slipway.tracking import format_1
 from slipway.tracking.location import MlflowLocation, connect, experiment_id
-from slipway.tracking.tags import LAST_SEEN
+from slipway.tracking.tags import CURRENT_FORMAT, FORMAT, LAST_SEEN
 from slipway.values import LastSeen
 
 _LONGEST_TAG = 5000  # characters; what every database behind MLflow takes
 
 
 def last_seen(model: str, place: MlflowLocation) -> LastSeen | None:
-    """Return what the last look at the model's source saw; None if there was none."""
+    """Return what the last poll of the model's source returned; None if there was none."""
     import mlflow
 
     connect(place)
     found = mlflow.get_experiment_by_name(model)
-    text = found.tags.get(LAST_SEEN) if found else None
+    if found is None or LAST_SEEN not in found.tags:
+        return None
     try:
-        return LastSeen.model_validate_json(text) if text else None
-    except ValidationError:  # of another release of this program, or a person's
+        return LastSeen.model_validate_json(format_1.upgrade(found.tags)[LAST_SEEN])
+    except (ValueError, KeyError, ValidationError):  # of a later format, or a person's
         return None
 
 
 def remember(model: str, seen: LastSeen, place: MlflowLocation) -> None:
-    """Remember ``seen`` for the next look; what is too long is looked at anew each time."""
+    """Remember ``seen`` for the next poll; what is too long is resolved anew each time."""
     import mlflow
 
     connect(place)
     text = seen.model_dump_json()
     if len(text) <= _LONGEST_TAG:
-        mlflow.MlflowClient().set_experiment_tag(experiment_id(model, place), LAST_SEEN, text)
+        client, experiment = mlflow.MlflowClient(), experiment_id(model, place)
+        for tag, value in {LAST_SEEN: text, FORMAT: CURRENT_FORMAT}.items():
+            client.set_experiment_tag(experiment, tag, value)

@@ -16,8 +16,9 @@ from slipway import keys
 from slipway.sources.hub_client import model_card
 from slipway.system.store import sha256
 from slipway.tracking.location import MlflowLocation, connect, experiment_id
-from slipway.tracking.tags import CODE, DIGEST, KEY, MLMODEL, WRAPPER
-from slipway.values import Artifact, Entry, Value, Weights, WrapperKind
+from slipway.tracking.tag_values import ReleaseOrigin
+from slipway.tracking.tags import KEY, MLMODEL, SOURCE_NAME, WRAPPER
+from slipway.values import Artifact, Entry, Revision, Value, Weights, WrapperKind
 
 #: The reference answers greedily, and is fed what the chat template wrote: a tokenizer that adds a
 #: BOS of its own would double the template's, and MLflow would leave it out of the usage.
@@ -84,9 +85,19 @@ def log(request: LogRequest) -> Logged:
     return Logged(run_id=run_id, model_ids=ids, descriptions=descriptions, size_bytes=sizes)
 
 
-def identity(artifact: Artifact, wrapper: Path) -> dict[str, str]:
-    """Return the tags by which a server knows that a version's files are those released."""
-    return {DIGEST: keys.manifest_digest(artifact.stored.files), CODE: sha256(wrapper)}
+def origin(
+    revision: Revision, artifact: Artifact, wrapper: Path, flow_run_url: str | None
+) -> ReleaseOrigin:
+    """Return what a release is made of; a server compares a version's files with it."""
+    return ReleaseOrigin(
+        repo=revision.source.repo,
+        commit=revision.commit,
+        variant=artifact.variant,
+        license=revision.license or "",
+        flow_run=flow_run_url or "",
+        digest=keys.manifest_digest(artifact.stored.files),
+        code=sha256(wrapper),
+    )
 
 
 def requirements(kind: WrapperKind, tools: Mapping[str, str]) -> list[str]:
@@ -176,7 +187,7 @@ def _log_wrapper(kind: WrapperKind, request: LogRequest) -> Any:
     description = _remove_host_paths(info.model_id, kind, request)
     client = mlflow.MlflowClient()
     tags = {KEY: request.key, WRAPPER: kind, MLMODEL: description}
-    client.set_logged_model_tags(info.model_id, tags | {"mlflow.source.name": "slipway"})
+    client.set_logged_model_tags(info.model_id, tags | {SOURCE_NAME: "slipway"})
     return client.get_logged_model(info.model_id)
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from slipway.errors import SourceMissing
+from slipway.tracking import format_1
 from slipway.tracking.location import MlflowLocation, connect
 from slipway.tracking.metrics import figures_of
-from slipway.tracking.tags import CANDIDATE, KEY, PARENT, REASONS, VERDICT
-from slipway.tracking.write_run import GATES, MANIFEST, PREDICTIONS
+from slipway.tracking.tag_values import Outcome
+from slipway.tracking.tags import CANDIDATE, KEY, VARIANT
+from slipway.tracking.write_run import GATES, MANIFEST, PREDICTIONS, below
 from slipway.values import GateResult, Manifest, ReleaseRecord
 
 
@@ -50,7 +52,7 @@ def last_release(model: str, place: MlflowLocation) -> str | None:
 def manifest(run_id: str, place: MlflowLocation) -> Manifest | None:
     """Return what a release was made of; None if it kept no manifest."""
     text = _read(_client(place), run_id, MANIFEST)
-    return Manifest.model_validate_json(text) if text else None
+    return Manifest.model_validate(format_1.upgrade_manifest(json.loads(text))) if text else None
 
 
 def release(run_id: str, name: str, place: MlflowLocation) -> ReleaseRecord:
@@ -75,14 +77,9 @@ def release(run_id: str, name: str, place: MlflowLocation) -> ReleaseRecord:
 def candidates(run_id: str, place: MlflowLocation) -> tuple[ReleaseRecord, ...]:
     """Return what was measured of every candidate of a release, as they were written."""
     client = _client(place)
-    parent = client.get_run(run_id)
-    runs = client.search_runs(
-        [parent.info.experiment_id],
-        f"tags.`{PARENT}` = '{run_id}'",
-        order_by=["attributes.start_time ASC"],
-    )
+    records = (_record(run, "") for run in below(client, client.get_run(run_id)))
     return tuple(
-        _record(run, run.data.tags[CANDIDATE]) for run in runs if CANDIDATE in run.data.tags
+        record.model_copy(update={"name": record.variant}) for record in records if record.variant
     )
 
 
@@ -99,13 +96,13 @@ def _versions(name: str, place: MlflowLocation) -> list[Any]:
 
 
 def _record(run: Any, name: str) -> ReleaseRecord:
-    tags = run.data.tags
+    tags, outcome = format_1.upgrade(run.data.tags), Outcome.from_tags(run.data.tags)
     return ReleaseRecord(
         name=name,
         run_id=run.info.run_id,
-        variant=tags.get(CANDIDATE) or tags.get("slipway.variant", ""),
-        verdict=tags.get(VERDICT),
-        reasons=tags.get(REASONS, ""),
+        variant=tags.get(CANDIDATE) or tags.get(VARIANT, ""),
+        verdict=outcome.verdict,
+        reasons=outcome.reasons,
         figures=figures_of(run.data.metrics),
     )
 

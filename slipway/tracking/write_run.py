@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from slipway.evaluation.outcome import candidate_outcome
+from slipway.tracking import format_1
 from slipway.tracking.location import MlflowLocation, connect
 from slipway.tracking.metrics import candidate_metrics, metrics
-from slipway.tracking.tags import CANDIDATE, PARENT, REASONS, VERDICT
+from slipway.tracking.tag_values import Outcome
+from slipway.tracking.tags import CANDIDATE, NOTE, PARENT, SOURCE_NAME, TABLES
 from slipway.values import Manifest, QuantizeRecipe, Recipe, ReleaseSummary, ScoredCandidate
 
 MANIFEST, PREDICTIONS, GATES = "manifest.json", "predictions.json", "gates.json"
-TAG_CHARACTERS = 5_000
+
 #: Without this tag, MLflow's page shows a table as a file.
-TABLES = {"mlflow.loggedArtifacts": json.dumps([{"path": PREDICTIONS, "type": "table"}])}
+_SHOW_TABLE = {TABLES: json.dumps([{"path": PREDICTIONS, "type": "table"}])}
 
 
 def publish(
@@ -55,9 +57,7 @@ def publish(
         for name, content in documents.items():
             (Path(folder) / name).write_bytes(content)
         client.log_artifacts(run.info.run_id, folder)
-    _write(
-        client, run, metrics=metrics(summary), tags={"mlflow.note.content": description, **TABLES}
-    )
+    _write(client, run, metrics=metrics(summary), tags={NOTE: description, **_SHOW_TABLE})
     for candidate in summary.selection.candidates:
         _publish_candidate(client, run, candidate, summary)
 
@@ -89,7 +89,7 @@ def _publish_candidate(
         run,
         metrics=candidate_metrics(evaluation),
         params=_parameters(evaluation.variant, summary.entry.recipe),
-        tags={VERDICT: state, REASONS: reason[:TAG_CHARACTERS]},
+        tags=Outcome(verdict=state, reasons=reason).to_tags(),
     )
     ended = "FAILED" if evaluation.built.artifact is None else "FINISHED"
     client.set_terminated(run.info.run_id, ended)
@@ -105,7 +105,7 @@ def _run_below(client: Any, parent: Any, variant: str) -> Any:
         client.create_run(
             parent.info.experiment_id,
             run_name=variant,
-            tags={PARENT: parent.info.run_id, CANDIDATE: variant, "mlflow.source.name": "slipway"},
+            tags={PARENT: parent.info.run_id, CANDIDATE: variant, SOURCE_NAME: "slipway"},
         )
         found = _below(client, parent, variant)
     first, *doubles = found
@@ -115,10 +115,17 @@ def _run_below(client: Any, parent: Any, variant: str) -> Any:
 
 
 def _below(client: Any, parent: Any, variant: str) -> list[Any]:
-    filters = f"tags.`{PARENT}` = '{parent.info.run_id}' AND tags.`{CANDIDATE}` = '{variant}'"
+    runs = below(client, parent)
+    return [run for run in runs if format_1.upgrade(run.data.tags).get(CANDIDATE) == variant]
+
+
+def below(client: Any, parent: Any) -> list[Any]:
+    """Return the runs of the candidates of a release, in the order in which they were written."""
     return list(
         client.search_runs(
-            [parent.info.experiment_id], filters, order_by=["attributes.start_time ASC"]
+            [parent.info.experiment_id],
+            f"tags.`{PARENT}` = '{parent.info.run_id}'",
+            order_by=["attributes.start_time ASC"],
         )
     )
 

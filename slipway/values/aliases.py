@@ -1,4 +1,4 @@
-"""Who moved an alias, and who was champion when."""
+"""Who changed an alias, and who was champion when."""
 
 from datetime import datetime
 from typing import Literal
@@ -13,11 +13,11 @@ AliasChangeKind = Literal["promotion", "rollback", "rejection", "by-hand"]
 
 
 class AuditInfo(Value):
-    """Why something moves.
+    """Who or what changes something, and why.
 
     Attributes:
         actor: A person (``user@host``), ``schedule``, ``event …``, ``Prefect UI``, ``MLflow UI``.
-        reason: In words, for whoever reads the history.
+        reason: For whoever reads the history.
     """
 
     actor: str = Field(min_length=1)
@@ -25,13 +25,12 @@ class AuditInfo(Value):
 
 
 class AliasChange(Value):
-    """One entry of the record: a decision about aliases, as it was carried out.
+    """A recorded change of a model's aliases.
 
     Attributes:
         run_id: MLflow run that records it.
-        kind: A rejection moves no champion, and nor does a promotion that stops at ``candidate``.
+        kind: A rejection changes no champion, and nor does a promotion that stops at ``candidate``.
         at: When it was begun.
-        cause: By whom or what, and why.
         before: Champion before it; None for none.
         after: Champion after it.
         version: The version that it is about.
@@ -40,40 +39,38 @@ class AliasChange(Value):
     run_id: str
     kind: AliasChangeKind
     at: datetime
-    cause: AuditInfo
+    audit: AuditInfo
     before: int | None
     after: int | None
     version: int | None
+
+    @property
+    def moved(self) -> bool:
+        """Whether it made another version champion."""
+        return self.after != self.before
 
 
 class ChampionPeriod(Value):
     """How long one version was champion.
 
     Attributes:
-        version: The version; None for a time without a champion.
-        since: When it began; None where nothing recorded it.
-        until: When it ended; None if it lasts, or if nothing recorded its end.
-        kind: What made it champion.
-        cause: By whom or what, and why.
-        run_id: MLflow run that records it; None for a move by hand that is not recorded yet.
+        version: None for a time without a champion.
+        since: None where nothing recorded the beginning.
+        until: None if it lasts, or if nothing recorded its end.
+        kind: What made the version champion.
+        run_id: MLflow run that records it; None for a change by hand that is not recorded yet.
     """
 
     version: int | None
     since: datetime | None
     until: datetime | None
     kind: AliasChangeKind
-    cause: AuditInfo
+    audit: AuditInfo
     run_id: str | None
 
 
 class EarlierRejection(Value):
-    """Why a release key is not to be released again.
-
-    Attributes:
-        run_id: MLflow run of the release that was refused.
-        kind: The verdict.
-        reasons: In words.
-    """
+    """Why a release key is not released again; ``run_id`` is the MLflow run of that release."""
 
     run_id: str
     kind: Literal["rejected", "inconclusive"]

@@ -7,8 +7,8 @@ from pydantic import Field
 from slipway.values.base import Value
 from slipway.values.evaluations import GateResult
 from slipway.values.figures import Estimate, Figures, Metric
-from slipway.values.manifests import Manifest
 from slipway.values.summary import Change
+from slipway.values.versions import Manifest
 
 Trend = Literal["better", "worse", "equal", "within the interval", "not comparable"]
 

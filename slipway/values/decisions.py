@@ -1,67 +1,14 @@
-"""What is decided, and what moves."""
+"""What is decided about a candidate, and how a release ended."""
 
 from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from slipway.values.answers import Severity
 from slipway.values.base import Value
 from slipway.values.evaluations import GateResult
-from slipway.values.figures import METRICS, Figures, Metric
+from slipway.values.figures import Figures
 from slipway.values.versions import LoggedWrapper, RegisteredVersions
-
-Limit = Annotated[float | None, Field(ge=0, allow_inf_nan=False)]
-
-
-class GateLimits(Value):
-    """What one figure may be; several limits hold together, and none at all lifts a default.
-
-    Attributes:
-        min: Least that it may be.
-        max: Most that it may be.
-        max_degradation_vs_source: Most by which it may be worse than the source's, as a share of
-            that; 0.1 lets a size be a tenth larger, and a speed a tenth lower.
-        max_degradation_vs_champion: The same against the version that serves.
-        severity: A failed ``critical`` gate blocks, a ``warning`` is shown.
-    """
-
-    min: Limit = None
-    max: Limit = None
-    max_degradation_vs_source: Limit = None
-    max_degradation_vs_champion: Limit = None
-    severity: Severity = "critical"
-
-
-class Gates(Value):
-    """Limits that a candidate must keep; every one fails closed.
-
-    Every field is a figure, with what it may be. An entry's own limits replace the defaults
-    of its candidate's precision, figure by figure.
-    """
-
-    compared_tokens: GateLimits | None = None
-    broken_positions: GateLimits | None = None
-    kl_mean: GateLimits | None = None
-    kl_p99: GateLimits | None = None
-    top1_agreement: GateLimits | None = None
-    perplexity_ratio: GateLimits | None = None
-    first_divergence_tokens: GateLimits | None = None
-    max_logit_difference: GateLimits | None = None
-    size_bytes: GateLimits | None = None
-    load_seconds: GateLimits | None = None
-    time_to_first_token_ms: GateLimits | None = None
-    prefill_tokens_per_second: GateLimits | None = None
-    decode_tokens_per_second: GateLimits | None = None
-    peak_memory_bytes: GateLimits | None = None
-    answered_prompts: GateLimits | None = None
-    median_latency_ms: GateLimits | None = None
-    tokens_per_second: GateLimits | None = None
-
-    @property
-    def limits(self) -> dict[Metric, GateLimits]:
-        """The figures that are limited here."""
-        return {metric: limit for metric in METRICS if (limit := getattr(self, metric))}
 
 
 class Promoted(Value):

@@ -1,15 +1,66 @@
 """One model of the catalogue: everything that a release of it needs to know."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from slipway.values.aliases import PromotionTarget
-from slipway.values.artifacts import Recipe
+from slipway.values.answers import Severity
+from slipway.values.artifacts import Recipe, SelectRecipe
 from slipway.values.base import Value
-from slipway.values.decisions import Gates
-from slipway.values.sources import Source
+from slipway.values.figures import METRICS, Metric
+from slipway.values.sources import HubSource, Source
 from slipway.values.versions import Contract
+
+Limit = Annotated[float | None, Field(ge=0, allow_inf_nan=False)]
+
+
+class GateLimits(Value):
+    """What one figure may be; several limits hold together, and none at all lifts a default.
+
+    Attributes:
+        max_degradation_vs_source: Most by which it may be worse than the source's, as a share of
+            that; 0.1 lets a size be a tenth larger, and a speed a tenth lower.
+        max_degradation_vs_champion: The same against the champion.
+        severity: A failed ``critical`` gate blocks, a ``warning`` is shown.
+    """
+
+    min: Limit = None
+    max: Limit = None
+    max_degradation_vs_source: Limit = None
+    max_degradation_vs_champion: Limit = None
+    severity: Severity = "critical"
+
+
+class Gates(Value):
+    """Limits that a candidate must keep; every one fails closed.
+
+    Every field is a figure, with what it may be. An entry's own limits replace the defaults
+    of its candidate's precision, figure by figure.
+    """
+
+    compared_tokens: GateLimits | None = None
+    broken_positions: GateLimits | None = None
+    kl_mean: GateLimits | None = None
+    kl_p99: GateLimits | None = None
+    top1_agreement: GateLimits | None = None
+    perplexity_ratio: GateLimits | None = None
+    first_divergence_tokens: GateLimits | None = None
+    max_logit_difference: GateLimits | None = None
+    size_bytes: GateLimits | None = None
+    load_seconds: GateLimits | None = None
+    time_to_first_token_ms: GateLimits | None = None
+    prefill_tokens_per_second: GateLimits | None = None
+    decode_tokens_per_second: GateLimits | None = None
+    peak_memory_bytes: GateLimits | None = None
+    answered_prompts: GateLimits | None = None
+    median_latency_ms: GateLimits | None = None
+    tokens_per_second: GateLimits | None = None
+
+    @property
+    def limits(self) -> dict[Metric, GateLimits]:
+        """The figures that are limited here."""
+        return {metric: limit for metric in METRICS if (limit := getattr(self, metric))}
 
 
 class Wrappers(Value):
@@ -31,9 +82,6 @@ class Entry(Value):
     Attributes:
         name: Its name here and in the registry; the reference is ``<name>-transformers``.
         title: Its name for people.
-        source: Where its weights come from.
-        recipe: How its artifact is made.
-        wrappers: The contracts.
         suite: Name of the smoke prompts, a file of ``expectations/prompts``.
         texts: Name of the texts on which candidates are compared with their source, a folder of
             ``expectations/texts``.
@@ -64,7 +112,13 @@ class Entry(Value):
     schedule: str | None = Field(default=None, pattern=r"^\S+( \S+){4}$")
 
     @property
-    def goal(self) -> PromotionTarget:
+    def target(self) -> PromotionTarget:
         """How far a candidate that passes goes by itself."""
         waits = self.approval == "manual" and self.aliases == "champion"
         return "approval" if waits else self.aliases
+
+    @property
+    def repositories(self) -> tuple[HubSource | SelectRecipe, ...]:
+        """The repositories of a Hub that it follows: its source's, and its recipe's."""
+        known = (self.source, self.recipe)
+        return tuple(each for each in known if isinstance(each, HubSource | SelectRecipe))

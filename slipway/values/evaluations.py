@@ -3,10 +3,9 @@
 from typing import Literal
 
 from slipway.values.answers import Severity
-from slipway.values.artifacts import Artifact
+from slipway.values.artifacts import Artifact, VariantPrecision
 from slipway.values.base import Value
 from slipway.values.figures import METRICS, Estimate, Fidelity, Figures, Metric, Speed
-from slipway.values.variants import VariantPrecision
 
 GateState = Literal["pass", "fail", "inconclusive"]
 

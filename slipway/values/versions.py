@@ -1,4 +1,4 @@
-"""What is logged and registered."""
+"""What is logged and registered, and what it was made of."""
 
 from typing import Literal
 
@@ -19,7 +19,6 @@ class LoggedWrapper(Value):
         model_id: MLflow's id of the logged model, ``m-…``.
         name: Name of the registered model.
         version: Number of the registered version.
-        size_bytes: Bytes of its files.
     """
 
     kind: WrapperKind
@@ -42,8 +41,6 @@ class RegisteredVersions(Value):
         model: Name of the catalogue's entry.
         key: The release key, 64 hex digits.
         run_id: MLflow run of the release: parameters, metrics, report.
-        onnx: The wrapper that serves.
-        transformers: The reference.
     """
 
     model: str
@@ -56,3 +53,28 @@ class RegisteredVersions(Value):
     def wrappers(self) -> tuple[LoggedWrapper, LoggedWrapper]:
         """Both, the serving one first."""
         return self.onnx, self.transformers
+
+
+class Manifest(Value):
+    """Everything that shaped a release, so that the next one can say what changed.
+
+    Attributes:
+        repo: Public name of the source.
+        license: As the source declares it.
+        chat_template_digest: SHA-256 of its chat template; None if it has none.
+        variant: Name of the artifact.
+        settings: Entries of the configuration files, as ``config.json: rope_theta``.
+        weights: SHA-256 of the checkpoint's files, by path.
+        artifact: SHA-256 of the artifact's files, by path.
+        tools: Versions of the tools that shaped them.
+    """
+
+    repo: str
+    commit: str
+    license: str | None
+    chat_template_digest: str | None
+    variant: str
+    settings: dict[str, str]
+    weights: dict[str, str]
+    artifact: dict[str, str]
+    tools: dict[str, str]

@@ -1,4 +1,4 @@
-"""What a look at the sources found, and what is known of it already."""
+"""What the sources have, what is known of it already, and what follows from that."""
 
 from typing import Literal
 
@@ -9,17 +9,18 @@ from slipway.values.sources import Revision
 
 #: What became of a flow run that was started for a release.
 RunState = Literal["running", "failed", "ended", "cancelled"]
-
-State = Literal["released", "new", "ignored", "waiting", "unreachable", "refused", "quarantined"]
+WatchState = Literal[
+    "released", "new", "ignored", "waiting", "unreachable", "refused", "quarantined"
+]
 
 
 class LastSeen(Value):
-    """What the last look saw, as it is remembered.
+    """What the last poll found, as it is remembered.
 
     Attributes:
         commits: Heads of the entry's repositories, each 40 hex digits: the source's, and that of
             the recipe's where it selects. A source that is not on a Hub has its own commit here.
-        entry: Digest of the entry that was asked for.
+        entry: Digest of the entry that was polled.
         revision: What the heads resolved to.
     """
 
@@ -29,12 +30,12 @@ class LastSeen(Value):
 
 
 class SourceState(Value):
-    """A source that could be looked at.
+    """A source that answered.
 
     Attributes:
         model: Name of the entry.
-        now: What is there.
-        before: What was there at the last look; None at the first.
+        now: What the source has.
+        before: What it had at the last poll; None at the first.
     """
 
     model: str
@@ -43,7 +44,7 @@ class SourceState(Value):
 
     @property
     def moved(self) -> bool:
-        """Tell whether there is another commit than at the last look."""
+        """Whether there is another commit than at the last poll."""
         return self.before is not None and self.before.commits != self.now.commits
 
 
@@ -53,7 +54,7 @@ class ReleaseStatus(Value):
     Attributes:
         released: Whether a release of it was finished.
         waiting: Whether that release still waits for a person's approval.
-        refused: Why it may not be released; None if nobody said so.
+        refused: Why it was rejected; None if it was not.
         quarantined: Why it was taken out of service; None if it was not.
         attempts: What became of the flow runs that were started for it, in any order.
     """
@@ -66,16 +67,16 @@ class ReleaseStatus(Value):
 
 
 class WatchResult(Value):
-    """What one look found at one entry's source, and what follows from it.
+    """What one poll found at one entry's source, and what follows from it.
 
     Attributes:
         model: Name of the entry.
-        commit: The source's commit; None if it could not be asked for.
-        digest: SHA-256 over the files that a release uses; None likewise.
-        key: The release key; None likewise.
+        commit: The source's commit; None if the source did not answer, as the next two.
+        digest: SHA-256 over the files that a release uses.
+        key: The release key.
         state: ``released``: there is nothing to do; ``ignored``: a new commit, of which a release
-            uses nothing new; ``new``: a release is started; ``waiting``: looked at again next
-            time; ``unreachable``: the source does not answer, or is gone; ``refused`` and
+            uses nothing new; ``new``: a release is started; ``waiting``: polled again next time;
+            ``unreachable``: the source does not answer, or is gone; ``refused`` and
             ``quarantined``: it was decided before that this may not serve.
         reason: Why, in one line.
         attempt: Which attempt at the release is started, from 1; None unless the state is ``new``.
@@ -85,6 +86,6 @@ class WatchResult(Value):
     commit: str | None = None
     digest: str | None = None
     key: str | None = None
-    state: State
+    state: WatchState
     reason: str
     attempt: int | None = Field(default=None, ge=1)

@@ -1,4 +1,4 @@
-"""Looks at the sources of many entries at once, without being a burden to whoever serves them."""
+"""Polls the sources of many entries at once, and spares the servers."""
 
 import time
 from collections import defaultdict
@@ -21,11 +21,11 @@ Answer = TypeVar("Answer")
 
 @dataclass
 class RetryPolicy:
-    """How one server is asked: again after a while, and by nobody while it wants to be left alone.
+    """Retries with backoff against one server, and honours its Retry-After across threads.
 
     Attributes:
         wait_seconds: Wait after a first failure; it doubles with the next.
-        longest_seconds: Longest wait; a server that asks for a longer one is left for this time.
+        longest_seconds: Longest wait; a server that asks for a longer one is not asked again now.
     """
 
     wait_seconds: float = 2.0
@@ -34,10 +34,10 @@ class RetryPolicy:
     _why: Unreachable | None = field(default=None, init=False)
 
     def ask(self, question: Callable[[], Answer]) -> Answer:
-        """Return what ``question`` returns, asked a few times if the server does not answer.
+        """Return what ``question`` returns, repeated if the server does not answer.
 
         Raises:
-            Unreachable: If it never does, or wants to be left alone for too long.
+            Unreachable: If it never does, or asks for a longer wait than ``longest_seconds``.
         """
         for attempt in range(ATTEMPTS - 1):
             try:
@@ -51,7 +51,7 @@ class RetryPolicy:
     def _once(self, question: Callable[[], Answer]) -> Answer:
         remaining_seconds = self._remaining_seconds()
         if self._why and remaining_seconds > self.longest_seconds:
-            raise self._why  # somebody else was told to wait, and so were we
+            raise self._why  # the server asked another thread to wait, so this one waits too
         time.sleep(remaining_seconds)
         try:
             return question()
@@ -67,39 +67,39 @@ class RetryPolicy:
 def poll(
     entries: Sequence[Entry],
     remembered: Mapping[str, LastSeen],
-    courtesy: Callable[[], RetryPolicy] = RetryPolicy,
+    retry_policy: Callable[[], RetryPolicy] = RetryPolicy,
 ) -> tuple[SourceState | WatchResult, ...]:
-    """Return what is at the source of every entry, in their order.
+    """Return the state of the source of every entry, in their order.
 
     Args:
-        entries: Whose sources are looked at.
-        remembered: What the last look saw, by name of the entry.
-        courtesy: Makes the manners for one server.
+        entries: Whose sources are polled.
+        remembered: What the last poll found, by name of the entry.
+        retry_policy: Makes the policy for one server.
 
     Returns:
-        What was seen; or, of a source that could not be looked at, what follows from that.
+        The state; or, of a source that does not answer, what follows from that.
     """
-    manners: defaultdict[str | None, RetryPolicy] = defaultdict(courtesy)
+    policies: defaultdict[str | None, RetryPolicy] = defaultdict(retry_policy)
     for entry in entries:
-        manners[_endpoint(entry)]  # made here, since threads share them
+        policies[_endpoint(entry)]  # made here, since threads share them
     with ThreadPoolExecutor(WORKERS) as workers:
-        looks = [
-            workers.submit(_look, entry, remembered.get(entry.name), manners[_endpoint(entry)])
+        polls = [
+            workers.submit(_poll, entry, remembered.get(entry.name), policies[_endpoint(entry)])
             for entry in entries
         ]
-        return tuple(each.result() for each in looks)
+        return tuple(each.result() for each in polls)
 
 
-def _look(entry: Entry, before: LastSeen | None, manners: RetryPolicy) -> SourceState | WatchResult:
+def _poll(entry: Entry, before: LastSeen | None, server: RetryPolicy) -> SourceState | WatchResult:
     try:
-        commits = manners.ask(lambda: hub.heads(entry))
-        identity = keys.digest(entry.model_dump(mode="json"))
+        commits = server.ask(lambda: hub.heads(entry))
+        identity = keys.entry_digest(entry)
         if before and (before.commits, before.entry) == (commits, identity):
             revision = before.revision
         else:
-            revision = manners.ask(lambda: checkpoint.resolve(entry))
+            revision = server.ask(lambda: checkpoint.resolve(entry))
     except SlipwayError as error:
-        return policy.missed(entry.name, error)
+        return policy.unanswered(entry.name, error)
     now = LastSeen(commits=_commits(revision), entry=identity, revision=revision)
     return SourceState(model=entry.name, now=now, before=before)
 

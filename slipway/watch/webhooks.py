@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from slipway.values import Entry, HubSource, SelectRecipe, Value
+from slipway.values import Entry, Value
 
 #: Allowed difference between the sender's clock and ours.
 TOLERANCE_SECONDS = 300
@@ -218,9 +218,7 @@ def _moved(payload: HubPayload, entry: Entry) -> list[tuple[str, str | None]]:
     than the followed one, so they are no change.
     """
     found = []
-    for source in (entry.source, entry.recipe):
-        if not isinstance(source, HubSource | SelectRecipe):
-            continue
+    for source in entry.repositories:
         names = {source.ref, f"refs/heads/{source.ref}", f"refs/tags/{source.ref}"}
         moved = [each for each in payload.updatedRefs or () if each.ref in names]
         is_same = source.repo.casefold() == payload.repo.name.casefold()

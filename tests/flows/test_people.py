@@ -17,7 +17,7 @@ from flows.approve_model import approve_model
 from flows.roll_back import roll_back
 from slipway.errors import MoveRefused
 from slipway.values import Entry
-from tasks.approval import settle_approval
+from tasks.approval import apply_answer
 from tests.support import project
 from tests.support.fake_registry import FakeRegistry, fresh_name
 from tests.support.project import Project
@@ -132,7 +132,7 @@ def test_a_tag_in_mlflow_approves_and_closes_the_form(waiting: FakeRegistry, for
     waiting.registry.client.set_model_version_tag(
         waiting.model, "2", "slipway.approval", "approved"
     )
-    settle_approval(waiting.entry)
+    apply_answer(waiting.entry)
 
     assert waiting.registry.champion(waiting.model) == 2
     assert executed(approve_model, form).is_completed()
@@ -141,7 +141,7 @@ def test_a_tag_in_mlflow_approves_and_closes_the_form(waiting: FakeRegistry, for
 def test_too_late_is_rejected_and_closes_the_form(waiting: FakeRegistry, form: UUID) -> None:
     """The entry says how long is too long."""
     entry: Entry = waiting.entry.model_copy(update={"approval_timeout_hours": 1e-9})
-    settle_approval(entry)
+    apply_answer(entry)
 
     assert waiting.aliases()[0] == {"champion": 1}
     assert waiting.tags(2)["slipway.decided"].startswith("timeout: nobody approved it within")
@@ -181,7 +181,7 @@ def test_rollback_and_history_by_command(fake_registry: FakeRegistry, capsys: Sa
     assert run(["history", fake_registry.model, "--json"]) == 0
     last = json.loads(capsys.readouterr().out)[-1]
     assert (last["version"], last["kind"], last["until"]) == (1, "rollback", None)
-    assert last["cause"]["reason"] == "it answers in verse"
+    assert last["audit"]["reason"] == "it answers in verse"
 
     assert run(["history", fake_registry.model]) == 0
     assert "it answers in" in capsys.readouterr().out
@@ -245,7 +245,7 @@ def test_events_that_were_not_sent_are_sent_later(
     sent: list[str] = []
     flow_of = flow(name="send")(lambda: emit_event.emit_pending_events(fake_registry.model))
     with monkeypatch.context() as patch:
-        patch.setattr(emit_event, "announce", lambda *_, **__: False)
+        patch.setattr(emit_event, "emit_event", lambda *_, **__: False)
         flow_of()
     assert fake_registry.tags(1)["slipway.announce"] == "pending"
 
@@ -255,7 +255,7 @@ def test_events_that_were_not_sent_are_sent_later(
         sent.append(f"{event} {model} v{payload['version']}")
         return send(event, model, **payload)
 
-    monkeypatch.setattr(emit_event, "announce", witnessed)
+    monkeypatch.setattr(emit_event, "emit_event", witnessed)
     flow_of()
     flow_of()
 

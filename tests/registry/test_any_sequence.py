@@ -86,7 +86,9 @@ class HubProject(RuleBasedStateMachine):
         """A person wants what was quarantined last to serve again."""
         version = self.quarantined[-1]
         assert (
-            self.fake_registry.registry.lift(self.fake_registry.model, self.keys[version], ANN)
+            self.fake_registry.registry.lift_quarantine(
+                self.fake_registry.model, self.keys[version], ANN
+            )
             is not None
         )
         self.waiting = None
@@ -131,9 +133,9 @@ class HubProject(RuleBasedStateMachine):
         """One candidate at most."""
         assert self.fake_registry.registry.waiting(self.fake_registry.model) == self.waiting
 
-    def _release(self, goal: PromotionTarget) -> int:
+    def _release(self, target: PromotionTarget) -> int:
         key = f"key-{len(self.keys)}"
-        version = self.fake_registry.release(key, goal).candidate.onnx.version
+        version = self.fake_registry.release(key, target).versions.onnx.version
         self.keys[version] = key
         return version
 

@@ -46,7 +46,7 @@ def test_an_approved_candidate_serves(waiting: FakeRegistry) -> None:
     assert waiting.aliases()[1] == waiting.aliases()[0]
     assert waiting.tags(2)["slipway.approval"] == "approved"
     assert waiting.tags(2)["slipway.decided"] == "ann@harbour: all checks hold"
-    assert waiting.registry.history(waiting.model)[-1].cause == ANN
+    assert waiting.registry.history(waiting.model)[-1].audit == ANN
     assert waiting.registry.waiting(waiting.model) is None
 
 
@@ -58,7 +58,7 @@ def test_a_rejected_candidate_is_quarantined(waiting: FakeRegistry) -> None:
     assert waiting.aliases() == ({"champion": 1}, {"champion": 1})
     reason = "rejected by bob@harbour: not before the holidays"
     assert waiting.tags(2)["slipway.quarantined"] == reason
-    refusal = waiting.registry.refused(waiting.model, "two")
+    refusal = waiting.registry.earlier_rejection(waiting.model, "two")
     assert refusal is not None
     assert refusal.reasons[0] == f"quarantined: {reason}"
     run = waiting.registry.client.get_run(release.versions.run_id)
@@ -79,7 +79,7 @@ def test_a_rejection_can_be_lifted(waiting: FakeRegistry) -> None:
     """By somebody's explicit wish, which counts as the approval."""
     waiting.registry.decide(waiting.model, 2, "reject", BOB)
 
-    lifted = waiting.registry.lift(waiting.model, "two", ANN)
+    lifted = waiting.registry.lift_quarantine(waiting.model, "two", ANN)
 
     assert lifted is not None
     assert lifted.verdict.kind == "promoted"
@@ -96,12 +96,12 @@ def test_a_tag_that_is_set_in_the_mlflow_ui_is_carried_out(
     """By whatever looks next; a second look finds nothing to do."""
     answer(waiting, text)
 
-    release = waiting.registry.settle_approval(waiting.model, timeout_hours=1)
+    release = waiting.registry.apply_answer(waiting.model, timeout_hours=1)
 
     assert release is not None
     assert waiting.registry.champion(waiting.model) == champion
     assert waiting.tags(2)["slipway.decided"].startswith("MLflow UI: ")
-    assert waiting.registry.settle_approval(waiting.model, timeout_hours=1) is None
+    assert waiting.registry.apply_answer(waiting.model, timeout_hours=1) is None
 
 
 @pytest.mark.parametrize("text", ["pending", "aproved", ""])
@@ -109,7 +109,7 @@ def test_another_word_is_no_answer(waiting: FakeRegistry, text: str) -> None:
     """A misspelt approval approves nothing."""
     answer(waiting, text)
 
-    assert waiting.registry.settle_approval(waiting.model, timeout_hours=1) is None
+    assert waiting.registry.apply_answer(waiting.model, timeout_hours=1) is None
     assert waiting.registry.waiting(waiting.model) == 2
 
 
@@ -124,9 +124,9 @@ def test_no_answer_for_too_long_is_a_rejection(
             return super().now(tz) + timedelta(days=2)
 
     monkeypatch.setattr("slipway.registry.approval.datetime", Later)
-    assert waiting.registry.settle_approval(waiting.model, timeout_hours=72) is None
+    assert waiting.registry.apply_answer(waiting.model, timeout_hours=72) is None
 
-    release = waiting.registry.settle_approval(waiting.model, timeout_hours=24)
+    release = waiting.registry.apply_answer(waiting.model, timeout_hours=24)
 
     assert release is not None
     assert release.verdict.reasons == ("rejected by timeout: nobody approved it within 24 hours",)
@@ -165,9 +165,9 @@ def test_an_old_entry_of_another_machine_is_undone_and_a_young_one_is_not(
             waiting.registry.decide(waiting.model, 2, "approve", ANN)
     moved = waiting.aliases()
 
-    waiting.registry.settle(waiting.model)
+    waiting.registry.recover(waiting.model)
     assert waiting.aliases() == moved != before
 
-    monkeypatch.setattr(alias_transaction, "_LONGEST_MOVE", timedelta(0))
-    waiting.registry.settle(waiting.model)
+    monkeypatch.setattr(alias_transaction, "_LONGEST_CHANGE", timedelta(0))
+    waiting.registry.recover(waiting.model)
     assert waiting.aliases() == before

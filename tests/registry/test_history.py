@@ -19,7 +19,7 @@ def move(
         run_id=f"run-{day}",
         kind=kind,
         at=START + timedelta(days=day),
-        cause=ANN,
+        audit=ANN,
         before=before,
         after=after,
         version=after,
@@ -84,7 +84,7 @@ def test_the_registry_tells_who_and_why(fake_registry: FakeRegistry) -> None:
 
     assert [each.version for each in (first, second, third)] == [1, 2, 1]
     assert first.until == second.since
-    assert (third.kind, third.cause, third.run_id, third.until) == (
+    assert (third.kind, third.audit, third.run_id, third.until) == (
         "rollback",
         bob,
         undone.run_id,
@@ -99,12 +99,12 @@ def test_a_move_by_hand_is_seen_and_then_recorded_once(fake_registry: FakeRegist
     fake_registry.registry.client.set_registered_model_alias(fake_registry.model, "champion", "1")
     seen = fake_registry.registry.history(fake_registry.model)[-1]
 
-    noted = fake_registry.registry.note_hand_move(fake_registry.model)
+    noted = fake_registry.registry.record_manual_change(fake_registry.model)
 
     assert (seen.version, seen.kind, seen.since, seen.run_id) == (1, "by-hand", None, None)
     assert noted is not None
     assert (noted.kind, noted.before, noted.after) == ("by-hand", 2, 1)
-    assert fake_registry.registry.note_hand_move(fake_registry.model) is None
+    assert fake_registry.registry.record_manual_change(fake_registry.model) is None
     last = fake_registry.registry.history(fake_registry.model)[-1]
     assert (last.version, last.since, last.run_id) == (1, noted.at, noted.run_id)
 
@@ -124,5 +124,5 @@ def test_more_moves_than_a_page_holds_are_all_told(
 
     monkeypatch.setattr(fake_registry.registry.client, "search_runs", search_by_two)
 
-    assert [each.after for each in fake_registry.registry.moves(fake_registry.model)] == [1, 2, 3]
+    assert [each.after for each in fake_registry.registry.changes(fake_registry.model)] == [1, 2, 3]
     assert len(pages) == 2

@@ -50,14 +50,14 @@ def test_a_lifted_quarantine_lets_the_version_serve_again(
     """Both models' marks are gone, the aliases are moved, and it is recorded."""
     ann = AuditInfo(actor="ann@harbour", reason="it was the prompt")
 
-    lifted = fake_registry.registry.lift(fake_registry.model, "two", ann)
+    lifted = fake_registry.registry.lift_quarantine(fake_registry.model, "two", ann)
 
     assert lifted is not None
     assert fake_registry.aliases()[0] == {"candidate": 2, "champion": 2, "previous": 1}
     assert fake_registry.aliases()[1] == fake_registry.aliases()[0]
     for name in (fake_registry.model, f"{fake_registry.model}-transformers"):
         assert "slipway.quarantined" not in fake_registry.registry.tags(name, 2)
-    assert fake_registry.registry.history(fake_registry.model)[-1].cause == ann
+    assert fake_registry.registry.history(fake_registry.model)[-1].audit == ann
     found = fake_registry.registry.released(fake_registry.model, "two")
     assert found is not None
     assert found.verdict.kind == "promoted"
@@ -67,9 +67,9 @@ def test_nothing_is_lifted_where_nothing_is_quarantined(fake_registry: FakeRegis
     """The release goes its usual way."""
     fake_registry.release("one")
 
-    assert fake_registry.registry.lift(fake_registry.model, "one", ANN) is None
-    assert fake_registry.registry.lift(fake_registry.model, "two", ANN) is None
-    assert len(fake_registry.registry.moves(fake_registry.model)) == 1
+    assert fake_registry.registry.lift_quarantine(fake_registry.model, "one", ANN) is None
+    assert fake_registry.registry.lift_quarantine(fake_registry.model, "two", ANN) is None
+    assert len(fake_registry.registry.changes(fake_registry.model)) == 1
 
 
 def test_a_quarantine_is_not_lifted_over_changed_bytes(
@@ -80,7 +80,7 @@ def test_a_quarantine_is_not_lifted_over_changed_bytes(
     fake_registry.damage(failed)
 
     with pytest.raises(MoveRefused, match="files of version 2 are missing or changed"):
-        fake_registry.registry.lift(fake_registry.model, "two", ANN)
+        fake_registry.registry.lift_quarantine(fake_registry.model, "two", ANN)
 
     assert fake_registry.aliases() == before
     assert "slipway.quarantined" in fake_registry.tags(2)
@@ -98,7 +98,7 @@ def test_what_a_gate_refused_is_known_by_its_key(
     candidate = fake_registry.register("one")
     fake_registry.registry.withdraw(candidate, verdict)
 
-    refusal = fake_registry.registry.refused(fake_registry.model, "one")
+    refusal = fake_registry.registry.earlier_rejection(fake_registry.model, "one")
 
     assert refusal is not None
     assert (refusal.kind, refusal.reasons) == (verdict.kind, verdict.reasons)
@@ -109,10 +109,10 @@ def test_a_quarantined_key_is_refused_and_others_are_not(
     fake_registry: FakeRegistry, failed: Release
 ) -> None:
     """A key that serves, and one that nobody has seen, may be released."""
-    refusal = fake_registry.registry.refused(fake_registry.model, "two")
+    refusal = fake_registry.registry.earlier_rejection(fake_registry.model, "two")
 
     assert refusal is not None
     assert refusal.reasons[0] == "quarantined: bob@harbour: it answers in verse"
-    assert fake_registry.registry.refused(fake_registry.model, "one") is None
-    assert fake_registry.registry.refused(fake_registry.model, "three") is None
-    assert fake_registry.registry.refused("a-model-that-nobody-released", "one") is None
+    assert fake_registry.registry.earlier_rejection(fake_registry.model, "one") is None
+    assert fake_registry.registry.earlier_rejection(fake_registry.model, "three") is None
+    assert fake_registry.registry.earlier_rejection("a-model-that-nobody-released", "one") is None

@@ -23,20 +23,20 @@ def test_a_version_that_is_refused_again_keeps_its_first_reason(
     """A hand makes it champion twice more; the reason does not grow."""
     fake_registry.release("one")
     fake_registry.release("two")
-    fake_registry.registry.refuse(fake_registry.model, 2, 1, EVENT)
+    fake_registry.registry.reject_champion(fake_registry.model, 2, 1, EVENT)
     reason = fake_registry.tags(2)["slipway.quarantined"]
     for _ in range(2):
         hand(fake_registry, 2)
         wanted = champion_state(fake_registry.registry, fake_registry.model)
         assert wanted is not None
         again = EVENT.model_copy(update={"reason": f"it is quarantined: {wanted.quarantine}"})
-        fake_registry.registry.refuse(fake_registry.model, 2, 1, again)
+        fake_registry.registry.reject_champion(fake_registry.model, 2, 1, again)
 
     assert reason == "event: it did not get ready"
     for name in (fake_registry.model, f"{fake_registry.model}-transformers"):
         assert fake_registry.registry.tags(name, 2)["slipway.quarantined"] == reason
-    last = fake_registry.registry.moves(fake_registry.model)[-1]
-    assert last.cause.reason == f"version 2 must not serve: it is quarantined: {reason}"
+    last = fake_registry.registry.changes(fake_registry.model)[-1]
+    assert last.audit.reason == f"version 2 must not serve: it is quarantined: {reason}"
     assert fake_registry.aliases()[0]["champion"] == 1
 
 
@@ -53,7 +53,7 @@ def test_where_what_serves_is_quarantined_too_no_champion_is_left(
     rolled_back: FakeRegistry,
 ) -> None:
     """So the hourly look finds nothing to do; the record says why."""
-    move = rolled_back.registry.refuse(rolled_back.model, 2, 3, EVENT)
+    move = rolled_back.registry.reject_champion(rolled_back.model, 2, 3, EVENT)
 
     served, reference = rolled_back.aliases()
     assert move is not None
@@ -61,7 +61,7 @@ def test_where_what_serves_is_quarantined_too_no_champion_is_left(
     assert served == reference == {"candidate": 3, "previous": 3}
     assert rolled_back.tags(2)["slipway.quarantined"] == "event: it did not get ready"
     assert rolled_back.tags(3)["slipway.quarantined"] == "bob@harbour: it answers in verse"
-    assert move.cause.reason == (
+    assert move.audit.reason == (
         "version 2 must not serve: it did not get ready; no champion is left, since version 3 is "
         "quarantined (bob@harbour: it answers in verse)"
     )
@@ -70,7 +70,7 @@ def test_where_what_serves_is_quarantined_too_no_champion_is_left(
 
 def test_a_model_without_a_champion_is_given_one_by_name(rolled_back: FakeRegistry) -> None:
     """A person names one of those that served; nothing else is quarantined for it."""
-    rolled_back.registry.refuse(rolled_back.model, 2, 3, EVENT)
+    rolled_back.registry.reject_champion(rolled_back.model, 2, 3, EVENT)
 
     with pytest.raises(MoveRefused, match="there is no champion to roll back from"):
         rolled_back.registry.roll_back(rolled_back.model, None, BOB)
@@ -95,10 +95,10 @@ def test_where_the_version_that_serves_is_gone_no_champion_is_left(
         fake_registry.registry.client.delete_registered_model_alias(name, "previous")
         fake_registry.registry.client.delete_model_version(name, "1")
 
-    move = fake_registry.registry.refuse(fake_registry.model, 2, 1, EVENT)
+    move = fake_registry.registry.reject_champion(fake_registry.model, 2, 1, EVENT)
 
     assert move is not None
-    assert "since there is no version 1" in move.cause.reason
+    assert "since there is no version 1" in move.audit.reason
     assert fake_registry.registry.champion(fake_registry.model) is None
 
 
@@ -107,7 +107,7 @@ def test_a_champion_that_came_meanwhile_stays(fake_registry: FakeRegistry) -> No
     for key in ("one", "two", "three"):
         fake_registry.release(key)
 
-    assert fake_registry.registry.refuse(fake_registry.model, 2, 1, EVENT) is None
+    assert fake_registry.registry.reject_champion(fake_registry.model, 2, 1, EVENT) is None
 
     assert fake_registry.aliases()[0] == {"candidate": 3, "champion": 3, "previous": 2}
     for name in (fake_registry.model, f"{fake_registry.model}-transformers"):

@@ -39,7 +39,7 @@ def test_champion_and_previous_change_places_in_both_models(fake_registry: FakeR
     served, reference = fake_registry.aliases()
     assert served == {"candidate": 2, "champion": 1, "previous": 2}
     assert reference == served
-    assert (move.kind, move.before, move.after, move.cause) == ("rollback", 2, 1, BOB)
+    assert (move.kind, move.before, move.after, move.audit) == ("rollback", 2, 1, BOB)
 
 
 def test_the_failed_version_is_quarantined_in_both_models(fake_registry: FakeRegistry) -> None:
@@ -166,7 +166,7 @@ def test_a_fault_between_two_calls_leaves_all_as_it_was(
         fake_registry.registry.roll_back(fake_registry.model, None, BOB)
 
     assert (fake_registry.aliases(), fake_registry.tags(1), fake_registry.tags(2)) == before
-    assert [move.kind for move in fake_registry.registry.moves(fake_registry.model)] == [
+    assert [move.kind for move in fake_registry.registry.changes(fake_registry.model)] == [
         "promotion"
     ] * 2
 
@@ -186,7 +186,7 @@ def test_what_a_killed_process_left_half_done_is_undone_by_the_next(
         with pytest.raises(Killed):
             fake_registry.registry.roll_back(fake_registry.model, None, BOB)
 
-    fake_registry.registry.settle(fake_registry.model)
+    fake_registry.registry.recover(fake_registry.model)
 
     assert (fake_registry.aliases(), fake_registry.tags(1), fake_registry.tags(2)) == before
 
@@ -238,7 +238,7 @@ def test_two_who_mean_the_same_failure_go_back_once(
 
     assert second == first
     assert fake_registry.aliases()[0] == {"candidate": 3, "champion": 2, "previous": 3}
-    assert len(fake_registry.registry.moves(fake_registry.model)) == 4
+    assert len(fake_registry.registry.changes(fake_registry.model)) == 4
 
 
 def test_who_was_champion_when_a_rollback_was_asked_for_is_known(

@@ -67,7 +67,7 @@ class FakeRegistry:
         return self.registry.register(self.entry, key, logged, tags)
 
     def release(
-        self, key: str, goal: PromotionTarget = "champion", cause: AuditInfo = ANN
+        self, key: str, target: PromotionTarget = "champion", audit: AuditInfo = ANN
     ) -> Release:
         """Return a candidate with this key, promoted."""
         release = Release(
@@ -78,7 +78,7 @@ class FakeRegistry:
             verdict=Promoted(reasons=("all checks hold",)),
             promotion=None,
         )
-        return self.registry.promote(release, goal, f"Release {key}.", cause)
+        return self.registry.promote(release, target, f"Release {key}.", audit)
 
     def aliases(self) -> tuple[dict[str, int], dict[str, int]]:
         """Return the aliases of both wrappers' models."""

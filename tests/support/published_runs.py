@@ -7,7 +7,7 @@ from typing import Any
 from slipway.report import answers, document
 from slipway.tracking import write_run
 from slipway.tracking.location import MlflowLocation, connect, experiment_id
-from slipway.tracking.tags import KEY
+from slipway.tracking.tags import KEY, VARIANT
 from slipway.values import Manifest, ReleaseSummary
 from tests.support.findings import COMMIT
 from tests.support.summaries import NAME, candidate
@@ -49,7 +49,7 @@ def open_run(where: MlflowLocation) -> str:
     connect(where)
     from mlflow import MlflowClient
 
-    tags = {KEY: "cd" * 32, "slipway.variant": "cpu-int8-rtn-block-32-acc-level-4"}
+    tags = {KEY: "cd" * 32, VARIANT: "cpu-int8-rtn-block-32-acc-level-4"}
     run = MlflowClient().create_run(experiment_id(NAME, where), tags=tags)
     return str(run.info.run_id)
 

@@ -24,11 +24,11 @@ from tests.support.summaries import NAME, promoted, regressed
 
 
 @pytest.fixture(scope="module")
-def fake_registry(
+def store(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[MlflowLocation, ReleaseSummary]:
     """Give the tests one published release, to look at and not to change."""
-    where = place(tmp_path_factory.mktemp("fake_registry"))
+    where = place(tmp_path_factory.mktemp("store"))
     return where, published(where, regressed(), manifest())
 
 
@@ -43,10 +43,10 @@ def below(where: MlflowLocation, run_id: str) -> dict[str, Any]:
 
 
 def test_every_candidate_is_a_run_below_the_release(
-    fake_registry: tuple[MlflowLocation, ReleaseSummary],
+    store: tuple[MlflowLocation, ReleaseSummary],
 ) -> None:
     """MLflow's compare view holds them side by side: how they are made, and what they brought."""
-    where, release = fake_registry
+    where, release = store
     found = below(where, release.versions.run_id)
 
     assert set(found) == {each.variant for each in QUANTIZATIONS}
@@ -60,10 +60,10 @@ def test_every_candidate_is_a_run_below_the_release(
 
 
 def test_publishing_again_doubles_nothing(
-    fake_registry: tuple[MlflowLocation, ReleaseSummary],
+    store: tuple[MlflowLocation, ReleaseSummary],
 ) -> None:
     """A retried task must leave what one attempt leaves, also in the history of each figure."""
-    where, _ = fake_registry
+    where, _ = store
     release = published(where, promoted(), manifest())
     run_id = release.versions.run_id
 
@@ -78,10 +78,10 @@ def test_publishing_again_doubles_nothing(
 
 
 def test_a_double_that_a_lost_answer_left_is_removed(
-    fake_registry: tuple[MlflowLocation, ReleaseSummary],
+    store: tuple[MlflowLocation, ReleaseSummary],
 ) -> None:
     """The client repeats a creation whose answer was lost; one run a candidate stays."""
-    where, _ = fake_registry
+    where, _ = store
     run_id = open_run(where)
     client = MlflowClient()
     experiment = client.get_run(run_id).info.experiment_id
@@ -95,10 +95,10 @@ def test_a_double_that_a_lost_answer_left_is_removed(
 
 
 def test_a_release_is_read_back_as_it_was_published(
-    fake_registry: tuple[MlflowLocation, ReleaseSummary],
+    store: tuple[MlflowLocation, ReleaseSummary],
 ) -> None:
     """Figures with their intervals, gates, manifest and answers of the wrapper that serves."""
-    where, release = fake_registry
+    where, release = store
     found = read_run.release(release.versions.run_id, "version 1", where)
 
     assert found.figures == metrics.figures_of(metrics.metrics(release))
@@ -109,10 +109,10 @@ def test_a_release_is_read_back_as_it_was_published(
 
 
 def test_the_candidates_of_the_last_release_are_read_back(
-    fake_registry: tuple[MlflowLocation, ReleaseSummary],
+    store: tuple[MlflowLocation, ReleaseSummary],
 ) -> None:
     """In the recipe's order, with what became of each."""
-    where, _ = fake_registry
+    where, _ = store
     release = published(where, promoted(), manifest())
     run_id = read_run.last_release(NAME, where)
     assert run_id == release.versions.run_id
@@ -125,10 +125,10 @@ def test_the_candidates_of_the_last_release_are_read_back(
 
 
 def test_an_older_release_without_these_files_is_read_all_the_same(
-    fake_registry: tuple[MlflowLocation, ReleaseSummary],
+    store: tuple[MlflowLocation, ReleaseSummary],
 ) -> None:
     """It kept neither manifest nor gates, which is no fault."""
-    where, _ = fake_registry
+    where, _ = store
     run_id = open_run(where)
 
     found = read_run.release(run_id, "version 1", where)
@@ -139,10 +139,10 @@ def test_an_older_release_without_these_files_is_read_all_the_same(
 
 
 def test_a_version_leads_to_its_run_and_a_missing_one_to_those_that_are_there(
-    fake_registry: tuple[MlflowLocation, ReleaseSummary],
+    store: tuple[MlflowLocation, ReleaseSummary],
 ) -> None:
     """The error names what could have been meant."""
-    where, release = fake_registry
+    where, release = store
     version = register(where, release.versions.run_id)
 
     assert read_run.run_of(NAME, version, where) == release.versions.run_id
@@ -153,19 +153,19 @@ def test_a_version_leads_to_its_run_and_a_missing_one_to_those_that_are_there(
 
 
 def test_nothing_was_released_before_the_first_release(
-    fake_registry: tuple[MlflowLocation, ReleaseSummary],
+    store: tuple[MlflowLocation, ReleaseSummary],
 ) -> None:
     """A model that is new to the store has no last release."""
-    where, _ = fake_registry
+    where, _ = store
 
     assert read_run.last_release("other", where) is None
 
 
 def test_the_page_of_a_run_is_known_by_its_address(
-    fake_registry: tuple[MlflowLocation, ReleaseSummary],
+    store: tuple[MlflowLocation, ReleaseSummary],
 ) -> None:
     """It goes into the report as a link."""
-    where, release = fake_registry
+    where, release = store
     run_id = release.versions.run_id
 
     assert write_run.page("http://mlflow", run_id, where) == (

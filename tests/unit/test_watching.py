@@ -11,7 +11,7 @@ from slipway.errors import (
     Unreachable,
 )
 from slipway.values import LastSeen, ReleaseStatus, RunState, SourceState
-from slipway.watch.policy import decide, missed, next_attempt
+from slipway.watch.policy import decide, next_attempt, unanswered
 from tests.support import summaries
 
 KEY = "cd" * 32
@@ -133,7 +133,7 @@ def test_a_source_that_cannot_be_looked_at_is_a_row_with_a_reason(
     error: SlipwayError, state: str
 ) -> None:
     """The reason is the error's own line, which says what to do."""
-    result = missed("tiny", error)
+    result = unanswered("tiny", error)
 
     assert (result.state, result.reason, result.attempt) == (state, str(error), None)
 

@@ -10,8 +10,9 @@ import pytest
 from slipway import catalogue
 from slipway.settings import Settings
 from slipway.system import process
+from slipway.tracking.tag_values import release_tags
 from slipway.tracking.tags import RELEASE
-from slipway.values import LoggedWrapper, RegisteredVersions
+from slipway.values import LoggedWrapper, Promoted, RegisteredVersions, Release
 from tests.support.project import PROJECT, Project
 from tests.support.tiny_phi3 import CONVERSATIONS
 from tests.support.two_wrappers import ChildRequest, Subject, register_all
@@ -52,8 +53,16 @@ def wrappers(project: Project, onnx_folder: Path, monkeypatch: pytest.MonkeyPatc
     found = process.call(register_all, errand, limits(settings), step="register all").value
     client = registry().client
     client.set_registered_model_alias("tiny", "champion", "1")
-    recorded = {"candidate": {"onnx": found["tiny:1"].model_dump(mode="json")}}
-    client.set_model_version_tag("tiny", "1", RELEASE, json.dumps(recorded))
+    release = Release(
+        versions=versions(found, "tiny:1"),
+        repo="slipway/tiny-phi3",
+        commit="ab" * 20,
+        variant="cpu-fp32",
+        verdict=Promoted(reasons=("all checks hold",)),
+        promotion=None,
+    )
+    for tag, value in release_tags(release).items():
+        client.set_model_version_tag("tiny", "1", tag, value)
     return found
 
 
@@ -61,17 +70,24 @@ def smoke_test(wrappers: dict[str, LoggedWrapper]) -> Any:
     """Run the task, as the flow does."""
     from prefect import flow
 
+    from tasks.context import registry
     from tasks.smoke_test import smoke_test as task
 
-    candidate = RegisteredVersions(
+    candidate = versions(wrappers, "tiny:2")
+    champion = registry().measured_champion("tiny", "chat")
+    entry = catalogue.find(Settings().catalogue, "tiny")
+    return flow(name="smoke-test")(lambda: task(entry, candidate, "fp32", champion))()
+
+
+def versions(wrappers: dict[str, LoggedWrapper], onnx: str) -> RegisteredVersions:
+    """Return the versions of a release with this ONNX wrapper."""
+    return RegisteredVersions(
         model="tiny",
         key="ab" * 32,
         run_id="1",
-        onnx=wrappers["tiny:2"],
+        onnx=wrappers[onnx],
         transformers=wrappers["tiny-transformers"],
     )
-    entry = catalogue.find(Settings().catalogue, "tiny")
-    return flow(name="smoke-test")(lambda: task(entry, candidate, "fp32"))()
 
 
 def test_a_champion_of_another_contract_is_asked_and_answers_better(
