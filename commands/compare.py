@@ -63,7 +63,7 @@ def _pair(
     """Return the versions to compare; None if there is but one, and none was named."""
     champion = aliases.get("champion")
     if before is not None and after is None and champion is None:
-        raise SourceMissing(f"a champion of {name}", "name two versions to compare")
+        raise SourceMissing(f"champion of {name}", "name two versions to compare")
     if before is None and champion is not None:
         older = [each for each in read_run.versions(name, location) if each < champion]
         before = aliases.get("previous") or max(older, default=None)
@@ -153,4 +153,4 @@ def _candidate(name: str, record: ReleaseRecord) -> tuple[str, ...]:
 
 
 def _unreleased(name: str) -> SourceMissing:
-    return SourceMissing(f"a release of {name}", f"release it first: slipway release {name}")
+    return SourceMissing(f"a release of {name}", f"run `slipway release {name}`")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from slipway.errors import ScanPending, SlipwayError, SourceMissing, Unreachable
+from slipway.errors import AccessDenied, ScanPending, SlipwayError, SourceMissing, Unreachable
 from slipway.values import ReleaseStatus, RunState, SourceState, WatchResult
 from slipway.values.watch import State
 
@@ -45,7 +45,7 @@ def missed(model: str, error: SlipwayError) -> WatchResult:
     state: State = "refused"
     if isinstance(error, ScanPending):
         state = "waiting"
-    elif isinstance(error, Unreachable | SourceMissing):
+    elif isinstance(error, Unreachable | SourceMissing | AccessDenied):
         state = "unreachable"
     return WatchResult(model=model, state=state, reason=str(error))
 
