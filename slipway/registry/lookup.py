@@ -7,12 +7,39 @@ from typing import Any
 
 from filelock import FileLock
 
+from slipway import keys
+from slipway.checks import suites
+from slipway.evaluation import load_texts, texts_digest
 from slipway.registry.names import is_open, to_lift
+from slipway.settings import Settings, toolchain
+from slipway.system.store import sha256
 from slipway.tracking import format_1
 from slipway.tracking.location import MlflowLocation, connect
 from slipway.tracking.metrics import figures_of
 from slipway.tracking.tags import KEY, QUARANTINED, REASONS, RELEASE, STATUS, VERDICT
-from slipway.values import Champion, Contract, EarlierRejection, LoggedWrapper, Rejected, Release
+from slipway.values import (
+    Champion,
+    Contract,
+    EarlierRejection,
+    Entry,
+    LoggedWrapper,
+    Rejected,
+    Release,
+    Revision,
+)
+
+
+def release_key(entry: Entry, revision: Revision, settings: Settings) -> str:
+    """Return the key of a release: what is made, of what, with what, and how it is tested."""
+    expectations, contracts = settings.expectations, entry.wrappers
+    shipped = {
+        "wrapper": sha256(settings.wrappers / "onnx_genai.py"),
+        "prompts": sha256(expectations / "prompts" / f"{entry.suite}.json"),
+        "texts": texts_digest(load_texts(expectations / "texts" / entry.texts)),
+        "onnx": suites.suite_digest(expectations, contracts.onnx),
+        "transformers": suites.suite_digest(expectations, contracts.transformers),
+    }
+    return keys.release_key(entry, revision, toolchain(), shipped)
 
 
 class Lookup:
