@@ -7,6 +7,7 @@ from commands import console
 from slipway import catalogue
 from slipway.errors import NoChampion
 from slipway.settings import Settings
+from slipway.tracking.tags import COMMIT, VARIANT
 from slipway.values import ChampionPeriod
 
 _COLUMNS = ("model", "commit", "variant", "champion", "reference", "previous", "candidate")
@@ -42,8 +43,8 @@ def _state(name: str, settings: Settings) -> dict[str, Any]:
     aliases = registry.aliases(name)
     tags = registry.tags(name, aliases["champion"]) if "champion" in aliases else {}
     return state | {
-        "commit": tags.get("slipway.commit"),
-        "variant": tags.get("slipway.variant"),
+        "commit": tags.get(COMMIT),
+        "variant": tags.get(VARIANT),
         "champion": aliases.get("champion"),
         "reference": registry.champion(registered_name(name, "transformers")),
         "previous": aliases.get("previous"),
