@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from commands import console
-from slipway.errors import SourceMissing
+from slipway.errors import NoChampion
 from slipway.serving.protocol import Pointer, write_pointer
 from slipway.settings import Settings
 from slipway.system.secret_policy import visible
@@ -49,12 +49,13 @@ def serve(model: str, *, port: int = 8080, workers: int = 2, version: int | None
 
 
 def _champion(model: str) -> int:
-    if Settings().has_registry:
-        from tasks.context import registry
+    settings = Settings()
+    if settings.has_registry:
+        from slipway.registry import open_registry
 
-        if found := registry().champion(model):
+        if found := open_registry(settings).champion(model):
             return found
-    raise SourceMissing(f"a champion of {model}", f"release it first: slipway release {model}")
+    raise NoChampion(model)
 
 
 def _wait_until_listening(

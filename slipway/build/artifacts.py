@@ -1,4 +1,4 @@
-"""Weights to ONNX artifacts: every candidate of a recipe is built, or the published one is taken."""
+"""Weights to ONNX artifacts: build every candidate of a recipe, or take the published one."""
 
 import shutil
 import time

@@ -1,7 +1,9 @@
-"""The command line over a released model: what people read, and what scripts parse."""
+"""The command line after a release: text for people, JSON for scripts."""
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ def parsed(capsys: Said) -> Any:
 def test_release_says_that_it_already_exists(
     released: tuple[Project, Release], capsys: Said
 ) -> None:
-    """The summary names both versions, the verdict and how to ask the model; the exit code is 0."""
+    """The summary names both versions, the verdict and a prompt to try; the exit code is 0."""
     assert run(["release", "tiny"]) == 0
 
     said = capsys.readouterr().out
@@ -79,7 +81,7 @@ def test_predict_asks_the_champion(released: tuple[Project, Release], capsys: Sa
 
 
 def test_a_plan_knows_what_is_there(released: tuple[Project, Release], capsys: Said) -> None:
-    """The release exists, its files are in the store, and it says so."""
+    """The plan says that the release exists and that its files are in the store."""
     assert run(["plan", "tiny", "--json"]) == 0
 
     found = parsed(capsys)
@@ -89,18 +91,39 @@ def test_a_plan_knows_what_is_there(released: tuple[Project, Release], capsys: S
     assert found["fits"] is True
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["status"], ["history", "tiny"], ["plan", "tiny"], ["compare", "tiny"], ["models"]],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_command_that_only_reads_does_not_import_prefect(
+    released: tuple[Project, Release], arguments: list[str]
+) -> None:
+    """It takes seconds, and may start a server."""
+    code = f"import sys; from commands.main import run; print(run({arguments}), *sys.modules)"
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+
+    exit_code, *modules = done.stdout.splitlines()[-1].split()
+    assert exit_code == "0"
+    assert "slipway.catalogue" in modules
+    assert "prefect" not in modules
+
+
 def test_a_plan_writes_nothing(project: Project, capsys: Said) -> None:
     """Not even the folder for its state."""
     shutil.rmtree(project.home)
 
     assert run(["plan", "tiny"]) == 0
 
-    assert "would be made" in capsys.readouterr().out
+    assert "would be built" in capsys.readouterr().out
     assert not project.home.exists()
 
 
 def test_status_and_predict_before_any_release(project: Project, capsys: Said) -> None:
-    """Nothing is released, and the way to change that is named."""
+    """Nothing is released, and the error says how to release it."""
     assert run(["status", "--json"]) == 0
     assert parsed(capsys)[0]["champion"] is None
 
@@ -128,10 +151,10 @@ def test_a_setting_that_makes_no_sense_is_bad_input(
     assert "SLIPWAY_STEP_MEMORY_GB: Input should be a valid number" in capsys.readouterr().err
 
 
-def test_a_defect_is_one_line_with_its_traceback_in_a_file(
+def test_an_internal_error_is_one_line_with_its_traceback_in_a_file(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: Said
 ) -> None:
-    """Even what nobody foresaw ends in a line; the exit code is 1."""
+    """Also an error that no code expects is one line; the exit code is 1."""
 
     def defect(_path: Path) -> None:
         raise ZeroDivisionError("of ours")
@@ -141,5 +164,5 @@ def test_a_defect_is_one_line_with_its_traceback_in_a_file(
     assert run(["models"]) == 1
 
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("slipway: slipway crashed: ZeroDivisionError: of ours")
+    assert line.startswith("slipway: internal error: ZeroDivisionError: of ours; traceback: ")
     assert "in defect" in Path(line.rsplit(" ", 1)[1]).read_text(encoding="utf-8")

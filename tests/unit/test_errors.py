@@ -14,7 +14,19 @@ GB = 1_000_000_000
         (errors.UnknownModel("tyni", ("tiny",)), "unknown model 'tyni'; the catalogue has tiny"),
         (
             errors.SourceMissing("package tiny", "pip install --no-deps tiny"),
-            "package tiny is not there: pip install --no-deps tiny",
+            "package tiny was not found: pip install --no-deps tiny",
+        ),
+        (
+            errors.AccessDenied("acme/closed", "accept its terms on the Hub and set HF_TOKEN"),
+            "no access to acme/closed: accept its terms on the Hub and set HF_TOKEN",
+        ),
+        (
+            errors.NoChampion("nothing"),
+            "model 'nothing' has no champion; run `slipway release nothing`",
+        ),
+        (
+            errors.InternalError("ZeroDivisionError: no", "logs/a.log"),
+            "internal error: ZeroDivisionError: no; traceback: logs/a.log",
         ),
         (
             errors.SourceRefused("a.py", "code is never run", "remove it"),
@@ -71,25 +83,25 @@ GB = 1_000_000_000
         ),
         (
             errors.StepCrashed("prepare", "ValueError: no", "logs/a.log"),
-            "prepare crashed: ValueError: no; all that it said is in logs/a.log",
+            "prepare crashed: ValueError: no; full output: logs/a.log",
         ),
         (
             errors.StepTimedOut("prepare", 60, "logs/a.log"),
             (
                 "prepare did not end within 60 s and was stopped; raise "
-                "SLIPWAY_STEP_TIMEOUT_SECONDS if it was still at work: logs/a.log"
+                "SLIPWAY_STEP_TIMEOUT_SECONDS if it was still working; full output: logs/a.log"
             ),
         ),
         (
             errors.StepOutOfMemory("prepare", 6 * GB, "logs/a.log"),
             (
                 "prepare was ended for memory at 6.0 GB; use a larger machine, raise "
-                "SLIPWAY_STEP_MEMORY_GB, or list a smaller candidate: logs/a.log"
+                "SLIPWAY_STEP_MEMORY_GB, or list a smaller candidate; full output: logs/a.log"
             ),
         ),
         (
-            errors.StoreDamaged("weights-1", "model.safetensors"),
-            "store entry weights-1: model.safetensors is missing or changed; it is made again",
+            errors.StoreDamaged("weights-1", "model.bin"),
+            "store entry weights-1: model.bin is missing or changed; a retry makes it again",
         ),
         (
             errors.Unreachable("MLflow", "http://127.0.0.1:5000", "refused"),
@@ -110,6 +122,14 @@ def test_the_text_says_what_happened_and_what_to_do(error: SlipwayError, text: s
     assert str(error) == text
 
 
+def test_what_happened_and_what_to_do_can_be_shown_apart() -> None:
+    """A text in a field does not move the border between them."""
+    error = errors.MoveRefused("tiny", "version 2 is gone; really", "name another version")
+
+    assert error.message == "tiny: version 2 is gone; really"
+    assert error.advice == "name another version"
+
+
 def test_two_errors_with_the_same_fields_are_two_errors() -> None:
     """An exception stays what it was raised as, also as the key of a set."""
     one, two = (errors.StoreDamaged("weights-1", "a") for _ in range(2))
@@ -118,7 +138,7 @@ def test_two_errors_with_the_same_fields_are_two_errors() -> None:
     assert len({one, two}) == 2
 
 
-def test_a_whole_branch_of_the_tree_is_caught_at_once() -> None:
+def test_a_family_of_errors_is_caught_at_once() -> None:
     """A caller may ask for bad input, or for a failed step, without listing every kind."""
     with pytest.raises(errors.BadInput):
         raise errors.UnknownModel("tyni", ())

@@ -207,10 +207,10 @@ def test_a_model_card_is_no_part_of_a_manifests_digest() -> None:
         FileEntry(path=path, size_bytes=1, sha256="bb" * 32)
         for path in ("README.md", "onnx/README.md")
     ]
-    license = FileEntry(path="LICENSE", size_bytes=1, sha256="bb" * 32)
+    license_file = FileEntry(path="LICENSE", size_bytes=1, sha256="bb" * 32)
 
     assert keys.manifest_digest([weights, *cards]) == keys.manifest_digest([weights])
-    assert keys.manifest_digest([weights, license]) != keys.manifest_digest([weights])
+    assert keys.manifest_digest([weights, license_file]) != keys.manifest_digest([weights])
 
 
 def test_a_digest_is_canonical() -> None:

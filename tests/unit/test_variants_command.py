@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,8 +25,8 @@ def slipway(running: RunningHub, tmp_path: Path) -> Slipway:
         home = {"HF_HOME": str(tmp_path / "client"), "SLIPWAY_HOME": str(tmp_path / "home")}
         variables = {"HF_ENDPOINT": running.endpoint, "COLUMNS": "160"}
         return subprocess.run(
-            [PROJECT / ".venv" / "bin" / "slipway", "variants", *arguments],
-            cwd=tmp_path,
+            [sys.executable, "-m", "slipway", "variants", *arguments],
+            cwd=PROJECT,
             env=os.environ | home | variables,
             capture_output=True,
             text=True,
@@ -109,11 +110,11 @@ def test_an_older_commit_can_be_looked_at(acme: LocalHub, slipway: Slipway) -> N
 @pytest.mark.parametrize(
     ("repo", "text"),
     [
-        ("tiny", "repository tiny is not there: name it as organisation/name"),
-        ("a/b/c", "repository a/b/c is not there: name it as organisation/name"),
+        ("tiny", "repository tiny was not found: name it as organisation/name"),
+        ("a/b/c", "repository a/b/c was not found: name it as organisation/name"),
         (
             "acme/nowhere",
-            "repository acme/nowhere is not there: check the name; set HF_TOKEN if it is private",
+            "repository acme/nowhere was not found: check the name; set HF_TOKEN if it is private",
         ),
     ],
 )
