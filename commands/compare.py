@@ -67,7 +67,7 @@ def _versions(
     """Return the versions to compare; None for one that does not exist."""
     champion = aliases.get("champion")
     if before is not None and after is None and champion is None:
-        raise SourceMissing(f"a champion of {name}", "name two versions to compare")
+        raise SourceMissing(f"champion of {name}", "name two versions to compare")
     if before is None and champion is not None:
         older = [each for each in read_run.versions(name, location) if each < champion]
         before = aliases.get("previous") or max(older, default=None)
@@ -154,4 +154,4 @@ def _show_candidates(name: str, location: MlflowLocation, *, json: bool) -> int:
 
 
 def _not_released(name: str) -> SourceMissing:
-    return SourceMissing(f"a release of {name}", f"release it first: slipway release {name}")
+    return SourceMissing(f"a release of {name}", f"run `slipway release {name}`")

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from commands import console
-from slipway.errors import SourceMissing
+from slipway.errors import NoChampion
 from slipway.serving.protocol import Pointer, write_pointer
 from slipway.settings import Settings
 from slipway.system.secret_policy import visible
@@ -54,7 +54,7 @@ def _champion(model: str) -> int:
 
         if found := registry().champion(model):
             return found
-    raise SourceMissing(f"a champion of {model}", f"release it first: slipway release {model}")
+    raise NoChampion(model)
 
 
 def _wait_until_listening(

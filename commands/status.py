@@ -5,7 +5,7 @@ from typing import Any
 
 from commands import console
 from slipway import catalogue
-from slipway.errors import SourceMissing
+from slipway.errors import NoChampion
 from slipway.settings import Settings
 
 
@@ -73,7 +73,7 @@ def predict(model: str, text: str, *, json: bool = False) -> int:
 
     registry = open_registry(settings)
     if registry.champion(model) is None:
-        raise SourceMissing(f"a champion of {model}", f"release it first: slipway release {model}")
+        raise NoChampion(model)
     loaded = registry.load_champion(model)
     if entry.wrappers.onnx == "prompt":
         answer = loaded.predict({"prompt": text})[0]

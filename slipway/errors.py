@@ -1,365 +1,308 @@
-"""Everything that can go wrong on the line, as one tree.
+"""Every error of Slipway: what happened, what to do, whether a retry may help, the exit code.
 
-::
-
-    SlipwayError                      exit  retry   raised when
-    ├── BadInput                       2     stop
-    │   ├── UnknownModel                             the catalogue has no such entry
-    │   ├── CatalogueInvalid                         the catalogue breaks its schema
-    │   ├── SourceMissing                            a package, folder, repository, revision
-    │   ├── SourceRefused                            a file of the source breaks a rule
-    │   ├── ArchitectureUnsupported                  the builder cannot convert it
-    │   ├── LicenseNotAllowed                        the entry does not list the source's license
-    │   ├── MoveRefused                              a version may not serve, or nothing waits
-    │   ├── NoVariant                                nothing, or too much, fits what was asked for
-    │   └── PortTaken                                something else listens where a server should
-    ├── MachineTooSmall                1     stop    not enough disk or memory, known beforehand
-    ├── StepFailed                     1
-    │   ├── StepCrashed                      stop    a child process ended with an error
-    │   ├── StepTimedOut                     stop    a child process was ended at its time limit
-    │   └── StepOutOfMemory                  stop    … at its memory limit, or by the system
-    ├── NothingBuilt                   1     stop    no candidate of a recipe could be built
-    ├── CandidateFailed                1     stop    a version must not serve: seen in its trial
-    ├── AddressTaken                   1     retry   every port that was tried was taken
-    ├── StoreDamaged                   1     retry   stored bytes differ from their manifest
-    ├── ArtifactChanged                1     stop    a version's files are not those released
-    ├── NotServing                     1     retry   a server's model cannot be asked
-    ├── ScanPending                    1     retry   the Hub has not scanned the files yet
-    ├── Unreachable                    1     retry   a server does not answer
-    └── RegistryConflict               1     retry   the registry changed, or is moving
-
-Every error is made of its fields, from which its text is computed; so it pickles.
+An error is its fields, and its text is a template over them, which also documents the class. So it
+pickles, and a child process can send it to its parent by name and fields.
 """
 
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, dataclass_transform
 
 
+@dataclass_transform(eq_default=False)
 @dataclass(eq=False)
 class SlipwayError(Exception):
-    """Base of the tree.
+    """Base of all errors. Every subclass is a dataclass whose fields are its arguments.
 
     Attributes:
+        text: Template of the error's text: what happened and where, a semicolon (or else a colon),
+            what to do. In it, a tuple is a list with commas, and a field ``size_bytes`` is also
+            there as ``size_gb``.
         retryable: Whether the same step may succeed when it is tried again.
         exit_code: What the command line returns.
     """
 
+    text: ClassVar[str]
     retryable: ClassVar[bool] = False
     exit_code: ClassVar[int] = 1
+
+    def __init_subclass__(cls) -> None:
+        dataclass(eq=False)(cls)
+
+    def __str__(self) -> str:
+        return self.text.format(**self._values())
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the fields, however they were passed."""
         return type(self), tuple(getattr(self, field.name) for field in fields(self))
 
+    @property
+    def message(self) -> str:
+        """What happened, and where."""
+        return self._parts()[0].format(**self._values())
+
+    @property
+    def advice(self) -> str:
+        """What to do about it."""
+        return self._parts()[2].format(**self._values())
+
+    def _parts(self) -> tuple[str, str, str]:
+        return self.text.partition("; ") if "; " in self.text else self.text.rpartition(": ")
+
+    def _values(self) -> dict[str, Any]:
+        """Return what the template may name."""
+        values: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            values[field.name] = ", ".join(value) if isinstance(value, tuple) else value
+            if field.name.endswith("_bytes"):
+                values[f"{field.name.removesuffix('_bytes')}_gb"] = f"{value / 1e9:.1f} GB"
+        return values
+
 
 class BadInput(SlipwayError):
-    """Something that a person wrote or pointed to has to change first."""
+    """Something that a person wrote or named has to change first."""
 
     exit_code = 2
 
 
-@dataclass(eq=False)
 class UnknownModel(BadInput):
-    """The catalogue has no entry of that name."""
-
+    text = "unknown model {model!r}; the catalogue has {known}"
     model: str
     known: tuple[str, ...]
 
-    def __str__(self) -> str:
-        return f"unknown model {self.model!r}; the catalogue has {', '.join(self.known)}"
 
-
-@dataclass(eq=False)
 class CatalogueInvalid(BadInput):
     """The catalogue, a file of the expectations, or the environment breaks its schema."""
 
+    text = "{path} has {count}; nothing was started\n{lines}"
     path: str
     faults: tuple[str, ...]
 
-    def __str__(self) -> str:
+    def _values(self) -> dict[str, Any]:
         count = f"{len(self.faults)} fault{'s' if len(self.faults) > 1 else ''}"
-        return "\n".join((f"{self.path} has {count}; nothing was started", *self.faults))
+        return super()._values() | {"count": count, "lines": "\n".join(self.faults)}
 
 
-@dataclass(eq=False)
 class SourceMissing(BadInput):
-    """The source, or a part of it, is not there."""
+    """A file, package, repository, revision or version that does not exist."""
 
+    text = "{what} was not found: {remedy}"
     what: str
-    advice: str
-
-    def __str__(self) -> str:
-        return f"{self.what} is not there: {self.advice}"
+    remedy: str
 
 
-@dataclass(eq=False)
+class AccessDenied(BadInput):
+    text = "no access to {repo}: {remedy}"
+    repo: str
+    remedy: str
+
+
+class NoChampion(BadInput):
+    text = "model {model!r} has no champion; run `slipway release {model}`"
+    model: str
+
+
 class SourceRefused(BadInput):
     """A file of the source breaks a rule; nothing of the source is used."""
 
+    text = "{file}: {rule}; {remedy}"
     file: str
     rule: str
-    advice: str
-
-    def __str__(self) -> str:
-        return f"{self.file}: {self.rule}; {self.advice}"
+    remedy: str
 
 
-@dataclass(eq=False)
 class ArchitectureUnsupported(BadInput):
-    """The builder cannot convert this architecture."""
-
+    text = (
+        "config.json: architecture {architecture} cannot be quantized here; "
+        "select a published ONNX artifact, or use one of {supported}"
+    )
     architecture: str
     supported: tuple[str, ...]
 
-    def __str__(self) -> str:
-        return (
-            f"config.json: architecture {self.architecture} cannot be quantized here; select a "
-            f"published ONNX artifact, or use one of {', '.join(self.supported)}"
-        )
 
-
-@dataclass(eq=False)
 class LicenseNotAllowed(BadInput):
-    """The source's license is not on the entry's list."""
-
+    text = (
+        "models.{model}.licenses: the source's license is {license} (allowed: {allowed}); "
+        "read it, and add it to the list if you may use it"
+    )
     model: str
     found: str | None
     allowed: tuple[str, ...]
 
-    def __str__(self) -> str:
-        found = self.found or "not declared"
-        return (
-            f"models.{self.model}.licenses: the source's license is {found} (allowed: "
-            f"{', '.join(self.allowed)}); read it, and add it to the list if you may use it"
-        )
+    def _values(self) -> dict[str, Any]:
+        return super()._values() | {"license": self.found or "not declared"}
 
 
-@dataclass(eq=False)
 class MoveRefused(BadInput):
-    """What a person asked the registry for may not be done; no alias was moved."""
+    """An alias may not be changed as a person asked; none was changed."""
 
+    text = "{model}: {reason}; {remedy}"
     model: str
     reason: str
-    advice: str
-
-    def __str__(self) -> str:
-        return f"{self.model}: {self.reason}; {self.advice}"
+    remedy: str
 
 
-@dataclass(eq=False)
 class NoVariant(BadInput):
-    """No published artifact, or more than one, fits what was asked for."""
+    """No published artifact, or more than one, fits a recipe."""
 
+    text = "{repo}: no single variant for {wanted}; it has {variants}"
     repo: str
     wanted: str
     found: tuple[str, ...]
 
-    def __str__(self) -> str:
-        if not self.found:
-            found = "no folder with a genai_config.json; select from another repository"
-        else:
-            found = ", ".join(self.found) + "; correct the recipe, or name its folder or model"
-        return f"{self.repo}: no single variant for {self.wanted}; it has {found}"
+    def _values(self) -> dict[str, Any]:
+        variants = "no folder with a genai_config.json; select from another repository"
+        if self.found:
+            variants = f"{', '.join(self.found)}; correct the recipe, or name its folder or model"
+        return super()._values() | {"variants": variants}
 
 
-@dataclass(eq=False)
 class PortTaken(BadInput):
-    """Something else listens where a server should; nothing was started."""
-
+    text = (
+        "port {port} of {server} is taken, so nothing was started; "
+        "stop what listens there, or set {setting} to another address"
+    )
     server: str
     port: int
     setting: str
 
-    def __str__(self) -> str:
-        return (
-            f"port {self.port} of {self.server} is taken, so nothing was started; stop what "
-            f"listens there, or set {self.setting} to another address"
-        )
 
-
-@dataclass(eq=False)
 class MachineTooSmall(SlipwayError):
-    """A step would not fit, so it was not started."""
-
+    text = "{step} needs {needed_gb} of {resource}, and {free_gb} are free; {way_out}"
     step: str
     resource: str
     needed_bytes: int
     free_bytes: int
-    advice: str = ""
+    remedy: str = ""
 
-    def __str__(self) -> str:
+    def _values(self) -> dict[str, Any]:
         way_out = "free some, or set SLIPWAY_HOME to a larger disk"
         if self.resource == "memory":
             way_out = "close something, or list a candidate that needs less"
-        return (
-            f"{self.step} needs {self.needed_bytes / 1e9:.1f} GB of {self.resource}, and "
-            f"{self.free_bytes / 1e9:.1f} GB are free; {self.advice or way_out}"
-        )
+        return super()._values() | {"way_out": self.remedy or way_out}
 
 
 class StepFailed(SlipwayError):
     """A step's child process did not return a result."""
 
 
-@dataclass(eq=False)
 class StepCrashed(StepFailed):
-    """A child process ended with an error of its own."""
-
+    text = "{step} crashed: {reason}; full output: {log}"
     step: str
     reason: str
     log: str
 
-    def __str__(self) -> str:
-        return f"{self.step} crashed: {self.reason}; all that it said is in {self.log}"
 
-
-@dataclass(eq=False)
 class StepTimedOut(StepFailed):
-    """A child process was ended at its time limit."""
-
+    text = (
+        "{step} did not end within {limit_seconds:.0f} s and was stopped; "
+        "raise SLIPWAY_STEP_TIMEOUT_SECONDS if it was still working; full output: {log}"
+    )
     step: str
     limit_seconds: float
     log: str
 
-    def __str__(self) -> str:
-        return (
-            f"{self.step} did not end within {self.limit_seconds:.0f} s and was stopped; raise "
-            f"SLIPWAY_STEP_TIMEOUT_SECONDS if it was still at work: {self.log}"
-        )
 
-
-@dataclass(eq=False)
 class StepOutOfMemory(StepFailed):
-    """A child process was ended at its memory limit, or by the system."""
+    """The process reached its memory limit, or the system killed it."""
 
+    text = (
+        "{step} was ended for memory at {peak_gb}; use a larger machine, raise "
+        "SLIPWAY_STEP_MEMORY_GB, or list a smaller candidate; full output: {log}"
+    )
     step: str
     peak_bytes: int
     log: str
 
-    def __str__(self) -> str:
-        return (
-            f"{self.step} was ended for memory at {self.peak_bytes / 1e9:.1f} GB; use a larger "
-            f"machine, raise SLIPWAY_STEP_MEMORY_GB, or list a smaller candidate: {self.log}"
-        )
+
+class InternalError(SlipwayError):
+    """A defect of Slipway: an error that no code expects."""
+
+    text = "internal error: {reason}; traceback: {log}"
+    reason: str
+    log: str
 
 
-@dataclass(eq=False)
 class NothingBuilt(SlipwayError):
-    """No candidate of a recipe could be built."""
-
+    text = "no candidate of the recipe could be built: {all}; see the logs in SLIPWAY_HOME"
     reasons: tuple[str, ...]
 
-    def __str__(self) -> str:
-        said = "; ".join(self.reasons)
-        return f"no candidate of the recipe could be built: {said}; see the logs in SLIPWAY_HOME"
+    def _values(self) -> dict[str, Any]:
+        return {"all": "; ".join(self.reasons)}
 
 
-@dataclass(eq=False)
 class CandidateFailed(SlipwayError):
-    """A version was tried beside the one that serves, and must not take its place."""
+    """A version failed its trial; the one before it is still served."""
 
+    text = (
+        "version {version} of {model} must not be served: {reason}; "
+        "correct it, and release the model again"
+    )
     model: str
     version: int
     reason: str
 
-    def __str__(self) -> str:
-        return f"version {self.version} of {self.model} must not serve: {self.reason}"
 
-
-@dataclass(eq=False)
 class AddressTaken(SlipwayError):
-    """Ports were free when they were looked for, and taken when they were needed."""
+    """Every port that was tried was free when it was chosen, and taken when it was needed."""
 
     retryable = True
-
+    text = (
+        "port {port} of this machine was taken, and so were those tried before; "
+        "nothing has changed: redeploy again, or end what takes the ports"
+    )
     port: int
 
-    def __str__(self) -> str:
-        return (
-            f"port {self.port} of this machine was taken, and so were those tried before; nothing "
-            "has changed, so redeploy again, or end what takes the ports"
-        )
 
-
-@dataclass(eq=False)
 class StoreDamaged(SlipwayError):
     """Stored bytes differ from their manifest."""
 
     retryable = True
-
+    text = "store entry {key}: {file} is missing or changed; a retry makes it again"
     key: str
     file: str
 
-    def __str__(self) -> str:
-        return f"store entry {self.key}: {self.file} is missing or changed; it is made again"
 
-
-@dataclass(eq=False)
 class ArtifactChanged(SlipwayError):
     """The files of a registered version are not those that were released; it is not loaded."""
 
+    text = (
+        "{version} is not loaded: {files} has digest {found}, and {released} was released; "
+        "restore its files, or serve another version"
+    )
     version: str
     files: str
     released: str
     found: str
 
-    def __str__(self) -> str:
-        return (
-            f"{self.version}: {self.files} has digest {self.found}, and {self.released} was "
-            "released; it is not loaded: restore its files, or serve another version"
-        )
 
-
-@dataclass(eq=False)
 class NotServing(SlipwayError):
-    """The model of a server cannot be asked now."""
-
     retryable = True
-
+    text = "{version} is not being served: {reason}; try again later"
     version: str
     reason: str
 
-    def __str__(self) -> str:
-        return f"{self.version} does not serve: {self.reason}"
 
-
-@dataclass(eq=False)
 class ScanPending(SlipwayError):
-    """The Hub has not looked at all the files yet; what it has not seen is not used."""
+    """Files that the Hub has not scanned yet are not used."""
 
     retryable = True
-
+    text = "{place}: the Hub's security scan is not done; run the release again later"
     place: str
 
-    def __str__(self) -> str:
-        return f"{self.place}: the Hub's security scan is not done; run the release again later"
 
-
-@dataclass(eq=False)
 class Unreachable(SlipwayError):
-    """A server does not answer."""
-
     retryable = True
-
+    text = "{server} at {address} does not answer ({reason}); start it, or correct its address"
     server: str
     address: str
     reason: str
 
-    def __str__(self) -> str:
-        return (
-            f"{self.server} at {self.address} does not answer ({self.reason}); "
-            "start it, or correct its address"
-        )
 
-
-@dataclass(eq=False)
 class RegistryConflict(SlipwayError):
-    """The registry failed or changed under a move, whose aliases were put back; or it is moving."""
+    """The registry failed, or another process changes the aliases; they were put back."""
 
     retryable = True
-
+    text = "{model}: {reason}; run it again"
     model: str
     reason: str
-
-    def __str__(self) -> str:
-        return f"{self.model}: {self.reason}; run it again"

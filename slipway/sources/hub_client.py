@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from slipway.errors import ScanPending, SourceMissing, SourceRefused, Unreachable
+from slipway.errors import AccessDenied, ScanPending, SourceMissing, SourceRefused, Unreachable
 from slipway.values import Scan
 
 #: Longest silence of the Hub; the client itself would wait for ever.
@@ -147,8 +147,8 @@ def translated(repo: str, ref: str, endpoint: str | None) -> Iterator[None]:
     try:
         yield
     except errors.GatedRepoError as error:
-        advice = "accept its terms on the Hub, and set HF_TOKEN to a token that may read it"
-        raise SourceMissing(f"access to {repo}", advice) from error
+        advice = "accept its terms on the Hub and set HF_TOKEN to a token that may read it"
+        raise AccessDenied(repo, advice) from error
     except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
         advice = "check the name; set HF_TOKEN if it is private"
         raise SourceMissing(f"repository {repo}", advice) from error
@@ -167,7 +167,7 @@ def translated(repo: str, ref: str, endpoint: str | None) -> Iterator[None]:
         response = getattr(error, "response", None)
         if response is not None and response.status_code == httpx.codes.UNAUTHORIZED:
             advice = "correct HF_TOKEN, which the Hub does not know, or leave it out"
-            raise SourceMissing(f"access to {repo}", advice) from error
+            raise AccessDenied(repo, advice) from error
         address = endpoint or constants.ENDPOINT
         raise Unreachable("the Hugging Face Hub", address, _one_line(error)) from error
 

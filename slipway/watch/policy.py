@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from slipway.errors import ScanPending, SlipwayError, SourceMissing, Unreachable
+from slipway.errors import AccessDenied, ScanPending, SlipwayError, SourceMissing, Unreachable
 from slipway.values import ReleaseStatus, RunState, SourceState, WatchResult, WatchState
 
 #: How often one release key is tried before a person has to look.
@@ -39,7 +39,7 @@ def unanswered(model: str, error: SlipwayError) -> WatchResult:
     state: WatchState = "refused"
     if isinstance(error, ScanPending):
         state = "waiting"
-    elif isinstance(error, Unreachable | SourceMissing):
+    elif isinstance(error, Unreachable | SourceMissing | AccessDenied):
         state = "unreachable"
     return WatchResult(model=model, state=state, reason=str(error))
 

@@ -164,7 +164,7 @@ def test_one_source_that_is_gone_does_not_end_the_watch(hub_project: HubProject)
     first, second = hub_project.see(gone, there)
 
     assert (first.state, second.state) == ("unreachable", "new")
-    assert f"repository acme/{gone} is not there" in first.reason
+    assert f"repository acme/{gone} was not found" in first.reason
     assert [row["model"] for row in _table()][-2:] == [gone, there]
 
 
@@ -192,7 +192,7 @@ def test_a_deployment_that_is_not_there_is_named(
     with pytest.raises(SourceMissing) as raised:
         dispatch.dispatch.fn("tiny", "ab" * 32, 1, "a test")
 
-    assert str(raised.value).startswith("deployment release-model/nowhere is not there: apply")
+    assert str(raised.value).startswith("deployment release-model/nowhere was not found: apply")
 
 
 def _table() -> list[dict[str, str]]:

@@ -53,7 +53,7 @@ def test_a_model_that_was_never_released_cannot_be_served(tmp_path: Path) -> Non
 
     assert process.returncode == 2
     assert errors == (
-        "slipway: a champion of nothing is not there: release it first: slipway release nothing\n"
+        "slipway: model 'nothing' has no champion; run `slipway release nothing`\n"
     )
     assert list(tmp_path.iterdir()) == []
 

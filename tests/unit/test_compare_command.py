@@ -117,7 +117,7 @@ def test_a_version_that_is_not_there_is_one_line(home: Path, capsys: Said) -> No
     assert run(["compare", NAME, "1", "9"]) == 2
 
     assert capsys.readouterr().err == (
-        f"slipway: version 9 of {NAME} is not there: there are these versions: 1, 2, 3\n"
+        f"slipway: version 9 of {NAME} was not found: there are these versions: 1, 2, 3\n"
     )
 
 

@@ -14,7 +14,7 @@ GB = 1_000_000_000
         (errors.UnknownModel("tyni", ("tiny",)), "unknown model 'tyni'; the catalogue has tiny"),
         (
             errors.SourceMissing("package tiny", "pip install --no-deps tiny"),
-            "package tiny is not there: pip install --no-deps tiny",
+            "package tiny was not found: pip install --no-deps tiny",
         ),
         (
             errors.SourceRefused("a.py", "code is never run", "remove it"),
@@ -71,25 +71,25 @@ GB = 1_000_000_000
         ),
         (
             errors.StepCrashed("prepare", "ValueError: no", "logs/a.log"),
-            "prepare crashed: ValueError: no; all that it said is in logs/a.log",
+            "prepare crashed: ValueError: no; full output: logs/a.log",
         ),
         (
             errors.StepTimedOut("prepare", 60, "logs/a.log"),
             (
                 "prepare did not end within 60 s and was stopped; raise "
-                "SLIPWAY_STEP_TIMEOUT_SECONDS if it was still at work: logs/a.log"
+                "SLIPWAY_STEP_TIMEOUT_SECONDS if it was still working; full output: logs/a.log"
             ),
         ),
         (
             errors.StepOutOfMemory("prepare", 6 * GB, "logs/a.log"),
             (
                 "prepare was ended for memory at 6.0 GB; use a larger machine, raise "
-                "SLIPWAY_STEP_MEMORY_GB, or list a smaller candidate: logs/a.log"
+                "SLIPWAY_STEP_MEMORY_GB, or list a smaller candidate; full output: logs/a.log"
             ),
         ),
         (
             errors.StoreDamaged("weights-1", "model.safetensors"),
-            "store entry weights-1: model.safetensors is missing or changed; it is made again",
+            "store entry weights-1: model.safetensors is missing or changed; a retry makes it again",
         ),
         (
             errors.Unreachable("MLflow", "http://127.0.0.1:5000", "refused"),
@@ -118,7 +118,7 @@ def test_two_errors_with_the_same_fields_are_two_errors() -> None:
     assert len({one, two}) == 2
 
 
-def test_a_whole_branch_of_the_tree_is_caught_at_once() -> None:
+def test_a_family_of_errors_is_caught_at_once() -> None:
     """A caller may ask for bad input, or for a failed step, without listing every kind."""
     with pytest.raises(errors.BadInput):
         raise errors.UnknownModel("tyni", ())

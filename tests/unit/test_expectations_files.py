@@ -176,5 +176,5 @@ def test_prompts_that_contradict_each_other_are_refused(
 @pytest.mark.parametrize("name", ["absent.json", "."])
 def test_missing_prompts_are_missing(tmp_path: Path, name: str) -> None:
     """A path to nothing, or to a folder, is named with the way out."""
-    with pytest.raises(SourceMissing, match="is not there: write it"):
+    with pytest.raises(SourceMissing, match="was not found: write it"):
         load_prompts(tmp_path / name)

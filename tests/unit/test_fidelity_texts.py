@@ -73,7 +73,7 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_missing_or_empty_is_no_comparison(tmp_path: Path) -> None:
     """Nothing that was not compared may look as if it were the same."""
-    with pytest.raises(SourceMissing, match="nowhere is not there"):
+    with pytest.raises(SourceMissing, match="nowhere was not found"):
         load_texts(tmp_path / "nowhere")
     with pytest.raises(CatalogueInvalid, match="at least one text"):
         load_texts(tmp_path)

