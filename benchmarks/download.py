@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from slipway.settings import disable_telemetry
 from slipway.sources.download import Download
 from slipway.sources.hub_client import RepositoryAddress
 from slipway.system.store import Store, sha256
@@ -126,6 +127,7 @@ def shard_names() -> list[str]:
 
 
 if __name__ == "__main__":
+    disable_telemetry()
     match sys.argv[1:]:
         case []:
             main()

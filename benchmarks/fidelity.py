@@ -19,7 +19,7 @@ from pathlib import Path
 
 from slipway import evaluation
 from slipway.evaluation import candidate, logits, reference
-from slipway.settings import PROJECT
+from slipway.settings import PROJECT, disable_telemetry
 from slipway.system import process
 
 BAR = 1.5
@@ -101,6 +101,7 @@ def read_artifact(folder: Path, reading: Path) -> None:
 
 
 if __name__ == "__main__":
+    disable_telemetry()
     match sys.argv[1:]:
         case ["source", folder, reading]:
             read_source(Path(folder), Path(reading))

@@ -10,7 +10,7 @@ from slipway.evaluation.outcome import short_names
 from slipway.report import comparison
 from slipway.settings import Settings
 from slipway.tracking import read_run
-from slipway.tracking.location import MlflowLocation
+from slipway.tracking.location import MlflowLocation, mlflow_location
 from slipway.values import Comparison, FigureChange, GateResult, Metric, ReleaseRecord
 
 MOST_CHANGES, MOST_ANSWERS, CHARACTERS = 8, 5, 60
@@ -41,10 +41,10 @@ def compare(
     name = catalogue.find(settings.catalogue, model).name
     if not settings.has_registry:
         raise _not_released(name)
-    from tasks.context import location, registry
+    from slipway.registry import open_registry
 
-    where = location(settings)
-    aliases = registry().aliases(name)
+    where = mlflow_location(settings)
+    aliases = open_registry(settings).aliases(name)
     before, after = _versions(name, before, after, aliases, where)
     if before is None or after is None:
         return _show_candidates(name, where, json=json)

@@ -1,4 +1,4 @@
-"""``slipway release``: the main job."""
+"""``slipway release``, ``approve`` and ``rollback``: run the flow of the same name here and now."""
 
 import time
 from typing import Literal
@@ -26,15 +26,14 @@ def release(  # noqa: PLR0913 - a command has the options that people need
         model: Name of an entry in catalogue.toml; `slipway models` lists them.
         ref: Branch, tag or commit of its repository on the Hub, instead of the catalogue's.
         recipe: What to build: as in the catalogue, or one precision alone.
-        reason: Why, for the record; a lifted quarantine needs one.
-        force: Log, test and promote it once more, as a new version, although it is there already.
-        lift_quarantine: Let this release serve again although it was rolled back or rejected.
+        reason: Why, for the record; lifting a quarantine needs one.
+        force: Log, test and promote a release that already exists again, as a new version.
+        lift_quarantine: Allow this release to be served again after a rollback or a rejection.
         json: Print the result as JSON, and nothing else.
     """
     settings = Settings()
-    prepare(settings, model, quiet=json)
+    _prepare(settings, model, quiet=json)
     started = time.monotonic()
-
     from flows.release_model import release_model
 
     console.shorten_errors()
@@ -50,18 +49,84 @@ def release(  # noqa: PLR0913 - a command has the options that people need
         console.show(outcome.model_dump(mode="json"))
     else:
         _summary(outcome, time.monotonic() - started, settings)
-    return exit_code(outcome)
+    return _exit_code(outcome)
 
 
-def prepare(settings: Settings, model: str, *, quiet: bool) -> None:
-    """Tell what can be told before anything starts, and make Prefect ready for a flow."""
+def approve(model: str, *, reason: str, reject: bool = False, json: bool = False) -> int:
+    """Approve the candidate that waits for approval, or reject it.
+
+    Args:
+        model: Name of an entry in catalogue.toml.
+        reason: Why, for the record.
+        reject: Quarantine the candidate; the champion stays.
+        json: Print the result as JSON, and nothing else.
+    """
+    _prepare(Settings(), model, quiet=json)
+    from flows.approve_model import approve_model
+
+    console.shorten_errors()
+    outcome = approve_model(model, decision="reject" if reject else "approve", reason=reason)
+    if json:
+        console.show(outcome.model_dump(mode="json"))
+    else:
+        word = "rejected" if outcome.promotion is None else "approved"
+        address = f"models:/{model}/{outcome.versions.onnx.version}"
+        console.facts(f"{model}: {word}", {"version": address, "reason": reason})
+    return 0 if reject else _exit_code(outcome)
+
+
+def rollback(
+    model: str,
+    *,
+    reason: str,
+    failed: int | None = None,
+    to: int | None = None,
+    json: bool = False,
+) -> int:
+    """Restore the previous champion, and quarantine the version that failed.
+
+    Args:
+        model: Name of an entry in catalogue.toml.
+        reason: What went wrong, for the record.
+        failed: Version that failed; the current champion if it is left out. If another version is
+            champion, nothing is changed.
+        to: Version to restore; the alias `previous` if it is left out.
+        json: Print the result as JSON, and nothing else.
+    """
+    settings = Settings()
+    _prepare(settings, model, quiet=json)
+    from flows.roll_back import roll_back
+    from slipway.registry import open_registry
+
+    console.shorten_errors()
+    failed = failed or open_registry(settings).champion(model)
+    if failed and not json:
+        print(f"{model}: rolling back version {failed}", flush=True)
+    change = roll_back(model, reason=reason, failed=failed, to=to)
+    if json:
+        console.show(change.model_dump(mode="json"))
+        return 0
+    console.facts(
+        f"{model}: rolled back from version {change.before} to {change.after}",
+        {
+            "champion": f"models:/{model}/{change.after}",
+            "quarantined": f"models:/{model}/{change.before}: {reason}",
+            "by": change.audit.actor,
+            "to lift it": f"slipway release {model} --lift-quarantine --reason TEXT",
+        },
+    )
+    return 0
+
+
+def _prepare(settings: Settings, model: str, *, quiet: bool) -> None:
+    """Raise what is known before a flow starts, and make Prefect ready for one."""
     catalogue.find(settings.catalogue, model)
     if settings.registry.startswith("http"):
         location.require_listener(settings.registry)
     console.prepare_prefect(settings, quiet=quiet)
 
 
-def exit_code(outcome: Release) -> int:
+def _exit_code(outcome: Release) -> int:
     """Return 0 for promoted, 3 for rejected by a gate, 4 for inconclusive."""
     if isinstance(outcome.verdict, Rejected):
         return 3
@@ -69,28 +134,28 @@ def exit_code(outcome: Release) -> int:
 
 
 def _summary(outcome: Release, seconds: float, settings: Settings) -> None:
-    candidate = outcome.versions
+    versions = outcome.versions
     word: str = outcome.verdict.kind
     if outcome.waiting:
         word = "waiting for approval"
     elif outcome.existed and outcome.verdict.kind == "promoted":
         word = "already released"
     pairs = {"verdict": "; ".join(outcome.verdict.reasons)}
-    for wrapper in candidate.wrappers:
+    for wrapper in versions.wrappers:
         size = console.megabytes(wrapper.size_bytes)
-        address = (
-            wrapper.uri if outcome.promotion else f"models:/{wrapper.model_id}, not registered"
-        )
+        address = f"models:/{wrapper.model_id}, not registered"
+        if outcome.promotion:
+            address = wrapper.uri
         pairs[wrapper.kind] = f"{address}  ({wrapper.contract}, {size})"
     pairs["source"] = f"{outcome.repo}@{outcome.commit[:8]}, {outcome.variant}"
     if outcome.promotion:
-        before = outcome.promotion.previous
-        moved = ", ".join(outcome.promotion.aliases)
-        pairs["aliases"] = f"{moved}; champion before: {f'v{before}' if before else 'none'}"
-        pairs["ask it"] = f'slipway predict {candidate.model} "What is the capital of Spain?"'
+        previous = outcome.promotion.previous
+        aliases = ", ".join(outcome.promotion.aliases)
+        pairs["aliases"] = f"{aliases}; previous champion: {f'v{previous}' if previous else 'none'}"
+        pairs["try it"] = f'slipway predict {versions.model} "What is the capital of Spain?"'
     if outcome.waiting:
-        pairs["approve it"] = f"slipway approve {candidate.model} --reason TEXT, or --reject"
-    pairs["report"] = f"report.md of MLflow run {candidate.run_id}"
-    pairs["look"] = f"slipway ui  ({settings.prefect_url}, {settings.mlflow_url})"
+        pairs["approve it"] = f"slipway approve {versions.model} --reason TEXT, or with --reject"
+    pairs["report"] = f"report.md of MLflow run {versions.run_id}"
+    pairs["UIs"] = f"slipway ui  ({settings.prefect_url}, {settings.mlflow_url})"
     print()
-    console.facts(f"{candidate.model}: {word} in {seconds:.0f} s", pairs)
+    console.facts(f"{versions.model}: {word} in {seconds:.0f} s", pairs)

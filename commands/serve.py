@@ -49,10 +49,11 @@ def serve(model: str, *, port: int = 8080, workers: int = 2, version: int | None
 
 
 def _champion(model: str) -> int:
-    if Settings().has_registry:
-        from tasks.context import registry
+    settings = Settings()
+    if settings.has_registry:
+        from slipway.registry import open_registry
 
-        if found := registry().champion(model):
+        if found := open_registry(settings).champion(model):
             return found
     raise NoChampion(model)
 

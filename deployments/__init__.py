@@ -1,1 +1,8 @@
-"""What ``prefect.yaml`` cannot say."""
+"""What ``prefect.yaml`` cannot say: services, their supervisor, automations, the doctor.
+
+Several modules here are entry points that import Prefect, which would report its use.
+"""
+
+from slipway.settings import disable_telemetry
+
+disable_telemetry()

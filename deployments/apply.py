@@ -1,6 +1,6 @@
-"""Brings the servers to the state that this project describes; running it again changes nothing.
+"""Applies what this project declares to both servers; running it again changes nothing.
 
-``python -m deployments.apply`` needs both servers. What YAML can say is in ``prefect.yaml``.
+``python -m deployments.apply`` needs both servers. Deployments are declared in ``prefect.yaml``.
 """
 
 import subprocess
@@ -40,14 +40,14 @@ def apply(settings: Settings) -> None:
         deploy(settings)
         apply_schedules(client, settings)
         apply_automations(client, settings.notify_block)
-    _say(f"webhook of MLflow sends to {settings.receiver_url}")
+    _say(f"MLflow webhook to {settings.receiver_url}")
     mlflow_webhook.ensure(
         settings.mlflow_url, f"{settings.receiver_url}/hooks/mlflow", webhook_secret(settings)
     )
 
 
 def apply_pool(client: SyncPrefectClient, limit: int) -> None:
-    """Have the work pool, with its limit and its queues."""
+    """Create or update the work pool, with its limit and its queues."""
     _say(f"work pool {POOL}, {limit} runs at once, queues {', '.join(QUEUES)}")
     try:
         client.read_work_pool(POOL)
@@ -73,7 +73,7 @@ def _apply_queue(client: SyncPrefectClient, name: str, limit: int | None, priori
 
 
 def deploy(settings: Settings) -> None:
-    """Deploy all of ``prefect.yaml``, by the command that a person would use.
+    """Run ``prefect deploy --all``.
 
     Raises:
         StepCrashed: If Prefect refuses any of it.
@@ -90,7 +90,7 @@ def deploy(settings: Settings) -> None:
 
 
 def apply_schedules(client: SyncPrefectClient, settings: Settings) -> None:
-    """Have one schedule of ``release-model`` for each model of the catalogue that names one."""
+    """Keep one schedule of ``release-model`` for each model of the catalogue that has one."""
     asked = {
         entry.name: entry.schedule
         for entry in catalogue.load(settings.catalogue).values()
@@ -98,17 +98,17 @@ def apply_schedules(client: SyncPrefectClient, settings: Settings) -> None:
     }
     _say(f"schedules of {', '.join(asked) or 'no model'}")
     deployment = client.read_deployment_by_name("release-model/release-model")
-    there = {}
+    existing = {}
     for each in client.read_deployment_schedules(deployment.id):
         if each.slug in asked:
-            there[each.slug] = each.id
+            existing[each.slug] = each.id
         else:
             client.delete_deployment_schedule(deployment.id, each.id)
     for name, cron in asked.items():
         schedule, parameters = CronSchedule(cron=cron, timezone="UTC"), {"model": name}
-        if name in there:
+        if name in existing:
             client.update_deployment_schedule(
-                deployment.id, there[name], schedule=schedule, parameters=parameters
+                deployment.id, existing[name], schedule=schedule, parameters=parameters
             )
             continue
         new = DeploymentScheduleCreate(schedule=schedule, parameters=parameters, slug=name)
@@ -116,7 +116,7 @@ def apply_schedules(client: SyncPrefectClient, settings: Settings) -> None:
 
 
 def apply_automations(client: SyncPrefectClient, notify_block: str) -> None:
-    """Have the automations that belong to no deployment, and no other of their kind."""
+    """Keep the automations of ``deployments.automations``, and no other with their prefix."""
     reconcile = client.read_deployment_by_name("reconcile/reconcile").id
     block = _block(client, notify_block)
     wanted = {each.name: each for each in automations.wanted(reconcile, block)}
@@ -134,18 +134,17 @@ def apply_automations(client: SyncPrefectClient, notify_block: str) -> None:
         client.create_automation(new)
 
 
-def _same(there: AutomationCore, asked: AutomationCore) -> bool:
-    """Tell whether an automation does what is asked; one that a person switched off stays off."""
-    wanted = asked.model_dump(mode="json", include=_COMPARED)
-    found = there.model_dump(mode="json", include=_COMPARED)
-    return bool(_sorted(found) == _sorted(wanted))
+def _same(found: AutomationCore, wanted: AutomationCore) -> bool:
+    """Return whether both do the same; ``enabled`` is left to the person who switched it."""
+    one, other = (each.model_dump(mode="json", include=_COMPARED) for each in (found, wanted))
+    return bool(_sorted(one) == _sorted(other))
 
 
 _COMPARED = {"description", "trigger", "actions"}
 
 
 def _sorted(value: Any) -> Any:
-    """Return the same without an order among the items of lists, which are sets at the server."""
+    """Return ``value`` with sorted lists and no ids: the server returns sets in any order."""
     if isinstance(value, dict):
         return {name: _sorted(each) for name, each in value.items() if name != "id"}
     if isinstance(value, list):
@@ -161,23 +160,24 @@ def _block(client: SyncPrefectClient, address: str) -> UUID | None:
         return client.read_block_document_by_name(name, kind).id
     except ObjectNotFound as error:
         raise SourceMissing(
-            f"block {address}", "make it in the Prefect UI, or correct SLIPWAY_NOTIFY_BLOCK"
+            f"Prefect block {address}",
+            "create it in the Prefect UI, or correct SLIPWAY_NOTIFY_BLOCK",
         ) from error
 
 
 def signed_in(settings: Settings) -> AbstractContextManager[Any]:
-    """Make Prefect's client talk to our server, whatever it was told when it was imported."""
+    """Point Prefect's client to our server, whatever was set when it was imported."""
     auth = settings.auth.get_secret_value() if settings.auth else None
     api = f"{settings.prefect_url}/api"
     return temporary_settings({PREFECT_API_URL: api, PREFECT_API_AUTH_STRING: auth})
 
 
-def _say(words: str) -> None:
-    print(f"apply: {words}", flush=True)
+def _say(text: str) -> None:
+    print(f"apply: {text}", flush=True)
 
 
 def main() -> int:
-    """Apply everything; an error is one line."""
+    """Apply everything and return the exit code; an error is printed as one line."""
     settings = Settings()
     sign_in(settings)
     for name, url in (("Prefect", settings.prefect_url), ("MLflow", settings.mlflow_url)):

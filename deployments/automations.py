@@ -1,4 +1,4 @@
-"""The automations that belong to no deployment: lost runs, failed actions, messages."""
+"""Automations that belong to no deployment: for lost runs, failed actions and messages."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -9,13 +9,13 @@ from prefect.events.actions import ChangeFlowRunState, RunDeployment, SendNotifi
 
 from deployments.services import HEARTBEAT_SECONDS
 
-#: Their names begin so, those of prefect.yaml do not; what begins so and is not wanted is removed.
+#: Prefix of their names, and of none in prefect.yaml; other automations with it are removed.
 OURS = "slipway: "
 
 _RUNS = ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"})
 _PENDING_SECONDS = 900
 
-#: What a message is about: name, events, resources.
+#: One automation for each kind of message: title, events, resources.
 _NEWS = (
     (
         "a run has failed",
@@ -29,21 +29,21 @@ _NEWS = (
 
 
 def wanted(reconcile: UUID, block: UUID | None) -> tuple[AutomationCore, ...]:
-    """Return every automation that should be there.
+    """Return every automation that the server should have.
 
     Args:
-        reconcile: The deployment that does what an action should have done.
-        block: Where messages are sent; None for nowhere.
+        reconcile: Id of the deployment that repairs what a failed action left undone.
+        block: Id of the notification block for messages; None to send none.
     """
     messages = () if block is None else tuple(_message(*news, block) for news in _NEWS)
     return (_lost_runs(), _stuck_runs(), _failed_actions(reconcile), *messages)
 
 
 def _lost_runs() -> AutomationCore:
-    """A run whose process is gone says nothing any more, and would hold its slot for ever."""
+    """Crash runs without a heartbeat: their process is gone, and they would keep their slot."""
     return AutomationCore(
         name=f"{OURS}crash runs that went silent",
-        description="A run that has not shown a sign of life for a while has lost its process.",
+        description="The run has sent no heartbeat for a while: its process is gone.",
         trigger=EventTrigger(
             match=_RUNS,
             after={"prefect.flow-run.heartbeat"},
@@ -58,7 +58,7 @@ def _lost_runs() -> AutomationCore:
         ),
         actions=[
             ChangeFlowRunState(
-                state=StateType.CRASHED, message="No sign of life: its process is gone."
+                state=StateType.CRASHED, message="No heartbeat: the process is gone."
             )
         ],
     )
@@ -68,7 +68,7 @@ _ENDS = ("Completed", "Failed", "Cancelled", "Crashed", "TimedOut", "Paused", "S
 
 
 def _stuck_runs() -> AutomationCore:
-    """A worker that dies while it starts a run leaves it pending, where no heartbeat is missed."""
+    """Crash runs that stay pending, as after a worker died while it started them."""
     return AutomationCore(
         name=f"{OURS}crash runs that never started",
         description="A run was handed to a worker that did not start it.",
@@ -88,14 +88,14 @@ def _stuck_runs() -> AutomationCore:
 
 
 def _failed_actions(reconcile: UUID) -> AutomationCore:
-    """An action that fails leaves no run behind, so that nobody would see it among the runs.
+    """Reconcile after a failed action, which leaves no flow run that anybody would see.
 
-    Ours are left out: this one would answer itself for ever, and those on lost runs fail where a
-    run's last sign of life arrives after its end, which is nothing to be done about.
+    Our own automations are left out: this one would trigger itself for ever, and those for lost
+    runs fail harmlessly if a run's last heartbeat arrives after its end.
     """
     return AutomationCore(
         name=f"{OURS}reconcile after a failed action",
-        description="An automation could not do what it should; reconcile looks what is missing.",
+        description="An automation's action failed; reconcile repairs what it left undone.",
         trigger=EventTrigger(
             match=ResourceSpecification({"prefect.resource.name": f"!{OURS}*"}),
             expect={"prefect.automation.action.failed"},

@@ -1,6 +1,6 @@
 #!/bin/sh
-# What compose.yaml's parts share: the locked environment, and the two drivers that a database and an
-# S3 store need.
+# Installs what the services of compose.yaml share: the locked environment, and the drivers for
+# PostgreSQL and S3.
 set -eu
 test -x /slipway/environment/bin/pip || python -m venv /slipway/environment
 /slipway/environment/bin/pip install --quiet -r requirements.txt psycopg2-binary==2.9.11 boto3==1.42.0

@@ -1,7 +1,7 @@
-"""Prefect's server as we run it: with a password, it describes itself to nobody without one.
+"""Prefect's server; with a password, its API description needs the password too.
 
-Prefect asks for the password below ``/api`` alone, and has no setting for the pages beside it. What
-they say is also below ``/api``: ``/api/docs``, ``/api/openapi.json``.
+Prefect requires the password below ``/api`` alone, and has no setting for the other pages. The same
+pages are also at ``/api/docs`` and ``/api/openapi.json``.
 """
 
 from prefect.server.api.server import create_app
@@ -13,7 +13,7 @@ CLOSED = frozenset({"/docs", "/docs/oauth2-redirect", "/openapi.json", "/redoc"}
 
 
 def create() -> ASGIApp:
-    """Return Prefect's application, closed where it has a password; uvicorn's factory."""
+    """Return Prefect's application, which refuses ``CLOSED`` if it has a password."""
     app = create_app(final=True)
     if PREFECT_SERVER_API_AUTH_STRING.value() is None:
         return app

@@ -1,18 +1,6 @@
-"""Slipway: the release line for small language models.
+"""Slipway releases small language models: from the Hugging Face Hub to a served, promoted version.
 
-The core of the project. It knows no Prefect: ``values`` and ``errors`` are what travels,
-``choose``, ``variants``, ``verdict`` and ``keys`` decide, every other module is the adapter of one
-library.
-
-Importing it switches the libraries' telemetry off, which they read when they are imported.
+This package is the core. It does not know Prefect: ``tasks`` wraps its functions as tasks, ``flows``
+orders them, ``commands`` is the command line, and ``deployments`` runs everything on a machine.
+Values from ``slipway.values`` come in and go out; ``slipway.errors`` has every error.
 """
-
-import os
-
-for _switch in (
-    "DO_NOT_TRACK",
-    "HF_HUB_DISABLE_TELEMETRY",
-    "MLFLOW_DISABLE_TELEMETRY",
-    "ORT_DISABLE_TELEMETRY",
-):
-    os.environ.setdefault(_switch, "1" if _switch != "MLFLOW_DISABLE_TELEMETRY" else "true")

@@ -1,8 +1,9 @@
 """Files that people write → values, or every fault at once: ``catalogue.toml``, JSON files."""
 
+import logging
 import tomllib
-import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,8 +21,18 @@ T = TypeVar("T")
 _UNIONS = {"source", "recipe"}
 
 
-def load(path: Path) -> Mapping[str, Entry]:
+@cache
+def _warn_once(text: str) -> None:
+    """Log a warning; the command line has no log, so Python prints it to stderr as one line."""
+    logging.getLogger(__name__).warning(text)
+
+
+def load(path: Path, *, warn: Callable[[str], object] = _warn_once) -> Mapping[str, Entry]:
     """Return the entries of the catalogue at ``path``, by name.
+
+    Args:
+        path: The file.
+        warn: Called for each field that has its name of an earlier version.
 
     Raises:
         CatalogueInvalid: With every fault that was found, not only the first.
@@ -30,7 +41,13 @@ def load(path: Path) -> Mapping[str, Entry]:
     entries: dict[str, Entry] = {}
     faults: list[str] = []
     for name, written in models.items():
-        fields = _renamed(path, name, written)
+        fields = dict(written)
+        if "licences" in fields:
+            if "licenses" in fields:
+                faults.append(f"models.{name}.licences: got both names (expected licenses alone)")
+            else:
+                warn(f"{path}: models.{name}.licences is now called licenses; rename it")
+            fields["licenses"] = fields.pop("licences")
         try:
             entries[name] = _located(Entry.model_validate({**fields, "name": name}), path.parent)
         except ValidationError as error:
@@ -40,14 +57,14 @@ def load(path: Path) -> Mapping[str, Entry]:
     return entries
 
 
-def find(path: Path, model: str) -> Entry:
-    """Return one entry of the catalogue at ``path``.
+def find(path: Path, model: str, *, warn: Callable[[str], object] = _warn_once) -> Entry:
+    """Return one entry of the catalogue at ``path``; ``warn`` as in ``load``.
 
     Raises:
         CatalogueInvalid: If the catalogue has faults, in whichever entry.
         UnknownModel: If it has no entry ``model``.
     """
-    entries = load(path)
+    entries = load(path, warn=warn)
     if model not in entries:
         raise UnknownModel(model, tuple(entries))
     return entries[model]
@@ -99,15 +116,6 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     return models
 
 
-def _renamed(path: Path, name: str, fields: dict[str, Any]) -> dict[str, Any]:
-    """Return ``fields`` under their present names; an earlier version spelled one differently."""
-    if "licences" not in fields:
-        return fields
-    advice = f"{path}: models.{name}.licences is now called licenses; rename it"
-    warnings.warn(advice, DeprecationWarning, stacklevel=2)
-    return {"licenses" if key == "licences" else key: value for key, value in fields.items()}
-
-
 def _located(entry: Entry, folder: Path) -> Entry:
     source = entry.source
     if not isinstance(source, FolderSource):
@@ -117,7 +125,7 @@ def _located(entry: Entry, folder: Path) -> Entry:
 
 
 def _echo(detail: ErrorDetails) -> bool:
-    """Tell whether a list is called too short only because its items have faults of their own."""
+    """Return whether a list is reported as too short only because its items have faults."""
     return detail["type"] == "too_short" and bool(detail["input"])
 
 

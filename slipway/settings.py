@@ -1,4 +1,4 @@
-"""What differs from machine to machine; read at the edge and passed down."""
+"""Settings: what differs between machines. Read in tasks, commands and deployments, passed down."""
 
 import os
 import re
@@ -16,36 +16,44 @@ PROJECT = Path(__file__).resolve().parent.parent
 #: Packages whose version shapes the bytes of an artifact or the behaviour of a wrapper.
 TOOLS = ("mlflow", "onnxruntime", "onnxruntime-genai", "torch", "transformers")
 
-_SHORTEST_PASSWORD = 12  # characters; MLflow takes none that is shorter
+#: Read by the libraries when they are imported: they report nothing to their makers.
+TELEMETRY_OFF = {
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "ORT_DISABLE_TELEMETRY": "1",
+}
+
+_SHORTEST_PASSWORD = 12  # characters; MLflow refuses shorter ones
 
 
 class Settings(BaseSettings):
     """Read from environment variables that begin with ``SLIPWAY_``.
 
     Attributes:
-        home: Where all state lives: store, MLflow, Prefect, logs.
-        catalogue: The models that we release.
+        home: Folder of all state: store, MLflow, Prefect, logs.
+        catalogue: The models to release.
         expectations: Folder of suites, schemas and smoke prompts.
         wrappers: Folder of the files that are shipped inside a model.
-        hub_endpoint: The Hub's address; empty for the public one.
-        tracking_uri: MLflow's address; a database below ``home`` when it is not set.
-        mlflow_url: Where people see the MLflow UI, for links.
-        prefect_url: Where people see the Prefect UI, for links.
-        receiver_url: Where the webhook receiver listens.
-        serving_url: Where the model server listens.
-        worker_url: Where the worker tells whether it is well.
-        artifacts: Where the MLflow server keeps artifacts; a folder below ``home`` by default.
+        hub_endpoint: The Hub's address; empty for the public Hub.
+        tracking_uri: MLflow's address; empty for a database below ``home``.
+        mlflow_url: Address of the MLflow server and UI.
+        prefect_url: Address of the Prefect server and UI.
+        receiver_url: Address of the webhook receiver.
+        serving_url: Address of the model server.
+        worker_url: Address of the worker's health check.
+        artifacts: Where the MLflow server keeps artifacts; empty for a folder below ``home``.
         serve: The model that the model server serves.
-        auth: ``user:password`` that both servers ask for; without it they know no strangers.
-        mlflow_webhook_secret: Signs MLflow's webhooks; one of this machine's own by default.
+        auth: ``user:password`` of both servers; without it both accept unauthenticated requests.
+        mlflow_webhook_secret: Signs MLflow's webhooks; without it, a secret of this machine's own.
         notify_block: Prefect block for messages, as ``type/name``; without it none are sent.
         parallel_runs: Most flow runs at once on this machine; one of them may be a release.
-        step_timeout_seconds: Longest that one child process may run.
-        step_memory_gb: Most that one child process may hold; None leaves it to the system.
-        load_timeout_seconds: Longest that a model server may take to load a version.
-        serving_queue: Requests that may wait in one worker of a server; more are told to come back.
-        serving_max_tokens: Most tokens of one answer; who asks for more gets an answer cut there.
-        serving_request_seconds: Longest that one request may take, the wait included.
+        step_timeout_seconds: Time limit of one child process.
+        step_memory_gb: Memory limit of one child process; None for no limit of ours.
+        load_timeout_seconds: Time limit of a model server for loading a version.
+        serving_queue: Requests that may wait in one worker of a server; more get status 429.
+        serving_max_tokens: Most tokens of one answer; longer answers are cut.
+        serving_request_seconds: Time limit of one request, the wait included.
     """
 
     model_config = SettingsConfigDict(env_prefix="SLIPWAY_", frozen=True)
@@ -101,7 +109,7 @@ class Settings(BaseSettings):
     )
     @classmethod
     def _without_a_password(cls, address: str) -> str:
-        """Refuse what would be shown wherever the address is; a database's address has no links."""
+        """Refuse a password in an address, since addresses are shown; a database's is not shown."""
         if address.startswith("http") and has_password(address):
             expected = "expected an address without a password; SLIPWAY_AUTH or HF_TOKEN signs in"
             raise ValueError(expected)
@@ -109,7 +117,7 @@ class Settings(BaseSettings):
 
     @property
     def credentials(self) -> tuple[str, str] | None:
-        """User and password of both servers; None where they ask for none."""
+        """User and password of both servers; None if they accept unauthenticated requests."""
         if self.auth is None:
             return None
         user, _, password = self.auth.get_secret_value().partition(":")
@@ -117,7 +125,7 @@ class Settings(BaseSettings):
 
     @property
     def mlflow(self) -> Path:
-        """Folder of MLflow's database and artifacts, while no server keeps them."""
+        """Folder of MLflow's database and artifacts, if no server keeps them."""
         return self.home.resolve() / "mlflow"
 
     @property
@@ -127,14 +135,14 @@ class Settings(BaseSettings):
 
     @property
     def database(self) -> str:
-        """Address of the database in which our own MLflow server keeps its books."""
+        """Address of the database of our own MLflow server."""
         if self.tracking_uri and not self.tracking_uri.startswith("http"):
             return self.tracking_uri
         return f"sqlite:///{self.mlflow / 'mlflow.db'}"
 
     @property
     def has_registry(self) -> bool:
-        """Whether there may be a registry: asking a database that is not there would make it."""
+        """Whether there may be a registry; connecting to a missing database would create it."""
         return not self.registry.startswith("sqlite") or (self.mlflow / "mlflow.db").is_file()
 
 
@@ -145,19 +153,23 @@ def _variable(field: int | str) -> str:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """Return what the libraries must find in their environment on this machine.
+    """Return the environment variables that the libraries need on this machine.
 
-    Prefect keeps its state below our home; both servers' clients sign in.
+    Prefect keeps its state below our home, both servers' clients sign in, and nothing is reported.
     """
     prefect = settings.home.resolve() / "prefect"
-    return _signed_in(settings) | {
-        "PREFECT_HOME": str(prefect),
-        "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(prefect / "results"),
-        "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
-        "PREFECT_LOGGING_EXTRA_LOGGERS": "",
-    }
+    return (
+        _signed_in(settings)
+        | TELEMETRY_OFF
+        | {
+            "PREFECT_HOME": str(prefect),
+            "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(prefect / "results"),
+            "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+            "PREFECT_LOGGING_EXTRA_LOGGERS": "",
+        }
+    )
 
 
 def _signed_in(settings: Settings) -> dict[str, str]:
@@ -171,14 +183,20 @@ def _signed_in(settings: Settings) -> dict[str, str]:
     }
 
 
+def disable_telemetry() -> None:
+    """Switch the libraries' telemetry off in this process; call it before they are imported."""
+    for name, value in TELEMETRY_OFF.items():
+        os.environ.setdefault(name, value)
+
+
 def sign_in(settings: Settings) -> None:
-    """Let the servers' clients in this process sign in, unless they are told how already."""
+    """Let the servers' clients in this process sign in, unless the environment says how already."""
     for name, text in _signed_in(settings).items():
         os.environ.setdefault(name, text)
 
 
 def toolchain() -> dict[str, str]:
-    """Return the installed version of every tool that shapes a release."""
+    """Return the installed version of every tool in ``TOOLS``, without a build's label."""
     return {tool: version(tool).split("+")[0] for tool in TOOLS}
 
 
@@ -186,5 +204,5 @@ _PASSWORD_IN_ADDRESS = re.compile(r"://[^/?#\s]*:[^/?#\s]+@")
 
 
 def has_password(address: str) -> bool:
-    """Tell whether an address has a user and a password in it."""
+    """Return whether an address has a user and a password in it."""
     return bool(_PASSWORD_IN_ADDRESS.search(address))

@@ -2,15 +2,13 @@
 
 from typing import get_args
 
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.runtime import flow_run
 
 from slipway import catalogue, keys
-from slipway.checks import suites
 from slipway.errors import SourceMissing
-from slipway.evaluation import texts_digest
-from slipway.settings import Settings, toolchain
-from slipway.system.store import sha256
+from slipway.registry.lookup import release_key
+from slipway.settings import Settings
 from slipway.values import (
     Champion,
     Entry,
@@ -23,18 +21,18 @@ from slipway.values import (
     Source,
 )
 from tasks.approval import apply_answer, start_form
-from tasks.context import registry, texts
+from tasks.context import registry
 from tasks.policies import uncached
 
 
 def entry_of(model: str) -> Entry:
-    """Return the catalogue's entry ``model``."""
-    return catalogue.find(Settings().catalogue, model)
+    """Return the catalogue's entry ``model``; the run's log has what is outdated in the file."""
+    return catalogue.find(Settings().catalogue, model, warn=get_run_logger().warning)
 
 
 def all_entries() -> tuple[Entry, ...]:
     """Return every entry of the catalogue."""
-    return tuple(catalogue.load(Settings().catalogue).values())
+    return tuple(catalogue.load(Settings().catalogue, warn=get_run_logger().warning).values())
 
 
 def as_requested(entry: Entry, ref: str | None, recipe: str) -> Entry:
@@ -60,16 +58,8 @@ def as_requested(entry: Entry, ref: str | None, recipe: str) -> Entry:
 
 
 def key_of(entry: Entry, revision: Revision) -> str:
-    """Return the release key: what is made, of what, with what, and how it is tested."""
-    settings = Settings()
-    shipped = {
-        "wrapper": sha256(settings.wrappers / "onnx_genai.py"),
-        "prompts": sha256(settings.expectations / "prompts" / f"{entry.suite}.json"),
-        "texts": texts_digest(texts(entry)),
-        "onnx": suites.suite_digest(settings.expectations, entry.wrappers.onnx),
-        "transformers": suites.suite_digest(settings.expectations, entry.wrappers.transformers),
-    }
-    return keys.release_key(entry, revision, toolchain(), shipped)
+    """Return the release key of what this machine's settings make of ``revision``."""
+    return release_key(entry, revision, Settings())
 
 
 def key_of_repetition(key: str) -> str:

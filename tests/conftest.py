@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from slipway.settings import disable_telemetry
 from slipway.system.process import ProcessLimits
 
 pytest_plugins = ["tests.support.project"]
 
 ROOT = Path(__file__).parents[1]
+
+disable_telemetry()  # before a test imports the libraries that would report their use
 
 
 @pytest.fixture(scope="session")

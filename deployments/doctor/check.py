@@ -1,38 +1,41 @@
-"""What one check found."""
+"""The result of one check."""
 
 from typing import Literal
 
 from slipway.values import Value
 
-Status = Literal["ok", "warn", "fail"]
-
 
 class Diagnosis(Value):
-    """One line of the doctor.
+    """One row of the doctor's table.
 
     Attributes:
-        name: What was looked at.
-        status: ``warn`` is worth a look, ``fail`` keeps something from working.
-        finding: What is so.
-        advice: What to do about it; empty where all is well.
+        name: What was checked.
+        status: ``warn`` works and needs attention, ``fail`` does not work.
+        finding: What was found.
+        advice: What to do about it; empty if the status is ``ok``.
     """
 
     name: str
-    status: Status
+    status: Literal["ok", "warn", "fail"]
     finding: str
     advice: str = ""
 
+    @property
+    def result(self) -> str:
+        """Finding and advice, as the table shows them."""
+        return f"{self.finding}\n→ {self.advice}" if self.advice else self.finding
+
 
 def ok(name: str, finding: str) -> Diagnosis:
-    """All is well."""
+    """Return that the check passed."""
     return Diagnosis(name=name, status="ok", finding=finding)
 
 
 def warn(name: str, finding: str, advice: str) -> Diagnosis:
-    """Works, and is worth a look."""
+    """Return that it works and needs attention."""
     return Diagnosis(name=name, status="warn", finding=finding, advice=advice)
 
 
 def fail(name: str, finding: str, advice: str) -> Diagnosis:
-    """Does not work."""
+    """Return that it does not work."""
     return Diagnosis(name=name, status="fail", finding=finding, advice=advice)

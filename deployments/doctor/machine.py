@@ -1,4 +1,4 @@
-"""What can be told of a machine on which nothing runs yet."""
+"""Checks of the machine: they need no service."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ _GOOD_MEMORY_BYTES = 3_000_000_000
 
 
 def machine_checks(settings: Settings) -> tuple[Diagnosis, ...]:
-    """Return what is so of Python, packages, disk, memory, home, catalogue and secrets."""
+    """Check Python, packages, home, disk, memory, catalogue, secrets and sign-in."""
     return (
         _python(),
         _packages(),
@@ -35,7 +35,7 @@ def machine_checks(settings: Settings) -> tuple[Diagnosis, ...]:
         _catalogue(settings),
         _secrets(settings.home),
         _auth(settings),
-        _set("HF_TOKEN", "gated and private repositories cannot be fetched"),
+        _set("HF_TOKEN", "gated and private repositories cannot be downloaded"),
         _set("SLIPWAY_HUB_WEBHOOK_SECRET", "the receiver refuses the Hub's webhooks"),
     )
 
@@ -44,18 +44,22 @@ def _python() -> Diagnosis:
     found = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info[:2] in _PYTHONS:
         return ok("Python", found)
-    return fail("Python", found, "use Python 3.11, 3.12 or 3.13: make setup PYTHON=python3.12")
+    return fail(
+        "Python", found, "run `make setup PYTHON=python3.12`; 3.11, 3.12 and 3.13 are supported"
+    )
 
 
 def _packages() -> Diagnosis:
-    """Compare what is installed with what ``pyproject.toml`` asks for."""
+    """Compare the installed versions with those of ``pyproject.toml``."""
     asked = [Requirement(text) for text in requires("slipway") or ()]
     needed = [each for each in asked if not each.marker or each.marker.evaluate({"extra": ""})]
     wrong = [each for each in needed if not each.specifier.contains(_version(each.name))]
     if not wrong:
-        return ok("packages", f"{len(needed)} as pinned")
-    found = ", ".join(f"{each.name} {_version(each.name)} (not {each.specifier})" for each in wrong)
-    return fail("packages", found, "make setup installs the versions that were tested together")
+        return ok("packages", f"{len(needed)} installed as pinned")
+    found = ", ".join(
+        f"{each.name} {_version(each.name)} (expected {each.specifier})" for each in wrong
+    )
+    return fail("packages", found, "run `make setup`: it installs the tested versions")
 
 
 def _version(name: str) -> str:
@@ -71,8 +75,12 @@ def _home(home: Path) -> Diagnosis:
         with tempfile.TemporaryFile(dir=home):
             pass
     except OSError as error:
-        return fail("home", f"{home}: {error.strerror}", "set SLIPWAY_HOME to a folder of yours")
-    return ok("home", f"{home.resolve()} can be written")
+        return fail(
+            "home",
+            f"{home}: {error.strerror}",
+            "set SLIPWAY_HOME to a folder that you can write to",
+        )
+    return ok("home", f"{home.resolve()} is writable")
 
 
 def _disk(home: Path) -> Diagnosis:
@@ -90,7 +98,7 @@ def _memory() -> Diagnosis:
     finding = f"{free_bytes / 1e9:.1f} GB available"
     if free_bytes >= _GOOD_MEMORY_BYTES:
         return ok("memory", finding)
-    return warn("memory", finding, "a release may not fit; close something first")
+    return warn("memory", finding, "a release may need more; close other programs first")
 
 
 def _catalogue(settings: Settings) -> Diagnosis:
@@ -99,31 +107,31 @@ def _catalogue(settings: Settings) -> Diagnosis:
     except SlipwayError as error:
         return fail("catalogue", str(error).replace("\n", "; "), "correct the file")
     if settings.serve not in models:
-        found = f"{len(models)} models, {settings.serve} is none of them"
-        return warn("catalogue", found, "set SLIPWAY_SERVE to the model that is to be served")
-    return ok("catalogue", f"{len(models)} models; {settings.serve} is to be served")
+        found = f"{len(models)} models, and none is called {settings.serve}"
+        return warn("catalogue", found, "set SLIPWAY_SERVE to the model to serve")
+    return ok("catalogue", f"{len(models)} models; the model server serves {settings.serve}")
 
 
 def _secrets(home: Path) -> Diagnosis:
-    """Look who may read the secrets that this machine made for itself."""
+    """Check that only this user may read the secrets that were generated here."""
     files = [path for path in (home / "secrets").glob("*") if path.is_file()]
     open_ones = [path.name for path in files if stat.S_IMODE(path.stat().st_mode) & 0o077]
     if open_ones:
-        found = f"others may read {', '.join(open_ones)}"
-        return fail("secrets", found, f"chmod 600 {home / 'secrets'}/*")
-    return ok("secrets", f"{len(files)} files that nobody else may read")
+        found = f"other users may read {', '.join(open_ones)}"
+        return fail("secrets", found, f"run `chmod 600 {home / 'secrets'}/*`")
+    return ok("secrets", f"{len(files)} files, readable by this user alone")
 
 
 def _auth(settings: Settings) -> Diagnosis:
-    """Require a password of strangers wherever strangers can come."""
+    """Require authentication where a service listens on more than loopback."""
     urls = {part.url for part in (*servers(settings), *workers(settings))}
     public = sorted(url for url in urls if not _is_loopback(url))
     if settings.auth:
-        return ok("auth", "Prefect and MLflow ask for user and password")
+        return ok("auth", "Prefect and MLflow require user and password")
     if public:
-        found = f"off, and others may reach {', '.join(public)}"
+        found = f"off, and other machines may reach {', '.join(public)}"
         return fail("auth", found, "set SLIPWAY_AUTH=user:password, or listen on 127.0.0.1")
-    return ok("auth", "off; all listens on loopback, where any user of this machine may come")
+    return ok("auth", "off; every service listens on loopback, open to all users of this machine")
 
 
 def _is_loopback(url: str) -> bool:
@@ -135,5 +143,5 @@ def _is_loopback(url: str) -> bool:
 
 
 def _set(variable: str, without: str) -> Diagnosis:
-    words = "configured" if os.environ.get(variable) else f"not set: {without}"
-    return ok(variable, words)
+    finding = "configured" if os.environ.get(variable) else f"not set: {without}"
+    return ok(variable, finding)

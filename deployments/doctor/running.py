@@ -1,4 +1,4 @@
-"""What can be told of what runs: servers, worker, deployments, webhooks, model server, Hub."""
+"""Checks of what runs: servers, worker, deployments, automations, webhooks, model server, Hub."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -22,16 +22,16 @@ from deployments.services import POOL, Service, mlflow_server, prefect_server, s
 from slipway.settings import PROJECT, Settings
 from slipway.system.network import answers, is_taken
 
-_APPLY = "python -m deployments.apply"
+_APPLY = "run `python -m deployments.apply`"
 _DAY = timedelta(days=1)
 _HUB = "https://huggingface.co"
 _WAIT_SECONDS = 10.0
 _EVENTS = 50
-_LATE = "already in terminal state"  # a run's last sign of life arrived after its end
+_LATE = "already in terminal state"  # a run's last heartbeat arrived after its end
 
 
 def running_checks(settings: Settings) -> tuple[Diagnosis, ...]:
-    """Return what is so of each part and, where the servers run, of what is applied to them."""
+    """Check each service and, where the servers run, what is applied to them."""
     parts = (*servers(settings), *workers(settings))
     running = {part.name for part in parts if is_taken(part.url)}
     checks = [_part(part, running, settings) for part in parts]
@@ -45,10 +45,10 @@ def running_checks(settings: Settings) -> tuple[Diagnosis, ...]:
 def _part(part: Service, running: set[str], settings: Settings) -> Diagnosis:
     if part.name not in running:
         if part.awaits and not part.awaits.exists():
-            return ok(part.name, f"waits for a champion of {settings.serve}")
+            return ok(part.name, f"not started: {settings.serve} has no champion yet")
         if running:
-            return fail(part.name, "not running, though others are", "slipway up starts all")
-        return warn(part.name, f"not running; {part.url} is free", "slipway up starts it")
+            return fail(part.name, "not running, and other services are", "run `slipway up`")
+        return warn(part.name, f"not running; {part.url} is free", "run `slipway up`")
     if answers(part.health):
         return ok(part.name, f"answers at {part.url}")
     advice = f"stop what listens there, or set {part.setting} to another address"
@@ -60,19 +60,23 @@ def _prefect(settings: Settings) -> list[Diagnosis]:
         with signed_in(settings), get_client(sync_client=True) as client:
             checks = [look(client) for look in (_pool, _worker, _deployments, _schedules, _actions)]
     except PrefectHTTPStatusError as error:
-        found = f"refuses us: {error.response.status_code}"
-        return [fail("prefect sign-in", found, "set SLIPWAY_AUTH to what the server was given")]
+        found = f"the server answers {error.response.status_code}"
+        return [
+            fail(
+                "prefect sign-in", found, "set SLIPWAY_AUTH to the value that the server was given"
+            )
+        ]
     except httpx.HTTPError as error:
         found = f"{type(error).__name__} at {settings.prefect_url}"
-        return [fail("prefect sign-in", found, "look into its log, up-prefect.log")]
-    return [ok("prefect sign-in", "our requests are taken"), *checks]
+        return [fail("prefect sign-in", found, "read its log, up-prefect.log")]
+    return [ok("prefect sign-in", "accepted"), *checks]
 
 
 def _pool(client: SyncPrefectClient) -> Diagnosis:
     try:
         pool = client.read_work_pool(POOL)
     except ObjectNotFound:
-        return fail("work pool", f"there is no {POOL}", _APPLY)
+        return fail("work pool", f"{POOL} does not exist", _APPLY)
     if pool.is_paused:
         return warn("work pool", f"{POOL} is paused", "resume it in the Prefect UI")
     return ok("work pool", f"{POOL}, {pool.concurrency_limit} runs at once")
@@ -86,7 +90,7 @@ def _worker(client: SyncPrefectClient) -> Diagnosis:
     online = [worker.name for worker in found if worker.status == WorkerStatus.ONLINE]
     if online:
         return ok("workers", f"online: {', '.join(online)}")
-    return fail("workers", "none is online, so that no run starts", "slipway up starts one")
+    return fail("workers", "none is online, so no run starts", "run `slipway up`")
 
 
 def _deployments(client: SyncPrefectClient) -> Diagnosis:
@@ -98,15 +102,15 @@ def _deployments(client: SyncPrefectClient) -> Diagnosis:
 
 
 def _schedules(client: SyncPrefectClient) -> Diagnosis:
-    """Look whether the server's scheduler makes runs of schedules: it fails without a word."""
+    """Check that the server's scheduler creates runs: it fails without an error."""
     active = [
         each.name for each in client.read_deployments() if any(s.active for s in each.schedules)
     ]
     ahead = FlowRunFilter(state=FlowRunFilterState(name=FlowRunFilterStateName(any_=["Scheduled"])))
     if not active or client.read_flow_runs(flow_run_filter=ahead, limit=1):
         return ok("schedules", f"of {', '.join(sorted(active)) or 'no deployment'}")
-    advice = "wait a minute; if none comes, look for errors in up-prefect.log"
-    return warn("schedules", "no run is scheduled, though there are schedules", advice)
+    advice = "wait a minute; if there is still none, look for errors in up-prefect.log"
+    return warn("schedules", "there are schedules, and no run is scheduled", advice)
 
 
 def _declared() -> Iterator[dict[str, str]]:
@@ -115,7 +119,7 @@ def _declared() -> Iterator[dict[str, str]]:
 
 
 def _actions(client: SyncPrefectClient) -> Diagnosis:
-    """Look for actions that failed: they leave no run behind, and so are not among the runs."""
+    """Look for actions that failed: a failed action has no flow run."""
     wanted = EventFilter(
         event=EventNameFilter(name=["prefect.automation.action.failed"]),
         occurred=EventOccurredFilter(since=datetime.now(UTC) - _DAY),
@@ -123,11 +127,11 @@ def _actions(client: SyncPrefectClient) -> Diagnosis:
     events = client.read_events(wanted, limit=_EVENTS).events
     failed = [each for each in events if _LATE not in str(each.payload.get("reason"))]
     if not failed:
-        return ok("automations", "no action failed since yesterday")
+        return ok("automations", "no action failed in the last 24 hours")
     name = failed[0].resource.get("prefect.resource.name", "?")
     reason = failed[0].payload.get("reason")
-    found = f"{len(failed)} actions failed since yesterday; {name}: {reason}"
-    return warn("automations", found, "look at it in the Prefect UI's event feed")
+    found = f"{len(failed)} actions failed in the last 24 hours; {name}: {reason}"
+    return warn("automations", found, "read the event in the Prefect UI's event feed")
 
 
 def _mlflow(settings: Settings) -> list[Diagnosis]:
@@ -138,27 +142,33 @@ def _mlflow(settings: Settings) -> list[Diagnosis]:
             hooks = client.get(f"{base}/webhooks")
         except httpx.HTTPError as error:
             found = f"{type(error).__name__} at {settings.mlflow_url}"
-            return [fail("mlflow sign-in", found, "look into its log, up-mlflow.log")]
+            return [fail("mlflow sign-in", found, "read its log, up-mlflow.log")]
     if response.status_code != httpx.codes.OK:
-        found = f"refuses us: {response.status_code}"
-        advice = "set SLIPWAY_AUTH to what the server was first given"
+        found = f"the server answers {response.status_code}"
+        advice = "set SLIPWAY_AUTH to the value that the server was first started with"
         return [fail("mlflow sign-in", found, advice)]
-    return [ok("mlflow sign-in", "our requests are taken"), _webhook(hooks, settings)]
+    return [ok("mlflow sign-in", "accepted"), _webhook(hooks, settings)]
 
 
 def _webhook(response: httpx.Response, settings: Settings) -> Diagnosis:
     urls = [str(each.get("url")) for each in response.json().get("webhooks", [])]
     if any(url.startswith(settings.receiver_url) for url in urls):
         return ok("mlflow webhook", f"sends to {settings.receiver_url}")
-    return warn("mlflow webhook", "a moved alias is noticed by the schedule alone", _APPLY)
+    return warn(
+        "mlflow webhook", "not registered: only the schedule notices a changed alias", _APPLY
+    )
 
 
 def _hub(settings: Settings) -> Diagnosis:
-    """Ask the Hub for something small."""
+    """Send the Hub a small request."""
     endpoint = (settings.hub_endpoint or _HUB).rstrip("/")
     try:
         httpx.get(f"{endpoint}/api/models?limit=1&search={quote('phi')}", timeout=_WAIT_SECONDS)
     except httpx.HTTPError as error:
         found = f"{endpoint} does not answer ({type(error).__name__})"
-        return warn("hub", found, "its models cannot be released; check network and HF_ENDPOINT")
+        return warn(
+            "hub",
+            found,
+            "check the network and HF_ENDPOINT; until then its models cannot be released",
+        )
     return ok("hub", f"{endpoint} answers")

@@ -8,9 +8,13 @@ from typing import Any
 
 from filelock import FileLock
 
+from slipway import keys
+from slipway.checks import suites
 from slipway.errors import MoveRefused
+from slipway.evaluation import load_texts, texts_digest
 from slipway.keys import manifest_digest
-from slipway.system.store import manifest
+from slipway.settings import Settings, toolchain
+from slipway.system.store import manifest, sha256
 from slipway.tracking import format_1
 from slipway.tracking.location import MlflowLocation, connect
 from slipway.tracking.metrics import figures_of
@@ -20,9 +24,11 @@ from slipway.values import (
     Champion,
     Contract,
     EarlierRejection,
+    Entry,
     LoggedWrapper,
     Rejected,
     Release,
+    Revision,
     WrapperKind,
 )
 
@@ -35,6 +41,19 @@ def registered_name(model: str, kind: WrapperKind) -> str:
 def how_to_lift(model: str) -> str:
     """Return how a person lifts a quarantine."""
     return f"lift it with slipway release {model} --lift-quarantine"
+
+
+def release_key(entry: Entry, revision: Revision, settings: Settings) -> str:
+    """Return the key of a release: what is made, of what, with what, and how it is tested."""
+    expectations, contracts = settings.expectations, entry.wrappers
+    shipped = {
+        "wrapper": sha256(settings.wrappers / "onnx_genai.py"),
+        "prompts": sha256(expectations / "prompts" / f"{entry.suite}.json"),
+        "texts": texts_digest(load_texts(expectations / "texts" / entry.texts)),
+        "onnx": suites.suite_digest(expectations, contracts.onnx),
+        "transformers": suites.suite_digest(expectations, contracts.transformers),
+    }
+    return keys.release_key(entry, revision, toolchain(), shipped)
 
 
 class Lookup:

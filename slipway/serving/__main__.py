@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from slipway.errors import SlipwayError
+from slipway.settings import disable_telemetry
 
 
 def main(arguments: list[str]) -> int:
@@ -19,6 +20,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--port", type=int, default=8080, help="0 takes a free one")
     parser.add_argument("--workers", type=int, default=2, help="each holds a copy of the weights")
     options = parser.parse_args(arguments)
+    disable_telemetry()
     from slipway.serving.supervisor import serve
 
     try:

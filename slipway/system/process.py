@@ -30,6 +30,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from slipway import errors
 from slipway.errors import SlipwayError, StepCrashed, StepOutOfMemory, StepTimedOut
+from slipway.settings import TELEMETRY_OFF
 from slipway.system.secret_policy import visible
 
 Request = TypeVar("Request", bound=BaseModel)
@@ -79,7 +80,7 @@ class Outcome(Generic[Result]):
 
 def environment(who: str) -> dict[str, str]:
     """Return what a child process finds in its environment: no secret that it does not need."""
-    return visible(who, os.environ) | _IMPOSED
+    return TELEMETRY_OFF | visible(who, os.environ) | _IMPOSED
 
 
 def call(

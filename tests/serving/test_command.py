@@ -52,9 +52,7 @@ def test_a_model_that_was_never_released_cannot_be_served(tmp_path: Path) -> Non
     _, errors = process.communicate(timeout=60)
 
     assert process.returncode == 2
-    assert errors == (
-        "slipway: model 'nothing' has no champion; run `slipway release nothing`\n"
-    )
+    assert errors == "slipway: model 'nothing' has no champion; run `slipway release nothing`\n"
     assert list(tmp_path.iterdir()) == []
 
 

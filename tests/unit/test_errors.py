@@ -88,8 +88,8 @@ GB = 1_000_000_000
             ),
         ),
         (
-            errors.StoreDamaged("weights-1", "model.safetensors"),
-            "store entry weights-1: model.safetensors is missing or changed; a retry makes it again",
+            errors.StoreDamaged("weights-1", "model.bin"),
+            "store entry weights-1: model.bin is missing or changed; a retry makes it again",
         ),
         (
             errors.Unreachable("MLflow", "http://127.0.0.1:5000", "refused"),
