@@ -1,6 +1,7 @@
 """compose.yaml is not run here; its form is checked, and what it would let others reach."""
 
 import re
+from importlib.util import find_spec
 from typing import Any
 
 import jsonschema
@@ -51,12 +52,12 @@ SERVICE = {
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_has_known_keys_alone(name: str) -> None:
-    """A misspelt one would be refused by Compose, which does not run here."""
+    """Compose would refuse a misspelt one, and it does not run here."""
     jsonschema.validate(SERVICES[name], SERVICE)
 
 
 def test_every_part_of_slipway_up_is_there() -> None:
-    """And what a service waits for, and where it keeps things, exists."""
+    """And what a service waits for, and each volume that it names, exists."""
     waits: Any = [each.get("depends_on", {}) for each in SERVICES.values()]
     mounts = [mount for each in SERVICES.values() for mount in each.get("volumes", [])]
     named = {mount.split(":")[0] for mount in mounts if mount[0] not in "./"}
@@ -66,9 +67,18 @@ def test_every_part_of_slipway_up_is_there() -> None:
     assert named == set(DOCUMENT["volumes"])
 
 
+@pytest.mark.parametrize("name", PARTS | {"apply"})
+def test_a_service_starts_a_module_that_exists(name: str) -> None:
+    """A renamed one would be noticed by nobody here."""
+    python, flag, module, *_ = SERVICES[name]["command"]
+
+    assert (python, flag) == ("python", "-m")
+    assert find_spec(module)
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_an_image_is_pinned(name: str) -> None:
-    """By a whole version: the same file is the same system next year."""
+    """By a whole version, so that the same file is the same system next year."""
     _, _, tag = SERVICES[name]["image"].partition(":")
 
     assert re.fullmatch(r"\d+\.\d+(\.\d+)?(-\w+)*|RELEASE\.[\dTZ-]+", tag)
@@ -76,14 +86,14 @@ def test_an_image_is_pinned(name: str) -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_port_is_published_on_loopback_alone(name: str) -> None:
-    """Docker's own rules would let the world in, past a firewall."""
+    """Docker publishes a port past the machine's firewall."""
     assert [
         port for port in SERVICES[name].get("ports", []) if not port.startswith("127.0.0.1:")
     ] == []
 
 
 def test_no_password_stands_in_the_file() -> None:
-    """Each comes from the environment, and is asked for where it is missing."""
+    """Each comes from the environment, and Compose asks for a missing one."""
     words = ("PASSWORD", "SECRET", "AUTH")
     found = [
         value

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -89,13 +91,34 @@ def test_a_plan_knows_what_is_there(released: tuple[Project, Release], capsys: S
     assert found["fits"] is True
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["status"], ["history", "tiny"], ["plan", "tiny"], ["compare", "tiny"], ["models"]],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_command_that_only_reads_does_not_import_prefect(
+    released: tuple[Project, Release], arguments: list[str]
+) -> None:
+    """It takes seconds, and may start a server."""
+    code = f"import sys; from commands.main import run; print(run({arguments}), *sys.modules)"
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+
+    exit_code, *modules = done.stdout.splitlines()[-1].split()
+    assert exit_code == "0"
+    assert "slipway.catalogue" in modules
+    assert "prefect" not in modules
+
+
 def test_a_plan_writes_nothing(project: Project, capsys: Said) -> None:
     """Not even the folder for its state."""
     shutil.rmtree(project.home)
 
     assert run(["plan", "tiny"]) == 0
 
-    assert "would be made" in capsys.readouterr().out
+    assert "would be built" in capsys.readouterr().out
     assert not project.home.exists()
 
 
@@ -141,5 +164,5 @@ def test_a_defect_is_one_line_with_its_traceback_in_a_file(
     assert run(["models"]) == 1
 
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("slipway: slipway crashed: ZeroDivisionError: of ours")
+    assert line.startswith("slipway: internal error: ZeroDivisionError: of ours; traceback: ")
     assert "in defect" in Path(line.rsplit(" ", 1)[1]).read_text(encoding="utf-8")

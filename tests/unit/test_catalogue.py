@@ -1,5 +1,9 @@
 """A catalogue becomes entries, or a list of everything that is wrong with it."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -218,6 +222,41 @@ def test_a_folder_is_looked_up_from_the_catalogues_folder(path: Path, written: s
 
     assert isinstance(entry.source, FolderSource)
     assert entry.source.path == (path.parent / written).resolve()
+
+
+def test_the_old_name_of_a_field_is_read_with_a_warning(path: Path) -> None:
+    """Whoever loads the catalogue decides where the warning goes."""
+    path.write_text(f"[models.tiny]\n{FIELDS}".replace("licenses", "licences"), encoding="utf-8")
+    warnings: list[str] = []
+
+    entry = catalogue.find(path, "tiny", warn=warnings.append)
+
+    assert entry.licenses == ("mit",)
+    assert warnings == [f"{path}: models.tiny.licences is now called licenses; rename it"]
+
+
+def test_a_command_prints_the_warning_once_as_one_line(path: Path) -> None:
+    """On stderr, so that the output stays what it was."""
+    path.write_text(f"[models.tiny]\n{FIELDS}".replace("licenses", "licences"), encoding="utf-8")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "slipway", "status", "tiny", "--json"],
+        cwd=PROJECT,
+        env=os.environ | {"SLIPWAY_CATALOGUE": str(path), "SLIPWAY_HOME": str(path.parent)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stderr == f"{path}: models.tiny.licences is now called licenses; rename it\n"
+    assert [each["model"] for each in json.loads(done.stdout)] == ["tiny"]
+
+
+def test_both_names_of_a_field_at_once_are_a_fault(path: Path) -> None:
+    """Nobody can say which list counts."""
+    [fault] = faults(path, f'[models.tiny]\n{FIELDS}licences = ["mit"]\n')
+
+    assert fault == "models.tiny.licences: got both names (expected licenses alone)"
 
 
 def test_a_password_in_an_endpoint_is_refused_without_showing_it(path: Path) -> None:

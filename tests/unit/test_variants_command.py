@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,8 +25,8 @@ def slipway(running: RunningHub, tmp_path: Path) -> Slipway:
         home = {"HF_HOME": str(tmp_path / "client"), "SLIPWAY_HOME": str(tmp_path / "home")}
         variables = {"HF_ENDPOINT": running.endpoint, "COLUMNS": "160"}
         return subprocess.run(
-            [PROJECT / ".venv" / "bin" / "slipway", "variants", *arguments],
-            cwd=tmp_path,
+            [sys.executable, "-m", "slipway", "variants", *arguments],
+            cwd=PROJECT,
             env=os.environ | home | variables,
             capture_output=True,
             text=True,
