@@ -1,4 +1,4 @@
-"""prefect.yaml says what it seems to say: Prefect itself takes unknown keys in silence."""
+"""prefect.yaml has known keys and valid values: Prefect ignores unknown keys without a warning."""
 
 import importlib
 import re
@@ -124,7 +124,7 @@ def test_an_entrypoint_is_a_flow_that_takes_the_parameters(deployment: dict[str,
     given, known = deployment["parameters"], flow.parameters
     assert flow.name == deployment["name"]
     assert set(given) <= set(known.properties)
-    if "schedules" in deployment:  # nobody is there to be asked for what is missing
+    if "schedules" in deployment:  # nobody can fill in what is missing
         assert set(known.required or ()) <= set(given)
     asked = dict.fromkeys(set(known.required or ()) - set(given), "an answer")
     assert flow.validate_parameters(given | asked) is not None

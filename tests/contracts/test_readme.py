@@ -24,7 +24,7 @@ LONG = {
 }
 #: Runs until it is stopped.
 ENDLESS = {"slipway ui", "slipway up", "slipway serve smollm2-135m"}
-#: Looks at what the command before it started.
+#: Needs what the command before it started.
 BESIDE = {
     "export PREFECT_API_URL=http://127.0.0.1:4200/api MLFLOW_TRACKING_URI=http://127.0.0.1:5000",
     "slipway doctor",
@@ -47,7 +47,7 @@ def run(command: str, home: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("command", [each for each in COMMANDS if each not in NOT_RUN])
 def test_a_command_of_the_readme_runs(command: str, tmp_path: Path) -> None:
-    """Short commands run for real; of a make target, what it would do is asked."""
+    """Short commands run for real; make targets in a dry run."""
     dry = command.replace("make ", "make --dry-run ") if command.startswith("make") else command
 
     done = run(dry, tmp_path)
@@ -59,7 +59,7 @@ def test_a_command_of_the_readme_runs(command: str, tmp_path: Path) -> None:
 def test_a_command_that_is_not_run_here_is_in_the_readme_and_exists(
     command: str, tmp_path: Path
 ) -> None:
-    """Its help opens, so that it is at least spelled as it is."""
+    """Its help opens, so it is spelled correctly."""
     assert command in COMMANDS
 
     done = run(" ".join([*shlex.split(command)[:2], "--help"]), tmp_path)
@@ -69,7 +69,7 @@ def test_a_command_that_is_not_run_here_is_in_the_readme_and_exists(
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/architecture.md"])
 def test_links_to_files_lead_somewhere(document: str) -> None:
-    """A moved file would leave a dead link behind."""
+    """A moved file would leave a dead link."""
     text = (PROJECT / document).read_text(encoding="utf-8")
     targets = [
         target for target in re.findall(r"\]\(([^)#]+)\)", text) if not target.startswith("http")
@@ -81,14 +81,14 @@ def test_links_to_files_lead_somewhere(document: str) -> None:
 
 
 def test_every_command_is_in_the_readme() -> None:
-    """A command that nobody can read about does not exist for a newcomer."""
+    """A newcomer finds commands there."""
     from commands.main import _COMMANDS
 
     assert [name for name in _COMMANDS if f"`slipway {name}" not in README] == []
 
 
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
-    """Nothing heavy is imported for it, which is what would take the time."""
+    """Heavy libraries take seconds to import."""
     code = "import sys; from commands.main import run; run(['--help']); print(*sys.modules)"
 
     done = run(f'python -c "{code}"', tmp_path)

@@ -23,16 +23,16 @@ def _nothing_is_left(project: Project) -> Iterator[None]:
 
 
 def complaint(capsys: pytest.CaptureFixture[str]) -> str:
-    """Return what the command line said on stderr in its own name, and that it was one line."""
+    """Return the error that the command line printed, which is one line."""
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("slipway: ")]
     assert len(lines) == 1
     return lines[0]
 
 
-def test_an_unknown_model_names_those_there_are(
+def test_an_unknown_model_is_named_with_the_known_ones(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A misspelt name is told at once, with what could have been meant."""
+    """A misspelt name is reported at once, with the names that exist."""
     assert run(["release", "tinny"]) == 2
 
     assert complaint(capsys) == "slipway: unknown model 'tinny'; the catalogue has tiny"
@@ -41,7 +41,7 @@ def test_an_unknown_model_names_those_there_are(
 def test_a_catalogue_with_five_faults_lists_all_five(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Every fault has its path, what is there and what should be."""
+    """Every fault has its path, what was found and what was expected."""
     project.catalogue.write_text(
         "[models.tiny]\n"
         "titel = 'Tiny'\n"
@@ -72,13 +72,13 @@ def code_and_auto_map(checkpoint: Path) -> None:
 
 
 def truncated_weights(checkpoint: Path) -> None:
-    """A download that broke off."""
+    """An incomplete download."""
     weights = checkpoint / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
 
 
 def no_tokenizer(checkpoint: Path) -> None:
-    """Weights that nobody can talk to."""
+    """A checkpoint without a tokenizer."""
     (checkpoint / "tokenizer.json").unlink()
 
 
@@ -89,7 +89,7 @@ def unsupported_architecture(checkpoint: Path) -> None:
     (checkpoint / "config.json").write_text(changed, encoding="utf-8")
 
 
-def another_licence(checkpoint: Path) -> None:
+def another_license(checkpoint: Path) -> None:
     """A license that the entry does not list."""
     card = (checkpoint / "README.md").read_text(encoding="utf-8")
     changed = card.replace("license: mit", "license: cc-by-nc-4.0")
@@ -97,26 +97,26 @@ def another_licence(checkpoint: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "text"),
     [
         (pickle_beside_the_weights, "slipway: pytorch_model.bin: only .safetensors"),
         (code_and_auto_map, "slipway: modeling_tiny.py: code is never run"),
         (truncated_weights, "slipway: model.safetensors: not a whole safetensors file"),
         (no_tokenizer, "slipway: tokenizer.json: a checkpoint needs it, and it is missing"),
         (unsupported_architecture, "architecture GPT2LMHeadModel cannot be quantized"),
-        (another_licence, "the source's license is cc-by-nc-4.0 (allowed: mit)"),
+        (another_license, "the source's license is cc-by-nc-4.0 (allowed: mit)"),
         (shutil.rmtree, "correct the entry's source.path"),
     ],
 )
 def test_a_source_that_breaks_a_rule_is_refused(
-    project: Project, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], None], said: str
+    project: Project, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], None], text: str
 ) -> None:
     """The line names the file or field, the rule, and what to do; the exit code is 2."""
     damage(project.checkpoint)
 
     assert run(["release", "tiny"]) == 2
 
-    assert said in complaint(capsys)
+    assert text in complaint(capsys)
 
 
 @pytest.fixture
@@ -133,27 +133,26 @@ def small_disk(project: Project) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("small_disk")
-def test_too_little_disk_is_told_before_anything_is_written(
+def test_too_little_disk_is_reported_before_anything_is_written(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The line says how much is needed and how much there is."""
+    """The line says how much is needed and how much is free."""
     assert run(["release", "tiny"]) == 1
 
     assert "GB of disk, and 0.0 GB are free; free some, or set SLIPWAY_HOME" in complaint(capsys)
 
 
-def test_a_builder_that_crashes_is_told_with_its_reason(
+def test_a_builder_that_crashes_is_reported_with_its_reason(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The line names the candidate and what was raised; all that the builder said is kept."""
+    """The line names the candidate and the error; the builder's output is in a file."""
     config = json.loads((project.checkpoint / "config.json").read_bytes())
     config["hidden_act"] = "nonsense"
     (project.checkpoint / "config.json").write_text(json.dumps(config), encoding="utf-8")
 
     assert run(["release", "tiny"]) == 1
 
-    said = complaint(capsys)
-    assert "could be built: cpu-fp32: prepare crashed: KeyError" in said
+    assert "could be built: cpu-fp32: prepare crashed: KeyError" in complaint(capsys)
     assert [*(project.home / "logs").glob("prepare-*.log")]
 
 
@@ -179,7 +178,7 @@ def test_a_builder_that_takes_too_much_memory_is_stopped(
     assert "prepare was ended for memory" in complaint(capsys)
 
 
-def test_an_mlflow_address_where_nobody_listens_is_told_at_once(
+def test_an_mlflow_address_without_a_server_is_reported_at_once(
     project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """MLflow's own client would try for minutes."""

@@ -1,4 +1,4 @@
-"""The command line over a released model: what people read, and what scripts parse."""
+"""The command line after a release: text for people, JSON for scripts."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ def parsed(capsys: Said) -> Any:
 def test_release_says_that_it_already_exists(
     released: tuple[Project, Release], capsys: Said
 ) -> None:
-    """The summary names both versions, the verdict and how to ask the model; the exit code is 0."""
+    """The summary names both versions, the verdict and a prompt to try; the exit code is 0."""
     assert run(["release", "tiny"]) == 0
 
     said = capsys.readouterr().out
@@ -81,7 +81,7 @@ def test_predict_asks_the_champion(released: tuple[Project, Release], capsys: Sa
 
 
 def test_a_plan_knows_what_is_there(released: tuple[Project, Release], capsys: Said) -> None:
-    """The release exists, its files are in the store, and it says so."""
+    """The plan says that the release exists and that its files are in the store."""
     assert run(["plan", "tiny", "--json"]) == 0
 
     found = parsed(capsys)
@@ -123,7 +123,7 @@ def test_a_plan_writes_nothing(project: Project, capsys: Said) -> None:
 
 
 def test_status_and_predict_before_any_release(project: Project, capsys: Said) -> None:
-    """Nothing is released, and the way to change that is named."""
+    """Nothing is released, and the error says how to release it."""
     assert run(["status", "--json"]) == 0
     assert parsed(capsys)[0]["champion"] is None
 
@@ -151,10 +151,10 @@ def test_a_setting_that_makes_no_sense_is_bad_input(
     assert "SLIPWAY_STEP_MEMORY_GB: Input should be a valid number" in capsys.readouterr().err
 
 
-def test_a_defect_is_one_line_with_its_traceback_in_a_file(
+def test_an_internal_error_is_one_line_with_its_traceback_in_a_file(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: Said
 ) -> None:
-    """Even what nobody foresaw ends in a line; the exit code is 1."""
+    """Also an error that no code expects is one line; the exit code is 1."""
 
     def defect(_path: Path) -> None:
         raise ZeroDivisionError("of ours")

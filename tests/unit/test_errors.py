@@ -17,6 +17,18 @@ GB = 1_000_000_000
             "package tiny was not found: pip install --no-deps tiny",
         ),
         (
+            errors.AccessDenied("acme/closed", "accept its terms on the Hub and set HF_TOKEN"),
+            "no access to acme/closed: accept its terms on the Hub and set HF_TOKEN",
+        ),
+        (
+            errors.NoChampion("nothing"),
+            "model 'nothing' has no champion; run `slipway release nothing`",
+        ),
+        (
+            errors.InternalError("ZeroDivisionError: no", "logs/a.log"),
+            "internal error: ZeroDivisionError: no; traceback: logs/a.log",
+        ),
+        (
             errors.SourceRefused("a.py", "code is never run", "remove it"),
             "a.py: code is never run; remove it",
         ),
@@ -108,6 +120,14 @@ GB = 1_000_000_000
 def test_the_text_says_what_happened_and_what_to_do(error: SlipwayError, text: str) -> None:
     """Word for word, since people act on it."""
     assert str(error) == text
+
+
+def test_what_happened_and_what_to_do_can_be_shown_apart() -> None:
+    """A text in a field does not move the border between them."""
+    error = errors.MoveRefused("tiny", "version 2 is gone; really", "name another version")
+
+    assert error.message == "tiny: version 2 is gone; really"
+    assert error.advice == "name another version"
 
 
 def test_two_errors_with_the_same_fields_are_two_errors() -> None:

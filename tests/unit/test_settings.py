@@ -1,4 +1,4 @@
-"""What differs from machine to machine comes from the environment, and is told to Prefect."""
+"""Settings come from the environment, and Prefect's and MLflow's follow from them."""
 
 from importlib.metadata import version
 from pathlib import Path
@@ -30,7 +30,7 @@ def test_without_any_setting_all_state_lies_in_one_folder_of_the_project() -> No
 def test_the_environment_moves_state_and_limits(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Every setting has a variable of its name."""
+    """Every setting has an environment variable of its name."""
     monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path))
     monkeypatch.setenv("SLIPWAY_STEP_MEMORY_GB", "6.5")
     monkeypatch.setenv("SLIPWAY_STEP_TIMEOUT_SECONDS", "60")
@@ -56,7 +56,7 @@ def test_a_relative_home_is_absolute_for_others(
 def test_a_server_named_as_mlflow_names_it_is_the_registry(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """MLflow's own variable counts, so that our tools and its tools speak to the same server."""
+    """MLflow's own variable is used, so our tools and its tools use the same server."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
 
     assert Settings().registry == "http://127.0.0.1:5000"
@@ -67,27 +67,27 @@ def test_a_server_named_as_mlflow_names_it_is_the_registry(
 def test_an_impossible_limit_is_refused(
     monkeypatch: pytest.MonkeyPatch, name: str, text: str
 ) -> None:
-    """A limit that would stop everything, or nothing, is no limit."""
+    """A limit must be able to stop something, and not everything."""
     monkeypatch.setenv(name, text)
 
     with pytest.raises(CatalogueInvalid, match=name):
         Settings()
 
 
-def test_prefect_keeps_its_state_below_our_home_and_sends_none_of_it(tmp_path: Path) -> None:
-    """Database, results and logs move with the home; nothing is reported to anybody."""
-    told = environment(Settings(home=tmp_path))
+def test_prefects_state_is_below_our_home_and_not_reported(tmp_path: Path) -> None:
+    """Database, results and logs are below the home; no use is reported."""
+    variables = environment(Settings(home=tmp_path))
 
-    assert told["PREFECT_HOME"] == str(tmp_path / "prefect")
-    assert told["PREFECT_RESULTS_LOCAL_STORAGE_PATH"] == str(tmp_path / "prefect" / "results")
-    assert told["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+    assert variables["PREFECT_HOME"] == str(tmp_path / "prefect")
+    assert variables["PREFECT_RESULTS_LOCAL_STORAGE_PATH"] == str(tmp_path / "prefect" / "results")
+    assert variables["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
 
 
 @pytest.mark.parametrize("name", ["HF_ENDPOINT", "MLFLOW_TRACKING_URI", "SLIPWAY_PREFECT_URL"])
 def test_an_address_with_a_password_is_refused_without_showing_it(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """It would be shown in every error that names the address."""
+    """It would be shown in every error that has the address."""
     monkeypatch.setenv(name, "http://ann:a-password@127.0.0.1:9")
 
     with pytest.raises(CatalogueInvalid, match=f"{name}: .*without a password") as refused:
@@ -109,7 +109,7 @@ def test_settings_do_not_show_the_databases_password(monkeypatch: pytest.MonkeyP
 
 
 def test_the_toolchain_is_the_installed_versions() -> None:
-    """A build's label, such as the CPU's, is no other version."""
+    """Without a build's label, such as ``+cpu``."""
     tools = toolchain()
 
     assert list(tools) == ["mlflow", "onnxruntime", "onnxruntime-genai", "torch", "transformers"]
