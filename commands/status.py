@@ -7,6 +7,7 @@ from commands import console
 from slipway import catalogue
 from slipway.errors import NoChampion
 from slipway.settings import Settings
+from slipway.tracking.tag_values import ReleaseOrigin
 from slipway.values import ChampionPeriod
 
 _COLUMNS = ("model", "commit", "variant", "champion", "reference", "previous", "candidate")
@@ -37,7 +38,6 @@ def _state(name: str, settings: Settings) -> dict[str, Any]:
     if not settings.has_registry:
         return state
     from slipway.registry import open_registry, registered_name
-    from slipway.tracking.tag_values import ReleaseOrigin
 
     registry = open_registry(settings)
     aliases = registry.aliases(name)
