@@ -60,15 +60,15 @@ class Lookup:
     """Reads the model registry at one place.
 
     Args:
-        place: Address of tracking store and registry.
+        location: Address of tracking store and registry.
         locks: Folder for the locks that make its changes one at a time.
     """
 
-    def __init__(self, place: MlflowLocation, locks: Path) -> None:
-        connect(place)
+    def __init__(self, location: MlflowLocation, locks: Path) -> None:
+        connect(location)
         from mlflow import MlflowClient
 
-        self.place = place
+        self.location = location
         self.locks = locks
         self.client = MlflowClient()
 
@@ -191,7 +191,7 @@ class Lookup:
 
         with tempfile.TemporaryDirectory() as folder:
             # without a destination, a folder on this machine is read where it lies
-            into = None if self.place.artifacts else folder
+            into = None if self.location.artifacts else folder
             try:
                 address = self.client.get_logged_model(model_id).artifact_location
                 files = download_artifacts(f"{address}/artifacts/model", dst_path=into)

@@ -29,7 +29,7 @@ class LogRequest(Value):
     """What to log.
 
     Attributes:
-        place: Where.
+        location: Where.
         key: The release key.
         entry: The catalogue's entry.
         weights: For the transformers wrapper.
@@ -39,7 +39,7 @@ class LogRequest(Value):
         tags: Put on the run.
     """
 
-    place: MlflowLocation
+    location: MlflowLocation
     key: str
     entry: Entry
     weights: Weights
@@ -67,8 +67,8 @@ class Logged(Value):
 
 def log(request: LogRequest) -> Logged:
     """Return the run and the logged models of ``request.key``, logging what is not there yet."""
-    connect(request.place)
-    experiment = experiment_id(request.entry.name, request.place)
+    connect(request.location)
+    experiment = experiment_id(request.entry.name, request.location)
     run_id = _run_id(experiment, request)
     ids: dict[WrapperKind, str] = {}
     descriptions: dict[WrapperKind, str] = {}

@@ -62,15 +62,15 @@ def publish(
         _publish_candidate(client, run, candidate, summary)
 
 
-def page(server: str, run_id: str, place: MlflowLocation) -> str:
+def page(server: str, run_id: str, location: MlflowLocation) -> str:
     """Return where people see a run.
 
     Args:
         server: Address of the MLflow UI.
         run_id: The run.
-        place: Where MLflow keeps things.
+        location: Where MLflow keeps things.
     """
-    connect(place)
+    connect(location)
     from mlflow import MlflowClient
 
     experiment = MlflowClient().get_run(run_id).info.experiment_id

@@ -102,7 +102,7 @@ class FakeRegistry:
         artifact = self.folder / key
         artifact.mkdir(parents=True, exist_ok=True)
         (artifact / "model.onnx").write_bytes(f"graph of {key}".encode())
-        experiment = experiment_id(self.model, self.registry.place)
+        experiment = experiment_id(self.model, self.registry.location)
         run = client.create_run(experiment, tags={KEY: key})
         ids = {}
         for kind in ("onnx", "transformers"):
