@@ -1,4 +1,4 @@
-"""The adapter that reads back what releases put into their MLflow runs."""
+"""Reads what releases wrote into their MLflow runs."""
 
 import json
 import os
@@ -50,19 +50,13 @@ def last_release(model: str, location: MlflowLocation) -> str | None:
 
 
 def manifest(run_id: str, location: MlflowLocation) -> Manifest | None:
-    """Return what a release was made of; None if it kept no manifest."""
+    """Return what a release was made of; None if it has no manifest."""
     text = _read(_client(location), run_id, MANIFEST)
     return Manifest.model_validate(format_1.upgrade_manifest(json.loads(text))) if text else None
 
 
 def release(run_id: str, name: str, location: MlflowLocation) -> ReleaseRecord:
-    """Return what the run of a release says of it.
-
-    Args:
-        run_id: The run.
-        name: What to call it.
-        location: Where MLflow keeps things.
-    """
+    """Return what the run of a release says of it; ``name`` is how people call the release."""
     client = _client(location)
     gates = json.loads(_read(client, run_id, GATES) or "[]")
     return _record(client.get_run(run_id), name).model_copy(

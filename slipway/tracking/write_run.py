@@ -1,6 +1,6 @@
-"""The adapter of MLflow's runs: what a release shows there.
+"""What a release shows in its MLflow run.
 
-A release is one run; each of its candidates is a run below it, so that MLflow's compare view holds
+A release is one run; each of its candidates is a run below it, so that MLflow's compare view shows
 them side by side. Writing the same again changes nothing.
 """
 
@@ -38,7 +38,7 @@ def publish(
     Args:
         summary: Everything about the release.
         manifest: What it is made of.
-        location: Where MLflow keeps things.
+        location: The MLflow.
         files: The report's files by name, as ``slipway.report`` makes them.
         description: The report's short form, shown on the run's page.
     """
@@ -63,13 +63,7 @@ def publish(
 
 
 def page(server: str, run_id: str, location: MlflowLocation) -> str:
-    """Return where people see a run.
-
-    Args:
-        server: Address of the MLflow UI.
-        run_id: The run.
-        location: Where MLflow keeps things.
-    """
+    """Return the page of a run in the MLflow UI at ``server``."""
     connect(location)
     from mlflow import MlflowClient
 

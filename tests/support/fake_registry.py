@@ -1,4 +1,4 @@
-"""A model registry with versions that were never built: for what is decided about versions.
+"""A model registry with versions that were never built, for decisions about versions.
 
 Registering a version directly takes a tenth of a second; the line takes half a minute.
 """
