@@ -25,7 +25,7 @@ def log(entry: Entry, key: str, weights: Weights, artifact: Artifact) -> Registe
     wrapper = settings.wrappers / "onnx_genai.py"
     tags = log_models.origin(weights.revision, artifact, wrapper, flow_run_url()).to_tags()
     request = log_models.LogRequest(
-        place=location(settings),
+        location=location(settings),
         key=key,
         entry=entry,
         weights=weights,

@@ -239,7 +239,7 @@ class AliasTransactions(Lookup):
             host=socket.gethostname(),
         )
         run = self.client.create_run(
-            experiment_id(f"{transaction.model}/promotions", self.place),
+            experiment_id(f"{transaction.model}/promotions", self.location),
             run_name=f"{transaction.kind} v{transaction.version}",
             tags=record.to_tags(),
         )

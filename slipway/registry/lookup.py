@@ -1,7 +1,7 @@
 """What the registry knows: versions by key, aliases, tags."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -56,19 +56,31 @@ def release_key(entry: Entry, revision: Revision, settings: Settings) -> str:
     return keys.release_key(entry, revision, toolchain(), shipped)
 
 
+def _if_any(read: Callable[[], Any]) -> Any:
+    """Return what ``read`` finds in MLflow; None if there is no such thing."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return read()
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+
+
 class Lookup:
     """Reads the model registry at one place.
 
     Args:
-        place: Address of tracking store and registry.
+        location: Address of tracking store and registry.
         locks: Folder for the locks that make its changes one at a time.
     """
 
-    def __init__(self, place: MlflowLocation, locks: Path) -> None:
-        connect(place)
+    def __init__(self, location: MlflowLocation, locks: Path) -> None:
+        connect(location)
         from mlflow import MlflowClient
 
-        self.place = place
+        self.location = location
         self.locks = locks
         self.client = MlflowClient()
 
@@ -102,10 +114,10 @@ class Lookup:
         runs = self.client.search_runs([experiment.experiment_id], filters) if experiment else ()
         for run in runs:
             found = Outcome.from_tags(run.data.tags)
-            if found.verdict == "rejected" or found.verdict == "inconclusive":  # noqa: PLR1714
+            if found.verdict != "promoted":
                 reasons = tuple((found.reasons or "no reason was recorded").split("; "))
-                run_id = run.info.run_id
-                return EarlierRejection(run_id=run_id, kind=found.verdict, reasons=reasons)
+                fields = {"run_id": run.info.run_id, "kind": found.verdict, "reasons": reasons}
+                return EarlierRejection.model_validate(fields)
         return None
 
     def champion(self, name: str) -> int | None:
@@ -140,15 +152,8 @@ class Lookup:
 
     def aliases(self, name: str) -> dict[str, int]:
         """Return every alias of the registered model ``name``; none if there is no such model."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            model = self.client.get_registered_model(name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return {}
-        return {alias: int(version) for alias, version in model.aliases.items()}
+        model = _if_any(lambda: self.client.get_registered_model(name))
+        return {alias: int(version) for alias, version in model.aliases.items()} if model else {}
 
     def tags(self, name: str, version: int) -> dict[str, str]:
         """Return the tags of one version, as today's format has them."""
@@ -156,14 +161,8 @@ class Lookup:
 
     def state(self, name: str, version: int) -> VersionTags | None:
         """Return what the tags of one version say; None if there is no such version."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return VersionTags.from_tags(self.tags(name, version))
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return None
+        found = _if_any(lambda: self.client.get_model_version(name, str(version)))
+        return VersionTags.from_tags(found.tags) if found else None
 
     def description(self, name: str, version: int) -> str:
         """Return the Markdown of a version's page."""
@@ -191,7 +190,7 @@ class Lookup:
 
         with tempfile.TemporaryDirectory() as folder:
             # without a destination, a folder on this machine is read where it lies
-            into = None if self.place.artifacts else folder
+            into = None if self.location.artifacts else folder
             try:
                 address = self.client.get_logged_model(model_id).artifact_location
                 files = download_artifacts(f"{address}/artifacts/model", dst_path=into)

@@ -58,6 +58,12 @@ class Promotions(Registration, AliasTransactions):
             waiting = release.model_copy(update={"waiting": target == "approval"})
             return self._promote_to(target, waiting, audit, _TAGS[target], description)
 
+    def waiting(self, model: str) -> int | None:
+        """Return the version that waits for a person's answer; None if none does."""
+        version = self.aliases(model).get("candidate")
+        state = self.state(model, version) if version else None
+        return version if state and state.waiting else None
+
     def _promote_to(
         self,
         target: PromotionTarget,
@@ -134,12 +140,6 @@ class Promotions(Registration, AliasTransactions):
                 DECIDED: f"version {versions.onnx.version} came after it",
             }
         }
-
-    def waiting(self, model: str) -> int | None:
-        """Return the version that waits for a person's answer; None if none does."""
-        version = self.aliases(model).get("candidate")
-        state = self.state(model, version) if version else None
-        return version if state and state.waiting else None
 
     def _require_not_quarantined(self, versions: RegisteredVersions) -> None:
         state = self.state(versions.onnx.name, versions.onnx.version)

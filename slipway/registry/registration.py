@@ -27,7 +27,7 @@ class Registration(Lookup):
             logged: What was logged for it.
             tags: Put on both versions.
         """
-        connect(self.place)  # MLflow looks for the logged model where its client last pointed
+        connect(self.location)  # MLflow looks for the logged model where its client last pointed
         with self._locked(entry.name):
             tags = {KEY: key, FORMAT: CURRENT_FORMAT, **tags}
             return RegisteredVersions(

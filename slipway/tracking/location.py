@@ -1,4 +1,4 @@
-"""The adapter of MLflow's tracking: where things are."""
+"""Where MLflow keeps things, and the connection to it."""
 
 import socket
 from pathlib import Path
@@ -14,7 +14,7 @@ class MlflowLocation(Value):
 
     Attributes:
         uri: Address of the tracking store and the registry.
-        artifacts: Folder for artifacts, where no server keeps them.
+        artifacts: Folder for artifacts; None where a server keeps them.
     """
 
     uri: str
@@ -22,28 +22,28 @@ class MlflowLocation(Value):
 
 
 def mlflow_location(settings: Settings) -> MlflowLocation:
-    """Return where ``settings`` say that MLflow keeps things."""
+    """Return the MLflow that ``settings`` name."""
     artifacts = None if settings.registry.startswith("http") else settings.mlflow / "artifacts"
     return MlflowLocation(uri=settings.registry, artifacts=artifacts)
 
 
-def connect(place: MlflowLocation) -> None:
-    """Point MLflow's client at ``place``, making its database on first use.
+def connect(location: MlflowLocation) -> None:
+    """Point MLflow's client at ``location``, making its database on first use.
 
     Raises:
         Unreachable: If no server listens there.
     """
     import mlflow
 
-    if place.artifacts:
-        place.artifacts.mkdir(parents=True, exist_ok=True)
+    if location.artifacts:
+        location.artifacts.mkdir(parents=True, exist_ok=True)
     else:
-        require_listener(place.uri)
-    mlflow.set_tracking_uri(place.uri)
-    mlflow.set_registry_uri(place.uri)
+        require_listener(location.uri)
+    mlflow.set_tracking_uri(location.uri)
+    mlflow.set_registry_uri(location.uri)
 
 
-def experiment_id(name: str, place: MlflowLocation) -> str:
+def experiment_id(name: str, location: MlflowLocation) -> str:
     """Return the id of the experiment ``name``, made on first use.
 
     Without a location of its own, an experiment in a database would write to ``./mlruns``.
@@ -52,8 +52,8 @@ def experiment_id(name: str, place: MlflowLocation) -> str:
 
     if found := mlflow.get_experiment_by_name(name):
         return str(found.experiment_id)
-    location = str(place.artifacts / name.replace("/", "-")) if place.artifacts else None
-    return str(mlflow.create_experiment(name, artifact_location=location))
+    folder = str(location.artifacts / name.replace("/", "-")) if location.artifacts else None
+    return str(mlflow.create_experiment(name, artifact_location=folder))
 
 
 def require_listener(uri: str) -> None:

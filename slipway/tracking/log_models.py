@@ -1,6 +1,6 @@
-"""The adapter of MLflow's models: both wrappers become logged models of one run.
+"""Both wrappers become logged models of one run.
 
-``log`` runs in a child process, since models-from-code go through a process-wide variable.
+``log`` runs in a child process, since MLflow keeps models-from-code in a process-wide variable.
 """
 
 import json
@@ -20,8 +20,8 @@ from slipway.tracking.tag_values import ReleaseOrigin
 from slipway.tracking.tags import KEY, MLMODEL, SOURCE_NAME, WRAPPER
 from slipway.values import Artifact, Entry, Revision, Value, Weights, WrapperKind
 
-#: The reference answers greedily, and is fed what the chat template wrote: a tokenizer that adds a
-#: BOS of its own would double the template's, and MLflow would leave it out of the usage.
+#: The reference decodes greedily. The chat template writes the BOS: a tokenizer that adds another
+#: one would double it, and MLflow would leave it out of the usage.
 TRANSFORMERS_CONFIG = {"max_new_tokens": 256, "do_sample": False, "add_special_tokens": False}
 
 
@@ -29,17 +29,15 @@ class LogRequest(Value):
     """What to log.
 
     Attributes:
-        place: Where.
         key: The release key.
-        entry: The catalogue's entry.
         weights: For the transformers wrapper.
         artifact: For the ONNX wrapper.
         wrapper: The ONNX wrapper's file.
         tools: Installed versions, which become the wrappers' requirements.
-        tags: Put on the run.
+        tags: Of the run.
     """
 
-    place: MlflowLocation
+    location: MlflowLocation
     key: str
     entry: Entry
     weights: Weights
@@ -50,13 +48,11 @@ class LogRequest(Value):
 
 
 class Logged(Value):
-    """Both wrappers, logged.
+    """Both wrappers, logged in one run.
 
     Attributes:
-        run_id: The run that they belong to.
         model_ids: MLflow's id of each logged model.
         descriptions: SHA-256 of the ``MLmodel`` of each.
-        size_bytes: Bytes of each.
     """
 
     run_id: str
@@ -66,9 +62,9 @@ class Logged(Value):
 
 
 def log(request: LogRequest) -> Logged:
-    """Return the run and the logged models of ``request.key``, logging what is not there yet."""
-    connect(request.place)
-    experiment = experiment_id(request.entry.name, request.place)
+    """Return the run and the logged models of ``request.key``, logging what is missing."""
+    connect(request.location)
+    experiment = experiment_id(request.entry.name, request.location)
     run_id = _run_id(experiment, request)
     ids: dict[WrapperKind, str] = {}
     descriptions: dict[WrapperKind, str] = {}
@@ -76,7 +72,7 @@ def log(request: LogRequest) -> Logged:
     with _active(run_id):
         _remove_unfinished(experiment, run_id)
         for kind in ("onnx", "transformers"):
-            print(f"logging the {kind} wrapper", flush=True)  # noqa: T201 - a child's way to tell
+            print(f"logging the {kind} wrapper", flush=True)  # noqa: T201 - how a child reports progress
             model = _find(experiment, request.key, kind) or _log_wrapper(kind, request)
             ids[kind] = model.model_id
             descriptions[kind] = model.tags[MLMODEL]
@@ -101,7 +97,7 @@ def origin(
 
 
 def requirements(kind: WrapperKind, tools: Mapping[str, str]) -> list[str]:
-    """Return exactly what a fresh environment needs to load and ask a wrapper."""
+    """Return what a fresh environment needs to load a wrapper and to predict with it."""
     needed = {
         "onnx": ("mlflow", "onnxruntime", "onnxruntime-genai"),
         "transformers": ("mlflow", "torch", "transformers"),
@@ -156,7 +152,7 @@ def _active(run_id: str) -> Iterator[None]:
 
 
 def _find(experiment: str, key: str, kind: WrapperKind) -> Any:
-    """Return the logged model of an earlier run with the same key, if it was finished."""
+    """Return the finished logged model of an earlier run with the same key."""
     import mlflow
 
     filters = f"tags.`{KEY}` = '{key}' AND tags.`{WRAPPER}` = '{kind}'"
@@ -168,7 +164,7 @@ def _find(experiment: str, key: str, kind: WrapperKind) -> Any:
 
 
 def _remove_unfinished(experiment: str, run_id: str) -> None:
-    """Delete what an interrupted log left: models of this run that were never marked as whole."""
+    """Delete what an interrupted log left: models of this run without our tags."""
     import mlflow
 
     filters = f"source_run_id = '{run_id}'"
@@ -180,7 +176,7 @@ def _remove_unfinished(experiment: str, run_id: str) -> None:
 
 
 def _log_wrapper(kind: WrapperKind, request: LogRequest) -> Any:
-    """Log one wrapper without loading its model, and mark it once it is whole."""
+    """Log one wrapper without loading its model, and tag it once it is complete."""
     import mlflow
 
     info = _log_onnx(request) if kind == "onnx" else _log_transformers(request)
@@ -234,10 +230,10 @@ def _log_transformers(request: LogRequest) -> Any:
 
 
 def _remove_host_paths(model_id: str, kind: WrapperKind, request: LogRequest) -> str:
-    """Write the files again in which MLflow notes where this machine had things.
+    """Replace the paths of this machine that MLflow writes into a logged model.
 
-    MLflow keeps the paths that it was given in ``MLmodel``, the transformers flavor answers with
-    one as the model's name, and its license file names one where it finds no license online.
+    ``MLmodel`` holds the paths that MLflow was given, the transformers flavor returns one of them
+    as the model's name, and its license file names one where it finds no license online.
 
     Returns:
         SHA-256 of ``MLmodel`` as it is then.

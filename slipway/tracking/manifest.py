@@ -1,4 +1,4 @@
-"""Weights and Artifact → Manifest: what a release is made of, written down beside it."""
+"""Weights and Artifact → Manifest: what a release is made of."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -6,18 +6,12 @@ from typing import Any
 
 from slipway.values import Artifact, Manifest, Stored, Weights
 
-#: Configuration files whose entries are worth a line of their own when they change.
+#: Configuration files whose entries are reported one by one when they change.
 READ = ("config.json", "generation_config.json", "genai_config.json")
 
 
 def of(weights: Weights, artifact: Artifact, tools: Mapping[str, str]) -> Manifest:
-    """Return what these files are, and what shaped them.
-
-    Args:
-        weights: The checkpoint.
-        artifact: What was made of it.
-        tools: Versions of the tools that shaped it.
-    """
+    """Return the manifest of these files and of the tools that shaped them."""
     revision = weights.revision
     return Manifest(
         repo=revision.source.repo,

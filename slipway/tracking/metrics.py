@@ -26,9 +26,6 @@ _FORBIDDEN = re.compile(r"[^\w.-]+")  # in the name of a metric of MLflow
 def metrics(summary: ReleaseSummary) -> dict[str, float]:
     """Return every figure of a release, for MLflow.
 
-    Args:
-        summary: Everything about the release.
-
     Returns:
         Finite numbers by name. The chosen candidate's figures stand under their own names, such as
         ``kl_mean``, with their intervals as ``kl_mean.low`` and ``kl_mean.high``; the end of every
@@ -55,14 +52,7 @@ def candidate_metrics(evaluation: Evaluation) -> dict[str, float]:
 
 
 def figures_of(metrics: Mapping[str, float]) -> Figures:
-    """Return the figures that ``metrics`` or ``trial_metrics`` wrote down.
-
-    Args:
-        metrics: Those of an MLflow run, by name.
-
-    Returns:
-        Every figure that was measured, with its interval.
-    """
+    """Return the figures of an MLflow run's metrics, with their intervals."""
     return {
         name: Estimate(
             value=metrics[name],

@@ -1,4 +1,4 @@
-"""The adapter of MLflow's webhooks: the registry tells our receiver that an alias has moved."""
+"""MLflow's webhook: the registry notifies our receiver of changed aliases."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ EVENTS = ("model_version_alias.created", "model_version_alias.deleted")
 
 
 def ensure(uri: str, url: str, secret: str) -> str:
-    """Have exactly one webhook of ours, and return its id.
+    """Create or update our webhook, remove doubles of it, and return its id.
 
-    Its secret is set every time, since the server never shows the one that it has.
+    Its secret is set every time, since the server never shows it.
 
     Args:
         uri: Address of the MLflow server.
@@ -25,15 +25,15 @@ def ensure(uri: str, url: str, secret: str) -> str:
     first, *others = ours(uri) or [None]
     for double in others:
         client.delete_webhook(double.webhook_id)
-    asked: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "url": url,
         "events": list(EVENTS),
         "secret": secret,
         "status": "ACTIVE",
     }
     if first is None:
-        return str(client.create_webhook(NAME, **asked).webhook_id)
-    return str(client.update_webhook(first.webhook_id, **asked).webhook_id)
+        return str(client.create_webhook(NAME, **fields).webhook_id)
+    return str(client.update_webhook(first.webhook_id, **fields).webhook_id)
 
 
 def ours(uri: str) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The adapter that reads back what releases put into their MLflow runs."""
+"""Reads what releases wrote into their MLflow runs."""
 
 import json
 import os
@@ -16,27 +16,27 @@ from slipway.tracking.write_run import GATES, MANIFEST, PREDICTIONS, below
 from slipway.values import GateResult, Manifest, ReleaseRecord
 
 
-def run_of(name: str, version: int, place: MlflowLocation) -> str:
+def run_of(name: str, version: int, location: MlflowLocation) -> str:
     """Return the run that made one version of the registered model ``name``.
 
     Raises:
         SourceMissing: If there is no such version.
     """
-    found = {int(each.version): str(each.run_id) for each in _versions(name, place)}
+    found = {int(each.version): str(each.run_id) for each in _versions(name, location)}
     if version not in found:
         there = ", ".join(map(str, sorted(found))) or "none"
         raise SourceMissing(f"version {version} of {name}", f"there are these versions: {there}")
     return found[version]
 
 
-def versions(name: str, place: MlflowLocation) -> tuple[int, ...]:
+def versions(name: str, location: MlflowLocation) -> tuple[int, ...]:
     """Return the numbers of every registered version, in order."""
-    return tuple(sorted(int(each.version) for each in _versions(name, place)))
+    return tuple(sorted(int(each.version) for each in _versions(name, location)))
 
 
-def last_release(model: str, place: MlflowLocation) -> str | None:
+def last_release(model: str, location: MlflowLocation) -> str | None:
     """Return the latest run of a release, promoted or not; None without any."""
-    client = _client(place)
+    client = _client(location)
     experiment = client.get_experiment_by_name(model)
     if experiment is None:
         return None
@@ -49,50 +49,44 @@ def last_release(model: str, place: MlflowLocation) -> str | None:
     return str(runs[0].info.run_id) if runs else None
 
 
-def manifest(run_id: str, place: MlflowLocation) -> Manifest | None:
-    """Return what a release was made of; None if it kept no manifest."""
-    text = _read(_client(place), run_id, MANIFEST)
+def manifest(run_id: str, location: MlflowLocation) -> Manifest | None:
+    """Return what a release was made of; None if it has no manifest."""
+    text = _read(_client(location), run_id, MANIFEST)
     return Manifest.model_validate(format_1.upgrade_manifest(json.loads(text))) if text else None
 
 
-def release(run_id: str, name: str, place: MlflowLocation) -> ReleaseRecord:
-    """Return what the run of a release says of it.
-
-    Args:
-        run_id: The run.
-        name: What to call it.
-        place: Where MLflow keeps things.
-    """
-    client = _client(place)
+def release(run_id: str, name: str, location: MlflowLocation) -> ReleaseRecord:
+    """Return what the run of a release says of it; ``name`` is how people call the release."""
+    client = _client(location)
     gates = json.loads(_read(client, run_id, GATES) or "[]")
     return _record(client.get_run(run_id), name).model_copy(
         update={
             "gates": tuple(GateResult.model_validate(gate) for gate in gates),
-            "manifest": manifest(run_id, place),
+            "manifest": manifest(run_id, location),
             "answers": _answers(client, run_id),
         }
     )
 
 
-def candidates(run_id: str, place: MlflowLocation) -> tuple[ReleaseRecord, ...]:
+def candidates(run_id: str, location: MlflowLocation) -> tuple[ReleaseRecord, ...]:
     """Return what was measured of every candidate of a release, as they were written."""
-    client = _client(place)
+    client = _client(location)
     records = (_record(run, "") for run in below(client, client.get_run(run_id)))
     return tuple(
         record.model_copy(update={"name": record.variant}) for record in records if record.variant
     )
 
 
-def _client(place: MlflowLocation) -> Any:
+def _client(location: MlflowLocation) -> Any:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    connect(place)
+    connect(location)
     from mlflow import MlflowClient
 
     return MlflowClient()
 
 
-def _versions(name: str, place: MlflowLocation) -> list[Any]:
-    return list(_client(place).search_model_versions(f"name = '{name}'"))
+def _versions(name: str, location: MlflowLocation) -> list[Any]:
+    return list(_client(location).search_model_versions(f"name = '{name}'"))
 
 
 def _record(run: Any, name: str) -> ReleaseRecord:

@@ -1,6 +1,6 @@
-"""The adapter of MLflow's runs: what a release shows there.
+"""What a release shows in its MLflow run.
 
-A release is one run; each of its candidates is a run below it, so that MLflow's compare view holds
+A release is one run; each of its candidates is a run below it, so that MLflow's compare view shows
 them side by side. Writing the same again changes nothing.
 """
 
@@ -38,7 +38,7 @@ def publish(
     Args:
         summary: Everything about the release.
         manifest: What it is made of.
-        location: Where MLflow keeps things.
+        location: The MLflow.
         files: The report's files by name, as ``slipway.report`` makes them.
         description: The report's short form, shown on the run's page.
     """
@@ -62,15 +62,9 @@ def publish(
         _publish_candidate(client, run, candidate, summary)
 
 
-def page(server: str, run_id: str, place: MlflowLocation) -> str:
-    """Return where people see a run.
-
-    Args:
-        server: Address of the MLflow UI.
-        run_id: The run.
-        place: Where MLflow keeps things.
-    """
-    connect(place)
+def page(server: str, run_id: str, location: MlflowLocation) -> str:
+    """Return the page of a run in the MLflow UI at ``server``."""
+    connect(location)
     from mlflow import MlflowClient
 
     experiment = MlflowClient().get_run(run_id).info.experiment_id

@@ -23,7 +23,6 @@ class Prompt(Value):
     Attributes:
         id: Short name that reports use.
         purpose: What it is there to find out.
-        messages: The conversation, as pairs of role and content.
         max_tokens: New tokens that may be spent.
         stop: Texts at which the answer must end.
         group: Prompts of one group are asked together, as one batch.
@@ -46,7 +45,6 @@ class Prediction(Value):
     """What one wrapper answered to one prompt.
 
     Attributes:
-        prompt_id: Which prompt.
         response: The answer as it came, as JSON text; None when there was none.
         repeated: The answer to the same question asked again; None when it was asked once.
         latency_ms: Time of the call, shared equally by the rows of a batch.
@@ -64,7 +62,6 @@ class Rendering(Value):
     """What a wrapper makes of a conversation before the model sees it.
 
     Attributes:
-        prompt_id: Which prompt.
         text: The conversation in the model's chat markup.
         token_ids: What the model is fed.
     """
@@ -78,8 +75,6 @@ class Answers(Value):
     """Everything that one wrapper answered, and what that cost.
 
     Attributes:
-        kind: Which wrapper.
-        contract: Its contract.
         predictions: In the suite's order.
         load_seconds: Time from the registry's address to a model that answers.
         peak_memory_bytes: Most that its process held at once.
@@ -138,10 +133,7 @@ class Regression(Value):
     """A prompt that the champion answers better than the candidate.
 
     Attributes:
-        prompt_id: Which prompt.
         what: What the champion does and the candidate does not, in one line.
-        champion: Its answer, as text.
-        candidate: Its answer, as text.
     """
 
     prompt_id: str

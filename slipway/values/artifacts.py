@@ -13,12 +13,7 @@ VariantPrecision = Literal["int4", "int8", "fp16", "fp32"]
 
 
 class Override(Value):
-    """Nodes of the graph that are quantized in another way than the rest.
-
-    Attributes:
-        node: Name of a node in the graph, such as ``/lm_head/MatMul``; it has to be there.
-        precision: Type of its weights.
-    """
+    """A node of the graph, such as ``/lm_head/MatMul``, that is quantized unlike the rest."""
 
     node: str = Field(pattern=r"^/[\w./-]+$")
     precision: Literal["int8", "int4"]
@@ -28,13 +23,11 @@ class Quantization(Value):
     """One way to build an ONNX artifact from weights.
 
     Attributes:
-        precision: Type of the weights in the graph.
         block_size: Numbers that share one scale.
         method: ``rtn`` (round to nearest) or ``k_quant`` (slower to build, closer to the source).
         accuracy_level: 4 computes int4 products in int8 (fast), 1 in fp32; None leaves the
             builder's choice for the precision.
         symmetric: Whether zero maps to zero without an offset.
-        overrides: Nodes that are quantized in another way, such as an int8 output layer.
     """
 
     precision: Precision
@@ -81,9 +74,7 @@ class SelectRecipe(Value):
 
     Attributes:
         repo: Repository that holds one or more folders with a ``genai_config.json``.
-        ref: Branch, tag or commit of it.
         target: Execution provider that the artifact was made for.
-        precision: Type of its weights.
         folder: The artifact's path, a dot for the repository's root; None lets the names decide.
         model: The model's name in the path, where the repository holds several.
         prefer: ``speed`` takes accuracy level 4 on a CPU, ``accuracy`` another, if there are both.
@@ -118,7 +109,7 @@ class Variant(Value):
         model: The model's name in the path, for a repository that holds several; None without.
         size_bytes: What a download of ``paths`` brings.
         paths: The files that are taken, relative to the repository.
-        missing: Files that it needs and that are not there, or not of a kind that is let in.
+        missing: Files that it needs and that are not there, or not of an allowed kind.
     """
 
     folder: str
@@ -144,7 +135,6 @@ class Artifact(Value):
     Attributes:
         variant: Name for people, such as ``cpu-int8-rtn-block-32``.
         origin: The repository and commit it was selected from, or None when it was built here.
-        stored: The verified files.
         nodes: How many nodes of each quantized kind its graphs hold, as read from them.
         build_seconds: How long the build or the download took.
         peak_memory_bytes: Most that the build held at once; None for a selected one.
@@ -159,5 +149,5 @@ class Artifact(Value):
 
 
 def _slug(node: str) -> str:
-    """Return what a node's name says: ``lm_head`` of ``/lm_head/MatMul``."""
+    """Return the short name of a node: ``lm_head`` of ``/lm_head/MatMul``."""
     return node.strip("/").removesuffix("/MatMul").replace("/", "-")

@@ -19,14 +19,14 @@ class Promoted(Value):
 
 
 class Rejected(Value):
-    """The candidate must not serve: today's champion stays."""
+    """The candidate must not serve; the champion stays."""
 
     kind: Literal["rejected"] = "rejected"
     reasons: tuple[str, ...] = Field(min_length=1)
 
 
 class Inconclusive(Value):
-    """Nothing can be said; so the candidate must not serve."""
+    """Too little is known to decide; so the candidate must not serve."""
 
     kind: Literal["inconclusive"] = "inconclusive"
     reasons: tuple[str, ...] = Field(min_length=1)
@@ -36,12 +36,7 @@ Verdict = Annotated[Promoted | Rejected | Inconclusive, Field(discriminator="kin
 
 
 class Decision(Value):
-    """What became of a candidate's gates.
-
-    Attributes:
-        gates: What every gate said.
-        verdict: What follows from them, and from the smoke test.
-    """
+    """The results of all gates, and the verdict that follows from them and the smoke test."""
 
     gates: tuple[GateResult, ...]
     verdict: Verdict
@@ -52,7 +47,6 @@ class Champion(Value):
 
     Attributes:
         wrapper: Its ONNX wrapper, with the contract that its release recorded.
-        run_id: MLflow run of its release.
         figures: What was measured when it was released.
     """
 
@@ -67,12 +61,11 @@ class Champion(Value):
 
 
 class Promotion(Value):
-    """Aliases that moved, and what they pointed to before.
+    """Aliases that a release has set.
 
     Attributes:
         run_id: The MLflow run that records it.
-        at: When, in UTC.
-        aliases: Names of the aliases that point to the candidate since.
+        aliases: Those that name the candidate since.
         previous: Version of the ONNX wrapper that was champion before; None for the first.
     """
 
@@ -86,12 +79,8 @@ class Release(Value):
     """How a release ended.
 
     Attributes:
-        versions: What was released.
-        repo: Public name of the source.
-        commit: What it was made from.
-        variant: Name of the ONNX artifact.
-        verdict: What was decided, with reasons.
-        promotion: What moved; None unless the verdict is Promoted.
+        commit: The source's commit.
+        promotion: None unless the verdict is Promoted.
         existed: Whether an earlier run had already released the same key.
         waiting: Whether a person still has to approve it.
     """

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from slipway.values.base import Value
 
-#: What a security scan of the Hub said; it never says ``flagged`` here, since that is refused.
+#: Result of the Hub's security scan; a flagged file never gets this far.
 Scan = Literal["clean", "unknown"]
 
 
@@ -15,7 +15,6 @@ class HubSource(Value):
     """A repository on the Hugging Face Hub, or on a server that speaks like it.
 
     Attributes:
-        repo: ``organisation/name``.
         ref: Branch, tag or commit to follow.
         endpoint: Address of the server; None for ``HF_ENDPOINT``, or the public Hub.
     """
@@ -30,7 +29,6 @@ class PackageSource(Value):
     """A Python package that carries the model's weights as one GGUF file.
 
     Attributes:
-        package: Name of the installed distribution.
         file: The GGUF file's path inside the installed package.
         repo: The repository that the weights were made from: the model's public name.
     """
@@ -58,13 +56,7 @@ Source = Annotated[HubSource | PackageSource | FolderSource, Field(discriminator
 
 
 class FileEntry(Value):
-    """One file of a folder, by content.
-
-    Attributes:
-        path: Relative to the folder, with forward slashes.
-        size_bytes: Its length.
-        sha256: 64 hex digits over its bytes.
-    """
+    """One file of a folder, by content; ``path`` is relative to it, with forward slashes."""
 
     path: str
     size_bytes: int = Field(ge=0)
@@ -75,7 +67,6 @@ class Published(Value):
     """One folder of a repository with ready ONNX artifacts, at one commit.
 
     Attributes:
-        repo: ``organisation/name``.
         commit: The Hub's commit, 40 hex digits.
         endpoint: Address of the server; None for ``HF_ENDPOINT``, or the public Hub.
         folder: Path of the folder inside the repository; empty for its root.
@@ -92,10 +83,9 @@ class Published(Value):
 
 
 class Revision(Value):
-    """A source at one moment that cannot move any more.
+    """A source, pinned to one commit.
 
     Attributes:
-        source: What was resolved.
         commit: 40 hex digits: the Hub's commit, or where a source has none, the first 40 of
             ``digest``.
         digest: SHA-256 over names and contents of the files that a release uses, those of
@@ -105,7 +95,7 @@ class Revision(Value):
         size_bytes: What a download of those files brings.
         license: License identifier as the source declares it, in lower case.
         published: The ready artifact, where the recipe selects one.
-        scan: What the Hub's own security scan says of those files; ``unknown`` where none ran.
+        scan: ``unknown`` where the Hub ran none.
     """
 
     source: Source
@@ -124,7 +114,7 @@ class Revision(Value):
 
 
 class Stored(Value):
-    """A folder in the store whose bytes were verified once and are known since.
+    """A folder in the store, whose files were verified.
 
     Attributes:
         key: The store's name for it; the same inputs give the same key.
@@ -146,10 +136,8 @@ class Weights(Value):
     """A checkpoint in transformers' layout: safetensors, configuration, tokenizer.
 
     Attributes:
-        revision: Where it comes from.
-        stored: The verified files.
         architecture: First entry of ``architectures`` in its ``config.json``.
-        parameters: How many numbers the safetensors headers declare.
+        parameters: Count of numbers that the safetensors headers declare.
         chat_template_digest: SHA-256 of its chat template; None if it has none.
     """
 

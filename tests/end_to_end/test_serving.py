@@ -77,7 +77,7 @@ def post(url: str, body: Any) -> Any:
 def test_both_wrappers_answer_invocations(released: tuple[Project, Release]) -> None:
     """The ONNX wrapper takes prompts, every row of a batch; the other takes a chat."""
     project, release = released
-    store = project.registry().place.uri
+    store = project.registry().location.uri
 
     with served(release.versions.onnx.uri, store) as url:
         batch = {"dataframe_records": [{"prompt": QUESTION}, {"prompt": "Count to ten."}]}
@@ -92,7 +92,7 @@ def test_the_chat_contract_answers_invocations(released_project: Project) -> Non
     project.edit('onnx = "prompt"', 'onnx = "chat"')
     release = release_model("tiny")
 
-    with served(release.versions.onnx.uri, project.registry().place.uri) as url:
+    with served(release.versions.onnx.uri, project.registry().location.uri) as url:
         answer = post(url, CHAT | {"temperature": 0, "stop": ["Madrid"]})
     choice = answer[0]["choices"][0]
     assert choice["message"]["content"] == "The capital of Spain is "

@@ -16,7 +16,7 @@ from slipway.registry import Registry, open_registry
 from slipway.serving.loading import load
 from slipway.serving.protocol import Load, Pointer
 from slipway.settings import Settings, toolchain
-from slipway.tracking import last_seen, read_run
+from slipway.tracking import format_1, last_seen, read_run
 from slipway.tracking.location import mlflow_location
 from slipway.tracking.tag_values import Outcome, ReleaseOrigin, VersionTags
 from slipway.values import AuditInfo, Promoted
@@ -159,6 +159,20 @@ def test_what_made_a_version_is_read(recorded: Registry) -> None:
     assert (origin.repo, origin.license, origin.variant) == ("slipway/tiny-phi3", "mit", "cpu-fp32")
     assert {len(origin.digest), len(origin.code)} == {64}
     assert VersionTags.from_tags(tags).obstacle is None
+
+
+def test_reading_twice_changes_nothing(recorded: Registry) -> None:
+    """A tag that was rewritten in today's format before its format was is read all the same."""
+    client = recorded.client
+    experiments = client.search_experiments()
+    runs = client.search_runs([each.experiment_id for each in experiments])
+    versions = client.search_model_versions()
+    found = [each.tags for each in (*experiments, *versions)] + [run.data.tags for run in runs]
+
+    upgraded = [format_1.upgrade(tags) for tags in found]
+
+    assert [format_1.upgrade(tags) for tags in upgraded] == upgraded
+    assert sum(before != after for before, after in zip(found, upgraded, strict=True)) > len(runs)
 
 
 def test_the_last_poll_is_read(recorded: Registry) -> None:

@@ -61,21 +61,21 @@ def _register(
     entry: Entry, weights: Weights, artifact: Artifact, home: Path, limits: ProcessLimits
 ) -> RegisteredVersions:
     wrapper = PROJECT / "wrappers" / "onnx_genai.py"
-    identity = log_models.identity(artifact, wrapper)
+    tags = log_models.origin(weights.revision, artifact, wrapper, None).to_tags()
     request = log_models.LogRequest(
-        place=MlflowLocation(
+        location=MlflowLocation(
             uri=f"sqlite:///{home}/mlflow/mlflow.db", artifacts=home / "mlflow/artifacts"
         ),
-        key=identity["slipway.digest"],
+        key=tags["slipway.digest"],
         entry=entry,
         weights=weights,
         artifact=artifact,
         wrapper=wrapper,
         tools=toolchain(),
-        tags=identity,
+        tags=tags,
     )
     logged = process.call(log_models.log, request, limits, step="log").value
-    return Registry(request.place, home / "locks").register(entry, request.key, logged, identity)
+    return Registry(request.location, home / "locks").register(entry, request.key, logged, tags)
 
 
 def _endless(artifact: Artifact, folder: Path) -> Artifact:

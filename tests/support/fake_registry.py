@@ -1,4 +1,4 @@
-"""A model registry with versions that were never built: for what is decided about versions.
+"""A model registry with versions that were never built, for decisions about versions.
 
 Registering a version directly takes a tenth of a second; the line takes half a minute.
 """
@@ -102,7 +102,7 @@ class FakeRegistry:
         artifact = self.folder / key
         artifact.mkdir(parents=True, exist_ok=True)
         (artifact / "model.onnx").write_bytes(f"graph of {key}".encode())
-        experiment = experiment_id(self.model, self.registry.place)
+        experiment = experiment_id(self.model, self.registry.location)
         run = client.create_run(experiment, tags={KEY: key})
         ids = {}
         for kind in ("onnx", "transformers"):

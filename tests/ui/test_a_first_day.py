@@ -256,8 +256,8 @@ def test_the_history_tells_who_did_what(everything: Running) -> None:
         (2, "promotion"),
         (1, "rollback"),
     ]
-    assert {each["cause"]["actor"] for each in reigns} == {"Prefect UI"}
-    assert [each["cause"]["reason"] for each in reigns[1:]] == [
+    assert {each["audit"]["actor"] for each in reigns} == {"Prefect UI"}
+    assert [each["audit"]["reason"] for each in reigns[1:]] == [
         "read and good",
         "it answers in verse",
     ]

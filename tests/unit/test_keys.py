@@ -9,6 +9,7 @@ import pytest
 
 from slipway import keys
 from slipway.values import (
+    BuildResult,
     Entry,
     FileEntry,
     FolderSource,
@@ -19,13 +20,15 @@ from slipway.values import (
     Quantization,
     QuantizeRecipe,
     Revision,
+    SelectRecipe,
+    Stored,
     Wrappers,
 )
 from tests.support import summaries
 
 TOOLS = {"onnxruntime-genai": "0.18.0", "torch": "2.13.0"}
 SHIPPED = {"wrapper": "aa" * 32, "suites": "bb" * 32}
-INT8 = Quantization(precision="int8")
+INT4, INT8 = Quantization(precision="int4"), Quantization(precision="int8")
 PACKAGE = PackageSource(package="tiny", file="tiny/model.gguf", repo="acme/tiny")
 FOLDER = FolderSource(path=Path("tiny"), repo="acme/tiny")
 
@@ -120,12 +123,17 @@ def test_a_commit_that_only_changes_the_card_is_no_new_release() -> None:
 
 
 def test_the_recipe_number_makes_older_results_unused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Raised by a programmer, it changes each of the three keys."""
+    """Raised by a programmer, it changes every key."""
+    built = BuildResult(variant="cpu-int8", precision="int8", artifact=None, reason="no memory")
 
     def all_keys() -> list[str]:
-        weights = keys.weights_key(revision(), TOOLS)
-        artifact = keys.artifact_key("weights-1", revision(), INT8, TOOLS)
-        return [weights, artifact, release_key()]
+        return [
+            keys.weights_key(revision(), TOOLS),
+            keys.artifact_key("weights-1", revision(), INT8, TOOLS),
+            keys.reading_key(summaries.weights(), "aa", TOOLS),
+            keys.evaluations_key(summaries.weights(), [built], "aa", TOOLS),
+            release_key(),
+        ]
 
     before = all_keys()
     for name in keys.RECIPES:
@@ -188,6 +196,62 @@ def test_an_artifact_that_is_fetched_depends_on_what_is_fetched_alone() -> None:
 
     assert key() == key("weights-2", {})
     assert len({key(), key(commit="56" * 20), key(folder="cpu-int8")}) == 3
+
+
+def test_the_builds_of_a_recipe_are_those_of_its_candidates() -> None:
+    """Weights, candidates and tools count; which of them is preferred does not."""
+    weights, moved = summaries.weights(), summaries.weights(digest="cd" * 32)
+    recipe = QuantizeRecipe(candidates=(INT8,))
+    others = [
+        keys.builds_key(weights, QuantizeRecipe(candidates=(INT4,)), TOOLS),
+        keys.builds_key(weights, QuantizeRecipe(candidates=(INT8, INT4)), TOOLS),
+        keys.builds_key(weights, recipe, TOOLS | {"torch": "2.14.0"}),
+        keys.builds_key(moved.model_copy(update={"stored": other_files()}), recipe, TOOLS),
+    ]
+
+    key = keys.builds_key(weights, recipe, TOOLS)
+
+    assert (
+        keys.builds_key(weights, QuantizeRecipe(candidates=(INT8,), prefer="fastest"), TOOLS) == key
+    )
+    assert len({key, *others}) == 5
+
+
+def test_what_was_published_is_selected_with_its_precision() -> None:
+    """The same files as another precision are held against other gates."""
+    weights = summaries.weights(published=published())
+    int4, int8 = (
+        SelectRecipe(repo="acme/tiny-onnx", precision=precision) for precision in ("int4", "int8")
+    )
+
+    assert keys.builds_key(weights, int4, TOOLS) != keys.builds_key(weights, int8, TOOLS)
+    assert keys.builds_key(weights, int4, TOOLS) == keys.builds_key(weights, int4, {})
+
+
+def test_measurements_depend_on_source_candidates_texts_and_tools() -> None:
+    """The name of the catalogue's entry is not among them: two entries share what was measured."""
+    built = (BuildResult(variant="cpu-int8", precision="int8", artifact=summaries.artifact()),)
+    failed = (BuildResult(variant="cpu-int8", precision="int8", artifact=None, reason="no memory"),)
+    weights = summaries.weights()
+
+    found = [
+        keys.evaluations_key(weights, built, "aa", TOOLS),
+        keys.evaluations_key(weights, built, "bb", TOOLS),
+        keys.evaluations_key(weights, failed, "aa", TOOLS),
+        keys.evaluations_key(weights, built, "aa", TOOLS | {"onnxruntime-genai": "0.19.0"}),
+        keys.evaluations_key(
+            weights.model_copy(update={"stored": other_files()}), built, "aa", TOOLS
+        ),
+    ]
+
+    assert len(set(found)) == len(found)
+    assert keys.result_key(found[0]) != found[0]
+
+
+def other_files() -> Stored:
+    """Return a folder of the store with another file than that of ``summaries.weights``."""
+    file = FileEntry(path="model.safetensors", size_bytes=1, sha256="aa" * 32)
+    return Stored(key="weights-2", folder=Path("store"), files=(file,))
 
 
 def test_a_manifest_has_one_digest_in_any_order() -> None:
