@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from slipway import keys, validation
+from slipway import keys
 from slipway.errors import LicenseNotAllowed
 from slipway.sources import folder, hub, package
 from slipway.system.workspace import Workspace
+from slipway.validation import folders
 from slipway.values import (
     Entry,
     FolderSource,
@@ -58,11 +59,11 @@ def download(revision: Revision, workspace: Workspace) -> Weights:
                 source, listen = revision.source, workspace.progress
                 digests = hub.fetch(source, revision, into, listen, partial=partial)
         workspace.progress(0.95, "checking every file")
-        validation.inspect(into)
+        folders.inspect_checkpoint(into)
         return digests
 
     stored = workspace.store.make(key, fill, size_bytes=unpacked_bytes(revision))
-    facts = validation.inspect(stored.folder)
+    facts = folders.inspect_checkpoint(stored.folder)
     workspace.progress(
         1.0, f"{len(stored.files)} files, {stored.size_bytes / 1e6:.0f} MB, verified"
     )

@@ -4,9 +4,10 @@ import re
 import shutil
 from pathlib import Path
 
-from slipway import keys, validation
+from slipway import keys
 from slipway.errors import SourceMissing
 from slipway.system.store import manifest
+from slipway.validation import folders
 from slipway.values import FolderSource, Revision
 
 
@@ -19,7 +20,7 @@ def resolve(source: FolderSource) -> Revision:
     """
     if not source.path.is_dir():
         raise SourceMissing(f"folder {source.path}", "correct the entry's source.path")
-    validation.inspect(source.path)
+    folders.inspect_checkpoint(source.path)
     files = manifest(source.path)
     digest = keys.manifest_digest(files)
     return Revision(

@@ -14,7 +14,7 @@ from slipway.sources import hub_client, variant_files, variants
 from slipway.sources.download import Download
 from slipway.sources.hub_client import RepositoryAddress
 from slipway.system.progress import Progress
-from slipway.validation import SUPPORTED, names
+from slipway.validation import folders, names
 from slipway.values import Entry, HubSource, Published, Revision, Scan, SelectRecipe, Variant
 
 
@@ -196,7 +196,7 @@ def _drop_auto_map(path: Path) -> bool:
     """
     try:
         config = json.loads(path.read_bytes())
-        known = config["architectures"] and set(config["architectures"]) <= set(SUPPORTED)
+        known = config["architectures"] and set(config["architectures"]) <= set(folders.SUPPORTED)
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return False  # intake, which is next, says what is wrong with it
     if not known or "auto_map" not in config:

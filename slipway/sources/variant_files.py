@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from slipway import validation
+from slipway.validation import names
 
 CONFIG = "genai_config.json"
 
@@ -29,7 +29,7 @@ _COMPANIONS = (
     "vocab.json",
     "vocab.txt",
 )
-_TEXTS = {name + ending for name in validation.PREFIXES for ending in ("", ".md", ".txt")}
+_TEXTS = {name + ending for name in names.PREFIXES for ending in ("", ".md", ".txt")}
 
 _DATA = re.compile(r"\.data$|_data(_\d+)?$")
 
@@ -65,10 +65,10 @@ def select(folder: str, config: Any, paths: Collection[str]) -> Files:
     below = (path.removeprefix(prefix) for path in paths if path.startswith(prefix))
     listed = {name for name in below if "/" not in name}
     named = {name for key, name in fields(config) if _names_a_file(key, name)}
-    allowed = {name for name in named if validation.admitted(name)}
+    allowed = {name for name in named if names.is_allowed(name)}
     graphs = {name for name in allowed if name.endswith(".onnx")}
     data = _data(listed, graphs)
-    foreign = {name for name in data if not validation.admitted(name)}
+    foreign = {name for name in data if not names.is_allowed(name)}
     missing = (named - (allowed & listed)) | (_NEEDED - listed) | _absent(graphs) | foreign
     taken = (allowed & listed) | (data - foreign) | {name for name in listed if _beside(name)}
     texts = (_TEXTS & set(paths)) - taken

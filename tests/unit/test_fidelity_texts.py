@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from slipway.errors import CatalogueInvalid, SourceMissing
-from slipway.evaluation import Text, load_texts, texts_digest
+from slipway.evaluation.texts import Text, load_texts, texts_digest
 from slipway.settings import PROJECT
 from slipway.values import PromptMessage
 
