@@ -74,13 +74,13 @@ def once(way: str, endpoint: str, size: str, commit: str, room: Path) -> None:
     from huggingface_hub import HfApi
 
     api, paths = HfApi(endpoint=endpoint), shard_names()
-    place = RepositoryAddress(f"acme/{size}", commit, endpoint)
+    address = RepositoryAddress(f"acme/{size}", commit, endpoint)
     started = time.perf_counter()
     if way == "ours":
         store = Store(room / "store")
-        store.make(size, lambda into: Download(place, paths).write(into, store.partial(size)))
+        store.make(size, lambda into: Download(address, paths).write(into, store.partial(size)))
     else:
-        folder = Path(api.snapshot_download(place.repo, revision=commit, local_dir=room / "bare"))
+        folder = Path(api.snapshot_download(address.repo, revision=commit, local_dir=room / "bare"))
         for path in paths:
             sha256(folder / path)
     seconds = time.perf_counter() - started

@@ -12,7 +12,7 @@ from slipway.values import FolderSource, Revision
 
 
 def resolve(source: FolderSource) -> Revision:
-    """Return the folder's content as a revision that cannot move.
+    """Return the folder's content as a revision.
 
     Raises:
         SourceMissing: If there is no such folder.
@@ -37,7 +37,7 @@ def fetch(source: FolderSource, revision: Revision, into: Path) -> None:
     """Copy the folder's files into ``into``.
 
     Raises:
-        SourceMissing: If they are no longer those of ``revision``.
+        SourceMissing: If they differ from those of ``revision``.
     """
     shutil.copytree(source.path, into, dirs_exist_ok=True)
     if keys.manifest_digest(manifest(into))[:40] != revision.commit:
