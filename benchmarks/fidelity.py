@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 
 from slipway.evaluation import candidate, logits, reference
-from slipway.settings import PROJECT, disable_telemetry
 from slipway.evaluation.texts import load_texts
+from slipway.settings import PROJECT, disable_telemetry
 from slipway.system import process
 
 BAR = 1.5

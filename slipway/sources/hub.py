@@ -22,7 +22,7 @@ def resolve(source: HubSource) -> Revision:
     """Return the commit that ``source.ref`` names now.
 
     Raises:
-        SourceMissing: If there is no such repository or ref, or no access to it.
+        SourceMissing, AccessDenied: If there is no such repository or ref, or no access to it.
         SourceRefused: If the Hub's security scan flags a file that is used.
         ScanPending: If that scan is not done.
         Unreachable: If the Hub does not answer.
@@ -49,7 +49,7 @@ def heads(entry: Entry) -> tuple[str, ...] | None:
     """Return the commits of the entry's repositories now; None if its source is not on a Hub.
 
     Raises:
-        SourceMissing: If there is no such repository or ref, or no access to it.
+        SourceMissing, AccessDenied: If there is no such repository or ref, or no access to it.
         Unreachable: If the Hub does not answer.
     """
     if not isinstance(entry.source, HubSource):
@@ -64,7 +64,7 @@ def resolve_published(revision: Revision, recipe: SelectRecipe) -> Revision:
         NoVariant: If no variant fits, or several do.
         SourceRefused: If the variant that fits is not complete, or the Hub's scan flags it.
         ScanPending: If that scan is not done.
-        SourceMissing: If there is no such repository or ref, or no access to it.
+        SourceMissing, AccessDenied: If there is no such repository or ref, or no access to it.
         Unreachable: If the Hub does not answer.
     """
     info = hub_client.info(recipe.repo, recipe.ref, recipe.endpoint)
@@ -93,7 +93,7 @@ def published_variants(
     """Return the commit that ``ref`` names now, 40 hex digits, and the variants in it.
 
     Raises:
-        SourceMissing: If there is no such repository or ref, or no access to it.
+        SourceMissing, AccessDenied: If there is no such repository or ref, or no access to it.
         Unreachable: If the Hub does not answer.
     """
     info = hub_client.info(repo, ref, endpoint)

@@ -71,7 +71,7 @@ def info(repo: str, ref: str, endpoint: str | None) -> Any:
     """Return the Hub's description of a repository at ``ref``, with sizes and digests of files.
 
     Raises:
-        SourceMissing: If there is no such repository or ref, or no access to it.
+        SourceMissing, AccessDenied: If there is no such repository or ref, or no access to it.
         Unreachable: If the Hub does not answer.
     """
     with translated_errors(repo, ref, endpoint):
@@ -84,7 +84,7 @@ def head(repo: str, ref: str, endpoint: str | None) -> str:
     """Return the commit that ``ref`` names now, 40 hex digits, with the smallest request.
 
     Raises:
-        SourceMissing: If there is no such repository or ref, or no access to it.
+        SourceMissing, AccessDenied: If there is no such repository or ref, or no access to it.
         Unreachable: If the Hub does not answer.
     """
     with translated_errors(repo, ref, endpoint):
@@ -123,7 +123,7 @@ def list_files(address: RepositoryAddress, paths: Sequence[str]) -> tuple[Listed
 
     Raises:
         SourceRefused: If one of them is not listed.
-        SourceMissing: If there is no such repository or commit, or no access to it.
+        SourceMissing, AccessDenied: If there is no such repository or commit, or no access to it.
         Unreachable: If the Hub does not answer.
     """
     files = {file.rfilename: file for file in info(*address).siblings}
