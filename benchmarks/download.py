@@ -1,8 +1,8 @@
-"""How long our download takes against the client's own, and how much memory it needs.
+"""Measures time and memory of our download against the client's own.
 
-The download step (fetch, verify, manifest, fsync, publish) runs in turn with what a careful user
-would do by hand: ``snapshot_download`` and one SHA-256 pass over the same bytes. Both read from a
-Hub in a process of its own on loopback, each in a fresh process.
+The download step (download, verify, manifest, fsync, publish) and ``snapshot_download`` with one
+SHA-256 pass over the same bytes run in turn, each in a fresh process. Both read from a local Hub in
+another process.
 """
 
 import json
@@ -32,17 +32,17 @@ _BLOCK_BYTES = 1 << 20
 
 
 def main() -> None:
-    """Measure, and print what was measured."""
+    """Measure, and print the result."""
     with tempfile.TemporaryDirectory() as name, served(Path(name)) as (endpoint, commits):
-        room = Path(name) / "room"
+        work = Path(name) / "work"
         memory = {
-            size: max(run("ours", endpoint, size, commits[size], room)["peak_mb"] for _ in range(2))
+            size: max(run("ours", endpoint, size, commits[size], work)["peak_mb"] for _ in range(2))
             for size in SIZES_MB
         }
         times: dict[str, list[float]] = {"ours": [], "bare": []}
         for _ in range(ROUNDS):
             for way, seconds in times.items():
-                seconds.append(run(way, endpoint, "large", commits["large"], room)["seconds"])
+                seconds.append(run(way, endpoint, "large", commits["large"], work)["seconds"])
     report(times, memory)
 
 
@@ -57,30 +57,30 @@ def report(times: dict[str, list[float]], memory: dict[str, float]) -> None:
         print(f"peak memory of our process for {SIZES_MB[size]} MB: {peak_mb:.0f} MB")
 
 
-def run(way: str, endpoint: str, size: str, commit: str, room: Path) -> dict[str, float]:
+def run(way: str, endpoint: str, size: str, commit: str, work: Path) -> dict[str, float]:
     """Download once in a fresh process, and return its ``seconds`` and ``peak_mb``."""
-    shutil.rmtree(room, ignore_errors=True)
-    room.mkdir()
-    os.sync()  # what the round before has left to write must not slow this one
-    command = [sys.executable, __file__, way, endpoint, size, commit, str(room)]
-    environment = {**os.environ, "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HOME": str(room / "hf")}
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
+    os.sync()  # unwritten bytes of the last round would slow this one
+    command = [sys.executable, __file__, way, endpoint, size, commit, str(work)]
+    environment = {**os.environ, "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HOME": str(work / "hf")}
     done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
     measured: dict[str, float] = json.loads(done.stdout)
     return measured
 
 
-def once(way: str, endpoint: str, size: str, commit: str, room: Path) -> None:
-    """Download in this process, and print what it took."""
+def once(way: str, endpoint: str, size: str, commit: str, work: Path) -> None:
+    """Download in this process, and print its seconds and peak memory."""
     from huggingface_hub import HfApi
 
     api, paths = HfApi(endpoint=endpoint), shard_names()
-    place = RepositoryAddress(f"acme/{size}", commit, endpoint)
+    address = RepositoryAddress(f"acme/{size}", commit, endpoint)
     started = time.perf_counter()
     if way == "ours":
-        store = Store(room / "store")
-        store.make(size, lambda into: Download(place, paths).write(into, store.partial(size)))
+        store = Store(work / "store")
+        store.make(size, lambda into: Download(address, paths).write(into, store.partial(size)))
     else:
-        folder = Path(api.snapshot_download(place.repo, revision=commit, local_dir=room / "bare"))
+        folder = Path(api.snapshot_download(address.repo, revision=commit, local_dir=work / "bare"))
         for path in paths:
             sha256(folder / path)
     seconds = time.perf_counter() - started
@@ -90,7 +90,7 @@ def once(way: str, endpoint: str, size: str, commit: str, room: Path) -> None:
 
 @contextmanager
 def served(root: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """Serve a repository of random weights per size; give the address, and a commit per size."""
+    """Serve a repository of random weights per size; yield the address, and a commit per size."""
     for size, size_mb in SIZES_MB.items():
         write_weights(root / "hub" / "acme" / size, size_mb)
     command = [sys.executable, __file__, "serve", str(root / "hub")]
@@ -122,7 +122,7 @@ def write_weights(folder: Path, size_mb: int) -> None:
 
 
 def shard_names() -> list[str]:
-    """Return the names that safetensors' shards have."""
+    """Return the names of the safetensors shards."""
     return [f"model-{each:05}-of-{SHARDS:05}.safetensors" for each in range(1, SHARDS + 1)]
 
 
@@ -133,5 +133,5 @@ if __name__ == "__main__":
             main()
         case ["serve", folder]:
             serve(Path(folder))
-        case [way, endpoint, size, commit, room]:
-            once(way, endpoint, size, commit, Path(room))
+        case [way, endpoint, size, commit, work]:
+            once(way, endpoint, size, commit, Path(work))

@@ -1,10 +1,10 @@
-"""What a comparison costs against the two bare passes that it cannot do without.
+"""Measures a comparison against the two bare passes that it needs at least.
 
 Ours: the source's pass with its answers, the candidate's pass, statistics, and the start of both
-child processes, as a release does it when nothing is stored. Bare: one process that loads the
-source in transformers and one that loads the artifact in onnxruntime-genai, each of which reads the
-same token ids once and throws the logits away. Both run in turn. Seconds are told by the clock, and
-of the processors, which a machine that others use as well distorts less.
+child processes, as in a release without stored readings. Bare: one process that loads the source in
+transformers and one that loads the artifact in onnxruntime-genai; each reads the same token ids
+once and discards the logits. Both run in turn. Reported are seconds of the clock and of the
+processors; other load on the machine distorts the latter less.
 
 Usage: python benchmarks/fidelity.py CHECKPOINT ARTIFACT [ROUNDS]
 """
@@ -17,8 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from slipway import evaluation
 from slipway.evaluation import candidate, logits, reference
+from slipway.evaluation.texts import load_texts
 from slipway.settings import PROJECT, disable_telemetry
 from slipway.system import process
 
@@ -27,7 +27,7 @@ TEXTS = PROJECT / "expectations" / "texts" / "general"
 
 
 def main(checkpoint: Path, built: Path, rounds: int) -> None:
-    """Measure, and print what was measured."""
+    """Measure, and print the result."""
     clock: dict[str, list[float]] = {"ours": [], "bare": []}
     processors: dict[str, list[float]] = {"ours": [], "bare": []}
     with tempfile.TemporaryDirectory() as name:
@@ -52,7 +52,7 @@ def report(kind: str, times: dict[str, list[float]]) -> None:
 
 
 def used_seconds() -> float:
-    """Return what all processes that have ended used of the processors."""
+    """Return the processor seconds of all child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -62,16 +62,16 @@ def ours(checkpoint: Path, built: Path, reading: Path) -> None:
     limits = process.ProcessLimits(
         timeout_seconds=900, memory_bytes=None, logs=reading.parent / "logs"
     )
-    texts = evaluation.load_texts(TEXTS)
+    texts = load_texts(TEXTS)
     read = reference.ReferenceRequest(weights=checkpoint, texts=texts, into=reading)
     process.call(reference.read, read, limits, step="read source")
-    asked = candidate.CandidateRequest(artifact=built, reading=reading)
-    found = process.call(candidate.compare, asked, limits, step="compare").value
+    request = candidate.CandidateRequest(artifact=built, reading=reading)
+    found = process.call(candidate.compare, request, limits, step="compare").value
     print(f"KL divergence {found.kl_mean}, {found.broken} broken", flush=True)
 
 
 def bare(checkpoint: Path, built: Path, reading: Path) -> None:
-    """Read with both, each in a process of its own."""
+    """Read with both runtimes, each in its own process."""
     for way, folder in (("source", checkpoint), ("artifact", built)):
         subprocess.run([sys.executable, __file__, way, str(folder), str(reading)], check=True)
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 
-from slipway.evaluation import Text, load_texts
+from slipway.evaluation.texts import Text, load_texts
 from slipway.registry import Registry, open_registry
 from slipway.settings import Settings, toolchain
 from slipway.system.process import ProcessLimits

@@ -15,7 +15,7 @@ from prefect.context import TaskRunContext
 
 from slipway import keys
 from slipway.errors import SlipwayError, StoreDamaged
-from slipway.evaluation import texts_digest
+from slipway.evaluation.texts import texts_digest
 from slipway.settings import toolchain
 from slipway.system import store
 from slipway.values import Artifact, BuildResult, Evaluation, Revision, Weights

@@ -1,12 +1,12 @@
-"""Answer prompts or chats with a model that onnxruntime-genai runs: MLflow logs this file as code.
+"""Answer prompts or chats with onnxruntime-genai: MLflow logs this file as the model's code.
 
-The file travels inside the logged model, so it imports nothing of the project that logged it.
+The file is part of the logged model, so it imports nothing of the project that logged it.
 ``load_context`` reads four keys of the model configuration:
 
 - ``contract``: ``prompt`` (column ``prompt`` in, one text a row out) or ``chat`` (the fields of an
   OpenAI chat request in, one ``chat.completion`` a row out; see ``mlflow.types.llm``);
-- ``model_name``: what responses call the model;
-- ``max_tokens`` and ``temperature``: used where a request names none.
+- ``model_name``: the model's name in responses;
+- ``max_tokens`` and ``temperature``: defaults of requests.
 """
 
 import json
@@ -28,9 +28,9 @@ import onnxruntime_genai as og
 
 Messages = Sequence[Mapping[str, Any]]
 
-QUESTIONS = {"prompt": "prompt", "chat": "messages"}  # contract: the field that it answers
+QUESTIONS = {"prompt": "prompt", "chat": "messages"}  # by contract: the field with the question
 ROLES = ("system", "user", "assistant")
-RANGES = {  # field: least and most, whole numbers where the least is an int
+RANGES = {  # by field: least and most value; whole numbers if the least is an int
     "max_tokens": (1, math.inf),
     "temperature": (0.0, 2.0),
     "top_p": (0.0, 1.0),
@@ -38,15 +38,15 @@ RANGES = {  # field: least and most, whole numbers where the least is an int
     "seed": (0, 2**31 - 1),
     "n": (1, 128),
 }
-SLICE_TOKENS = 256  # a native call holds the GIL; between slices other threads get their turn
+SLICE_TOKENS = 256  # a native call holds the GIL; between slices other threads can run
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sampling:
-    """How tokens are chosen and when the answer ends, in the terms of OpenAI's chat requests.
+    """How tokens are chosen and when the answer ends; fields as in OpenAI's chat requests.
 
-    ``temperature`` 0 takes the likeliest token, ``top_k`` 0 draws from all, ``stop`` is one text or
-    several; without a ``seed`` each answer is drawn anew.
+    ``temperature`` 0 takes the likeliest token, ``top_k`` 0 samples from all, ``stop`` is one text
+    or several; without a ``seed`` every answer is sampled with another one.
     """
 
     max_tokens: int = 256
@@ -60,7 +60,7 @@ class Sampling:
         for field in RANGES.keys() & self.__slots__:
             _check_range(field, getattr(self, field))
         if not all(isinstance(text, str) and text for text in self.stop_strings):
-            raise ValueError(f"stop is {self.stop!r}, expected texts that are not empty")
+            raise ValueError(f"stop is {self.stop!r}, expected non-empty texts")
 
     @property
     def stop_strings(self) -> tuple[str, ...]:
@@ -68,7 +68,7 @@ class Sampling:
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
 
     def options(self, vocabulary_size: int) -> dict[str, Any]:
-        """Return the runtime's search options; what is None stays the model's default."""
+        """Return the runtime's search options; for None the model's default applies."""
         if 0 in (self.temperature, self.top_p):
             return {"do_sample": False}
         top_k = None if self.top_k is None else min(self.top_k, vocabulary_size)
@@ -78,10 +78,10 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of an answer: what to append to it, and the counts so far.
+    """A part of an answer: text to append, and the counts so far.
 
-    Only the last has a ``finish_reason``: ``stop`` or ``length``. ``completion_tokens`` are all
-    that were generated, an end-of-text token and those of a cut stop string included.
+    Only the last piece has a ``finish_reason``: ``stop`` or ``length``. ``completion_tokens``
+    counts all generated tokens, including an end-of-text token and those of a cut stop string.
     """
 
     text: str
@@ -91,17 +91,17 @@ class Piece:
 
 
 class Generation(Piece):
-    """A whole answer: the texts of all its pieces, the rest of the last."""
+    """A whole answer: the text of all pieces, the other fields of the last."""
 
 
 class OnnxGenaiModel(PythonModel):  # type: ignore[misc]
-    """A folder that the builder of onnxruntime-genai wrote; a server may call all methods."""
+    """A model that the builder of onnxruntime-genai wrote; all methods are for servers too."""
 
     def load_context(self, context: Any) -> None:
         """Load the artifact ``model``, a folder; the top of this file lists the configuration.
 
         Raises:
-            ValueError: The model configuration holds a value that cannot be used.
+            ValueError: The model configuration has a value that cannot be used.
             RuntimeError: The folder cannot be loaded.
         """
         settings = context.model_config or {}
@@ -117,10 +117,10 @@ class OnnxGenaiModel(PythonModel):  # type: ignore[misc]
         """Answer every row.
 
         Args:
-            context: Not used; the model is loaded by then.
-            model_input: A data frame, which MLflow makes of any input since a signature is logged.
-                A field that is absent, None or NaN in a row counts as not given there.
-            params: Fields for the rows that lack them, where the signature allows params.
+            context: Not used; the model is already loaded.
+            model_input: A data frame; with a logged signature, MLflow converts any input to one. A
+                field that is absent, None or NaN in a row is not set there.
+            params: Defaults of the rows' fields, if the signature allows params.
 
         Returns:
             One text a row (contract ``prompt``) or one chat completion a row (``chat``).
@@ -130,14 +130,16 @@ class OnnxGenaiModel(PythonModel):  # type: ignore[misc]
         """
         if self.contract == "prompt":  # MLflow leaves the texts of {"prompt": [...]} in one cell
             model_input = model_input.explode("prompt")
-        rows = model_input.convert_dtypes().to_json(orient="records")  # 5 beside None is 5.0 before
+        rows = model_input.convert_dtypes().to_json(
+            orient="records"
+        )  # a column with None holds 5 as 5.0
         given = json.loads(rows, object_hook=_without_nulls)
         return [self._answer((params or {}) | row) for row in given]
 
     def chat(self, messages: Messages, n: int = 1, **sampling: Any) -> dict[str, Any]:
-        """Answer a conversation (``role`` and ``content``, oldest first) in the form of OpenAI.
+        """Answer a conversation (``role`` and ``content``, oldest first) as OpenAI's API does.
 
-        Each of the ``n`` choices has a seed of its own; at temperature 0 they are equal.
+        Each of the ``n`` choices has its own seed; at temperature 0 they are equal.
         """
         _check_range("n", n)
         seed = sampling.pop("seed", None)
@@ -166,12 +168,12 @@ class OnnxGenaiModel(PythonModel):  # type: ignore[misc]
         """Return the answer piece by piece.
 
         Args:
-            prompt: A conversation, or a text. A text that holds one of the tokenizer's special
-                tokens is fed as it is; any other is wrapped as one user message.
+            prompt: A conversation, or a text. A text with one of the tokenizer's special tokens is
+                passed to the model unchanged; any other becomes one user message.
             **sampling: Fields of ``Sampling``.
 
         Raises:
-            ValueError: At once, not at the first piece: the prompt or a field cannot be used.
+            ValueError: The prompt or a field cannot be used. Raised at once, not by the iterator.
         """
         if isinstance(prompt, str) and not any(token in prompt for token in self._markup):
             prompt = [{"role": "user", "content": prompt}]
@@ -181,7 +183,7 @@ class OnnxGenaiModel(PythonModel):  # type: ignore[misc]
         return self._pieces(token_ids, replace(self.defaults, **_without_nulls(sampling)))
 
     def render(self, messages: Messages) -> str:
-        """Return the conversation in the model's chat markup, ready for its next answer."""
+        """Return the conversation in the model's chat markup, up to the start of its answer."""
         if not messages:
             raise ValueError("messages is empty or prompt is missing: there is nothing to answer")
         for index, message in enumerate(messages):
@@ -204,9 +206,9 @@ class OnnxGenaiModel(PythonModel):  # type: ignore[misc]
             self._model = og.Model(folder)
             self._tokenizer = og.Tokenizer(self._model)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
-            fault = repr(error).replace(folder, "model")  # a host's paths are nobody's business
+            fault = repr(error).replace(folder, "model")  # without paths of the host
             raise RuntimeError(f"the model's folder cannot be loaded: {fault}") from None
-        # Chat templates write BOS themselves; a tokenizer that adds its own would double it.
+        # Chat templates write BOS; a tokenizer that adds another would double it.
         self._tokenizer.update_options(add_special_tokens="false")
         self._markup = [token["content"] for token in tokens if token["special"]]
         self.end_token_ids = {int(token_id) for token_id in self._tokenizer.eos_token_ids}
@@ -232,10 +234,10 @@ class OnnxGenaiModel(PythonModel):  # type: ignore[misc]
         yield Piece(held, "length", len(token_ids), generated)
 
     def _texts(self, token_ids: Any, sampling: Sampling) -> Iterator[str | None]:
-        """Yield what each new token adds: "" within a character, None at the end of the text."""
+        """Yield the text of each new token: "" within a character, None at the end of the text."""
         room = min(sampling.max_tokens, self._context_tokens - len(token_ids))
-        # Left alone, the cache takes memory for the whole context at once. A sliding-window model
-        # refuses one below its window: so the tokens are counted here too.
+        # By default the cache allocates memory for the whole context. A sliding-window model
+        # requires at least its window, so this loop counts the tokens as well.
         cache_tokens = min(max(len(token_ids) + room, self._window_tokens), self._context_tokens)
         params = og.GeneratorParams(self._model)
         params.set_search_options(max_length=cache_tokens, **sampling.options(self._vocab_size))
@@ -250,9 +252,11 @@ class OnnxGenaiModel(PythonModel):  # type: ignore[misc]
 
 
 def split_at_stop(text: str, stop: Sequence[str]) -> tuple[str, str, bool]:
-    """Return what of ``text`` may be shown, what may yet begin a stop string, and if one is there.
+    """Split ``text`` at a stop string.
 
-    With a stop string in ``text``, the first part is what stands before it and the second empty.
+    Returns:
+        The text to show, the end that may be the beginning of a stop string, and whether there is
+        a stop string. If there is one, the first is the text before it, and the second is empty.
     """
     found = [at for each in stop if (at := text.find(each)) >= 0]
     if found:
@@ -263,7 +267,7 @@ def split_at_stop(text: str, stop: Sequence[str]) -> tuple[str, str, bool]:
 
 
 def _supported(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of ``chat``; any other may be there only to say no, 0 or nothing."""
+    """Return the fields of ``chat``; any other field must be false, 0 or empty."""
     for field, value in fields.items():
         if value and field != "stop" and field not in RANGES:
             raise ValueError(f"{field} is not supported, got {value!r:.80}")
@@ -284,7 +288,7 @@ def _check_message(name: str, message: Mapping[str, Any]) -> None:
 
 
 def _check_text(name: str, text: Any) -> None:
-    """Refuse NUL, where the runtime would end the prompt silently, and what UTF-8 cannot hold."""
+    """Refuse NUL, at which the runtime would cut the prompt, and text that UTF-8 cannot encode."""
     if not isinstance(text, str) or "\0" in text:
         raise ValueError(f"{name} is {text!r:.80}, expected a text without NUL characters")
     text.encode()

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import psutil
 
-from slipway import keys, validation
+from slipway import keys
 from slipway.build import onnx
 from slipway.errors import MachineTooSmall, StepFailed
 from slipway.sources import hub
 from slipway.system import process
 from slipway.system.workspace import Workspace, brief
+from slipway.validation import folders, names
 from slipway.values import Artifact, BuildResult, Quantization, Recipe, SelectRecipe, Weights
 
 _HEADROOM = 1.2
@@ -32,7 +33,7 @@ def build(weights: Weights, recipe: Recipe, workspace: Workspace) -> tuple[Build
         artifact = _select(weights, workspace)
         precision = recipe.precision
         return (BuildResult(variant=artifact.variant, precision=precision, artifact=artifact),)
-    validation.require_supported(weights.architecture)
+    folders.require_supported(weights.architecture)
     total = len(recipe.candidates)
     return tuple(
         _attempt(weights, candidate, workspace.part(index, total))
@@ -66,11 +67,11 @@ def _build(weights: Weights, choice: Quantization, workspace: Workspace) -> Arti
         outcome = process.call(
             onnx.build, request, workspace.limits, step="prepare", on_line=listen
         )
-        validation.inspect_artifact(into)
+        folders.inspect_artifact(into)
         onnx.require_as_asked(into, choice)
         cost.append((outcome.seconds, outcome.peak_memory_bytes))
         for path in weights.stored.folder.iterdir():
-            if path.name.startswith(validation.PREFIXES):
+            if path.name.startswith(names.PREFIXES):
                 shutil.copy(path, into)
 
     key = keys.artifact_key(weights.stored.key, weights.revision, choice, workspace.tools)
@@ -96,7 +97,7 @@ def _select(weights: Weights, workspace: Workspace) -> Artifact:
 
     def fill(into: Path) -> dict[str, str]:
         digests = hub.fetch_published(published, into, workspace.progress, partial=partial)
-        validation.inspect_artifact(into)
+        folders.inspect_artifact(into)
         return digests
 
     stored = workspace.store.make(key, fill, size_bytes=int(published.size_bytes * _HEADROOM))

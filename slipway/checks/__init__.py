@@ -2,5 +2,5 @@
 
 Comes in: a registered version and the smoke prompts. Goes out: its answers, the results of the
 Great Expectations suites, and two comparisons: with the other wrapper (parity) and with the
-champion.
+champion (regressions).
 """

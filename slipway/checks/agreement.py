@@ -1,8 +1,8 @@
-"""How far two wrappers give the same answers to the same questions. Pure.
+"""How far two wrappers give the same answers to the same prompts. Pure.
 
-The two are rarely asked under equal limits: the transformers wrapper is told no stop texts, and
-the prompt contract knows neither those nor a limit of each prompt's own. So answers are compared
-as far as both go.
+The wrappers rarely have equal limits: the transformers wrapper receives no stop texts, and the
+prompt contract has neither stop texts nor a limit for each prompt. So answers are compared up to
+the end of the shorter one.
 """
 
 from collections.abc import Sequence
@@ -12,17 +12,16 @@ from typing import NamedTuple
 from slipway.checks import answer_table
 from slipway.values import Answers, CheckResult, Prompt, VariantPrecision
 
-BROKEN = (
-    "\N{REPLACEMENT CHARACTER}"  # one library writes it for half a character, the other nothing
-)
+#: For half a character, one library writes this character, and the other nothing.
+BROKEN = "\N{REPLACEMENT CHARACTER}"
 
-#: Fewer ends at other places than this, or no more than this share of all, may come of rounding:
-#: SmolLM2 135M in int4 moved the only end that could be compared.
-LEAST_OTHER_ENDS, MOST_OTHER_ENDS = 3, 0.5
+#: Fewer different ends than this, or at most this share of all ends, may be due to rounding:
+#: in SmolLM2 135M in int4, the only end that could be compared was different.
+LEAST_DIFFERENT_ENDS, MOST_DIFFERENT_ENDS = 3, 0.5
 
 #: Least share of the reference's text before the first difference, as a mean over the prompts.
 #: Measured with SmolLM2 135M on the 17 general prompts: 100 % in fp32, 73 % in int8, and 19 % in
-#: a naive int4 that drifts into repetition.
+#: a naive int4 that repeats itself.
 LEAST_AGREEMENT = {"fp32": 0.9, "fp16": 0.5, "int8": 0.5, "int4": 0.5}
 
 
@@ -31,9 +30,9 @@ class ComparedAnswer(NamedTuple):
 
     Attributes:
         text: Without whitespace and broken characters, up to the first stop text.
-        finish_reason: What the wrapper says; None where it says nothing, or was stopped by a text.
-        tokens: New tokens; None where the wrapper counts none.
-        limited: Whether a token limit or a stop text may have cut it.
+        finish_reason: The wrapper's; None if it reports none, or if a stop text ended the answer.
+        tokens: New tokens; None if the wrapper counts none.
+        limited: Whether a token limit or a stop text may have cut the answer.
     """
 
     text: str
@@ -51,22 +50,22 @@ class Pair(NamedTuple):
 
     @property
     def goes_on(self) -> bool:
-        """Whether ONNX goes on where the reference ended; what it adds may be invisible."""
+        """Whether ONNX continues where the reference ended; the added text may be invisible."""
         return _ended_before(self.transformers, self.onnx)
 
     @property
     def ends_early(self) -> bool:
-        """Whether ONNX ended where the reference goes on."""
+        """Whether ONNX ended where the reference continues."""
         return _ended_before(self.onnx, self.transformers)
 
     @property
     def agrees(self) -> bool:
-        """Whether both say the same as long as both speak."""
+        """Whether both texts are equal up to the end of the shorter one."""
         return self.common == min(len(self.onnx.text), len(self.transformers.text))
 
     @property
     def same(self) -> bool:
-        """Whether no reader could tell the answers apart, apart from where they were cut."""
+        """Whether the answers differ only in where they were cut."""
         return self.agrees and not self.goes_on and not self.ends_early
 
     @property
@@ -83,7 +82,7 @@ class Pair(NamedTuple):
 
 
 def common_length(left: Sequence[object], right: Sequence[object]) -> int:
-    """Return how many items two sequences have in common before they part."""
+    """Return the length of the common beginning of two sequences."""
     for place, (one, other) in enumerate(zip(left, right, strict=False)):
         if one != other:
             return place
@@ -106,24 +105,24 @@ def pairs(onnx: Answers, transformers: Answers, prompts: tuple[Prompt, ...]) -> 
 
 
 def same_ends(compared: tuple[Pair, ...]) -> CheckResult:
-    """Check that answers that agree end at the same place.
+    """Check that answers that agree end at the same position.
 
-    Rounded weights may end an answer elsewhere, now and then: that is a ``warning``, as it is when
-    the token limit cut every answer, so that no end was seen.
+    Rounded weights may end an answer elsewhere now and then, which is a ``warning``. So is a limit
+    that cut every answer, so that there is no end to compare.
     """
     agreeing = [pair for pair in compared if pair.agrees]
     ends = [pair for pair in agreeing if pair.ends_early or not pair.transformers.limited]
     late = sum(pair.goes_on for pair in ends)
     early = sum(pair.ends_early for pair in ends)
-    few = late + early <= max(LEAST_OTHER_ENDS - 1, MOST_OTHER_ENDS * len(ends))
+    few = late + early <= max(LEAST_DIFFERENT_ENDS - 1, MOST_DIFFERENT_ENDS * len(ends))
     holds = bool(ends) and not late + early
-    seen = f"of {len(ends)} ends, onnx goes on after {late} and comes early to {early}"
+    counts = f"of {len(ends)} ends, onnx continues after {late} and is early at {early}"
     return CheckResult(
         name="an answer that ends in one wrapper ends in the other",
         severity="warning" if few and not holds else "critical",
         passed=holds if ends else None,
         failing=tuple(pair.prompt_id for pair in ends if pair.goes_on or pair.ends_early),
-        observed=seen if ends else "no end to compare",
+        observed=counts if ends else "no end to compare",
     )
 
 
@@ -142,10 +141,10 @@ def same_answers(compared: tuple[Pair, ...], precision: VariantPrecision) -> Che
 
 
 def _ended_before(one: ComparedAnswer, other: ComparedAnswer) -> bool:
-    """Whether ``one`` ended by itself and ``other`` goes on from there.
+    """Return whether ``one`` ended by itself and ``other`` continues from there.
 
-    After equal texts only the reasons tell, and those only where the numbers of tokens differ too:
-    MLflow says ``length`` of an answer whose end token was the last that its limit allowed.
+    For equal texts only the reasons differ, and they count only if the numbers of tokens differ
+    too: MLflow reports ``length`` for an answer whose end token was the last within its limit.
     """
     if one.text == other.text:
         reasons = (one.finish_reason, other.finish_reason)

@@ -1,7 +1,7 @@
-"""A wrapper's answers as a flat table: one row per prompt, one column per fact worth checking.
+"""A wrapper's answers as a flat table: one row per prompt, one column per fact to check.
 
-A suite of expectations can only look at columns. So whatever has to be read out of a response, or
-compared with its prompt, is worked out here, once, and None says that a fact does not apply.
+A suite of expectations can only check columns. So every fact that is read from a response, or that
+needs the prompt too, is computed here. None means that a fact does not apply.
 """
 
 import json
@@ -15,26 +15,26 @@ from slipway.values import Answers, Prediction, Prompt
 Cell = str | int | float | bool | None
 Row = dict[str, Cell]
 
-CALL_FIELDS = ("id", "created")  # what two answers to one question may differ in
+CALL_FIELDS = ("id", "created")  # differ in two equal answers
 REPEATS = 3  # saying something twice is emphasis
 REPEATED_CHARACTERS = 24  # "ha ha ha" is no loop yet
-READ_CHARACTERS = 2_000  # the time to find a loop grows with the square
-ECHOED_CHARACTERS = 20  # an answer that was cut this far into its question repeats it
+READ_CHARACTERS = 2_000  # the time to find a loop grows with the square of the length
+ECHOED_CHARACTERS = 20  # an answer that was cut after this much of its question repeats it
 NUMBER = r"(?<!\d)\d(?:[.,]?\d){0,18}(?![.,]?\d)"
 
 
 def rows(answers: Answers, prompts: tuple[Prompt, ...]) -> list[Row]:
-    """Lay out what came back, in the suite's order.
+    """Return the answers as rows, in the order of the prompts.
 
-    A prompt that was not answered keeps its row, with an error. A prediction too many, for no
-    prompt or for one that already has its answer, gets a row at the end.
+    A prompt without an answer has a row with an error. An extra prediction, for no prompt or for
+    one that already has an answer, has a row at the end.
 
     Args:
-        answers: Everything that one wrapper answered.
-        prompts: What it was asked.
+        answers: All answers of one wrapper.
+        prompts: The prompts of the smoke test.
 
     Returns:
-        Rows of equal keys. Columns that a contract does not know are None throughout.
+        Rows with equal keys. Columns that the contract does not have are None throughout.
     """
     spare = list(answers.predictions)
     pairs: list[tuple[str, Prompt | None, Prediction | None]] = [
@@ -46,12 +46,12 @@ def rows(answers: Answers, prompts: tuple[Prompt, ...]) -> list[Row]:
 
 
 def repetition(text: str) -> float:
-    """Measure how much of ``text`` is one phrase said again and again without a break.
+    """Return the share of ``text`` in which one phrase is repeated without a break.
 
-    Looks for the longest stretch that repeats with a fixed distance, whatever the script: letter
-    by letter, with letter case and the width of spaces ignored. A number of up to 19 digits counts
-    as one letter, so that ``1,000,000,000`` is no loop. The last repeat may be cut off. A numbered
-    list of equal lines is no loop either: its numbers differ.
+    This is the longest stretch that repeats with a fixed distance, in any script: character by
+    character, ignoring letter case and the width of spaces. A number of up to 19 digits counts as
+    one character, so that ``1,000,000,000`` is no loop. The last repeat may be cut off. A numbered
+    list of equal lines is no loop: its numbers differ.
 
     Args:
         text: An answer; the first 2,000 characters are read.
@@ -68,14 +68,14 @@ def repetition(text: str) -> float:
 
 
 def _stretch(symbols: list[str], step: int) -> int:
-    """Length of the longest run in which every symbol equals the one ``step`` before it."""
+    """Return the length of the longest run of symbols that equal the one ``step`` before them."""
     equal = (before == after for before, after in zip(symbols, symbols[step:], strict=False))
     run = max((sum(1 for _ in group) for same, group in groupby(equal) if same), default=0)
     return run + step if run + step >= REPEATS * step else 0
 
 
 class _Answer(NamedTuple):
-    """What a response says, as far as it can be read; None for what it does not say."""
+    """The readable fields of a response; None for those that it does not have."""
 
     output: str | None
     finish_reason: str | None = None
@@ -95,7 +95,7 @@ def _take(spare: list[Prediction], prompt_id: str) -> Prediction | None:
 def _row(
     answers: Answers, prompt_id: str, prompt: Prompt | None, prediction: Prediction | None
 ) -> Row:
-    """Lay out one answer; whatever cannot be read or compared is None."""
+    """Return one answer as a row; a fact that cannot be read or compared is None."""
     response = prediction.response if prediction else None
     is_json, value = _parsed(response)
     answer = _chat(value) if answers.contract == "chat" else _Answer(_text(value))
@@ -119,7 +119,7 @@ def _row(
 
 
 def _parsed(text: str | None) -> tuple[bool, Any]:
-    """Whether ``text`` is JSON in the strict sense, without NaN and Infinity, and its value."""
+    """Return whether ``text`` is strict JSON, without NaN and Infinity, and its value."""
     try:
         return True, json.loads(text or "", parse_constant=_refuse)
     except (ValueError, RecursionError):
@@ -127,7 +127,7 @@ def _parsed(text: str | None) -> tuple[bool, Any]:
 
 
 def _refuse(constant: str) -> None:
-    """Reject what Python reads as JSON and other languages do not."""
+    """Reject a constant that Python accepts in JSON and other languages do not."""
     raise ValueError(constant)
 
 
@@ -144,7 +144,7 @@ def _chat(completion: Any) -> _Answer:
 
 
 def _at(value: Any, *path: str | int) -> Any:
-    """Follow ``path`` into nested JSON; None where it ends early."""
+    """Return the value at ``path`` in nested JSON; None if there is none."""
     for step in path:
         try:
             value = value[step]
@@ -154,26 +154,26 @@ def _at(value: Any, *path: str | int) -> Any:
 
 
 def _text(value: Any) -> str | None:
-    """Return ``value`` if it is text; half of a surrogate pair becomes U+FFFD, as when decoding."""
+    """Return ``value`` if it is text; half of a surrogate pair becomes U+FFFD, as in decoding."""
     if not isinstance(value, str):
         return None
     return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _count(value: Any) -> int | None:
-    """Return ``value`` if JSON schema calls it an integer, as it does 5.0."""
+    """Return ``value`` if it is an integer for JSON schema, as 5.0 is."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if value == value // 1 else None
 
 
 def _duration(latency_ms: float) -> float | None:
-    """Return a time that can have passed; NaN, infinity and negative ones were not measured."""
+    """Return a possible duration; None for NaN, infinity and negative ones."""
     return latency_ms if math.isfinite(latency_ms) and latency_ms >= 0 else None
 
 
 def _adds_up(answer: _Answer) -> bool | None:
-    """Whether the total is the sum of its parts."""
+    """Return whether the total is the sum of its parts."""
     if answer.prompt_tokens is None or answer.completion_tokens is None:
         return None
     if answer.total_tokens is None:
@@ -182,45 +182,45 @@ def _adds_up(answer: _Answer) -> bool | None:
 
 
 def _truthful(answer: _Answer, max_tokens: int) -> bool | None:
-    """Whether ``length`` is said when the budget was spent, and ``stop`` when it was not.
+    """Return whether the reason is ``length`` at the token limit, and ``stop`` before it.
 
-    ``stop`` on the last token of the budget is in doubt: that token may have been the end of the
-    text, or of a stop string.
+    ``stop`` at the limit is undecided: the last token may have been the end of the text, or of a
+    stop text.
     """
     if answer.completion_tokens is None or answer.finish_reason not in {"length", "stop"}:
         return None
     if answer.completion_tokens == max_tokens and answer.finish_reason == "stop":
         return None
-    spent = answer.completion_tokens >= max_tokens
-    return answer.finish_reason == ("length" if spent else "stop")
+    at_limit = answer.completion_tokens >= max_tokens
+    return answer.finish_reason == ("length" if at_limit else "stop")
 
 
 def _respects(stop: tuple[str, ...], output: str | None) -> bool | None:
-    """Whether the answer ended before every text at which it had to."""
+    """Return whether the answer ended before every stop text."""
     if not stop or output is None:
         return None
     return not any(text in output for text in stop)
 
 
 def _echoes(prompt: Prompt, output: str | None) -> bool | None:
-    """Whether the answer is the question again, whole or cut off at the token limit."""
+    """Return whether the answer repeats the question, whole or cut at the token limit."""
     if output is None:
         return None
-    asked, answered = (
+    question, answer = (
         "".join(text.casefold().split()) for text in (prompt.messages[-1].content, output)
     )
-    return bool(answered) and asked[: max(len(answered), ECHOED_CHARACTERS)] == answered
+    return bool(answer) and question[: max(len(answer), ECHOED_CHARACTERS)] == answer
 
 
 def _same(response: str | None, repeated: str | None) -> bool | None:
-    """Whether asking again brought the same answer, apart from what names the call."""
+    """Return whether the repeated answer is the same, except for the id and time of the call."""
     if repeated is None:
         return None
     return bool(_without_call(response) == _without_call(repeated))
 
 
 def _without_call(response: str | None) -> Any:
-    """Leave out the fields that name a call; text that is no JSON stays as it is."""
+    """Return a response without the id and time of the call; text that is no JSON is unchanged."""
     is_json, value = _parsed(response)
     if isinstance(value, dict):
         return {field: part for field, part in value.items() if field not in CALL_FIELDS}
@@ -228,9 +228,9 @@ def _without_call(response: str | None) -> Any:
 
 
 def _error(prediction: Prediction | None) -> str | None:
-    """Say why there is no answer."""
+    """Return why there is no answer; None if there is one."""
     if prediction is None:
-        return "no prediction came back"
+        return "the wrapper returned no prediction"
     if prediction.error is None and prediction.response is None:
         return "the prediction is empty"
     return _text(prediction.error)

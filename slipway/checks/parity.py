@@ -1,9 +1,9 @@
-"""Do both wrappers make the same of the same conversation? Pure.
+"""Comparison of both wrappers of a model on the same prompts. Pure.
 
-Two wrappers of one model may differ in ways that no weight shows: another chat template, a token
-too many at the start, an end that is not seen. What no reader of an answer would call a fault is
-none here: whitespace and broken characters, which the two libraries decode in their own ways, an
-answer that its token limit or a stop text cut, and end tokens that stand in another order.
+Two wrappers of the same weights may differ: in the chat template, by an extra token at the start,
+by an end token that one of them misses. Differences that are invisible in the answer are ignored:
+whitespace and broken characters, which the libraries decode differently, answers that a token limit
+or a stop text cut, and the order of end tokens.
 """
 
 from collections.abc import Collection
@@ -21,24 +21,24 @@ from slipway.values import (
 
 SHOWN_CHARACTERS = 20
 
-Fault = tuple[str, str]  # id of a prompt, or nothing, and what is wrong there
+Fault = tuple[str, str]  # id of a prompt or an empty text, and a description
 TokenIds = tuple[int, ...]
 
 
 def compare(
     onnx: Answers, transformers: Answers, prompts: tuple[Prompt, ...], precision: VariantPrecision
 ) -> tuple[CheckResult, ...]:
-    """Hold both wrappers' answers to the same prompts against each other.
+    """Compare both wrappers' greedy answers to the same prompts.
 
     Args:
-        onnx: What the wrapper that serves answered.
-        transformers: What the reference answered.
-        prompts: What both were asked, greedily.
-        precision: Type of the ONNX weights; only fp32 has to answer as the reference does.
+        onnx: Answers of the ONNX wrapper, which will be served.
+        transformers: Answers of the transformers wrapper, the reference.
+        prompts: The prompts of both.
+        precision: Type of the ONNX weights; only fp32 has to answer like the reference.
 
     Returns:
-        The same checks for every pair of wrappers. One is undecided when there is nothing to
-        compare.
+        The same checks for every pair of wrappers. A check without anything to compare is
+        undecided.
     """
     pairs = agreement.pairs(onnx, transformers, prompts)
     return (
@@ -55,22 +55,22 @@ def compare(
 def _same_text(
     ours: dict[str, Rendering], theirs: dict[str, Rendering], prompts: tuple[Prompt, ...]
 ) -> CheckResult:
-    """Compare the chat markup; texts of which both make the same tokens are as good as equal."""
-    faults, asked = [], [prompt for prompt in prompts if prompt.id in ours.keys() | theirs.keys()]
-    for prompt in asked:
+    """Compare the chat markup; texts with the same tokens count as equal."""
+    faults, rendered = [], [prompt for prompt in prompts if prompt.id in {*ours, *theirs}]
+    for prompt in rendered:
         left, right = ours.get(prompt.id), theirs.get(prompt.id)
         if left is None or right is None:
             who = "onnx" if left is None else "transformers"
-            faults.append((prompt.id, f"{who} refuses to render it"))
+            faults.append((prompt.id, f"{who} cannot render it"))
         elif left.text != right.text and left.token_ids != right.token_ids:
             difference = _text_difference(left.text, right.text, prompt.messages)
             faults.append((prompt.id, difference))
-    comparable = asked if ours and theirs else ()
+    comparable = rendered if ours and theirs else ()
     return _check("both render a conversation to the same prompt", faults, comparable)
 
 
 def _same_tokens(ours: dict[str, Rendering], theirs: dict[str, Rendering]) -> CheckResult:
-    """Compare what the tokenizers make of the same text."""
+    """Compare the tokens of equal texts."""
     same = [name for name in ours if name in theirs and ours[name].text == theirs[name].text]
     faults = [
         (name, _token_difference(ours[name].token_ids, theirs[name].token_ids))
@@ -81,31 +81,33 @@ def _same_tokens(ours: dict[str, Rendering], theirs: dict[str, Rendering]) -> Ch
 
 
 def _every_end(ours: TokenIds, theirs: TokenIds) -> CheckResult:
-    """Look for tokens at which only the reference ends: beyond one, ONNX would talk on."""
+    """Find end tokens of the reference at which ONNX would not stop."""
     missing = sorted(set(theirs) - set(ours))
     faults = [("", f"onnx does not end at {missing}, only at {sorted(ours)}")] if missing else []
     return _check("onnx ends at every end token of transformers", faults, ours and theirs)
 
 
 def _no_other_end(ours: TokenIds, theirs: TokenIds) -> CheckResult:
-    """Look for tokens at which only ONNX ends; its builder adds the end of a turn on purpose."""
+    """Find end tokens that only ONNX has; its builder adds the end of a turn on purpose."""
     extra = sorted(set(ours) - set(theirs))
     faults = [("", f"onnx ends at {extra} too")] if extra else []
     return _check("onnx ends at no other token", faults, ours and theirs, "warning")
 
 
 def _true_usage(wrappers: tuple[Answers, ...], prompts: tuple[Prompt, ...]) -> CheckResult:
-    """Compare the prompt tokens that a wrapper counts with those that it feeds its model."""
+    """Compare the prompt tokens that a wrapper counts with those that its model receives."""
     faults, compared = [], []
     for answers in wrappers:
-        fed = _by_prompt(answers)
+        received = _by_prompt(answers)
         for row in answer_table.rows(answers, prompts)[: len(prompts)]:
             name, counted = str(row["prompt_id"]), row["prompt_tokens"]
-            if counted is None or name not in fed:
+            if counted is None or name not in received:
                 continue
             compared.append(name)
-            if counted != (count := len(fed[name].token_ids)):
-                faults.append((name, f"{answers.kind} counts {counted} tokens and feeds {count}"))
+            if counted != (count := len(received[name].token_ids)):
+                faults.append(
+                    (name, f"{answers.kind} counts {counted} tokens, its model receives {count}")
+                )
     return _check("the prompt tokens that are counted are those that are fed", faults, compared)
 
 
@@ -114,11 +116,11 @@ def _by_prompt(answers: Answers) -> dict[str, Rendering]:
 
 
 def _text_difference(ours: str, theirs: str, messages: tuple[PromptMessage, ...]) -> str:
-    """Say which turn one of them leaves out, or else where they part."""
+    """Return which turn one of them leaves out, or else where they differ first."""
     for message in messages:
-        held = [message.content.strip() in text for text in (ours, theirs)]
-        if held[0] != held[1]:
-            who = "transformers" if held[0] else "onnx"
+        contained = [message.content.strip() in text for text in (ours, theirs)]
+        if contained[0] != contained[1]:
+            who = "transformers" if contained[0] else "onnx"
             return f"{who} leaves out the {message.role} turn"
     at = agreement.common_length(ours, theirs)
     left, right = (text[at : at + SHOWN_CHARACTERS] for text in (ours, theirs))
@@ -126,7 +128,7 @@ def _text_difference(ours: str, theirs: str, messages: tuple[PromptMessage, ...]
 
 
 def _token_difference(ours: TokenIds, theirs: TokenIds) -> str:
-    """Say which kind of difference it is."""
+    """Return the kind of difference."""
     (who, longer), shorter = max(
         ((("onnx", ours), theirs), (("transformers", theirs), ours)),
         key=lambda each: len(each[0][1]),

@@ -1,7 +1,7 @@
-"""What the champion answers better than the candidate, prompt by prompt. Pure.
+"""Prompts that the champion answers better than the candidate. Pure.
 
-A mean hides the one question that a user will miss. So every prompt is looked at by itself: its
-answer, the words that a right answer holds, and the checks of the suite.
+A mean hides the one question that matters to a user. So every prompt is compared on its own: its
+answer, the words that a right answer contains, and the checks of the suite.
 """
 
 import re
@@ -12,31 +12,31 @@ from slipway.values import CheckResult, Prompt, Regression, WrapperReport
 
 NAME = "answers everything that the champion answers"
 
-#: Rounding turns an answer now and then: one, or up to this share of the prompts, is shown only.
-#: Measured with SmolLM2 135M on 17 prompts: int8 loses one that fp32 knew, but fp32, which is the
-#: source's equal, loses two that int8 knew.
+#: Rounding changes an answer now and then: one regression, or up to this share of the prompts, is
+#: a warning. Measured with SmolLM2 135M on 17 prompts: int8 loses one right answer of fp32, but
+#: fp32, which equals the source, loses two of int8.
 ACCIDENTAL_SHARE = 0.2
 
-#: Facts that say more of the machine in that minute than of the answer; gates weigh the speed.
+#: Columns that depend on the machine's load and not on the answer; gates check the speed.
 TIMED = frozenset({"latency_ms"})
 
 
 def find(
     champion: WrapperReport, candidate: WrapperReport, prompts: tuple[Prompt, ...]
 ) -> tuple[Regression, ...]:
-    """Look for prompts that the champion answers better.
+    """Return the prompts that the champion answers better.
 
-    It does where it answered and the candidate did not, where only its answer holds an expected
-    word, and where it passed every check and the candidate fails one that both were held against.
+    It does if it answered and the candidate did not, if only its answer contains an expected word,
+    or if it passed every check and the candidate fails one that applied to both.
 
     Args:
-        champion: The smoke test of the version that serves.
-        candidate: The smoke test of the one that might.
-        prompts: What both were asked.
+        champion: The smoke test of the champion.
+        candidate: The smoke test of the candidate.
+        prompts: The prompts of both.
 
     Returns:
-        At most one regression a prompt, in the order of ``prompts``. None where one of them could
-        not be asked: a candidate that could not has no answers to compare.
+        At most one regression a prompt, in the order of ``prompts``. None if one of the two has no
+        answers to compare.
     """
     before, after = _texts(champion, prompts), _texts(candidate, prompts)
     if not before or not after:
@@ -57,21 +57,21 @@ def find(
 def weigh(
     champion: WrapperReport | None, regressions: tuple[Regression, ...], prompts: tuple[Prompt, ...]
 ) -> tuple[CheckResult, ...]:
-    """Turn regressions into a check.
+    """Return regressions as a check.
 
-    One regression, or few of many prompts, is a ``warning``: the smallest models turn an answer
-    when their weights are rounded in another way, for the better and for the worse, and a limit
-    that refuses that refuses every change. More is ``critical``: a fault that is not rounding, such
-    as another template, spoils most answers.
+    One regression, or few of many prompts, is a ``warning``: other rounding of the weights changes
+    some answers of small models, for better and for worse, and a limit without tolerance would
+    reject every change. More is ``critical``: a real defect, such as another chat template, spoils
+    most answers.
 
     Args:
-        champion: The smoke test of the version that serves; None if there is none.
-        regressions: What it answers better.
-        prompts: What was asked.
+        champion: The smoke test of the champion; None if there is none.
+        regressions: The prompts that it answers better.
+        prompts: All prompts.
 
     Returns:
-        One check, which is undecided, and no fault of the candidate, if the champion could not be
-        asked; none without a champion.
+        One check, which is undecided and a warning if the champion has no answers; none without a
+        champion.
     """
     if champion is None:
         return ()
@@ -91,31 +91,31 @@ def weigh(
 
 
 def _texts(report: WrapperReport, prompts: tuple[Prompt, ...]) -> dict[str, str | None]:
-    """Return the answers by prompt, None where there is none; nothing if it was not asked."""
+    """Return the answers by prompt, None for a failed one; nothing if there are no answers."""
     if report.answers is None:
         return {}
     rows = answer_table.rows(report.answers, prompts)[: len(prompts)]
-    said = {str(row["prompt_id"]): None if row["error"] else row["output"] for row in rows}
-    return {name: str(text) if text is not None else None for name, text in said.items()}
+    outputs = {str(row["prompt_id"]): None if row["error"] else row["output"] for row in rows}
+    return {name: None if text is None else str(text) for name, text in outputs.items()}
 
 
 def _failed(champion: WrapperReport, candidate: WrapperReport) -> dict[str, list[str]]:
-    """Return what the candidate fails and the champion passes, by prompt.
+    """Return the checks that the candidate fails and the champion passes, by prompt.
 
-    A champion of another contract was held against another suite: only checks of both count.
+    A champion of another contract has another suite: only checks of both suites count.
     """
     known = {check.name for check in champion.checks}
-    spoilt = {name for check in champion.checks for name in _failing(check)}
+    failed_by_champion = {name for check in champion.checks for name in _failing(check)}
     found: dict[str, list[str]] = {}
     for check in candidate.checks:
         for prompt_id in _failing(check) if check.name in known else ():
-            if prompt_id not in spoilt:
+            if prompt_id not in failed_by_champion:
                 found.setdefault(prompt_id, []).append(check.name)
     return found
 
 
 def _failing(check: CheckResult) -> tuple[str, ...]:
-    """Return the prompts whose answer, not its time, is at fault."""
+    """Return the prompts whose answer fails the check; times are ignored."""
     return () if check.passed is not False or check.column in TIMED else check.failing
 
 
@@ -127,14 +127,14 @@ def _faults(
     if after is None:
         yield "the champion answers, the candidate does not"
         return
-    if _holds(before, prompt.expected) and not _holds(after, prompt.expected):
+    if _contains(before, prompt.expected) and not _contains(after, prompt.expected):
         wanted = " or ".join(repr(word) for word in prompt.expected)
         yield f"only the champion says {wanted}"
     yield from (f"only the champion passes: {name}" for name in failed.get(prompt.id, ()))
 
 
-def _holds(text: str, words: tuple[str, ...]) -> bool:
-    """Whether one of the words stands in the text, as a word of its own."""
+def _contains(text: str, words: tuple[str, ...]) -> bool:
+    """Return whether the text has one of the words as a whole word."""
     folded = text.casefold()
     patterns = (rf"(?<!\w){re.escape(word.casefold())}(?!\w)" for word in words)
     return any(re.search(pattern, folded) for pattern in patterns)

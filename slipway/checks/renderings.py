@@ -1,6 +1,6 @@
-"""What a loaded wrapper makes of a conversation, read from the wrapper itself.
+"""How a loaded wrapper renders a conversation, read from the wrapper itself.
 
-What cannot be read is left out, and nothing is guessed: two wrappers are then not comparable.
+Renderings that cannot be read are left out and not guessed; the wrappers are then not comparable.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,11 +13,11 @@ Render = Callable[[Messages], tuple[str, list[int]]]
 
 
 def renderings(model: Any, kind: WrapperKind, prompts: tuple[Prompt, ...]) -> tuple[Rendering, ...]:
-    """Return what the wrapper feeds its model.
+    """Return the prompts that the wrapper passes to its model.
 
     Args:
         model: A wrapper as MLflow loads it.
-        kind: Which wrapper.
+        kind: The wrapper's kind.
         prompts: The conversations.
 
     Returns:
@@ -28,7 +28,7 @@ def renderings(model: Any, kind: WrapperKind, prompts: tuple[Prompt, ...]) -> tu
 
 
 def end_token_ids(model: Any, kind: WrapperKind) -> tuple[int, ...]:
-    """Return the tokens at which the wrapper ends an answer, sorted; none if it does not say."""
+    """Return the tokens at which the wrapper ends an answer, sorted; none if they are unknown."""
     try:
         if kind == "onnx":
             found = model.unwrap_python_model().end_token_ids
@@ -71,8 +71,8 @@ def _onnx(model: Any) -> Render:
 def _transformers(model: Any) -> Render:
     """Render as MLflow 3.17's transformers flavor does: the template first, then the pipeline.
 
-    The pipeline reads its settings from the logged model configuration, and lets the tokenizer add
-    its special tokens unless that says no: see ``predict`` in ``mlflow/transformers/__init__.py``
+    The pipeline reads its settings from the logged model configuration, and the tokenizer adds its
+    special tokens unless that forbids it: see ``predict`` in ``mlflow/transformers/__init__.py``
     and ``preprocess`` in ``transformers/pipelines/text_generation.py``.
     """
     from mlflow.transformers.llm_inference_utils import convert_messages_to_prompt

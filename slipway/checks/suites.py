@@ -1,8 +1,8 @@
-"""What the smoke test asks, and what it expects of the answers, with Great Expectations.
+"""The prompts of the smoke test, and the checks of its answers with Great Expectations.
 
-A suite is data. Beyond Great Expectations' own fields, the ``meta`` of an expectation may hold
-``show``, the columns that explain a failure, and ``wrappers``, the wrappers it applies to. A JSON
-schema is not repeated in the suite: it lies beside it, one per contract.
+A suite is data. Besides Great Expectations' own fields, the ``meta`` of an expectation may contain
+``show``, the columns that explain a failure, and ``wrappers``, the wrappers that it applies to. The
+JSON schema of an answer is a file of its own, one per contract.
 """
 
 import hashlib
@@ -22,15 +22,15 @@ from slipway.values import Answers, CheckResult, Contract, Prompt, Severity, Val
 
 MATCH_SCHEMA = "expect_column_values_to_match_json_schema"
 OBSERVED_CHARACTERS = 80
-SHOWN_CHARACTERS = 30  # of a value that breaks the schema, so that the rule still fits
+SHOWN_CHARACTERS = 30  # of a value that breaks the schema, so that the rule fits into the line
 
 
 class Meta(Value):
-    """What an expectation says to us, and not to Great Expectations.
+    """Our own part of an expectation, which Great Expectations ignores.
 
     Attributes:
-        show: Columns whose values are shown with a failure; empty for the checked column's own.
-        wrappers: The wrappers that it applies to.
+        show: Columns whose values are shown with a failure; empty for the checked column.
+        wrappers: The wrappers that the expectation applies to.
     """
 
     show: tuple[str, ...] = ()
@@ -41,11 +41,10 @@ class Expectation(Value):
     """One entry of a suite.
 
     Attributes:
-        description: What is expected, in words.
-        severity: Whether a failure blocks or is only shown.
-        type: Great Expectations' name of it.
-        kwargs: Its arguments.
-        meta: How it is reported, and for whom.
+        description: The check's name in reports.
+        severity: Whether a failure blocks the promotion or is only shown.
+        type: Name of the expectation in Great Expectations.
+        kwargs: Arguments of the expectation.
     """
 
     description: str = Field(min_length=1)
@@ -74,28 +73,21 @@ def load_prompts(path: Path) -> tuple[Prompt, ...]:
     Raises:
         SourceMissing: There is no such file.
         CatalogueInvalid: It is not such a list, an id occurs twice, or prompts of one group, which
-            are asked in one call, differ in what belongs to the call.
+            are sent in one call, differ in a field of the call.
     """
     prompts = read_json(TypeAdapter(tuple[Prompt, ...]), path)
-    none = () if prompts else ("there has to be at least one prompt",)
-    if faults := (*none, *_repeated_ids(prompts), *_mixed_groups(prompts)):
+    empty = () if prompts else ("there has to be at least one prompt",)
+    if faults := (*empty, *_repeated_ids(prompts), *_mixed_groups(prompts)):
         raise CatalogueInvalid(str(path), faults)
     return prompts
 
 
 def suite_digest(folder: Path, contract: Contract) -> str:
-    """Identify what a smoke test expects, so that a change of it makes another release.
-
-    Args:
-        folder: Where the suites and schemas lie.
-        contract: Whose suite.
-
-    Returns:
-        SHA-256 over the suite and its schema, 64 hex digits.
+    """Return the SHA-256 of a contract's suite and schema, 64 hex digits: part of a release key.
 
     Raises:
-        SourceMissing: One of them is not there.
-        CatalogueInvalid: One of them breaks its form.
+        SourceMissing: One of the files does not exist.
+        CatalogueInvalid: One of them breaks its schema.
     """
     _load_suite(folder, contract)
     digest = hashlib.sha256()
@@ -106,24 +98,24 @@ def suite_digest(folder: Path, contract: Contract) -> str:
 
 
 def check(answers: Answers, prompts: tuple[Prompt, ...], folder: Path) -> tuple[CheckResult, ...]:
-    """Hold the answers of one wrapper against the suite of its contract.
+    """Check the answers of one wrapper with the suite of its contract.
 
     Args:
-        answers: Everything that the wrapper answered.
-        prompts: What it was asked.
-        folder: Where the suites and schemas lie.
+        answers: All answers of the wrapper.
+        prompts: The prompts of the smoke test.
+        folder: The folder of the suites and schemas.
 
     Returns:
         One check per expectation that applies to the wrapper, in the suite's order. It is undecided
-        when the expectation raised, or found nothing to look at.
+        if the expectation raised an error, or had no value to check.
 
     Raises:
-        SourceMissing: The suite or its schema is not there.
-        CatalogueInvalid: One of them breaks its form, or Great Expectations does not understand it.
+        SourceMissing: The suite or its schema does not exist.
+        CatalogueInvalid: One of them breaks its schema, or Great Expectations rejects it.
     """
     suite = _load_suite(folder, answers.contract)
     entries = [entry for entry in suite.expectations if answers.kind in entry.meta.wrappers]
-    expectations = _understood(entries, _suite_path(folder, answers.contract))
+    expectations = _expectations(entries, _suite_path(folder, answers.contract))
     table = answer_table.rows(answers, prompts)
     batch = _batch(table)
     parameters = {"prompt_count": len(prompts)}
@@ -152,7 +144,7 @@ def _repeated_ids(prompts: tuple[Prompt, ...]) -> tuple[str, ...]:
 
 
 def _mixed_groups(prompts: tuple[Prompt, ...]) -> tuple[str, ...]:
-    """Find groups that cannot be one call: MLflow reads such fields from its first row alone."""
+    """Find groups that cannot be one call: MLflow reads these fields from its first row alone."""
     calls = {(prompt.group, prompt.max_tokens, prompt.stop) for prompt in prompts if prompt.group}
     counts = Counter(group for group, *_ in calls)
     rule = "its prompts have to agree in max_tokens and stop"
@@ -160,7 +152,7 @@ def _mixed_groups(prompts: tuple[Prompt, ...]) -> tuple[str, ...]:
 
 
 def _load_suite(folder: Path, contract: Contract) -> Suite:
-    """Read the suite of a contract, and put the contract's schema where it asks for one."""
+    """Read the suite of a contract, and insert the contract's schema where it is checked."""
     suite = read_json(TypeAdapter(Suite), _suite_path(folder, contract))
     found = schema(folder, contract)
     entries = tuple(_with_schema(entry, found) for entry in suite.expectations)
@@ -173,8 +165,8 @@ def _with_schema(entry: Expectation, answer: dict[str, Any]) -> Expectation:
     return entry.model_copy(update={"kwargs": {"json_schema": answer, **entry.kwargs}})
 
 
-def _understood(entries: list[Expectation], path: Path) -> list[Any]:
-    """Make Great Expectations' own objects, one by one: its suite would drop what it rejects."""
+def _expectations(entries: list[Expectation], path: Path) -> list[Any]:
+    """Return Great Expectations' own objects; made one by one, since its suites drop bad ones."""
     from great_expectations.exceptions import GreatExpectationsError
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
@@ -190,7 +182,7 @@ def _understood(entries: list[Expectation], path: Path) -> list[Any]:
 
 
 def _batch(table: list[answer_table.Row]) -> Any:
-    """Hand the rows to Great Expectations, in a context of their own that leaves no files."""
+    """Return the rows as a batch of Great Expectations, in a context that writes no files."""
     import great_expectations
     import pandas as pd
 
@@ -203,13 +195,13 @@ def _batch(table: list[answer_table.Row]) -> Any:
 
 
 def _validate(batch: Any, expectation: Any, parameters: dict[str, int]) -> dict[str, Any]:
-    """Ask Great Expectations, and return its result as plain JSON."""
+    """Return the result of one expectation as plain JSON."""
     from great_expectations.exceptions import GreatExpectationsError
 
     form = {"result_format": "COMPLETE", "unexpected_index_column_names": ["prompt_id"]}
     try:
         result = batch.validate(expectation, result_format=form, expectation_parameters=parameters)
-    except (GreatExpectationsError, ValueError) as error:  # such as a $PARAMETER that is not ours
+    except (GreatExpectationsError, ValueError) as error:  # such as an unknown $PARAMETER
         failure = {"raised_exception": True, "exception_message": str(error)}
         return {"success": False, "result": {}, "exception_info": failure}
     return dict(result.to_json_dict())
@@ -218,29 +210,30 @@ def _validate(batch: Any, expectation: Any, parameters: dict[str, int]) -> dict[
 def _check(
     entry: Expectation, outcome: dict[str, Any], table: list[answer_table.Row]
 ) -> CheckResult:
-    """Say what one result means."""
+    """Return the result of Great Expectations as ours."""
     column = entry.kwargs.get("column")
-    say = partial(CheckResult, name=entry.description, severity=entry.severity, column=column)
+    result_of = partial(CheckResult, name=entry.description, severity=entry.severity, column=column)
     message, result = _exception(outcome["exception_info"]), outcome["result"]
     if message is not None:
-        return say(passed=None, observed=_line(message))
-    if _saw_nothing(result):
-        return say(passed=None, observed="nothing to look at")
+        return result_of(passed=None, observed=_line(message))
+    if _is_empty(result):
+        return result_of(passed=None, observed="nothing to check")
     if outcome["success"]:
-        return say(passed=True)
+        return result_of(passed=True)
     indices = result.get("unexpected_index_list") or ()
     failing = tuple(dict.fromkeys(index["prompt_id"] for index in indices))
-    return say(passed=False, failing=failing, observed=_observed(entry, result, failing, table))
+    observed = _observed(entry, result, failing, table)
+    return result_of(passed=False, failing=failing, observed=observed)
 
 
 def _exception(info: dict[str, Any]) -> str | None:
-    """Find what was raised, in ``info`` itself or in the metric it is filed under."""
+    """Return the error, in ``info`` itself or in the entry of one metric."""
     infos = [info] if "raised_exception" in info else info.values()
     return next((str(one["exception_message"]) for one in infos if one["raised_exception"]), None)
 
 
-def _saw_nothing(result: dict[str, Any]) -> bool:
-    """Whether there was no value to judge, which Great Expectations calls a success."""
+def _is_empty(result: dict[str, Any]) -> bool:
+    """Return whether there was no value to check, which Great Expectations counts as success."""
     if "element_count" in result:
         return bool(result["element_count"] == result.get("missing_count", 0))
     return result.get("observed_value") is None
@@ -252,7 +245,7 @@ def _observed(
     failing: tuple[str, ...],
     table: list[answer_table.Row],
 ) -> str:
-    """Show what is wrong with the first answer at fault."""
+    """Return what is wrong with the first failing answer."""
     if not failing:
         return _line(repr(result.get("observed_value")))
     row = next(row for row in table if row["prompt_id"] == failing[0])
@@ -264,7 +257,7 @@ def _observed(
 
 
 def _schema_fault(response: str, schema: dict[str, Any]) -> str:
-    """Say which part of a response breaks the schema; Great Expectations only says that it does."""
+    """Return which part of a response breaks the schema; Great Expectations does not report it."""
     from jsonschema.exceptions import best_match
     from jsonschema.validators import validator_for
 

@@ -1,14 +1,9 @@
-"""How close an artifact is to the source that it was made from.
+"""How close an artifact is to its source, how fast it is, and whether it may be promoted.
 
-Both read the same texts, token id by token id, each in one pass: the source once, in transformers
-and float32, the artifact in the runtime that will serve it. What they say of the next token is then
-compared at every position: no answers are judged, and so no judge is needed.
+Comes in: artifacts, their weights, and the limits of the gates. Goes out: an ``Evaluation`` for
+each artifact, the ``Selection`` of one, and the ``Decision`` about its promotion.
 
-``texts`` loads the texts, ``source`` and ``artifact`` read them, each in a child process, ``notes``
-is what is kept of a reading, ``statistics`` compares, ``measure`` puts it together.
+For ``fidelity`` both models read the same texts once, token by token: the source in transformers
+and float32, the artifact in the runtime that will serve it. ``statistics`` compares the
+probabilities of the next token at every position. No answers are judged, so no judge is needed.
 """
-
-from slipway.evaluation.fidelity import ReferenceReading, measure, read_source
-from slipway.evaluation.texts import Text, load_texts, texts_digest
-
-__all__ = ["ReferenceReading", "Text", "load_texts", "measure", "read_source", "texts_digest"]

@@ -1,6 +1,7 @@
 """Attempts → Trials: every candidate is held against its source, and all are timed in turn."""
 
-from slipway.evaluation import Text, fidelity, speed
+from slipway.evaluation import fidelity, speed
+from slipway.evaluation.texts import Text
 from slipway.system.workspace import Workspace, brief
 from slipway.values import BuildResult, Evaluation, Fidelity, Speed, Weights
 

@@ -1,9 +1,8 @@
-"""What is kept of a model's pass over the texts: the likeliest tokens, and the rest as one sum.
+"""The logits of a model over the texts, reduced to the likeliest tokens and the sum of the rest.
 
-A whole row of logits has as many numbers as the vocabulary has tokens; for five thousand tokens of
-text that is a gigabyte. So a source's note of a position holds its ``TOP`` likeliest tokens and the
-logarithm of what all others weigh together, and an artifact's note holds the same of the same
-tokens.
+A row of logits has as many numbers as the vocabulary has tokens; for five thousand tokens of text
+that is a gigabyte. So for each position, a source's ``TOP`` likeliest tokens are stored, and the
+logarithm of the summed exponentials of all others. For an artifact, the same tokens are stored.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,21 +18,21 @@ T = TypeVar("T")
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
 
-#: How many of the source's likeliest tokens are kept at each position; see docs/fidelity.md.
+#: How many of the source's likeliest tokens are stored at each position; see docs/fidelity.md.
 TOP = 128
 _NAME = "reading.npz"
-_ROWS = 128  # of logits that are worked on at once
+_ROWS = 128  # of logits that are processed at once
 
 
 @dataclass(frozen=True)
 class Logits:
-    """What one model says of the next token, at each position of the texts.
+    """Reduced logits of the next token, at each position of the texts.
 
     Attributes:
         likeliest: Its likeliest token; shape (positions,).
         top: Logits of the source's likeliest tokens; shape (positions, top).
         rest: Logarithm of the summed exponentials of all other logits; shape (positions,).
-        target: Logit of the token that does follow, NaN at the end of a text; shape (positions,).
+        target: Logit of the token that follows, NaN at the end of a text; shape (positions,).
         finite: Whether all of its logits were finite; shape (positions,).
     """
 
@@ -51,7 +50,7 @@ class Sequences:
     Attributes:
         token_ids: All of them, text after text; shape (positions,).
         lengths: Tokens of each text; shape (texts,).
-        asked: Tokens of each text before the source's own answer, all of them where it gives none;
+        asked: Tokens of each text before the source's own answer, all of them if it has none;
             shape (texts,).
         groups: Kind of each text; shape (texts,).
     """
@@ -68,13 +67,13 @@ class Sequences:
 
 @dataclass(frozen=True)
 class ReferenceLogits:
-    """A source's pass over the texts, with all that an artifact needs to repeat it.
+    """A source's logits over the texts, with all that an artifact needs to repeat the pass.
 
     Attributes:
         sequences: The texts.
-        notes: What the source says.
+        notes: The source's logits.
         top_ids: Its likeliest tokens, the likeliest first; shape (positions, top).
-        vocabulary: How many token ids there are; what a model has beyond them is padding.
+        vocabulary: Number of token ids; further columns of a model are padding.
     """
 
     sequences: Sequences
@@ -84,7 +83,7 @@ class ReferenceLogits:
 
 
 def note(logits: Floats, top_ids: Ints, token_ids: Ints) -> Logits:
-    """Return what is kept of a few rows of logits.
+    """Reduce a few rows of logits.
 
     Args:
         logits: Shape (rows, vocabulary).
@@ -94,7 +93,7 @@ def note(logits: Floats, top_ids: Ints, token_ids: Ints) -> Logits:
     top = np.take_along_axis(logits, top_ids, axis=1)
     target = np.take_along_axis(logits, np.maximum(token_ids, 0)[:, None], axis=1)[:, 0]
     peak = logits.max(axis=1)
-    with np.errstate(all="ignore"):  # what is not finite is told apart below
+    with np.errstate(all="ignore"):  # non-finite rows are marked below
         weights = np.exp(logits - peak[:, None])
         np.put_along_axis(weights, top_ids, 0, axis=1)
         rest = np.log(weights.sum(axis=1, dtype=np.float64)) + peak
@@ -113,7 +112,7 @@ def following(token_ids: Ints) -> Ints:
 
 
 def join(parts: Iterable[Logits]) -> Logits:
-    """Return the notes of all parts, in order."""
+    """Return the logits of all parts, in order."""
     every = list(parts)
     names = [field.name for field in fields(Logits)]
     return Logits(
@@ -122,12 +121,12 @@ def join(parts: Iterable[Logits]) -> Logits:
 
 
 def slices(count: int) -> Iterator[slice]:
-    """Yield what to work on at once, so that a whole text's logits need not be held twice."""
+    """Yield the rows to process at once, so that a text's logits are not in memory twice."""
     return (slice(start, start + _ROWS) for start in range(0, count, _ROWS))
 
 
 def write(folder: Path, kept: ReferenceLogits) -> None:
-    """Write a source's pass into ``folder``."""
+    """Write a source's logits into ``folder``."""
     parts = {**vars(kept.sequences), **vars(kept.notes)}
     np.savez(folder / _NAME, **parts, top_ids=kept.top_ids, vocabulary=np.int32(kept.vocabulary))
 
@@ -140,7 +139,7 @@ def load(folder: Path) -> ReferenceLogits:
 
 
 def load_sequences(folder: Path) -> Sequences:
-    """Read the texts alone of what :func:`write` wrote."""
+    """Read only the texts of what :func:`write` wrote."""
     with np.load(folder / _NAME, allow_pickle=False) as file:
         return _part(file, Sequences)
 

@@ -1,22 +1,23 @@
-"""Compares what two models say of the same texts. Pure, on NumPy's arrays."""
+"""Compares the logits of two models over the same texts. Pure, on NumPy's arrays."""
 
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from slipway.evaluation.logits import Logits, Sequences
 from slipway.values import Estimate, Fidelity
 
 Array = NDArray[np.float64]
 
-#: Consecutive tokens that are drawn together: neighbours in a text are alike.
+#: Consecutive tokens that are drawn together, since neighbours in a text are similar.
 _BLOCK_TOKENS = 32
 _RESAMPLES = 1000
 _INTERVAL = (2.5, 97.5)  # percentiles
 _HIGH = 0.99
-#: The least that a logarithm of a probability may be, so that one lost token costs no infinity.
-_FLOOR = -100.0
+#: Least probability of the candidate, so that one lost token does not make the mean infinite.
+_LEAST_PROBABILITY = np.exp(-100.0)
 
 _FIGURES = (
     "kl_mean",
@@ -31,24 +32,24 @@ _FIGURES = (
 def fidelity(source: Logits, candidate: Logits, sequences: Sequences) -> Fidelity:
     """Compare a candidate with its source.
 
-    The KL divergence is that between two distributions over the source's likeliest tokens and one
-    outcome for all others together. Joining outcomes never raises it, so it is a lower bound of the
-    divergence over the whole vocabulary; docs/fidelity.md says how close a bound.
+    The KL divergence is computed over the source's likeliest tokens and one outcome for all other
+    tokens together. Joining outcomes never raises it, so it is a lower bound of the divergence over
+    the whole vocabulary; docs/fidelity.md says how close.
 
     Intervals are percentiles of a bootstrap over blocks of consecutive tokens, since positions of
-    one text are not independent of each other (Künsch 1989), and for the first divergence over
-    conversations. Its seed is fixed.
+    one text are not independent of each other (Künsch 1989). For the first divergence, the
+    bootstrap is over conversations. Its seed is fixed.
 
     Args:
-        source: What the source says.
-        candidate: What the candidate says at the same positions.
+        source: Logits of the source.
+        candidate: Logits of the candidate at the same positions.
         sequences: The texts.
     """
     figures = partial(Fidelity, tokens=len(sequences.token_ids))
     if broken := int((~candidate.finite).sum()):
         nothing = dict.fromkeys(_FIGURES)
         return figures(broken=broken, **nothing, kl_by_group={})
-    kl, losses = divergence(source, candidate), surprise(candidate) - surprise(source)
+    kl, losses = divergence(source, candidate), surprisal(candidate) - surprisal(source)
     same = (source.likeliest == candidate.likeliest).astype(np.float64)
     draws = Draws(sequences)
     return figures(
@@ -65,24 +66,22 @@ def fidelity(source: Logits, candidate: Logits, sequences: Sequences) -> Fidelit
 
 def divergence(source: Logits, candidate: Logits) -> Array:
     """Return the KL divergence of ``candidate`` from ``source``, in nats; shape (positions,)."""
-    p, q = _log_probabilities(source), _log_probabilities(candidate)
-    with np.errstate(invalid="ignore"):  # 0 · log 0 is 0
-        terms = np.exp(p) * (p - np.maximum(q, _FLOOR))
-    sums: Array = np.where(np.isneginf(p), 0.0, terms).sum(axis=1)
+    p, q = (special.softmax(_outcomes(each), axis=1) for each in (source, candidate))
+    sums: Array = special.rel_entr(p, np.maximum(q, _LEAST_PROBABILITY)).sum(axis=1)
     return np.maximum(sums, 0.0)
 
 
-def surprise(notes: Logits) -> Array:
-    """Return -log of the probability of what follows, NaN where nothing does; (positions,)."""
-    total: Array = np.logaddexp.reduce(_outcomes(notes), axis=1)
-    return total - notes.target
+def surprisal(logits: Logits) -> Array:
+    """Return -log of the next token's probability, NaN at the end of a text; (positions,)."""
+    total: Array = special.logsumexp(_outcomes(logits), axis=1)
+    return total - logits.target
 
 
 def first_divergence(source: Logits, candidate: Logits, sequences: Sequences) -> Estimate | None:
-    """Return how many of the source's greedy tokens the candidate finds as well, before another.
+    """Return after how many tokens of the source's greedy answer the candidate's answer differs.
 
-    Both read the source's own answer, so the first position at which their likeliest tokens differ
-    is the one at which greedy decoding would part. An answer without a difference counts whole.
+    Both read the source's own answer, so greedy decoding would differ first where their likeliest
+    tokens differ first. An answer without a difference counts with all of its tokens.
 
     Returns:
         The mean over all conversations; None if there are none.
@@ -107,7 +106,7 @@ class Draws:
     """A bootstrap over blocks of consecutive tokens.
 
     Args:
-        sequences: The texts; no block reaches from one into the next.
+        sequences: The texts; no block spans two of them.
     """
 
     def __init__(self, sequences: Sequences) -> None:
@@ -116,15 +115,15 @@ class Draws:
         self._times = _generator().multinomial(count, np.full(count, 1 / count), _RESAMPLES)
 
     def mean(self, values: Array) -> Estimate:
-        """Return the mean over all positions but those with NaN."""
-        there = ~np.isnan(values)
-        sums = self._per_block(np.where(there, values, 0.0))
-        counts = self._per_block(there.astype(np.float64))
+        """Return the mean over all positions without NaN."""
+        present = ~np.isnan(values)
+        sums = self._per_block(np.where(present, values, 0.0))
+        counts = self._per_block(present.astype(np.float64))
         drawn = (self._times @ sums) / np.maximum(self._times @ counts, 1)
         return _estimate(float(sums.sum() / max(counts.sum(), 1)), drawn)
 
     def quantile(self, values: Array, share: float) -> Estimate:
-        """Return the least value that ``share`` of all positions do not exceed."""
+        """Return the least value that a ``share`` of all positions does not exceed."""
         order = np.argsort(values)
         reached = np.cumsum(self._times[:, self._block[order]], axis=1)
         places = (reached >= share * reached[:, -1:]).argmax(axis=1)
@@ -141,15 +140,9 @@ def blocks(lengths: NDArray[np.int32]) -> NDArray[np.int64]:
     return np.cumsum(starts) - 1
 
 
-def _outcomes(notes: Logits) -> Array:
-    """Return the source's likeliest tokens and the rest; shape (positions, top + 1)."""
-    return np.column_stack([notes.top.astype(np.float64), notes.rest])
-
-
-def _log_probabilities(notes: Logits) -> Array:
-    outcomes = _outcomes(notes)
-    total: Array = np.logaddexp.reduce(outcomes, axis=1, keepdims=True)
-    return outcomes - total
+def _outcomes(logits: Logits) -> Array:
+    """Return the logits of the source's likeliest tokens and of the rest; (positions, top + 1)."""
+    return np.column_stack([logits.top.astype(np.float64), logits.rest])
 
 
 def _largest(source: Logits, candidate: Logits) -> float:

@@ -13,10 +13,10 @@ from slipway.values import PromptMessage, Value
 
 
 class Text(Value):
-    """One text, or a conversation that waits for an answer.
+    """One text, or a conversation without its last answer.
 
     Attributes:
-        group: Kind of the text, such as a language: the name of the file that it comes from.
+        group: Kind of the text, such as a language: its file's name without the suffix.
         content: The text; empty for a conversation.
         messages: The conversation, which ends with the user; empty for a text.
     """
@@ -30,14 +30,14 @@ def load_texts(folder: Path) -> tuple[Text, ...]:
     """Read a folder of texts.
 
     Args:
-        folder: Holds a file per kind: a ``.txt`` is one text, a ``.json`` a list of conversations.
+        folder: Has one file a kind: a ``.txt`` is one text, a ``.json`` a list of conversations.
 
     Returns:
         The texts in order of their files' names, at least one.
 
     Raises:
         SourceMissing: There is no such folder.
-        CatalogueInvalid: A file is none of these; all faults are named at once.
+        CatalogueInvalid: A file is none of these; all faults are reported at once.
     """
     if not folder.is_dir():
         raise SourceMissing(str(folder), "write it, or correct the path in the catalogue")
@@ -55,11 +55,7 @@ def load_texts(folder: Path) -> tuple[Text, ...]:
 
 
 def texts_digest(texts: tuple[Text, ...]) -> str:
-    """Identify what is compared on, so that a change of it makes another reading.
-
-    Returns:
-        SHA-256 over the texts and their order, 64 hex digits.
-    """
+    """Return the SHA-256 of the texts in their order, 64 hex digits: part of a reading's key."""
     return keys.digest([text.model_dump(mode="json") for text in texts])
 
 
@@ -75,7 +71,7 @@ def _plain(path: Path) -> Iterator[Text]:
 
 def _conversations(path: Path) -> Iterator[Text]:
     conversations = read_json(TypeAdapter(tuple[tuple[PromptMessage, ...], ...]), path)
-    rule = "user and assistant have to take turns, and the user has the last word"
+    rule = "user and assistant have to take turns, and the last message is the user's"
     faults = (
         f"[{place}]: {rule}" for place, each in enumerate(conversations) if not _open_ended(each)
     )
@@ -85,7 +81,7 @@ def _conversations(path: Path) -> Iterator[Text]:
 
 
 def _open_ended(messages: tuple[PromptMessage, ...]) -> bool:
-    """Tell whether every chat template takes this conversation, and the model is to answer."""
+    """Return whether any chat template accepts the conversation, and the model answers next."""
     expected = cycle(("user", "assistant"))
     turns = all(message.role == role for message, role in zip(messages, expected, strict=False))
     return turns and len(messages) % 2 == 1

@@ -11,7 +11,7 @@ from filelock import FileLock
 from slipway import keys
 from slipway.checks import suites
 from slipway.errors import MoveRefused
-from slipway.evaluation import load_texts, texts_digest
+from slipway.evaluation.texts import load_texts, texts_digest
 from slipway.keys import manifest_digest
 from slipway.settings import Settings, toolchain
 from slipway.system.store import manifest, sha256

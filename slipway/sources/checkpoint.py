@@ -1,11 +1,12 @@
-"""A catalogue entry to a revision, and a revision to a verified checkpoint in the store."""
+"""The two entry points: a catalogue entry to a revision, and a revision to its checkpoint."""
 
 from pathlib import Path
 
-from slipway import keys, validation
+from slipway import keys
 from slipway.errors import LicenseNotAllowed
 from slipway.sources import folder, hub, package
 from slipway.system.workspace import Workspace
+from slipway.validation import folders
 from slipway.values import (
     Entry,
     FolderSource,
@@ -22,11 +23,11 @@ _HEADROOM = 1.2
 
 
 def resolve(entry: Entry) -> Revision:
-    """Return the revision that the entry's source names now, with a license that is allowed.
+    """Return the revision that the entry's source names now, after checking its license.
 
     Raises:
         LicenseNotAllowed: If the entry does not list the source's license.
-        SourceMissing: If the source is not there.
+        SourceMissing: If the source does not exist.
         Unreachable: If the Hub does not answer.
     """
     revision = _resolve(entry)
@@ -38,11 +39,11 @@ def resolve(entry: Entry) -> Revision:
 
 
 def download(revision: Revision, workspace: Workspace) -> Weights:
-    """Return the checkpoint of ``revision``, fetched unless the store has it.
+    """Return the checkpoint of ``revision``, downloaded and verified unless the store has it.
 
     Raises:
         SourceRefused: If a file breaks a rule.
-        MachineTooSmall: If the disk has no room for it.
+        MachineTooSmall: If the disk has too little space for it.
     """
     key = keys.weights_key(revision, workspace.tools)
     partial = workspace.store.partial(key)
@@ -55,14 +56,14 @@ def download(revision: Revision, workspace: Workspace) -> Weights:
             case FolderSource():
                 folder.fetch(revision.source, revision, into)
             case HubSource():
-                source, listen = revision.source, workspace.progress
-                digests = hub.fetch(source, revision, into, listen, partial=partial)
+                source, progress = revision.source, workspace.progress
+                digests = hub.fetch(source, revision, into, progress, partial=partial)
         workspace.progress(0.95, "checking every file")
-        validation.inspect(into)
+        folders.inspect_checkpoint(into)
         return digests
 
     stored = workspace.store.make(key, fill, size_bytes=unpacked_bytes(revision))
-    facts = validation.inspect(stored.folder)
+    facts = folders.inspect_checkpoint(stored.folder)
     workspace.progress(
         1.0, f"{len(stored.files)} files, {stored.size_bytes / 1e6:.0f} MB, verified"
     )

@@ -4,14 +4,15 @@ import re
 import shutil
 from pathlib import Path
 
-from slipway import keys, validation
+from slipway import keys
 from slipway.errors import SourceMissing
 from slipway.system.store import manifest
+from slipway.validation import folders
 from slipway.values import FolderSource, Revision
 
 
 def resolve(source: FolderSource) -> Revision:
-    """Return the folder's content as a revision that cannot move.
+    """Return the folder's content as a revision.
 
     Raises:
         SourceMissing: If there is no such folder.
@@ -19,7 +20,7 @@ def resolve(source: FolderSource) -> Revision:
     """
     if not source.path.is_dir():
         raise SourceMissing(f"folder {source.path}", "correct the entry's source.path")
-    validation.inspect(source.path)
+    folders.inspect_checkpoint(source.path)
     files = manifest(source.path)
     digest = keys.manifest_digest(files)
     return Revision(
@@ -36,7 +37,7 @@ def fetch(source: FolderSource, revision: Revision, into: Path) -> None:
     """Copy the folder's files into ``into``.
 
     Raises:
-        SourceMissing: If they are no longer those of ``revision``.
+        SourceMissing: If they differ from those of ``revision``.
     """
     shutil.copytree(source.path, into, dirs_exist_ok=True)
     if keys.manifest_digest(manifest(into))[:40] != revision.commit:

@@ -1,4 +1,4 @@
-"""The adapter of huggingface_hub: a ref becomes a commit, a commit becomes verified files."""
+"""The Hub as a source: a ref becomes a commit, and a commit becomes verified files."""
 
 import hashlib
 import json
@@ -10,21 +10,21 @@ from typing import Any
 
 from slipway import keys
 from slipway.errors import SourceMissing
-from slipway.sources import hub_client, variant_files, variants
+from slipway.sources import hub_client, variants
 from slipway.sources.download import Download
 from slipway.sources.hub_client import RepositoryAddress
 from slipway.system.progress import Progress
-from slipway.validation import SUPPORTED, names
+from slipway.validation import folders, names
 from slipway.values import Entry, HubSource, Published, Revision, Scan, SelectRecipe, Variant
 
 
 def resolve(source: HubSource) -> Revision:
-    """Return the commit that ``source.ref`` names now, as the Hub itself says it.
+    """Return the commit that ``source.ref`` names now.
 
     Raises:
-        SourceMissing: If there is no such repository or ref, or it is not open to us.
+        SourceMissing, AccessDenied: If there is no such repository or ref, or no access to it.
         SourceRefused: If the Hub's security scan flags a file that is used.
-        ScanPending: If that scan is not done yet.
+        ScanPending: If that scan is not done.
         Unreachable: If the Hub does not answer.
     """
     info = hub_client.info(source.repo, source.ref, source.endpoint)
@@ -33,6 +33,7 @@ def resolve(source: HubSource) -> Revision:
     if not paths:
         raise SourceMissing(f"a checkpoint in {source.repo}", "name a repository with safetensors")
     card = info.card_data
+    address = RepositoryAddress(source.repo, info.sha, source.endpoint)
     return Revision(
         source=source,
         commit=info.sha,
@@ -40,17 +41,15 @@ def resolve(source: HubSource) -> Revision:
         paths=paths,
         size_bytes=sum(files[path].size or 0 for path in paths),
         license=str(card.license).lower() if card and card.license else None,
-        scan=hub_client.scan(
-            RepositoryAddress(source.repo, info.sha, source.endpoint), info, paths
-        ),
+        scan=hub_client.scan(address, info, paths),
     )
 
 
 def heads(entry: Entry) -> tuple[str, ...] | None:
-    """Return the commits that the entry's repositories have now; None if its source is no Hub's.
+    """Return the commits of the entry's repositories now; None if its source is not on a Hub.
 
     Raises:
-        SourceMissing: If there is no such repository or ref, or it is not open to us.
+        SourceMissing, AccessDenied: If there is no such repository or ref, or no access to it.
         Unreachable: If the Hub does not answer.
     """
     if not isinstance(entry.source, HubSource):
@@ -59,18 +58,18 @@ def heads(entry: Entry) -> tuple[str, ...] | None:
 
 
 def resolve_published(revision: Revision, recipe: SelectRecipe) -> Revision:
-    """Return ``revision`` with the published variant that ``recipe`` asks for pinned in it.
+    """Return ``revision`` with the published variant that ``recipe`` selects pinned in it.
 
     Raises:
         NoVariant: If no variant fits, or several do.
         SourceRefused: If the variant that fits is not complete, or the Hub's scan flags it.
-        ScanPending: If that scan is not done yet.
-        SourceMissing: If there is no such repository or ref, or it is not open to us.
+        ScanPending: If that scan is not done.
+        SourceMissing, AccessDenied: If there is no such repository or ref, or no access to it.
         Unreachable: If the Hub does not answer.
     """
     info = hub_client.info(recipe.repo, recipe.ref, recipe.endpoint)
-    place = RepositoryAddress(recipe.repo, info.sha, recipe.endpoint)
-    found = _variants(place, info)
+    address = RepositoryAddress(recipe.repo, info.sha, recipe.endpoint)
+    found = _variants(address, info)
     chosen = variants.choose(recipe.repo, found, recipe)
     published = Published(
         repo=recipe.repo,
@@ -80,7 +79,7 @@ def resolve_published(revision: Revision, recipe: SelectRecipe) -> Revision:
         paths=chosen.paths,
         size_bytes=chosen.size_bytes,
     )
-    scanned = {revision.scan, hub_client.scan(place, info, chosen.paths)}
+    scanned = {revision.scan, hub_client.scan(address, info, chosen.paths)}
     both = revision.digest + _digest(f for f in info.siblings if f.rfilename in chosen.paths)
     digest = hashlib.sha256(both.encode()).hexdigest()
     scan: Scan = "clean" if scanned == {"clean"} else "unknown"
@@ -94,7 +93,7 @@ def published_variants(
     """Return the commit that ``ref`` names now, 40 hex digits, and the variants in it.
 
     Raises:
-        SourceMissing: If there is no such repository or ref, or it is not open to us.
+        SourceMissing, AccessDenied: If there is no such repository or ref, or no access to it.
         Unreachable: If the Hub does not answer.
     """
     info = hub_client.info(repo, ref, endpoint)
@@ -112,21 +111,21 @@ def fetch(
     """Write the checkpoint of ``revision`` into ``into``, every file checked against the Hub.
 
     Args:
-        source: Where it is.
-        revision: Which commit and which files of it.
+        source: The repository.
+        revision: The commit and its files.
         into: An empty folder.
-        progress: Listens.
-        partial: Where finished files outlive a failure, on the same disk; None for nowhere.
+        progress: Receives the downloaded share.
+        partial: Where finished files survive a failure, on the same disk; None for nowhere.
 
     Returns:
-        SHA-256 of each file that is as the Hub has it, by path.
+        SHA-256 of each file that is unchanged since the download, by path.
 
     Raises:
-        StoreDamaged: If what arrived is not what the Hub lists.
+        StoreDamaged: If the received bytes are not those that the Hub lists.
         Unreachable: If the Hub does not answer.
     """
-    place = RepositoryAddress(source.repo, revision.commit, source.endpoint)
-    digests = Download(place, revision.paths, progress).write(into, partial)
+    address = RepositoryAddress(source.repo, revision.commit, source.endpoint)
+    digests = Download(address, revision.paths, progress).write(into, partial)
     if _drop_auto_map(into / "config.json"):
         del digests["config.json"]
     return digests
@@ -138,46 +137,46 @@ def fetch_published(
     """Write the files of a published variant into ``into``, without its folder's path.
 
     Args:
-        published: Which files of which commit.
+        published: The commit and its files.
         into: An empty folder.
-        progress: Listens.
-        partial: Where finished files outlive a failure, on the same disk; None for nowhere.
+        progress: Receives the downloaded share.
+        partial: Where finished files survive a failure, on the same disk; None for nowhere.
 
     Returns:
         SHA-256 of each file, by path.
 
     Raises:
-        StoreDamaged: If what arrived is not what the Hub lists.
+        StoreDamaged: If the received bytes are not those that the Hub lists.
         Unreachable: If the Hub does not answer.
     """
-    place = RepositoryAddress(published.repo, published.commit, published.endpoint)
-    digests = Download(place, published.paths, progress).write(into, partial)
+    address = RepositoryAddress(published.repo, published.commit, published.endpoint)
+    digests = Download(address, published.paths, progress).write(into, partial)
     if not published.folder:
         return digests
-    lifted = into / ".lifted"
-    (into / published.folder).rename(lifted)
+    flat = into / ".flat"
+    (into / published.folder).rename(flat)
     shutil.rmtree(into / published.folder.split("/")[0], ignore_errors=True)
-    for path in lifted.iterdir():
+    for path in flat.iterdir():
         path.rename(into / path.name)
-    lifted.rmdir()
+    flat.rmdir()
     prefix = f"{published.folder}/"  # a file of the folder replaces the root's of the same name
     in_root_first = sorted(digests.items(), key=lambda item: item[0].startswith(prefix))
     return {path.removeprefix(prefix): digest for path, digest in in_root_first}
 
 
-def _variants(place: RepositoryAddress, info: Any) -> tuple[Variant, ...]:
-    """Read the small configurations of what a repository publishes, and nothing else of it."""
+def _variants(address: RepositoryAddress, info: Any) -> tuple[Variant, ...]:
+    """Download the small configurations of a repository's variants, and nothing else of it."""
     sizes = {file.rfilename: file.size or 0 for file in info.siblings}
-    paths = variant_files.config_paths(sizes)
-    with TemporaryDirectory() as room:
+    paths = variants.config_paths(sizes)
+    with TemporaryDirectory() as folder:
         if paths:
-            Download(place, paths).write(Path(room))
-        configs = {path: (Path(room) / path).read_bytes() for path in paths}
-    return variants.parse(place.repo, sizes, configs)
+            Download(address, paths).write(Path(folder))
+        configs = {path: Path(folder, path).read_bytes() for path in paths}
+    return variants.parse(address.repo, sizes, configs)
 
 
 def _digest(files: Iterable[Any]) -> str:
-    """Return one digest over names and contents, from what the Hub lists before a download."""
+    """Return one digest over names and contents, computed from the Hub's listing."""
     listing = sorted(
         (file.rfilename, file.lfs["sha256"] if file.lfs else file.blob_id)
         for file in files
@@ -196,9 +195,9 @@ def _drop_auto_map(path: Path) -> bool:
     """
     try:
         config = json.loads(path.read_bytes())
-        known = config["architectures"] and set(config["architectures"]) <= set(SUPPORTED)
+        known = config["architectures"] and set(config["architectures"]) <= set(folders.SUPPORTED)
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return False  # intake, which is next, says what is wrong with it
+        return False  # the validation that follows reports what is wrong
     if not known or "auto_map" not in config:
         return False
     del config["auto_map"]

@@ -1,4 +1,4 @@
-"""What every question to the Hub shares: where it goes, what is listed there, what went wrong."""
+"""Requests to the Hub: where they go, what the Hub lists, and its errors as ours."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from slipway.errors import AccessDenied, ScanPending, SourceMissing, SourceRefused, Unreachable
 from slipway.values import Scan
 
-#: Longest silence of the Hub; the client itself would wait for ever.
+#: Longest wait for an answer of the Hub; the client itself has no limit.
 ANSWER_SECONDS = 15.0
 
 
@@ -33,14 +33,13 @@ class RepositoryAddress(NamedTuple):
         return f"{self.repo}@{self.commit[:8]}"
 
 
-class Listed(NamedTuple):
+class ListedFile(NamedTuple):
     """One file as the Hub lists it.
 
     Attributes:
         path: Relative to the repository.
-        size_bytes: Its length.
-        sha256: SHA-256 of its bytes, where it lies in large file storage.
-        git_oid: Git's id of what git stores: the file, or the pointer to large file storage.
+        sha256: SHA-256 of its bytes, if it is in large file storage.
+        git_oid: Git's id of what git stores: the file, or its pointer to large file storage.
     """
 
     path: str
@@ -52,8 +51,8 @@ class Listed(NamedTuple):
 def client(endpoint: str | None) -> Any:
     """Return the Hub's client for ``endpoint``, with the token of ``HF_TOKEN`` or with none.
 
-    Left alone it would also take one that a login left in a file, and a release would then depend
-    on who ran it where.
+    By default the client also uses a token that a login stored in a file. A release would then
+    depend on who ran it, and on which machine.
     """
     from huggingface_hub import HfApi
 
@@ -69,77 +68,77 @@ def model_card(folder: Path) -> Any:
 
 
 def info(repo: str, ref: str, endpoint: str | None) -> Any:
-    """Return what the Hub says of a repository at ``ref``, with sizes and digests of its files.
+    """Return the Hub's description of a repository at ``ref``, with sizes and digests of files.
 
     Raises:
-        SourceMissing: If there is no such repository or ref, or it is not open to us.
+        SourceMissing, AccessDenied: If there is no such repository or ref, or no access to it.
         Unreachable: If the Hub does not answer.
     """
-    with translated(repo, ref, endpoint):
+    with translated_errors(repo, ref, endpoint):
         return client(endpoint).model_info(
             repo, revision=ref, files_metadata=True, securityStatus=True, timeout=ANSWER_SECONDS
         )
 
 
 def head(repo: str, ref: str, endpoint: str | None) -> str:
-    """Return the commit that ``ref`` names now, 40 hex digits: the smallest question there is.
+    """Return the commit that ``ref`` names now, 40 hex digits, with the smallest request.
 
     Raises:
-        SourceMissing: If there is no such repository or ref, or it is not open to us.
+        SourceMissing, AccessDenied: If there is no such repository or ref, or no access to it.
         Unreachable: If the Hub does not answer.
     """
-    with translated(repo, ref, endpoint):
+    with translated_errors(repo, ref, endpoint):
         found = client(endpoint).model_info(
             repo, revision=ref, expand=["sha"], timeout=ANSWER_SECONDS
         )
     return str(found.sha)
 
 
-def scan(place: RepositoryAddress, found: Any, paths: Sequence[str]) -> Scan:
-    """Return what the Hub's own security scan says of the files that are used.
+def scan(address: RepositoryAddress, description: Any, paths: Sequence[str]) -> Scan:
+    """Return the result of the Hub's own security scan of the files that are used.
 
     Args:
-        place: Where they are.
-        found: What ``info`` returned for it.
+        address: The commit.
+        description: The result of :func:`info` for it.
         paths: The files.
 
     Raises:
-        SourceRefused: If it flags one of them.
-        ScanPending: If it has not looked at all of them yet.
+        SourceRefused: If the scan flags one of them.
+        ScanPending: If the scan is not done.
     """
-    status = getattr(found, "security_repo_status", None)
+    status = getattr(description, "security_repo_status", None)
     if not status:
         return "unknown"
     for issue in status.get("filesWithIssues") or ():
         if issue["path"] in paths:
             rule = f"the Hub's security scan flags it as {issue.get('level', 'unsafe')}"
-            raise SourceRefused(issue["path"], rule, f"see its page in {place.repo}; use another")
+            raise SourceRefused(issue["path"], rule, f"see its page in {address.repo}; use another")
     if not status.get("scansDone"):
-        raise ScanPending(str(place))
+        raise ScanPending(str(address))
     return "clean"
 
 
-def listing(place: RepositoryAddress, paths: Sequence[str]) -> tuple[Listed, ...]:
+def list_files(address: RepositoryAddress, paths: Sequence[str]) -> tuple[ListedFile, ...]:
     """Return ``paths`` as the Hub lists them at the commit, in their order.
 
     Raises:
         SourceRefused: If one of them is not listed.
-        SourceMissing: If there is no such repository or commit, or it is not open to us.
+        SourceMissing, AccessDenied: If there is no such repository or commit, or no access to it.
         Unreachable: If the Hub does not answer.
     """
-    files = {file.rfilename: file for file in info(*place).siblings}
-    if lost := sorted(set(paths) - set(files)):
-        raise SourceRefused(lost[0], f"not listed in {place}", "resolve it again")
+    files = {file.rfilename: file for file in info(*address).siblings}
+    if unlisted := sorted(set(paths) - set(files)):
+        raise SourceRefused(unlisted[0], f"not listed in {address}", "resolve it again")
     return tuple(_listed(files[path]) for path in paths)
 
 
-def _listed(file: Any) -> Listed:
+def _listed(file: Any) -> ListedFile:
     sha256 = file.lfs["sha256"] if file.lfs else None
-    return Listed(file.rfilename, file.size or 0, sha256, file.blob_id)
+    return ListedFile(file.rfilename, file.size or 0, sha256, file.blob_id)
 
 
 @contextmanager
-def translated(repo: str, ref: str, endpoint: str | None) -> Iterator[None]:
+def translated_errors(repo: str, ref: str, endpoint: str | None) -> Iterator[None]:
     """Turn the client's errors into ours."""
     from huggingface_hub import constants, errors
     from huggingface_hub.utils import httpx
@@ -161,7 +160,7 @@ def translated(repo: str, ref: str, endpoint: str | None) -> Iterator[None]:
         errors.OfflineModeIsEnabled,
         errors.HfHubHTTPError,
         httpx.HTTPError,
-        json.JSONDecodeError,  # a page of somebody else's, such as a network's sign-in
+        json.JSONDecodeError,  # a web page, such as the sign-in of a network
         OSError,
     ) as error:
         response = getattr(error, "response", None)
@@ -176,25 +175,25 @@ def _one_line(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
-def asked_seconds(error: BaseException | None) -> float:
-    """Return how long the server wants us to wait before we ask again; 0 if it does not say.
+def retry_after_seconds(error: BaseException | None) -> float:
+    """Return how long the server asks us to wait before the next request; 0 if it does not.
 
     Source: ``Retry-After``, RFC 9110, section 10.2.3: seconds, or a date.
     """
     while error is not None:
         response = getattr(error, "response", None)
-        asked = response.headers.get("Retry-After", "") if response is not None else ""
-        if asked:
-            return _seconds(asked)
+        value = response.headers.get("Retry-After", "") if response is not None else ""
+        if value:
+            return _seconds(value)
         error = error.__cause__
     return 0.0
 
 
-def _seconds(asked: str) -> float:
-    if asked.isdecimal():
-        return float(asked)
+def _seconds(value: str) -> float:
+    if value.isdecimal():
+        return float(value)
     try:
-        moment = parsedate_to_datetime(asked)
+        moment = parsedate_to_datetime(value)
     except ValueError:
         return 0.0
     return (moment - datetime.now(tz=UTC)).total_seconds()

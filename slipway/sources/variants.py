@@ -1,19 +1,41 @@
-"""The ready artifacts that a repository publishes: what each is, and which is asked for. Pure.
+"""The published ONNX artifacts of a repository: what each is, its files, and which one is selected.
 
-A variant is a folder with a ``genai_config.json``, so layouts for transformers.js or optimum never
-are one. What it was made for stands in that file; the rest is told by names alone.
+A variant is a folder with a ``genai_config.json``, so layouts for transformers.js or optimum are no
+variants. That file names the target and the graphs; everything else is read from names. Files
+are an allow-list: what ``validation`` would refuse after the download is reported before it. Pure.
 """
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 from slipway.errors import NoVariant, SourceRefused
-from slipway.sources import variant_files
+from slipway.validation import names
 from slipway.values import SelectRecipe, Variant
 
-#: Folders that say nothing but that ONNX files lie in them.
+CONFIG = "genai_config.json"
+
+_REQUIRED = {CONFIG, "tokenizer.json", "tokenizer_config.json"}
+_COMPANIONS = (
+    *_REQUIRED,
+    "*processor.json",
+    "*processor_config.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "config.json",
+    "merges.txt",
+    "special_tokens_map.json",
+    "tokenizer.model",
+    "vocab.json",
+    "vocab.txt",
+)
+_TEXTS = {prefix + suffix for prefix in names.PREFIXES for suffix in ("", ".md", ".txt")}
+_DATA = re.compile(r"\.data$|_data(_\d+)?$")
+
+#: Folders whose name only says that they contain ONNX files.
 _CONTAINERS = {"genai", "onnx", "onnxruntime"}
 _SYNONYMS = {
     "directml": "dml",
@@ -24,7 +46,7 @@ _SYNONYMS = {
     "uint8": "int8",
 }
 _FAST_LEVEL = 4
-_UNKNOWN_BLOCK = 1_000_000  # larger than any that is used, and so the last choice
+_UNKNOWN_BLOCK = 1_000_000  # larger than any real one, so that it is the last choice
 
 
 def _word(pattern: str) -> re.Pattern[str]:
@@ -39,14 +61,26 @@ _BLOCK = _word(r"block[-_]?(\d+)")
 _LEVEL = _word(r"acc(?:uracy)?[-_]level[-_]?(\d)")
 
 
+@dataclass(frozen=True)
+class VariantFiles:
+    """The files of one variant.
+
+    Attributes:
+        paths: The files to download, relative to the repository, in order.
+        missing: Files that it needs and that are not listed, or not allowed.
+    """
+
+    paths: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
 def parse(repo: str, sizes: Mapping[str, int], configs: Mapping[str, bytes]) -> tuple[Variant, ...]:
     """Return the variants of a repository, in order of their folders.
 
     Args:
-        repo: ``organisation/name``; the name is asked for what neither folder nor graph tell.
+        repo: ``organisation/name``; read for what neither folder nor graph names.
         sizes: Bytes of every file of the repository, by path.
-        configs: What stands in each ``genai_config.json``, by path. One that is not JSON says
-            nothing.
+        configs: Content of each ``genai_config.json``, by path. One that is not JSON is ignored.
     """
     folders = {path.rpartition("/")[0]: _read(raw) for path, raw in configs.items()}
     name = repo.rpartition("/")[2]
@@ -54,14 +88,14 @@ def parse(repo: str, sizes: Mapping[str, int], configs: Mapping[str, bytes]) -> 
 
 
 def choose(repo: str, variants: Collection[Variant], recipe: SelectRecipe) -> Variant:
-    """Return the variant that ``recipe`` asks for.
+    """Return the variant that ``recipe`` selects.
 
     Target and precision must be the recipe's. Among several, the accuracy level decides on a CPU
-    (4 is the fast one), then a method that weighs its roundings over one that does not, then
+    (4 is the fast one), then a method that calibrates its rounding over one that does not, then
     smaller blocks, then fewer bytes, then the method's name.
 
     Raises:
-        NoVariant: If none fits, or several equally well, or those of several models.
+        NoVariant: If none fits, or several fit equally well, or variants of several models fit.
         SourceRefused: If the one that fits is not complete.
     """
     fitting = [variant for variant in variants if _fits(variant, recipe)]
@@ -70,16 +104,78 @@ def choose(repo: str, variants: Collection[Variant], recipe: SelectRecipe) -> Va
     if len({variant.model for variant in fitting}) > 1:
         best = fitting
     if len(best) != 1:
-        raise NoVariant(repo, _wanted(recipe), tuple(map(_told, best or variants)))
+        raise NoVariant(repo, _requested(recipe), tuple(map(_described, best or variants)))
     if best[0].missing:
-        config = f"{repo}/{best[0].name}/{variant_files.CONFIG}"
-        rule = f"it needs {', '.join(best[0].missing)} beside it, which is not there or not let in"
+        config = f"{repo}/{best[0].name}/{CONFIG}"
+        rule = f"it needs {', '.join(best[0].missing)} in its folder, missing or not allowed there"
         raise SourceRefused(config, rule, "select another variant")
     return best[0]
 
 
+def config_paths(paths: Iterable[str]) -> tuple[str, ...]:
+    """Return those of a repository's ``paths`` that make their folder a variant."""
+    return tuple(sorted(path for path in paths if path.rpartition("/")[2] == CONFIG))
+
+
+def files(folder: str, config: Any, paths: Collection[str]) -> VariantFiles:
+    """Return the files of the variant in ``folder``.
+
+    Graphs are those that the configuration names. Their weights are found by name in the same
+    folder, since the graphs themselves are not read.
+
+    Args:
+        folder: Path inside the repository; empty for its root.
+        config: Its ``genai_config.json``, whatever that contains.
+        paths: All of the repository.
+    """
+    prefix = f"{folder}/" if folder else ""
+    below = (path.removeprefix(prefix) for path in paths if path.startswith(prefix))
+    listed = {name for name in below if "/" not in name}
+    named = {name for key, name in _fields(config) if _names_a_file(key, name)}
+    allowed = {name for name in named if names.is_allowed(name)}
+    graphs = {name for name in allowed if name.endswith(".onnx")}
+    data = _data(listed, graphs)
+    refused = {name for name in data if not names.is_allowed(name)}
+    no_graph = set() if graphs else {"a graph that it names"}
+    missing = (named - (allowed & listed)) | (_REQUIRED - listed) | no_graph | refused
+    companions = {name for name in listed if _is_companion(name)}
+    taken = (allowed & listed) | (data - refused) | companions
+    texts = (_TEXTS & set(paths)) - taken
+    return VariantFiles(
+        paths=tuple(sorted({f"{prefix}{name}" for name in taken} | texts)),
+        missing=tuple(sorted(missing)),
+    )
+
+
+def _names_a_file(key: str, value: Any) -> bool:
+    """Return whether a field names a graph, an adapter or a processor of any part of a model."""
+    return key.endswith("filename") and isinstance(value, str)
+
+
+def _is_companion(name: str) -> bool:
+    return name in _TEXTS or any(fnmatchcase(name, pattern) for pattern in _COMPANIONS)
+
+
+def _data(listed: set[str], graphs: set[str]) -> set[str]:
+    """Return the files of weights, except for those of other graphs than ``graphs``."""
+    others = tuple(name for name in listed - graphs if name.endswith(".onnx"))
+    return {name for name in listed if _DATA.search(name) and not name.startswith(others)}
+
+
+def _fields(config: Any) -> Iterator[tuple[str, Any]]:
+    """Yield every key and value of nested JSON; without recursion, since it may be deep."""
+    waiting = [config]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            yield from value.items()
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+
+
 def _fits(variant: Variant, recipe: SelectRecipe) -> bool:
-    """Compare with the recipe; one that names a folder knows a precision that no name tells."""
+    """Compare with the recipe. A recipe with a folder states the precision if no name has it."""
     return (
         recipe.target == variant.target
         and (recipe.folder or variant.name) == variant.name
@@ -89,7 +185,7 @@ def _fits(variant: Variant, recipe: SelectRecipe) -> bool:
 
 
 def _rank(variant: Variant, recipe: SelectRecipe) -> tuple[bool, bool, int, int, str]:
-    """Return what the best one has least of."""
+    """Return a sort key; the best variant has the least."""
     fast = variant.accuracy_level == _FAST_LEVEL
     return (
         recipe.target == "cpu" and fast != (recipe.prefer == "speed"),
@@ -100,13 +196,13 @@ def _rank(variant: Variant, recipe: SelectRecipe) -> tuple[bool, bool, int, int,
     )
 
 
-def _wanted(recipe: SelectRecipe) -> str:
+def _requested(recipe: SelectRecipe) -> str:
     model = f" of {recipe.model}" if recipe.model else ""
     folder = f" in {recipe.folder}" if recipe.folder else ""
     return f"{recipe.target} {recipe.precision}{model}{folder}"
 
 
-def _told(variant: Variant) -> str:
+def _described(variant: Variant) -> str:
     words = (
         variant.target,
         variant.precision or "unknown precision",
@@ -120,20 +216,20 @@ def _told(variant: Variant) -> str:
 
 
 def _variant(repo_name: str, folder: str, config: Any, sizes: Mapping[str, int]) -> Variant:
-    files = variant_files.select(folder, config, sizes.keys())
+    found = files(folder, config, sizes.keys())
     parts = (repo_name, _decoder(config).removesuffix(".onnx"), *folder.split("/"))
-    block, level = _one(_said(parts, _BLOCK)), _one(_said(parts, _LEVEL))
+    block, level = _only(_words(parts, _BLOCK)), _only(_words(parts, _LEVEL))
     return Variant(
         folder=folder,
-        target="+".join(_providers(config) or _said(parts, _TARGET)) or "cpu",
-        precision=_one(_said(parts, _PRECISION)),
-        method=_one(_said(parts, _METHOD)),
+        target="+".join(_providers(config) or _words(parts, _TARGET)) or "cpu",
+        precision=_only(_words(parts, _PRECISION)),
+        method=_only(_words(parts, _METHOD)),
         block_size=int(block) if block else None,
         accuracy_level=int(level) if level else None,
         model=_model(folder),
-        size_bytes=sum(sizes[path] for path in files.paths),
-        paths=files.paths,
-        missing=files.missing,
+        size_bytes=sum(sizes[path] for path in found.paths),
+        paths=found.paths,
+        missing=found.missing,
     )
 
 
@@ -152,13 +248,13 @@ def _decoder(config: Any) -> str:
 
 
 def _providers(config: Any) -> list[str]:
-    """Return the execution providers of all sessions; none if no session says anything.
+    """Return the execution providers of all sessions; none if no session names any.
 
-    An empty list says CPU, which every other provider leaves its rest to.
+    An empty list of options means CPU, which every other provider falls back to.
     """
-    stated = [value for key, value in variant_files.fields(config) if key == "provider_options"]
-    names = {name for options in stated for name in _provider_names(options)}
-    return sorted(names - {"cpu"}) or (["cpu"] if stated else [])
+    stated = [value for key, value in _fields(config) if key == "provider_options"]
+    found = {name for options in stated for name in _provider_names(options)}
+    return sorted(found - {"cpu"}) or (["cpu"] if stated else [])
 
 
 def _provider_names(options: Any) -> Iterator[str]:
@@ -167,20 +263,20 @@ def _provider_names(options: Any) -> Iterator[str]:
             yield name.lower().removesuffix("executionprovider")
 
 
-def _said(parts: Sequence[str], pattern: re.Pattern[str]) -> list[str]:
-    """Return what the last of ``parts`` that says anything of it says, in our words."""
+def _words(parts: Sequence[str], pattern: re.Pattern[str]) -> list[str]:
+    """Return the matches in the last of ``parts`` that has any, without synonyms."""
     for part in reversed(parts):
         if found := {word.lower() for word in pattern.findall(part)}:
             return sorted({_SYNONYMS.get(word, word) for word in found})
     return []
 
 
-def _one(words: list[str]) -> str | None:
+def _only(words: list[str]) -> str | None:
     return words[0] if len(words) == 1 else None
 
 
 def _model(folder: str) -> str | None:
-    """Return what stands in a path before the words for target, precision and the like."""
+    """Return the part of a path before the words for target, precision and the like."""
     before = [_before_words(part) for part in folder.split("/")]
     return "/".join(name for name in before if name and name.lower() not in _CONTAINERS) or None
 

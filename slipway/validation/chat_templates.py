@@ -1,8 +1,8 @@
-"""Chat templates: the one program that a model brings, tried before it is trusted.
+"""Chat templates: the one program that a model brings, tried before it is used.
 
-A template is rendered by transformers' own sandboxed renderer. The sandbox keeps it from Python's
-objects, and not from running for ever or from taking all memory: so it runs in a child process that
-is ended for either. See https://huggingface.co/docs/transformers/chat_templating.
+A template is rendered by transformers' own sandboxed renderer. The sandbox blocks access to
+Python's objects. It limits neither time nor memory, so the template runs in a child process that
+has both limits. See https://huggingface.co/docs/transformers/chat_templating.
 """
 
 import hashlib
@@ -18,31 +18,30 @@ from slipway.system import process
 from slipway.validation import contents
 from slipway.values import Value
 
-#: For the rendering alone, which takes milliseconds.
+#: Limits of the rendering alone, which takes milliseconds.
 _RENDER_SECONDS = 3
 _RENDER_BYTES = 1_000_000_000
-#: For the process around it, which first reads its libraries from a disk that may be busy.
+#: Limit of the process around it, which first imports its libraries from a disk that may be busy.
 _PROCESS_SECONDS = 60
 
-_ALONE, _WITHIN = "chat_template.jinja", "tokenizer_config.json"
+_TEMPLATE_FILE, _CONFIG_FILE = "chat_template.jinja", "tokenizer_config.json"
 _TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
 _ADVICE = "repair the chat template, or use another revision"
 
-_ASKED = {"role": "user", "content": "Which port is {{ 6 * 7 }} miles off?"}
-_SYSTEM = {"role": "system", "content": "You are a harbour pilot."}
+_ASKED = {"role": "user", "content": "Which port is {{ 6 * 7 }} miles away?"}
+_SYSTEM = {"role": "system", "content": "You are a helpful assistant."}
 _GOLDEN: tuple[list[dict[str, str]], ...] = (
     [_ASKED],
-    [{"role": "user", "content": "Hello, 你好"}, {"role": "assistant", "content": "Ahoy!"}, _ASKED],
+    [{"role": "user", "content": "Hello, 你好"}, {"role": "assistant", "content": "Hi!"}, _ASKED],
     [_SYSTEM, _ASKED],
 )
 
 
 class TemplateRequest(Value):
-    """What to render.
+    """A template to render.
 
     Attributes:
-        file: Where the template was found, for errors.
-        template: Its text.
+        file: The template's file, for errors.
         tokens: Special tokens that it may use, by name.
     """
 
@@ -61,33 +60,32 @@ def check(files: dict[str, Path]) -> str | None:
         SHA-256 of the template that transformers uses, 64 hex digits; None if there is none.
 
     Raises:
-        SourceRefused: If one fails, does not end, takes too much memory, or reaches for what is
+        SourceRefused: If one fails, does not end, takes too much memory, or accesses anything
             outside of the sandbox.
     """
-    settings = contents.table(_WITHIN, files[_WITHIN])
+    settings = contents.read_object(_CONFIG_FILE, files[_CONFIG_FILE])
     inside = _named(settings.get("chat_template"))
-    alone = {
-        name: contents.text(name, path) for name, path in files.items() if path.suffix == ".jinja"
-    }
+    texts = {name: path for name, path in files.items() if path.suffix == ".jinja"}
+    alone = {name: contents.read_text(name, path) for name, path in texts.items()}
     tokens = tuple((name, _token(settings.get(name))) for name in _TOKENS)
-    for file, template in (*alone.items(), *((_WITHIN, each) for each in inside.values())):
+    for file, template in (*alone.items(), *((_CONFIG_FILE, each) for each in inside.values())):
         _try(file, template, tokens)
-    default = alone.get(_ALONE, inside.get("default"))
+    default = alone.get(_TEMPLATE_FILE, inside.get("default"))
     if "default" in inside and inside["default"] != default:
-        rule = f"its chat template is not that of {_ALONE}, and which is used depends on who asks"
-        raise SourceRefused(_WITHIN, rule, "remove one of them")
+        rule = f"its chat template differs from {_TEMPLATE_FILE}, and readers take one or the other"
+        raise SourceRefused(_CONFIG_FILE, rule, "remove one of them")
     return None if default is None else hashlib.sha256(default.encode()).hexdigest()
 
 
 def render(trial: TemplateRequest) -> None:
-    """Render the golden conversations; the child's side.
+    """Render the golden conversations; runs in the child process.
 
     Raises:
-        SourceRefused: If the template fails, or leaves out what the user said.
+        SourceRefused: If the template fails, or leaves out the user's message.
     """
     from transformers.utils.chat_template_utils import render_jinja_template
 
-    _bound()
+    _limit_this_process()
     for conversation in _GOLDEN:
         try:
             (text,), _ = render_jinja_template(
@@ -97,12 +95,14 @@ def render(trial: TemplateRequest) -> None:
                 **trial.tokens,
             )
         except Exception as error:
-            if _declines(error, conversation):
+            if _is_declined(error, conversation):
                 continue
-            said = " ".join(f"{type(error).__name__} {error}".split())[:120]
-            raise SourceRefused(trial.file, f"its chat template fails: {said}", _ADVICE) from error
+            reason = " ".join(f"{type(error).__name__} {error}".split())[:120]
+            raise SourceRefused(
+                trial.file, f"its chat template fails: {reason}", _ADVICE
+            ) from error
         if conversation[0] is _ASKED and _ASKED["content"] not in text:
-            rule = "its chat template leaves out what the user said"
+            rule = "its chat template leaves out the user's message"
             raise SourceRefused(trial.file, rule, _ADVICE)
 
 
@@ -110,7 +110,7 @@ def render(trial: TemplateRequest) -> None:
 def _try(file: str, template: str, tokens: tuple[tuple[str, str], ...]) -> None:
     """Render a template in a child process, once for each text."""
     if found := re.search(r"__\w+__", template):
-        rule = f"its chat template reaches for Python's {found[0][:40]!a}"
+        rule = f"its chat template accesses Python's {found[0][:40]!a}"
         raise SourceRefused(file, rule, _ADVICE)
     trial = TemplateRequest(file=file, template=template, tokens=dict(tokens))
     with TemporaryDirectory(prefix="slipway-") as logs:
@@ -124,21 +124,21 @@ def _try(file: str, template: str, tokens: tuple[tuple[str, str], ...]) -> None:
             raise SourceRefused(file, rule, _ADVICE) from error
 
 
-def _bound() -> None:
-    """Let the system end this process, whatever it is doing then: libraries cannot catch that."""
+def _limit_this_process() -> None:
+    """Let the system end this process at its limits; libraries cannot catch that."""
     import resource
     import signal
 
     import psutil
 
     signal.setitimer(signal.ITIMER_REAL, _RENDER_SECONDS)
-    if sys.platform == "linux":  # elsewhere the parent watches
+    if sys.platform == "linux":  # on other systems the parent process watches the limit
         limit = int(psutil.Process().memory_info().vms) + _RENDER_BYTES
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def _declines(error: Exception, conversation: list[dict[str, str]]) -> bool:
-    """Tell whether a template says on purpose that its model knows no system message."""
+def _is_declined(error: Exception, conversation: list[dict[str, str]]) -> bool:
+    """Return whether a template rejects a system message on purpose."""
     from jinja2.exceptions import TemplateError
 
     return type(error) is TemplateError and conversation[0] is _SYSTEM
@@ -151,7 +151,7 @@ def _named(field: Any) -> dict[str, str]:
     entries: list[Any] = field if isinstance(field, list) else [None]
     if not all(_is_named(each) for each in entries):
         rule = "its chat template is neither a text nor a list of named texts"
-        raise SourceRefused(_WITHIN, rule, _ADVICE)
+        raise SourceRefused(_CONFIG_FILE, rule, _ADVICE)
     return {each["name"]: each["template"] for each in entries}
 
 

@@ -1,18 +1,11 @@
-"""All checks over a folder: a checkpoint in transformers' layout, or an ONNX artifact."""
+"""All checks of a folder: a checkpoint in transformers' layout, or an ONNX artifact."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from slipway.errors import ArchitectureUnsupported, SourceRefused
-from slipway.validation import (
-    chat_templates,
-    contents,
-    genai_config,
-    names,
-    onnx_graphs,
-    safetensors_files,
-)
+from slipway.validation import chat_templates, contents, genai_config, names, onnx_graphs
 
 #: Architectures whose ONNX build was compared with transformers, logit by logit.
 SUPPORTED = (
@@ -30,8 +23,8 @@ _TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What a checkpoint says of itself.
+class CheckpointFacts:
+    """Facts about a checkpoint.
 
     Attributes:
         architecture: First entry of ``architectures``.
@@ -46,7 +39,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class ArtifactFacts:
-    """What an ONNX artifact says of itself.
+    """Facts about an ONNX artifact.
 
     Attributes:
         context_length: Most tokens of a prompt and its answer.
@@ -59,35 +52,35 @@ class ArtifactFacts:
     chat_template_digest: str | None
 
 
-def inspect(folder: Path) -> Facts:
+def inspect_checkpoint(folder: Path) -> CheckpointFacts:
     """Check every file of a checkpoint in transformers' layout.
 
     Raises:
-        SourceRefused: Naming the file and the rule that it breaks.
+        SourceRefused: With the file and the rule that it breaks.
     """
     files = _checked(folder)
     config = _config(folder / "config.json")
     _require(files, _TOKENIZER, "a checkpoint")
-    tensors = [path for path in files.values() if path.suffix == ".safetensors"]
-    if not tensors:
-        raise SourceRefused("*.safetensors", "no weights are there", "save them as safetensors")
-    count = sum(safetensors_files.parameters(path) for path in tensors)
+    weights = [path for path in files.values() if path.suffix == ".safetensors"]
+    if not weights:
+        raise SourceRefused("*.safetensors", "there are no weights", "save them as safetensors")
+    count = sum(contents.count_parameters(path) for path in weights)
     onnx_graphs.check(files)
     architectures = config.get("architectures") or ["not named"]
-    return Facts(str(architectures[0]), count, chat_templates.check(files))
+    return CheckpointFacts(str(architectures[0]), count, chat_templates.check(files))
 
 
 def inspect_artifact(folder: Path) -> ArtifactFacts:
-    """Check every file of an ONNX artifact, before onnxruntime-genai sees one of them.
+    """Check every file of an ONNX artifact, before onnxruntime-genai opens one of them.
 
     Raises:
-        SourceRefused: Naming the file and the rule that it breaks.
+        SourceRefused: With the file and the rule that it breaks.
     """
     files = _checked(folder)
     _require(files, (genai_config.NAME, *_TOKENIZER), "an artifact")
-    context_length = genai_config.check(genai_config.NAME, folder / genai_config.NAME)
+    context_length = genai_config.check(folder / genai_config.NAME)
     for path in (path for path in files.values() if path.suffix == ".safetensors"):
-        safetensors_files.parameters(path)
+        contents.count_parameters(path)
     return ArtifactFacts(context_length, onnx_graphs.check(files), chat_templates.check(files))
 
 
@@ -109,17 +102,17 @@ def _checked(folder: Path) -> dict[str, Path]:
     return files
 
 
-def _require(files: dict[str, Path], needed: tuple[str, ...], by: str) -> None:
+def _require(files: dict[str, Path], needed: tuple[str, ...], user: str) -> None:
     for name in needed:
         if name not in files:
-            raise SourceRefused(name, f"{by} needs it, and it is missing", "add the file")
+            raise SourceRefused(name, f"{user} needs it, and it is missing", "add the file")
 
 
 def _config(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise SourceRefused("config.json", "it is missing", "add the file")
-    config = contents.table("config.json", path)
+    config = contents.read_object("config.json", path)
     if "auto_map" in config:
         rule = "auto_map asks to run code of the source"
-        raise SourceRefused("config.json", rule, "use a model that transformers itself knows")
+        raise SourceRefused("config.json", rule, "use a model that transformers itself supports")
     return config

@@ -56,7 +56,7 @@ class RetryPolicy:
         try:
             return question()
         except Unreachable as error:
-            if seconds := hub_client.asked_seconds(error):
+            if seconds := hub_client.retry_after_seconds(error):
                 self._why, self._closed_until = error, time.monotonic() + seconds
             raise
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import pytest
 
-from slipway import validation
 from slipway.errors import SourceRefused
 from slipway.system.store import Store
+from slipway.validation import folders
 from tests.support.malformed import Damage, config, respelled, write_artifact, write_checkpoint
 from tests.support.malformed_artifacts import CONFIG, CONFIGS, GRAPHS, PROVIDERS, SESSION, TEMPLATES
 from tests.support.malformed_files import CHECKPOINTS, CONTENTS, NAMES
@@ -23,8 +23,8 @@ class Kind(NamedTuple):
     inspect: Callable[[Path], object]
 
 
-CHECKPOINT = Kind(write_checkpoint, validation.inspect)
-ARTIFACT = Kind(write_artifact, validation.inspect_artifact)
+CHECKPOINT = Kind(write_checkpoint, folders.inspect_checkpoint)
+ARTIFACT = Kind(write_artifact, folders.inspect_artifact)
 STAGE = {"filename": "model.onnx"}
 PLACES = {
     "the decoder's session": SESSION,
@@ -129,7 +129,7 @@ def test_no_spelling_of_a_library_or_a_profile_is_let_in(
 
     refused = refuse(room, ARTIFACT, config(field, value))
 
-    check(room, refused, CONFIG, "not let in: ")
+    check(room, refused, CONFIG, "not allowed: ")
 
 
 @pytest.mark.parametrize(

@@ -86,8 +86,8 @@ def run(case: Case, commit: str, running: RunningHub, store: Store) -> dict[str,
     path = f"/acme/{case.name}/resolve/{commit}/{WEIGHTS}"
     for fault, count in FAULTS[case.fault](case.offset, None if case.lasts else 1):
         running.faults.add(fault, path, count=count)
-    place = RepositoryAddress(f"acme/{case.name}", commit, running.endpoint)
-    wanted = Download(place, tuple(FILES), wait_seconds=0.05)
+    address = RepositoryAddress(f"acme/{case.name}", commit, running.endpoint)
+    wanted = Download(address, tuple(FILES), wait_seconds=0.05)
     outcome = "verified"
     try:
         store.make(case.name, lambda into: wanted.write(into, store.partial(case.name)))

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from slipway import evaluation
 from slipway.checks import parity, regressions, suites
-from slipway.evaluation import decision, gates
+from slipway.evaluation import decision, fidelity, gates
+from slipway.evaluation.texts import load_texts
 from slipway.settings import PROJECT
 from slipway.system import process
 from slipway.tracking.location import MlflowLocation
@@ -118,20 +118,20 @@ class Project:
         plant.change(folder)
         return folder
 
-    def read(self, *, texts: int | None = None) -> evaluation.ReferenceReading:
+    def read(self, *, texts: int | None = None) -> fidelity.ReferenceReading:
         """Let the source read the texts that the project comes with, or the first few of them."""
-        every = evaluation.load_texts(PROJECT / "expectations" / "texts" / "general")
-        return evaluation.read_source(self.weights, every[:texts], workshop_of(self.limits))
+        every = load_texts(PROJECT / "expectations" / "texts" / "general")
+        return fidelity.read_source(self.weights, every[:texts], workshop_of(self.limits))
 
     def measure(
         self,
         folder: Path,
-        reading: evaluation.ReferenceReading,
+        reading: fidelity.ReferenceReading,
         precision: VariantPrecision = "fp32",
     ) -> Evaluation:
         """Hold an artifact against its source; the time that it takes is left out."""
         artifact = artifact_of(folder, f"cpu-{precision}")
-        close = evaluation.measure(artifact, reading, workshop_of(self.limits))
+        close = fidelity.measure(artifact, reading, workshop_of(self.limits))
         is_measured = isinstance(close, Fidelity)
         return Evaluation(
             built=BuildResult(variant=artifact.variant, precision=precision, artifact=artifact),

@@ -22,7 +22,7 @@ UNDECIDED_CHECK = CheckResult(
     name="asked again, the answer is the same",
     severity="critical",
     passed=None,
-    observed="nothing to look at",
+    observed="nothing to check",
 )
 ENDED = "it was ended for memory at 6.0 GB"
 PARITY = (

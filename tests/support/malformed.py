@@ -1,4 +1,4 @@
-"""Repositories that are not let in: each is a good one with a single fault."""
+"""Repositories that are not allowed: each is a good one with a single fault."""
 
 import json
 import struct

@@ -28,19 +28,19 @@ GRAPHS: dict[str, Case] = {
     "a graph cut short": (cut(GRAPH, 100), GRAPH, "not an ONNX graph, or cut short"),
     "noise": (file(GRAPH, b"\x08\x0a" + b"\xff" * 99), GRAPH, "not an ONNX graph"),
     "no node": (graph(lambda model: model.graph.ClearField("node")), GRAPH, "without a node"),
-    "data above": (data("../secret.data"), GRAPH, "no .data file beside it"),
-    "data far above": (data("a/../../secret.data"), GRAPH, "no .data file beside it"),
-    "data at the root": (data("/etc/shadow.data"), GRAPH, "no .data file beside it"),
-    "data of Windows": (data("C:\\secret.data"), GRAPH, "no .data file beside it"),
-    "data of another kind": (data("tokenizer.json"), GRAPH, "no .data file beside it"),
-    "data of the runtime": (data("*/_ORT_MEM_ADDR_/*"), GRAPH, "no .data file beside it"),
-    "data without a place": (data(""), GRAPH, "no .data file beside it"),
+    "data above": (data("../secret.data"), GRAPH, "no .data file of its folder"),
+    "data far above": (data("a/../../secret.data"), GRAPH, "no .data file of its folder"),
+    "data at the root": (data("/etc/shadow.data"), GRAPH, "no .data file of its folder"),
+    "data of Windows": (data("C:\\secret.data"), GRAPH, "no .data file of its folder"),
+    "data of another kind": (data("tokenizer.json"), GRAPH, "no .data file of its folder"),
+    "data of the runtime": (data("*/_ORT_MEM_ADDR_/*"), GRAPH, "no .data file of its folder"),
+    "data without a place": (data(""), GRAPH, "no .data file of its folder"),
     "data that are missing": (data("other.data"), GRAPH, "'other.data' are missing"),
     "data behind the end": (data("model.onnx.data", 1), GRAPH, "ends at byte 513"),
     "data far behind": (data("model.onnx.data", 1 << 50), GRAPH, "which has 512"),
-    "a negative place": (data("model.onnx.data", -8), GRAPH, "'-8' is no place"),
-    "an endless length": (data("model.onnx.data", 0, "9" * 30), GRAPH, "is no place"),
-    "a fraction": (data("model.onnx.data", 0, "1e2"), GRAPH, "'1e2' is no place"),
+    "a negative place": (data("model.onnx.data", -8), GRAPH, "'-8' is not a position"),
+    "an endless length": (data("model.onnx.data", 0, "9" * 30), GRAPH, "is not a position"),
+    "a fraction": (data("model.onnx.data", 0, "1e2"), GRAPH, "'1e2' is not a position"),
     "data of a constant": (
         graph(
             lambda model: tiny_artifact.refer(
@@ -48,7 +48,7 @@ GRAPHS: dict[str, Case] = {
             )
         ),
         GRAPH,
-        "no .data file beside it",
+        "no .data file of its folder",
     ),
     "data that nobody names": (file("payload.data", archive()[4:]), "payload.data", "no graph"),
     "a zip as data": (file("model.onnx.data", archive()), "model.onnx.data", "a zip archive"),
@@ -131,7 +131,7 @@ TEMPLATES: dict[str, Case] = {
     "an unknown value": (template("{{ nobody.knows.this }}"), JINJA, "UndefinedError"),
     "it always declines": (template("{{ raise_exception('no') }}"), JINJA, "fails: TemplateError"),
     "another file": (template("{% include '/etc/passwd' %}"), JINJA, "its chat template fails"),
-    "it forgets the user": (template("Hello."), JINJA, "leaves out what the user said"),
+    "it forgets the user": (template("Hello."), JINJA, "leaves out the user's message"),
     "a loop": (
         template("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"),
         JINJA,
@@ -175,6 +175,6 @@ TEMPLATES: dict[str, Case] = {
     "two that differ": (
         both(template(TEMPLATE), file(TOKENIZER, '{"chat_template": "{{ messages }}"}')),
         TOKENIZER,
-        "is not that of chat_template.jinja",
+        "differs from chat_template.jinja",
     ),
 }

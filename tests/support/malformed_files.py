@@ -30,16 +30,16 @@ NAMES: dict[str, Case] = {
     "a link": (
         lambda folder: (folder / "merges.txt").symlink_to("/etc/hostname"),
         "merges.txt",
-        "links are not let in",
+        "links are not allowed",
     ),
     "a link to a folder": (
         lambda folder: (folder / "more").symlink_to("/etc"),
         "more",
         "only .safetensors",
     ),
-    "a pipe": (lambda folder: os.mkfifo(folder / "vocab.json"), "vocab.json", "only plain files"),
+    "a pipe": (lambda folder: os.mkfifo(folder / "vocab.json"), "vocab.json", "only regular files"),
     "a line break": (file("README\nok.md", "x"), "'README\\nok.md'", "do not print"),
-    "a backslash": (file("..\\up.json", "{}"), "..\\up.json", "with a backslash"),
+    "a backslash": (file("..\\up.json", "{}"), "..\\up.json", "a backslash"),
 }
 CONTENTS: dict[str, Case] = {
     "a pickle as a tokenizer": (file("tokenizer.model", PICKLE), "tokenizer.model", "a pickle"),
@@ -50,12 +50,16 @@ CONTENTS: dict[str, Case] = {
     "a pickle as JSON": (file("vocab.json", PICKLE), "vocab.json", "a pickle"),
     "a macOS program": (file("README.md", b"\xcf\xfa\xed\xfe"), "README.md", "a macOS program"),
     "bytes as a text": (file("README.md", b"\xff\xfe"), "README.md", "not UTF-8"),
-    "a NUL in a text": (file("NOTICE", "a\0b"), "NOTICE", "it holds a NUL"),
+    "a NUL in a text": (file("NOTICE", "a\0b"), "NOTICE", "it contains a NUL"),
     "JSON cut short": (file("vocab.json", "{"), "vocab.json", "not JSON"),
     "JSON in UTF-16": (file("vocab.json", "{}".encode("utf-16")), "vocab.json", "not UTF-8"),
     "JSON without end": (file("vocab.json", "[" * 200_000), "vocab.json", "not JSON"),
     "deep JSON": (file("vocab.json", "[" * 99 + "]" * 99), "vocab.json", "nested deeper"),
-    "no number": (file("added_tokens.json", '{"a": NaN}'), "added_tokens.json", "NaN is no number"),
+    "no number": (
+        file("added_tokens.json", '{"a": NaN}'),
+        "added_tokens.json",
+        "NaN is not a number",
+    ),
     "an endless number": (file("vocab.json", "9" * 5000), "vocab.json", "not JSON"),
     "a key twice": (
         file(TOKENIZER, '{"eos_token": "a", "eos_\\u0074oken": "b"}'),
@@ -78,13 +82,17 @@ CHECKPOINTS: dict[str, Case] = {
     "a polyglot": (
         file("model.safetensors", struct.pack("<Q", 2) + b"{}" + archive()),
         "model.safetensors",
-        "its header says 10",
+        "file not fully covered",
     ),
-    "weights cut short": (cut("model.safetensors", 60), "model.safetensors", "longer than the"),
+    "weights cut short": (
+        cut("model.safetensors", 60),
+        "model.safetensors",
+        "invalid header length",
+    ),
     "an endless header": (
         file("model.safetensors", struct.pack("<Q", 1 << 62) + b"{}"),
         "model.safetensors",
-        "the header is longer than the file",
+        "header too large",
     ),
     "code behind a pointer": (
         file("config.json", '{"\\u0061uto_map": {"AutoModel": "evil.Model"}}'),

@@ -74,7 +74,7 @@ def rejected() -> ReleaseSummary:
 
 
 def inconclusive() -> ReleaseSummary:
-    """Return a first release with a check that found nothing to look at, and no speed."""
+    """Return a first release with a check that found nothing to check, and no speed."""
     onnx = asked("onnx", checks=(*passed("onnx"), UNDECIDED_CHECK), tokens_per_second=None)
     return summary(onnx, champion=None)
 

@@ -129,7 +129,7 @@ def test_most_ends_at_other_places_are_no_accident(
 
     assert (check.passed, check.severity) == (passed, severity)
     assert check.failing == ("ferry",) * others
-    assert check.observed == f"of {ends} ends, onnx goes on after {others} and comes early to 0"
+    assert check.observed == f"of {ends} ends, onnx continues after {others} and is early at 0"
 
 
 def test_without_an_end_nothing_is_said_and_nothing_refused() -> None:

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from slipway import evaluation, validation
 from slipway.build import onnx
 from slipway.evaluation import reference as reference_module
 from slipway.evaluation.candidate import CandidateRequest, compare
+from slipway.evaluation.texts import load_texts
 from slipway.settings import PROJECT
 from slipway.system.process import ProcessLimits, call
+from slipway.validation import folders
 from slipway.values import Quantization
 
 TOKENS = [5, 17, 42, 99, 7, 3, 250, 31]
@@ -69,7 +70,7 @@ def largest_difference(checkpoint: Path, artifact: Path) -> float:
 
 def mean_divergence(checkpoint: Path, artifact: Path, folder: Path) -> float:
     """Return the KL divergence that a release would measure, over some of its texts."""
-    every = evaluation.load_texts(PROJECT / "expectations" / "texts" / "general")
+    every = load_texts(PROJECT / "expectations" / "texts" / "general")
     texts = tuple(text for text in every if text.group in {"chat", "chinese", "english"})
     reference_module.read(
         reference_module.ReferenceRequest(weights=checkpoint, texts=texts, into=folder)
@@ -80,7 +81,7 @@ def mean_divergence(checkpoint: Path, artifact: Path, folder: Path) -> float:
     return found.kl_mean.high
 
 
-@pytest.mark.parametrize("architecture", validation.SUPPORTED)
+@pytest.mark.parametrize("architecture", folders.SUPPORTED)
 def test_a_supported_architecture_computes_the_same_logits(
     architecture: str, checkpoint: Path, limits: ProcessLimits, tmp_path: Path
 ) -> None:
@@ -94,7 +95,7 @@ def test_a_supported_architecture_computes_the_same_logits(
 
     call(onnx.build, request, limits, step="prepare")
 
-    assert validation.inspect(origin).architecture == architecture
+    assert folders.inspect_checkpoint(origin).architecture == architecture
     assert largest_difference(origin, into) <= 1e-4
     assert mean_divergence(origin, into, tmp_path) <= 1e-6
 

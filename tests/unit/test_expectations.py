@@ -215,7 +215,7 @@ def test_a_missing_prediction_is_found_and_named() -> None:
 
     assert actual.name == "every prompt is answered without an error"
     assert (actual.passed, actual.failing) == (False, ("ferry",))
-    assert actual.observed == "'no prediction came back'"
+    assert actual.observed == "'the wrapper returned no prediction'"
 
 
 def test_a_prediction_too_many_is_found() -> None:
@@ -272,7 +272,7 @@ def test_nothing_at_all_passes_no_check_of_an_answer(prompts: tuple[Any, ...]) -
 def test_a_column_without_values_is_undecided() -> None:
     """When no prompt is asked twice, nobody knows whether the wrapper is deterministic."""
     (actual,) = found(healthy(predicted("twice", completion())))
-    expected = ("asked again, the answer is the same", None, "nothing to look at")
+    expected = ("asked again, the answer is the same", None, "nothing to check")
 
     assert expected == (actual.name, actual.passed, actual.observed)
 

@@ -10,17 +10,10 @@ import numpy as np
 import pytest
 
 from slipway.errors import MachineTooSmall, SourceRefused
-from slipway.evaluation import (
-    ReferenceReading,
-    Text,
-    candidate,
-    load_texts,
-    logits,
-    measure,
-    read_source,
-    reference,
-)
+from slipway.evaluation import candidate, logits, reference
+from slipway.evaluation.fidelity import ReferenceReading, measure, read_source
 from slipway.evaluation.runtime import Runtime
+from slipway.evaluation.texts import Text, load_texts
 from slipway.settings import PROJECT
 from slipway.system.process import ProcessLimits
 from slipway.values import Fidelity, PromptMessage

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from slipway.errors import CatalogueInvalid, SourceMissing
-from slipway.evaluation import Text, load_texts, texts_digest
+from slipway.evaluation.texts import Text, load_texts, texts_digest
 from slipway.settings import PROJECT
 from slipway.values import PromptMessage
 
@@ -61,7 +61,7 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(CatalogueInvalid) as caught:
         load_texts(tmp_path)
 
-    rule = "user and assistant have to take turns, and the user has the last word"
+    rule = "user and assistant have to take turns, and the last message is the user's"
     assert caught.value.faults == (
         "a.txt: it is empty",
         "b.md: a text is a .txt or a .json file",

@@ -95,8 +95,8 @@ def test_a_fetch_brings_the_needed_files_and_asks_for_no_other(
     assert contents(tmp_path / "into") == NEEDED
     resolved = [asked.path for asked in running.requests if "/resolve/" in asked.path]
     assert {path.rpartition("/")[2] for path in resolved} == set(NEEDED)
-    assert news[0].startswith(f"fetching 5 files of {REPO}@")
-    assert news[-1].startswith("fetching 0.0 of 0.0 MB, ")
+    assert news[0].startswith(f"downloading 5 files of {REPO}@")
+    assert news[-1].startswith("downloading 0.0 of 0.0 MB, ")
 
 
 def test_a_fetch_is_of_the_pinned_commit(acme: LocalHub, source: HubSource, tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def test_an_incomplete_variant_is_refused_before_anything_is_fetched(
     del files[f"{FAST}/tokenizer.json"]
     acme.push(PHI, files)
 
-    with pytest.raises(SourceRefused, match=r"it needs tokenizer\.json beside it"):
+    with pytest.raises(SourceRefused, match=r"it needs tokenizer\.json in its folder"):
         hub.resolve_published(hub.resolve(source), selecting(running, repo=PHI))
 
 

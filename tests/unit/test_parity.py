@@ -127,7 +127,7 @@ def test_other_tokens_of_the_same_prompt_are_told_by_their_kind(
             "onnx leaves out the system turn",
             id="no system turn",
         ),
-        pytest.param((rendered("ferry"),), "brief", "onnx refuses to render it", id="refused"),
+        pytest.param((rendered("ferry"),), "brief", "onnx cannot render it", id="refused"),
     ],
 )
 def test_another_prompt_is_told_with_where_it_parts(
@@ -166,7 +166,7 @@ def test_usage_that_leaves_out_what_was_fed_is_named() -> None:
     check = found(wrapper(), wrapper(kind="transformers", **fed))[USAGE]
 
     assert (check.failing, check.severity) == (("ferry",), "critical")
-    assert check.observed == "transformers counts 12 tokens and feeds 13"
+    assert check.observed == "transformers counts 12 tokens, its model receives 13"
 
 
 def test_a_contract_without_usage_is_not_asked_for_it() -> None:

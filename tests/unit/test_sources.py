@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from slipway import validation
 from slipway.errors import SourceMissing, SourceRefused, StepCrashed
 from slipway.sources import folder, gguf, package
 from slipway.system.process import ProcessLimits
 from slipway.system.progress import silent
+from slipway.validation import folders
 from slipway.values import FolderSource, PackageSource, Revision
 from tests.support import tiny_package
 
@@ -106,7 +106,7 @@ def test_a_package_becomes_a_checkpoint_with_card_and_licence(
 
     package.fetch(installed, into, limits, lambda share, text: news.append((share, text)))
 
-    facts = validation.inspect(into)
+    facts = folders.inspect_checkpoint(into)
     assert (facts.architecture, facts.parameters) == ("LlamaForCausalLM", tiny_package.PARAMETERS)
     assert folder.declared_license(into) == "apache-2.0"
     assert (into / "README.md").read_text().endswith("A tiny Llama, for tests.\n")

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from slipway import validation
 from slipway.build import artifacts
 from slipway.errors import ArchitectureUnsupported, LicenseNotAllowed, SourceRefused
 from slipway.sources import checkpoint as checkpoint_module
 from slipway.system.process import ProcessLimits
 from slipway.system.store import Store
 from slipway.system.workspace import Workspace
+from slipway.validation import folders
 from slipway.values import (
     Artifact,
     BuildResult,
@@ -128,7 +128,7 @@ def test_a_download_lands_in_the_store_and_is_not_repeated(
     assert len(running.requests) == asked
     assert contents(first.stored.folder) == contents(checkpoint)
     assert first.architecture == "Phi3ForCausalLM"
-    assert first.parameters == validation.inspect(checkpoint).parameters
+    assert first.parameters == folders.inspect_checkpoint(checkpoint).parameters
 
 
 def test_a_download_that_breaks_a_rule_is_not_kept(

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from slipway.sources import variant_files
-from slipway.sources.variant_files import Files
+from slipway.sources import variants
+from slipway.sources.variants import VariantFiles
 
 SMALL = {"genai_config.json", "tokenizer.json", "tokenizer_config.json"}
 ONE_GRAPH = {"model": {"decoder": {"filename": "model.onnx"}}}
@@ -15,7 +15,7 @@ ONE_GRAPH = {"model": {"decoder": {"filename": "model.onnx"}}}
 def taken(names: Iterable[str], config: Any = ONE_GRAPH) -> set[str]:
     """Return what is taken of ``names`` beyond the files that every artifact has."""
     paths = {f"cpu/{name}" for name in SMALL | set(names)}
-    files = variant_files.select("cpu", config, paths)
+    files = variants.files("cpu", config, paths)
     return {path.removeprefix("cpu/") for path in files.paths} - SMALL
 
 
@@ -57,11 +57,13 @@ def test_every_graph_that_the_configuration_names_is_taken() -> None:
 @pytest.mark.parametrize(
     "data", [{"model.onnx_data"}, {"model.onnx_data", "model.onnx_data_1", "model.onnx_data_12"}]
 )
-def test_weights_of_a_kind_that_is_not_let_in_are_told_before_a_download(data: set[str]) -> None:
-    """As optimum writes them: they belong to the graph, and would be refused when they are here."""
+def test_weights_of_a_kind_that_is_not_allowed_are_reported_beforehand(
+    data: set[str],
+) -> None:
+    """As optimum writes them: they belong to the graph, and would be refused after a download."""
     paths = {f"cpu/{name}" for name in {*SMALL, "model.onnx", *data}}
 
-    files = variant_files.select("cpu", ONE_GRAPH, paths)
+    files = variants.files("cpu", ONE_GRAPH, paths)
 
     assert files.missing == tuple(sorted(data))
     assert set(files.paths) == {f"cpu/{name}" for name in {*SMALL, "model.onnx"}}
@@ -109,9 +111,9 @@ def test_the_repositorys_licence_goes_with_a_folder_that_has_none() -> None:
     root = {"LICENSE", "README.md", "config.json", "tokenizer.json", "model.onnx.data"}
     folder = {f"cpu/{name}" for name in {*SMALL, "model.onnx", "README.md"}}
 
-    files = variant_files.select("cpu", ONE_GRAPH, root | folder)
+    files = variants.files("cpu", ONE_GRAPH, root | folder)
 
-    assert files == Files(paths=tuple(sorted({"LICENSE", *folder})), missing=())
+    assert files == VariantFiles(paths=tuple(sorted({"LICENSE", *folder})), missing=())
 
 
 def test_the_root_can_be_an_artifact_and_takes_nothing_from_folders() -> None:
@@ -119,9 +121,9 @@ def test_the_root_can_be_an_artifact_and_takes_nothing_from_folders() -> None:
     below = {f"gpu/{name}" for name in {*SMALL, "model.onnx", "vision_processor.json"}}
     root = {*SMALL, "model.onnx", "README.md"}
 
-    files = variant_files.select("", ONE_GRAPH, root | below)
+    files = variants.files("", ONE_GRAPH, root | below)
 
-    assert files == Files(paths=tuple(sorted(root)), missing=())
+    assert files == VariantFiles(paths=tuple(sorted(root)), missing=())
 
 
 @pytest.mark.parametrize(
@@ -174,12 +176,12 @@ def test_the_root_can_be_an_artifact_and_takes_nothing_from_folders() -> None:
     ],
 )
 def test_what_an_artifact_lacks_is_named(config: Any, lost: str, missing: tuple[str, ...]) -> None:
-    """Listed elsewhere does not count, and a file of a kind that is not let in is not there."""
+    """Listed elsewhere does not count, and a file of a kind that is not allowed is missing."""
     others = {"code.py", "vision/model.onnx", "a.onnx_adapter", ".hidden.onnx"}
     names = {*SMALL, "model.onnx", *others} - {lost}
     paths = {f"cpu/{name}" for name in names} | {"model.onnx", "tokenizer.json", "gpu/model.onnx"}
 
-    files = variant_files.select("cpu", config, paths)
+    files = variants.files("cpu", config, paths)
 
     assert files.missing == missing
     assert set(files.paths) <= {f"cpu/{name}" for name in {*SMALL, "model.onnx"} - {lost}}
@@ -194,4 +196,4 @@ def test_a_folder_is_an_artifact_by_its_configuration() -> None:
         "a/my_genai_config.json",
     )
 
-    assert variant_files.config_paths(paths) == ("b/genai_config.json", "genai_config.json")
+    assert variants.config_paths(paths) == ("b/genai_config.json", "genai_config.json")

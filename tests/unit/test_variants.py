@@ -164,8 +164,8 @@ def test_an_incomplete_variant_is_refused_with_what_it_lacks() -> None:
         )
 
     assert str(caught.value) == (
-        "acme/hostile/cpu-int4/genai_config.json: it needs speech.py, vision.so beside it, "
-        "which is not there or not let in; select another variant"
+        "acme/hostile/cpu-int4/genai_config.json: it needs speech.py, vision.so in its folder, "
+        "missing or not allowed there; select another variant"
     )
 
 

@@ -172,7 +172,7 @@ def test_an_end_that_is_not_seen_is_named(asked: dict[str, Answers], subject: st
 
     assert checks[END].observed == "onnx does not end at [5], only at [0, 7]"
     assert checks[STOP].severity == "critical"
-    assert checks[STOP].observed.startswith("of 3 ends, onnx goes on after 3 ")
+    assert checks[STOP].observed.startswith("of 3 ends, onnx continues after 3 ")
     assert not {TEXT, TOKENS, USAGE} & checks.keys()
 
 

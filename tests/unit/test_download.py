@@ -1,4 +1,4 @@
-"""A download keeps what it has verified, asks again for what it has not, and says how far it is."""
+"""A download keeps verified files, and requests the others again."""
 
 import subprocess
 import sys
@@ -34,7 +34,7 @@ ANY_WEIGHTS = "*.safetensors"
 
 
 @pytest.fixture
-def place(acme: LocalHub, running: RunningHub) -> RepositoryAddress:
+def address(acme: LocalHub, running: RunningHub) -> RepositoryAddress:
     """The model's commit on the local Hub."""
     return RepositoryAddress(REPO, acme.repository(REPO).resolve("main").id, running.endpoint)
 
@@ -46,22 +46,22 @@ def store(tmp_path: Path) -> Store:
 
 
 def fill(
-    place: RepositoryAddress, store: Store, progress: Progress = silent
+    address: RepositoryAddress, store: Store, progress: Progress = silent
 ) -> Callable[[Path], dict[str, str]]:
     """Return what fills the entry with the files of a checkpoint, hardly waiting for anything."""
-    wanted = Download(place, tuple(NEEDED), progress, wait_seconds=0.01)
+    wanted = Download(address, tuple(NEEDED), progress, wait_seconds=0.01)
     return lambda into: wanted.write(into, store.partial(KEY))
 
 
-def make(place: RepositoryAddress, store: Store, progress: Progress = silent) -> dict[str, bytes]:
+def make(address: RepositoryAddress, store: Store, progress: Progress = silent) -> dict[str, bytes]:
     """Make the entry, and return its verified contents."""
-    entry = store.make(KEY, fill(place, store, progress))
+    entry = store.make(KEY, fill(address, store, progress))
     verify(entry)
     return contents(entry.folder)
 
 
-def asked(running: RunningHub) -> list[str]:
-    """Return the names of the files whose bytes were asked for, in order."""
+def requested(running: RunningHub) -> list[str]:
+    """Return the names of the files whose bytes were requested, sorted."""
     files = [one for one in running.requests if one.method == "GET" and "/resolve/" in one.path]
     return sorted(one.path.rpartition("/")[2] for one in files)
 
@@ -77,35 +77,35 @@ def waiting(store: Store) -> dict[str, bytes]:
 
 
 def test_a_failure_costs_the_file_that_it_met(
-    running: RunningHub, place: RepositoryAddress, store: Store
+    running: RunningHub, address: RepositoryAddress, store: Store
 ) -> None:
     """The others are verified and wait; the next run asks for the one that is missing."""
     running.faults.add(error_status(500), ANY_WEIGHTS, count=None)
     with pytest.raises(Unreachable):
-        make(place, store)
+        make(address, store)
     others = {path: content for path, content in NEEDED.items() if path != WEIGHTS}
-    before = asked(running)
+    before = requested(running)
     running.faults.clear()
 
-    made = make(place, store)
+    made = make(address, store)
 
     assert before == sorted([*others, WEIGHTS, WEIGHTS, WEIGHTS])
-    assert asked(running) == sorted([*before, WEIGHTS])
+    assert requested(running) == sorted([*before, WEIGHTS])
     assert made == NEEDED
     assert names(store) == {KEY}
 
 
 @pytest.mark.parametrize("path", [WEIGHTS, "config.json"])
 def test_bytes_that_stay_wrong_are_an_error_and_are_not_kept(
-    running: RunningHub, place: RepositoryAddress, store: Store, path: str
+    running: RunningHub, address: RepositoryAddress, store: Store, path: str
 ) -> None:
     """With the SHA-256 of large files as with git's ids of small ones."""
     order = running.faults.add(wrong_bytes, f"*/{path.replace('[1]', '?1?')}", count=None)
 
     with pytest.raises(StoreDamaged) as caught:
-        make(place, store)
+        make(address, store)
 
-    assert (caught.value.key, caught.value.file) == (str(place), path)
+    assert (caught.value.key, caught.value.file) == (str(address), path)
     assert order.met == 3
     assert waiting(store) == {name: NEEDED[name] for name in NEEDED if name != path}
     assert store.find(KEY) is None
@@ -113,41 +113,42 @@ def test_bytes_that_stay_wrong_are_an_error_and_are_not_kept(
 
 @pytest.mark.parametrize("left", [b"x" * len(NEEDED[WEIGHTS]), NEEDED[WEIGHTS][:-1], b""])
 def test_what_an_earlier_run_left_is_used_only_if_it_is_right(
-    running: RunningHub, place: RepositoryAddress, store: Store, left: bytes
+    running: RunningHub, address: RepositoryAddress, store: Store, left: bytes
 ) -> None:
     """Be it of the right size or not; and what was never wanted goes."""
     partial = store.partial(KEY)
     partial.mkdir(parents=True)
     for path, content in (NEEDED | {WEIGHTS: left, "modeling_tiny.py": b"print()"}).items():
         (partial / path).write_bytes(content)
-    news: list[str] = []
+    reports: list[str] = []
 
-    made = make(place, store, lambda _, text: news.append(text))
+    made = make(address, store, lambda _, text: reports.append(text))
 
     assert made == NEEDED
-    assert asked(running) == [WEIGHTS]
+    assert requested(running) == [WEIGHTS]
     assert names(store) == {KEY}
     assert (
-        news[0] == f"fetching 5 files of {place}, 0 MB; 5 of them are here already, to be checked"
+        reports[0]
+        == f"downloading 5 files of {address}, 0 MB; 5 of them are present and will be checked"
     )
 
 
 def test_an_entry_that_is_there_needs_no_partial_folder(
-    running: RunningHub, place: RepositoryAddress, store: Store
+    running: RunningHub, address: RepositoryAddress, store: Store
 ) -> None:
     """A run that was killed between publishing and clearing away has left one."""
-    make(place, store)
+    make(address, store)
     count = len(running.requests)
     store.partial(KEY).mkdir()
     (store.partial(KEY) / WEIGHTS).write_bytes(b"left")
 
-    assert make(place, store) == NEEDED
+    assert make(address, store) == NEEDED
     assert names(store) == {KEY}
     assert len(running.requests) == count
 
 
 def test_a_killed_download_goes_on_and_leaves_nothing(
-    running: RunningHub, place: RepositoryAddress, store: Store
+    running: RunningHub, address: RepositoryAddress, store: Store
 ) -> None:
     """Neither unfinished files nor locks of the client; finished ones are not asked for again."""
     running.faults.add(stall(60, after_bytes=1000), ANY_WEIGHTS)
@@ -156,65 +157,65 @@ def test_a_killed_download_goes_on_and_leaves_nothing(
         "from slipway.sources.hub_client import RepositoryAddress; "
         "from slipway.system.store import Store; "
         f"store = Store(Path({str(store.root)!r})); "
-        f"wanted = Download(RepositoryAddress(*{tuple(place)!r}), "
+        f"wanted = Download(RepositoryAddress(*{tuple(address)!r}), "
         f"{tuple(NEEDED)!r}); "
         f"store.make({KEY!r}, lambda into: wanted.write(into, store.partial({KEY!r})))"
     )
     process = subprocess.Popen([sys.executable, "-c", script])
     others = sorted(set(NEEDED) - {WEIGHTS})
     deadline = time.monotonic() + 60
-    while asked(running) != sorted(NEEDED) or sorted(waiting(store)) != others:
+    while requested(running) != sorted(NEEDED) or sorted(waiting(store)) != others:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.kill()
     process.wait()
     unfinished = list(store.partial(KEY).rglob("*.incomplete"))
 
-    made = make(place, store)
+    made = make(address, store)
 
     assert len(unfinished) == 1
     assert made == NEEDED
-    assert asked(running) == sorted([*NEEDED, WEIGHTS])
+    assert requested(running) == sorted([*NEEDED, WEIGHTS])
     assert names(store) == {KEY}
 
 
 def test_a_damaged_cache_of_the_client_is_passed_by(
-    running: RunningHub, place: RepositoryAddress, store: Store
+    running: RunningHub, address: RepositoryAddress, store: Store
 ) -> None:
     """A file in it spares a request, if it is right; it is verified like any other."""
-    api = HfApi(endpoint=place.endpoint)
+    api = HfApi(endpoint=address.endpoint)
     right, wrong = (
-        Path(api.hf_hub_download(REPO, path, revision=place.commit))
+        Path(api.hf_hub_download(REPO, path, revision=address.commit))
         for path in ("LICENSE", WEIGHTS)
     )
     wrong.resolve().write_bytes(b"x" * len(NEEDED[WEIGHTS]))
 
-    made = make(place, store)
+    made = make(address, store)
 
     assert right.read_bytes() == made["LICENSE"]
     assert made == NEEDED
-    assert asked(running) == sorted([*NEEDED, WEIGHTS])
+    assert requested(running) == sorted([*NEEDED, WEIGHTS])
 
 
 def test_a_branch_that_moves_in_the_middle_changes_nothing(
-    acme: LocalHub, running: RunningHub, place: RepositoryAddress, store: Store
+    acme: LocalHub, running: RunningHub, address: RepositoryAddress, store: Store
 ) -> None:
     """Names, digests and bytes are all asked for at the pinned commit."""
     push = meanwhile(lambda: acme.push(REPO, {WEIGHTS: b"other", "config.json": b"[]"}))
     order = running.faults.add(push, "*/resolve/*")
 
-    assert make(place, store) == NEEDED
+    assert make(address, store) == NEEDED
     assert order.met == 1
 
 
 def test_a_file_that_the_hub_does_not_list_is_refused(
-    place: RepositoryAddress, tmp_path: Path
+    address: RepositoryAddress, tmp_path: Path
 ) -> None:
     """Nothing is fetched of a revision that is not what it was."""
     with pytest.raises(SourceRefused) as caught:
-        Download(place, (*NEEDED, "gone.json")).write(tmp_path)
+        Download(address, (*NEEDED, "gone.json")).write(tmp_path)
 
-    assert str(caught.value) == f"gone.json: not listed in {place}; resolve it again"
+    assert str(caught.value) == f"gone.json: not listed in {address}; resolve it again"
     assert list(tmp_path.glob("*.json")) == []
 
 
@@ -225,35 +226,35 @@ def busy(retry_after: str) -> Fault:
 
 @pytest.mark.parametrize("as_date", [False, True])
 def test_a_busy_server_is_asked_again_when_it_says(
-    running: RunningHub, place: RepositoryAddress, store: Store, as_date: bool
+    running: RunningHub, address: RepositoryAddress, store: Store, as_date: bool
 ) -> None:
     """In seconds, or as a moment, whose seconds are whole."""
     moment = datetime.now(tz=UTC) + timedelta(seconds=3)
     running.faults.add(busy(format_datetime(moment, usegmt=True) if as_date else "2"), ANY_WEIGHTS)
     started = time.monotonic()
 
-    assert make(place, store) == NEEDED
+    assert make(address, store) == NEEDED
     assert 1.5 <= time.monotonic() - started < 10
 
 
 @pytest.mark.parametrize("retry_after", ["soon", "Wed, 21 Oct 2015 07:28:00 GMT"])
 def test_a_wait_that_makes_no_sense_is_not_waited_for(
-    running: RunningHub, place: RepositoryAddress, store: Store, retry_after: str
+    running: RunningHub, address: RepositoryAddress, store: Store, retry_after: str
 ) -> None:
     """The usual wait is taken for one that nobody can read, or that is over."""
     order = running.faults.add(busy(retry_after), ANY_WEIGHTS)
 
-    assert make(place, store) == NEEDED
+    assert make(address, store) == NEEDED
     assert order.met == 1
 
 
 def test_a_server_that_is_busy_for_long_is_not_asked_again(
-    running: RunningHub, place: RepositoryAddress, store: Store
+    running: RunningHub, address: RepositoryAddress, store: Store
 ) -> None:
     """An hour's wait is for whoever runs the release to decide on."""
     order = running.faults.add(busy("3600"), ANY_WEIGHTS, count=None)
 
     with pytest.raises(Unreachable):
-        make(place, store)
+        make(address, store)
 
     assert order.met == 1

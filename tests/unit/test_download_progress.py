@@ -1,4 +1,4 @@
-"""A download says how far it is, and ends when nobody waits for it any more."""
+"""A download reports its progress, and ends when it is interrupted."""
 
 import threading
 import time
@@ -12,38 +12,38 @@ from tests.support.acme_models import NEEDED, REPO, contents
 from tests.support.hub import LocalHub, RunningHub, error_status, stall, wrong_bytes
 
 
-def test_progress_counts_the_bytes_that_are_here(
+def test_progress_counts_the_bytes_that_are_present(
     acme: LocalHub, running: RunningHub, tmp_path: Path
 ) -> None:
-    """From nothing to all, in the caller's thread, with the speed; wrong bytes are counted back."""
+    """From nothing to all, in the caller's thread, with the speed; wrong bytes are taken back."""
     files = {f"model-{number}.safetensors": bytes([number]) * 3_000_000 for number in range(4)}
     commit = acme.push("acme/large", files)
     running.faults.add(wrong_bytes, "*/model-0.safetensors")
     running.faults.add(stall(1.2), "*/model-3.safetensors")
-    news: list[tuple[float | None, str]] = []
+    reports: list[tuple[float | None, str]] = []
     threads: set[threading.Thread] = set()
 
     def listen(share: float | None, text: str) -> None:
-        news.append((share, text))
+        reports.append((share, text))
         threads.add(threading.current_thread())
 
-    place = RepositoryAddress("acme/large", commit, running.endpoint)
-    Download(place, tuple(files), listen, wait_seconds=0.01).write(tmp_path)
+    address = RepositoryAddress("acme/large", commit, running.endpoint)
+    Download(address, tuple(files), listen, wait_seconds=0.01).write(tmp_path)
 
-    shares = [share for share, _ in news if share is not None]
+    shares = [share for share, _ in reports if share is not None]
     assert threads == {threading.current_thread()}
-    assert len(shares) == len(news) >= 3
+    assert len(shares) == len(reports) >= 3
     assert shares[0] == 0
     assert max(shares) == shares[-1] == pytest.approx(0.95)
-    assert any("fetching 9.0 of 12.0 MB, " in text for _, text in news)
-    assert news[-1][1].startswith("fetching 12.0 of 12.0 MB, ")
-    assert news[-1][1].endswith(" MB/s")
+    assert any("downloading 9.0 of 12.0 MB, " in text for _, text in reports)
+    assert reports[-1][1].startswith("downloading 12.0 of 12.0 MB, ")
+    assert reports[-1][1].endswith(" MB/s")
 
 
 def test_an_interrupt_ends_a_download_that_waits(
     acme: LocalHub, running: RunningHub, tmp_path: Path
 ) -> None:
-    """Nobody waits for the rest of the files, nor for the next attempt; nothing is written."""
+    """It waits neither for other files nor for the next attempt; nothing is written."""
     commit = acme.repository(REPO).resolve("main").id
     running.faults.add(error_status(503, retry_after_seconds=200), "*.safetensors")
     started = time.monotonic()
@@ -71,9 +71,9 @@ def test_an_interrupt_ends_a_download_whose_bytes_arrive(
         if share:
             raise KeyboardInterrupt
 
-    place = RepositoryAddress("acme/large", commit, running.endpoint)
+    address = RepositoryAddress("acme/large", commit, running.endpoint)
     with pytest.raises(KeyboardInterrupt):
-        Download(place, ("model.safetensors",), interrupt).write(tmp_path)
+        Download(address, ("model.safetensors",), interrupt).write(tmp_path)
 
     left = {path.rpartition("/")[2] for path in contents(tmp_path / ".partial")}
     assert not {name for name in left if name.endswith((".incomplete", ".safetensors"))}

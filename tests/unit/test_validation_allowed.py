@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from slipway import validation
 from slipway.settings import PROJECT
+from slipway.validation import folders, names
 from tests.support import tiny_artifact, tiny_phi3
 from tests.support.malformed import (
     TEMPLATE,
@@ -74,7 +74,7 @@ def test_a_harmless_artifact_is_let_in(tmp_path: Path, change: Damage) -> None:
     write_artifact(tmp_path)
     change(tmp_path)
 
-    facts = validation.inspect_artifact(tmp_path)
+    facts = folders.inspect_artifact(tmp_path)
 
     assert (facts.context_length, facts.chat_template_digest) == (512, None)
     assert facts.nodes >= 1
@@ -86,7 +86,7 @@ def test_a_harmless_template_is_let_in_and_identified(tmp_path: Path, change: Da
     write_checkpoint(tmp_path)
     change(tmp_path)
 
-    facts = validation.inspect(tmp_path)
+    facts = folders.inspect_checkpoint(tmp_path)
 
     assert facts.chat_template_digest == hashlib.sha256(_template(tmp_path).encode()).hexdigest()
 
@@ -98,17 +98,17 @@ def test_a_template_may_use_the_special_tokens(tmp_path: Path) -> None:
     tokens = {"bos_token": {"content": "<s>"}, "eos_token": "</s>", "chat_template": text}
     file(TOKENIZER, json.dumps(tokens))(tmp_path)
 
-    assert validation.inspect(tmp_path).chat_template_digest is not None
+    assert folders.inspect_checkpoint(tmp_path).chat_template_digest is not None
 
 
 def test_one_template_is_rendered_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A release looks at its files several times; only the first look starts a process."""
     write_checkpoint(tmp_path)
     template(TEMPLATE + "once")(tmp_path)
-    first = validation.inspect(tmp_path)
+    first = folders.inspect_checkpoint(tmp_path)
     monkeypatch.setattr("sys.executable", "/no interpreter")
 
-    assert validation.inspect(tmp_path) == first
+    assert folders.inspect_checkpoint(tmp_path) == first
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8", "int4"])
@@ -118,11 +118,11 @@ def test_what_the_builder_writes_is_let_in(
     """With the template of the checkpoint that it was built from."""
     artifact = tiny_phi3.build_onnx(checkpoint, tmp_path / "artifact", precision)
 
-    facts = validation.inspect_artifact(artifact)
+    facts = folders.inspect_artifact(artifact)
 
     assert facts.context_length == tiny_phi3.CONTEXT_LENGTH
     assert facts.nodes > 20
-    assert facts.chat_template_digest == validation.inspect(checkpoint).chat_template_digest
+    assert facts.chat_template_digest == folders.inspect_checkpoint(checkpoint).chat_template_digest
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_what_the_builder_writes_is_let_in(
 )
 def test_a_path_is_admitted_by_its_name_and_place(path: str, *, expected: bool) -> None:
     """Before anything is fetched, so a listing cannot point outside of a folder."""
-    assert validation.admitted(path) is expected
+    assert names.is_allowed(path) is expected
 
 
 def test_the_schema_of_configurations_is_closed_at_every_level() -> None:

@@ -70,7 +70,7 @@ def test_a_missing_prediction_keeps_its_row() -> None:
     """A prompt without an answer is a row with an error, not a row less."""
     actual = rows(answers(predicted("first", completion())), (prompt("first"), prompt("second")))
 
-    assert [row["error"] for row in actual] == [None, "no prediction came back"]
+    assert [row["error"] for row in actual] == [None, "the wrapper returned no prediction"]
     assert (actual[1]["is_json"], actual[1]["latency_ms"]) == (None, None)
 
 

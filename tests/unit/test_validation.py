@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from slipway import validation
 from slipway.errors import ArchitectureUnsupported, SourceRefused
+from slipway.validation import folders, names
 
 TENSOR = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
-NO_LIST = "the header is not a list of tensors"
-GAPS = "its tensors overlap or leave gaps"
+NO_LIST, GAPS, SHAPE = "invalid JSON in header", "invalid offset for tensor", "invalid shape"
+UNCOVERED = "incomplete metadata, file not fully covered"
 
 
 def safetensors(path: Path, header: object, data: bytes = bytes(8)) -> Path:
@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
 def refusal(folder: Path) -> SourceRefused:
     """Return why ``folder`` is not let in."""
     with pytest.raises(SourceRefused) as caught:
-        validation.inspect(folder)
+        folders.inspect_checkpoint(folder)
     return caught.value
 
 
@@ -48,7 +48,7 @@ def test_a_real_checkpoint_has_the_parameters_that_torch_counts(checkpoint: Path
     """The count comes from headers alone, and is that of the model that is loaded."""
     from transformers import AutoModelForCausalLM
 
-    facts = validation.inspect(checkpoint)
+    facts = folders.inspect_checkpoint(checkpoint)
 
     model = AutoModelForCausalLM.from_pretrained(checkpoint)
     assert facts.architecture == type(model).__name__ == "Phi3ForCausalLM"
@@ -62,7 +62,7 @@ def test_tensors_of_several_files_are_counted_together(folder: Path) -> None:
     header = {"__metadata__": {"format": "pt"}, "c": scalar, "b": TENSOR, "a": empty}
     safetensors(folder / "model-2.safetensors", header, bytes(16))
 
-    assert validation.inspect(folder).parameters == 2 + 2 + 1
+    assert folders.inspect_checkpoint(folder).parameters == 2 + 2 + 1
 
 
 @pytest.mark.parametrize("config", [{}, {"architectures": []}, {"architectures": None}])
@@ -72,21 +72,21 @@ def test_an_architecture_may_be_missing_until_something_is_built(
     """A published artifact needs no architecture; a build refuses what is not named."""
     (folder / "config.json").write_text(json.dumps(config))
 
-    facts = validation.inspect(folder)
+    facts = folders.inspect_checkpoint(folder)
 
     assert facts.architecture == "not named"
     with pytest.raises(ArchitectureUnsupported):
-        validation.require_supported(facts.architecture)
+        folders.require_supported(facts.architecture)
 
 
 def test_an_architecture_that_was_never_compared_is_not_built() -> None:
     """The text names those that were."""
-    validation.require_supported("Phi3ForCausalLM")
+    folders.require_supported("Phi3ForCausalLM")
 
     with pytest.raises(ArchitectureUnsupported) as caught:
-        validation.require_supported("GPT2LMHeadModel")
+        folders.require_supported("GPT2LMHeadModel")
 
-    assert caught.value.supported == validation.SUPPORTED
+    assert caught.value.supported == folders.SUPPORTED
     assert "architecture GPT2LMHeadModel cannot be quantized here" in str(caught.value)
 
 
@@ -110,7 +110,7 @@ def test_a_file_of_another_format_is_refused(folder: Path, name: str) -> None:
     error = refusal(folder)
 
     assert error.file == name
-    assert error.rule == f"only {', '.join(validation.SUFFIXES)} and license texts are let in"
+    assert error.rule == f"only {', '.join(names.SUFFIXES)} and license texts are allowed"
 
 
 def test_a_pickle_under_another_name_is_refused_as_well(folder: Path) -> None:
@@ -174,7 +174,7 @@ def test_missing_weights_are_named(folder: Path) -> None:
     """Such as of a repository that has them in another format only."""
     (folder / "model.safetensors").unlink()
 
-    assert str(refusal(folder)) == ("*.safetensors: no weights are there; save them as safetensors")
+    assert str(refusal(folder)) == ("*.safetensors: there are no weights; save them as safetensors")
 
 
 @pytest.mark.parametrize("target", ["config.json", "/etc/passwd", "nowhere", "."])
@@ -184,7 +184,7 @@ def test_a_link_is_refused_wherever_it_points(folder: Path, target: str) -> None
 
     error = refusal(folder)
 
-    assert (error.file, error.rule) == ("NOTICE.txt", "links are not let in")
+    assert (error.file, error.rule) == ("NOTICE.txt", "links are not allowed")
 
 
 @pytest.mark.parametrize(
@@ -200,16 +200,16 @@ def test_a_link_is_refused_wherever_it_points(folder: Path, target: str) -> None
         pytest.param({"a": TENSOR | {"shape": None}}, NO_LIST, id="no shape"),
         pytest.param({"a": TENSOR | {"shape": [1e999]}}, NO_LIST, id="endless shape"),
         pytest.param(b"[" * 100_000, NO_LIST, id="nested without end"),
-        pytest.param({"a": TENSOR | {"shape": [3]}}, GAPS, id="shape larger than its span"),
+        pytest.param({"a": TENSOR | {"shape": [3]}}, SHAPE, id="shape larger than its span"),
         pytest.param({"a": TENSOR | {"data_offsets": [1, 9]}}, GAPS, id="gap before the first"),
         pytest.param({"a": TENSOR, "b": TENSOR}, GAPS, id="overlap"),
         pytest.param(
             {"a": TENSOR, "b": TENSOR | {"data_offsets": [9, 17]}}, GAPS, id="gap between two"
         ),
-        pytest.param({}, "it has 18 bytes and its header says 10", id="bytes that nobody claims"),
+        pytest.param({}, UNCOVERED, id="bytes that nobody claims"),
         pytest.param(
             {"a": TENSOR, "b": TENSOR | {"data_offsets": [8, 16]}},
-            "it has 139 bytes and its header says 147",
+            UNCOVERED,
             id="longer than the file",
         ),
     ],
@@ -221,7 +221,7 @@ def test_a_header_that_lies_is_refused(folder: Path, header: object, rule: str) 
     error = refusal(folder)
 
     assert error.file == "model.safetensors"
-    assert error.rule == f"not a whole safetensors file: {rule}"
+    assert error.rule.startswith(f"not a whole safetensors file: {rule}")
 
 
 def truncated(path: Path, size_bytes: int) -> None:
@@ -237,11 +237,11 @@ def announced(path: Path, header_bytes: int) -> None:
 @pytest.mark.parametrize(
     ("damage", "rule"),
     [
-        (lambda path: truncated(path, 0), "the header is longer than the file"),
-        (lambda path: truncated(path, 7), "the header is longer than the file"),
-        (lambda path: truncated(path, 20), "the header is longer than the file"),
-        (lambda path: truncated(path, path.stat().st_size - 1), "it has "),
-        (lambda path: announced(path, 1 << 62), "the header is longer than the file"),
+        (lambda path: truncated(path, 0), "header too small"),
+        (lambda path: truncated(path, 7), "header too small"),
+        (lambda path: truncated(path, 20), "invalid header length"),
+        (lambda path: truncated(path, path.stat().st_size - 1), UNCOVERED),
+        (lambda path: announced(path, 1 << 62), "header too large"),
         (lambda path: announced(path, 3), NO_LIST),
     ],
     ids=["empty", "no length", "cut header", "cut by a byte", "endless header", "short header"],
