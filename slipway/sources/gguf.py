@@ -1,4 +1,4 @@
-"""The adapter of transformers' GGUF reader: one quantized file → a checkpoint in float32."""
+"""One quantized GGUF file to a checkpoint in float32, with transformers' GGUF reader."""
 
 import json
 import re
@@ -10,12 +10,12 @@ from slipway.values import Value
 
 
 class UnpackRequest(Value):
-    """What to convert.
+    """A file to convert.
 
     Attributes:
         file: The GGUF file.
         into: An empty folder for the checkpoint.
-        name: The model's public name, which replaces the file's own label.
+        name: The model's public name, which replaces the name in the file.
     """
 
     file: Path

@@ -13,10 +13,10 @@ from slipway.values import PackageSource, Revision
 
 
 def resolve(source: PackageSource) -> Revision:
-    """Return the installed package's weights as a revision that cannot move.
+    """Return the installed package's weights as a revision.
 
     Raises:
-        SourceMissing: If the package is not installed, or does not carry the file.
+        SourceMissing: If the package is not installed, or does not contain the file.
     """
     installed = _installed(source)
     file = Path(str(installed.locate_file(source.file)))

@@ -1,6 +1,6 @@
-"""Seventy faults of a download, each once and for good: verified or a clear error, never between.
+"""Seventy faults of a download, each once and for good: verified files or a clear error.
 
-Each is a fault at an offset; a table of what became of them is printed (``make faults``).
+Each is a fault at an offset; a table of the outcomes is printed (``make faults``).
 """
 
 import json
@@ -24,13 +24,13 @@ _DAMAGED = {"other byte", "web page"}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return where the downloads have their store."""
+    """Return the folder of the downloads' store."""
     return tmp_path_factory.mktemp("faults")
 
 
 @pytest.fixture(scope="module")
 def outcomes(folder: Path) -> Outcomes:
-    """Return what became of every download, from a process of its own."""
+    """Return the outcome of every download, from another process."""
     environment = {
         **os.environ,
         "HF_HOME": str(folder / "home"),
@@ -45,24 +45,24 @@ def outcomes(folder: Path) -> Outcomes:
 
 
 def test_the_table_of_faults_is_printed(outcomes: Outcomes) -> None:
-    """A line per fault and offset; each fault was really met, and all seventy were tried."""
+    """A line per fault and offset; each fault happened, and all seventy were tried."""
     width = max(map(len, FAULTS))
     print(f"\n{'fault':{width}}  {'at byte':>8}  {'once':24}  for good")  # noqa: T201
     for once, ever in zip(outcomes[::2], outcomes[1::2], strict=True):
-        said = [f"{each['outcome']}, {each['requests']} requests" for each in (once, ever)]
-        print(f"{once['fault']:{width}}  {once['offset']:8}  {said[0]:24}  {said[1]}")  # noqa: T201
+        cells = [f"{each['outcome']}, {each['requests']} requests" for each in (once, ever)]
+        print(f"{once['fault']:{width}}  {once['offset']:8}  {cells[0]:24}  {cells[1]}")  # noqa: T201
 
     assert len(outcomes) == 2 * len(FAULTS) * len(OFFSETS) == 140
     assert [each for each in outcomes if each["met"] == 0] == []
 
 
 def test_a_fault_that_passes_ends_in_verified_files(outcomes: Outcomes) -> None:
-    """Whatever it was and wherever it met the file."""
+    """For every fault, at every offset."""
     assert {each["outcome"] for each in outcomes if not each["lasts"]} == {"verified"}
 
 
 def test_a_fault_that_stays_ends_in_the_error_that_names_it(outcomes: Outcomes) -> None:
-    """Wrong bytes are told from a server that does not serve; the requests are counted."""
+    """Wrong bytes and a failing server have different errors; the requests are limited."""
     lasting = [each for each in outcomes if each["lasts"]]
 
     for each in lasting:
@@ -72,7 +72,7 @@ def test_a_fault_that_stays_ends_in_the_error_that_names_it(outcomes: Outcomes) 
 
 
 def test_no_wrong_byte_is_in_the_store(folder: Path, outcomes: Outcomes) -> None:
-    """Entries are whole; beside them only verified files wait for a next attempt."""
+    """Entries are complete; only verified files wait for a next attempt."""
     store = Store(folder / "store")
     made = {path.name for path in store.root.iterdir() if path.suffix not in {".lock", ".partial"}}
     verified = [each for each in outcomes if each["outcome"] == "verified"]

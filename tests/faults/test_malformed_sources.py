@@ -1,4 +1,4 @@
-"""Malformed repositories: each is refused with one line, at once, and leaves nothing behind."""
+"""Malformed repositories: each is refused with one line, quickly, and leaves no files."""
 
 import tempfile
 import time
@@ -39,9 +39,9 @@ PLACES = {
 SPELLINGS = ("custom_ops_library", "Custom_Ops_Library", "enable_profiling", "ENABLE_PROFILING")
 
 
-def refuse(room: Path, kind: Kind, damage: Damage) -> tuple[SourceRefused, float]:
-    """Try to bring a damaged repository into an empty store; return why not, and in what time."""
-    store = Store(room / "work" / "store")
+def refuse(folder: Path, kind: Kind, damage: Damage) -> tuple[SourceRefused, float]:
+    """Try to store a damaged repository; return the refusal, and the seconds until it."""
+    store = Store(folder / "work" / "store")
 
     def fill(into: Path) -> None:
         kind.write(into)
@@ -56,8 +56,8 @@ def refuse(room: Path, kind: Kind, damage: Damage) -> tuple[SourceRefused, float
 
 
 @pytest.fixture
-def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder, with a place for temporary files inside that has to be empty at the end."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with one for temporary files, which has to be empty at the end."""
     for name in ("work", "temporary"):
         (tmp_path / name).mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
@@ -65,15 +65,15 @@ def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def check(room: Path, refused: tuple[SourceRefused, float], file: str, rule: str) -> None:
-    """Hold a refusal against what was expected of it."""
+def check(folder: Path, refused: tuple[SourceRefused, float], file: str, rule: str) -> None:
+    """Compare a refusal with the expected one."""
     error, seconds = refused
     assert error.file == file
     assert rule in error.rule
     assert str(error).isprintable()
     assert len(str(error)) < 400
     assert seconds < 10
-    left = sorted(path.relative_to(room).as_posix() for path in room.rglob("*"))
+    left = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
     assert left == ["temporary", "work", "work/store", "work/store/weights-1.lock"]
 
 
@@ -81,12 +81,12 @@ def check(room: Path, refused: tuple[SourceRefused, float], file: str, rule: str
     ("damage", "file", "rule"), [pytest.param(*case, id=name) for name, case in CHECKPOINTS.items()]
 )
 def test_a_malformed_checkpoint_is_refused(
-    room: Path, damage: Damage, file: str, rule: str
+    folder: Path, damage: Damage, file: str, rule: str
 ) -> None:
-    """By what is in its files, and not by their names alone."""
-    refused = refuse(room, CHECKPOINT, damage)
+    """By the content of its files, and not by their names alone."""
+    refused = refuse(folder, CHECKPOINT, damage)
 
-    check(room, refused, file, rule)
+    check(folder, refused, file, rule)
 
 
 @pytest.mark.parametrize(
@@ -94,13 +94,13 @@ def test_a_malformed_checkpoint_is_refused(
     [pytest.param(*case, id=name) for name, case in (NAMES | CONTENTS).items()],
 )
 @pytest.mark.parametrize("kind", [CHECKPOINT, ARTIFACT], ids=["checkpoint", "artifact"])
-def test_what_may_be_in_no_repository_is_refused(
-    room: Path, kind: Kind, damage: Damage, file: str, rule: str
+def test_a_malformed_repository_of_any_kind_is_refused(
+    folder: Path, kind: Kind, damage: Damage, file: str, rule: str
 ) -> None:
     """The rules of names and contents hold for checkpoints and for artifacts."""
-    refused = refuse(room, kind, damage)
+    refused = refuse(folder, kind, damage)
 
-    check(room, refused, file, rule)
+    check(folder, refused, file, rule)
 
 
 @pytest.mark.parametrize(
@@ -111,25 +111,27 @@ def test_what_may_be_in_no_repository_is_refused(
         for name, case in cases.items()
     ],
 )
-def test_a_malformed_artifact_is_refused(room: Path, damage: Damage, file: str, rule: str) -> None:
+def test_a_malformed_artifact_is_refused(
+    folder: Path, damage: Damage, file: str, rule: str
+) -> None:
     """Before any runtime sees its graph, its configuration or its chat template."""
-    refused = refuse(room, ARTIFACT, damage)
+    refused = refuse(folder, ARTIFACT, damage)
 
-    check(room, refused, file, rule)
+    check(folder, refused, file, rule)
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES.keys())
-def test_no_spelling_of_a_library_or_a_profile_is_let_in(
-    room: Path, place: str, spelling: str
+def test_no_spelling_of_a_library_or_a_profile_is_allowed(
+    folder: Path, place: str, spelling: str
 ) -> None:
-    """Wherever it stands: onnxruntime-genai would load the one, and write the other."""
+    """In any section: onnxruntime-genai would load the one, and write the other."""
     value = [{"cuda": {spelling: "x"}}] if place == PROVIDERS else "x"
     field = place if place == PROVIDERS else f"{place}/{spelling}"
 
-    refused = refuse(room, ARTIFACT, config(field, value))
+    refused = refuse(folder, ARTIFACT, config(field, value))
 
-    check(room, refused, CONFIG, "not allowed: ")
+    check(folder, refused, CONFIG, "not allowed: ")
 
 
 @pytest.mark.parametrize(
@@ -144,20 +146,20 @@ def test_no_spelling_of_a_library_or_a_profile_is_let_in(
         '"custom_ops_library": "", "custom_ops_library": "evil.so"',
     ],
 )
-def test_no_disguise_of_a_library_or_a_profile_is_let_in(room: Path, text: str) -> None:
+def test_no_disguise_of_a_library_or_a_profile_is_allowed(folder: Path, text: str) -> None:
     """Such as letters written as escapes, or a key that occurs twice."""
     damage = respelled('"provider_options"', f'{text}, "provider_options"')
 
-    refused = refuse(room, ARTIFACT, damage)
+    refused = refuse(folder, ARTIFACT, damage)
 
-    check(room, refused, CONFIG, "")
+    check(folder, refused, CONFIG, "")
 
 
-def test_a_library_is_refused_in_a_stage_of_a_pipeline(room: Path) -> None:
+def test_a_library_is_refused_in_a_stage_of_a_pipeline(folder: Path) -> None:
     """Each stage has a session of its own."""
     stage = STAGE | {"session_options": {"custom_ops_library": "x"}}
     damage = config("model/decoder/pipeline", [{"first": stage}])
 
-    refused = refuse(room, ARTIFACT, damage)
+    refused = refuse(folder, ARTIFACT, damage)
 
-    check(room, refused, CONFIG, "'custom_ops_library' was unexpected")
+    check(folder, refused, CONFIG, "'custom_ops_library' was unexpected")

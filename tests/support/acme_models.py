@@ -37,7 +37,7 @@ SELECTED = ARTIFACT | {"README.md": CARD}  # the repository's own card goes with
 
 
 def selecting(running: RunningHub, **changes: Any) -> SelectRecipe:
-    """Ask for the artifact on that Hub."""
+    """Return a recipe that selects the artifact on that Hub."""
     fields = {"repo": ONNX_REPO, "precision": "int4", "endpoint": running.endpoint}
     return SelectRecipe(**fields | changes)
 

@@ -1,7 +1,7 @@
 """Downloads of one file that meets each fault at each offset, once and for good, into one store.
 
 A script, because the client reads its timeout when it is imported: ``HF_HUB_DOWNLOAD_TIMEOUT=1
-python fault_matrix.py FOLDER`` writes what became of each download as JSON.
+python download_faults.py FOLDER`` writes the outcome of each download as JSON.
 """
 
 import hashlib
@@ -74,7 +74,7 @@ def main(folder: Path) -> None:
 
 
 def product() -> Iterator[tuple[str, int, bool]]:
-    """Go through every fault at every offset, once and for good."""
+    """Yield every fault at every offset, once and for good."""
     for fault in FAULTS:
         for offset in OFFSETS:
             for lasts in (False, True):
@@ -82,7 +82,7 @@ def product() -> Iterator[tuple[str, int, bool]]:
 
 
 def run(case: Case, commit: str, running: RunningHub, store: Store) -> dict[str, Any]:
-    """Download into the store's entry of the case's name, and tell what became of it."""
+    """Download into the store's entry of the case's name, and return its outcome."""
     path = f"/acme/{case.name}/resolve/{commit}/{WEIGHTS}"
     for fault, count in FAULTS[case.fault](case.offset, None if case.lasts else 1):
         running.faults.add(fault, path, count=count)
@@ -143,7 +143,7 @@ def direct(spoil: Callable[[int], Fault]) -> Orders:
 
 
 def on_resuming(status: Callable[[int], Fault]) -> Orders:
-    """Order an error for the request that goes on after a cut; at byte 0, for the first."""
+    """Order an error for the request after a cut; at byte 0, for the first one."""
 
     def orders(offset: int, count: int | None) -> list[tuple[Fault, int | None]]:
         broken_off: list[tuple[Fault, int | None]] = [(cut(offset), 1)] if offset else []

@@ -1,4 +1,4 @@
-"""Answers as a healthy wrapper gives them, for tests to break one at a time."""
+"""Answers of a healthy wrapper, for tests that break one at a time."""
 
 import json
 from typing import Any
@@ -9,13 +9,13 @@ TEXT = "The ferry leaves at nine."
 
 
 def prompt(name: str, **fields: Any) -> Prompt:
-    """Ask something short."""
+    """Return a short prompt."""
     question = PromptMessage(role="user", content="When does the next ferry leave?")
     return Prompt(**{"id": name, "purpose": "a test", "messages": (question,), **fields})
 
 
 def completion(output: str = TEXT, *, tokens: int = 7, reason: str = "stop") -> dict[str, Any]:
-    """Make a chat completion of ``tokens`` new tokens."""
+    """Return a chat completion of ``tokens`` new tokens."""
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion",
@@ -33,7 +33,7 @@ def completion(output: str = TEXT, *, tokens: int = 7, reason: str = "stop") -> 
 
 
 def predicted(name: str, answer: Any, **fields: Any) -> Prediction:
-    """Predict ``answer`` for the prompt of that name."""
+    """Return ``answer`` as the prediction for a prompt."""
     response = json.dumps(answer, ensure_ascii=False)
     return Prediction(**{"prompt_id": name, "response": response, "latency_ms": 80.0, **fields})
 
@@ -41,7 +41,7 @@ def predicted(name: str, answer: Any, **fields: Any) -> Prediction:
 def answers(
     *predictions: Prediction, kind: WrapperKind = "onnx", contract: Contract = "chat"
 ) -> Answers:
-    """Put predictions together, as if one wrapper had made them."""
+    """Return predictions as the answers of one wrapper."""
     return Answers(
         kind=kind,
         contract=contract,
@@ -61,7 +61,7 @@ PROMPTS = (
 
 
 def healthy(*planted: Prediction, kind: WrapperKind = "onnx") -> Answers:
-    """Answer every prompt of the chat contract well, apart from the ``planted`` ones."""
+    """Answer every prompt of the chat contract well, except for the ``planted`` ones."""
     good = {each.id: predicted(each.id, completion()) for each in PROMPTS}
     again = completion() | {"id": "chatcmpl-2"}
     good["twice"] = predicted("twice", completion(), repeated=json.dumps(again))
@@ -69,7 +69,7 @@ def healthy(*planted: Prediction, kind: WrapperKind = "onnx") -> Answers:
 
 
 def texts(*planted: Prediction) -> Answers:
-    """Answer every prompt of the prompt contract well, apart from the ``planted`` ones."""
+    """Answer every prompt of the prompt contract well, except for the ``planted`` ones."""
     good = {each.id: predicted(each.id, TEXT) for each in PROMPTS}
     good["twice"] = predicted("twice", TEXT, repeated=json.dumps(TEXT))
     by_id = {each.prompt_id: each for each in planted}

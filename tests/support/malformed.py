@@ -98,7 +98,7 @@ def graph(change: Callable[[Any], object]) -> Damage:
 
 
 def data(location: str, offset: object = 0, length: object = 512) -> Damage:
-    """Let the weights of the graph lie elsewhere."""
+    """Move the weights of the graph to another place."""
     return graph(
         lambda model: tiny_artifact.refer(model.graph.initializer[0], location, offset, length)
     )

@@ -1,4 +1,4 @@
-"""Malformed artifacts: what is wrong, where, and why it is not let in."""
+"""Malformed artifacts: what is wrong, in which file, and the rule that it breaks."""
 
 from tests.support import tiny_artifact
 from tests.support.malformed import (

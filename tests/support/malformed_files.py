@@ -1,4 +1,4 @@
-"""Malformed repositories of any kind, and malformed checkpoints: what is wrong, where, and why."""
+"""Malformed repositories and checkpoints: what is wrong, in which file, and the rule."""
 
 import os
 import pickle

@@ -1,4 +1,4 @@
-"""An ONNX artifact of one node, for tests that look at its files and run none of it."""
+"""An ONNX artifact of one node, for tests that inspect its files without running it."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ WEIGHTS_BYTES = 512
 
 
 def graph() -> Any:
-    """Return a graph with one node, whose weights lie in ``model.onnx.data``: 8 by 16 numbers."""
+    """Return a graph with one node, whose weights are in ``model.onnx.data``: 8 by 16 numbers."""
     import onnx
 
     weights = onnx.TensorProto(name="weights", dims=(8, 16), data_type=onnx.TensorProto.FLOAT)
@@ -20,7 +20,7 @@ def graph() -> Any:
 
 
 def refer(tensor: Any, location: str, offset: object, length: object) -> Any:
-    """Let a tensor say that its numbers lie in another file, be it true or not."""
+    """Set the external data of a tensor, whether they exist or not."""
     import onnx
 
     tensor.ClearField("external_data")
@@ -31,7 +31,7 @@ def refer(tensor: Any, location: str, offset: object, length: object) -> Any:
 
 
 def config() -> dict[str, Any]:
-    """Return what the builder of onnxruntime-genai writes about such a graph."""
+    """Return the configuration that the builder of onnxruntime-genai writes for the graph."""
     decoder = {
         "session_options": {"log_id": "onnxruntime-genai", "provider_options": []},
         "filename": "model.onnx",

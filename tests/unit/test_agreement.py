@@ -102,7 +102,7 @@ def test_an_answer_that_was_cut_is_no_difference(
         pytest.param(onnx("At ten."), reference("At nine."), False, False, id="something else"),
     ],
 )
-def test_another_end_is_told_from_another_answer(
+def test_a_different_end_is_distinguished_from_a_different_answer(
     ours: Answers, theirs: Answers, *, goes_on: bool, ends_early: bool
 ) -> None:
     """Only answers that agree as far as both go can end at different places."""
@@ -123,7 +123,7 @@ def test_another_end_is_told_from_another_answer(
 def test_most_ends_at_other_places_are_no_accident(
     others: int, ends: int, *, passed: bool, severity: str
 ) -> None:
-    """Rounded weights may move an end now and then; a token that is not seen moves them all."""
+    """Rounded weights may move an end now and then; a missed end token moves them all."""
     other, equal = pair(onnx(LONG), reference(LONG[:16])), pair(onnx(LONG), reference(LONG))
     check = same_ends((*[other] * others, *[equal] * (ends - others)))
 
@@ -132,7 +132,7 @@ def test_most_ends_at_other_places_are_no_accident(
     assert check.observed == f"of {ends} ends, onnx continues after {others} and is early at 0"
 
 
-def test_without_an_end_nothing_is_said_and_nothing_refused() -> None:
+def test_without_an_end_the_check_is_undecided() -> None:
     """As when every answer was cut, or none agrees; the end tokens are compared by themselves."""
     cut = pair(onnx(LONG, tokens=8, reason="length"), reference(LONG, tokens=8, reason="length"))
 
@@ -170,7 +170,7 @@ def test_only_exact_weights_have_to_answer_as_the_reference_does(
 
 
 def test_without_answers_agreement_is_undecided() -> None:
-    """A wrapper that answers nothing agrees with nobody."""
+    """A wrapper without answers agrees with none."""
     silent = answers(predicted("ferry", completion(), response=None))
 
     assert pairs(silent, reference("abc"), (FERRY,)) == ()

@@ -20,7 +20,7 @@ def row(answer: Any, **fields: Any) -> Row:
 
 
 def test_a_chat_completion_is_spread_over_the_columns() -> None:
-    """Every column of a healthy chat answer says what the completion says."""
+    """Every column of a healthy chat answer has the completion's value."""
     actual = row(completion("At eight."), repeated=json.dumps(completion("At eight.")))
     del actual["response"]
 
@@ -47,7 +47,7 @@ def test_a_chat_completion_is_spread_over_the_columns() -> None:
 
 
 def test_an_answer_of_the_prompt_contract_is_its_text() -> None:
-    """A text has no usage, no finish reason and no stop, and says so with None."""
+    """A text has no usage, no finish reason and no stop: these columns are None."""
     (actual,) = rows(answers(predicted("ferry", TEXT), contract="prompt"), (STOP,))
     absent = ("finish_reason", "total_tokens", "usage_adds_up", "finish_reason_truthful")
 
@@ -75,7 +75,7 @@ def test_a_missing_prediction_keeps_its_row() -> None:
 
 
 def test_a_prediction_too_many_is_a_row_too_many() -> None:
-    """A second answer and an answer to no prompt are kept, behind the others."""
+    """A second answer and an answer to no prompt are rows after the others."""
     given_ = answers(*(predicted(name, completion()) for name in ("ferry", "ferry", "stranger")))
     actual = rows(given_, (STOP,))
 
@@ -171,7 +171,7 @@ def test_an_echo_is_the_question_again(question: str, output: str, expected: boo
 
 
 def test_half_a_surrogate_pair_becomes_a_replacement_character() -> None:
-    """Text that no file could hold is repaired, visibly, before anybody tries to write it."""
+    """Text that cannot be encoded is repaired visibly before it is written."""
     (actual,) = rows(
         answers(predicted("ferry", "\ud83d ahoy", response='"\\ud83d ahoy"'), contract="prompt"),
         (STOP,),

@@ -67,7 +67,7 @@ def requested(running: RunningHub) -> list[str]:
 
 
 def names(store: Store) -> set[str]:
-    """Return what lies in the store, without the locks that stay there."""
+    """Return the names in the store, without locks."""
     return {path.name for path in store.root.iterdir() if path.suffix != ".lock"}
 
 
@@ -96,7 +96,7 @@ def test_a_failure_costs_the_file_that_it_met(
 
 
 @pytest.mark.parametrize("path", [WEIGHTS, "config.json"])
-def test_bytes_that_stay_wrong_are_an_error_and_are_not_kept(
+def test_bytes_that_stay_wrong_are_an_error_and_are_not_stored(
     running: RunningHub, address: RepositoryAddress, store: Store, path: str
 ) -> None:
     """With the SHA-256 of large files as with git's ids of small ones."""
@@ -150,7 +150,7 @@ def test_an_entry_that_is_there_needs_no_partial_folder(
 def test_a_killed_download_goes_on_and_leaves_nothing(
     running: RunningHub, address: RepositoryAddress, store: Store
 ) -> None:
-    """Neither unfinished files nor locks of the client; finished ones are not asked for again."""
+    """No unfinished files and no locks of the client; finished files are not requested again."""
     running.faults.add(stall(60, after_bytes=1000), ANY_WEIGHTS)
     script = (
         "from pathlib import Path; from slipway.sources.download import Download; "
@@ -200,7 +200,7 @@ def test_a_damaged_cache_of_the_client_is_passed_by(
 def test_a_branch_that_moves_in_the_middle_changes_nothing(
     acme: LocalHub, running: RunningHub, address: RepositoryAddress, store: Store
 ) -> None:
-    """Names, digests and bytes are all asked for at the pinned commit."""
+    """Names, digests and bytes are all those of the pinned commit."""
     push = meanwhile(lambda: acme.push(REPO, {WEIGHTS: b"other", "config.json": b"[]"}))
     order = running.faults.add(push, "*/resolve/*")
 
@@ -211,7 +211,7 @@ def test_a_branch_that_moves_in_the_middle_changes_nothing(
 def test_a_file_that_the_hub_does_not_list_is_refused(
     address: RepositoryAddress, tmp_path: Path
 ) -> None:
-    """Nothing is fetched of a revision that is not what it was."""
+    """Nothing is downloaded of a changed revision."""
     with pytest.raises(SourceRefused) as caught:
         Download(address, (*NEEDED, "gone.json")).write(tmp_path)
 
@@ -220,15 +220,15 @@ def test_a_file_that_the_hub_does_not_list_is_refused(
 
 
 def busy(retry_after: str) -> Fault:
-    """Return an answer that says when to come back, in words of its own."""
+    """Return an answer with this ``Retry-After``."""
     return lambda _answer: Answer(503, {"retry-after": retry_after})
 
 
 @pytest.mark.parametrize("as_date", [False, True])
-def test_a_busy_server_is_asked_again_when_it_says(
+def test_a_retry_waits_as_long_as_the_server_asks(
     running: RunningHub, address: RepositoryAddress, store: Store, as_date: bool
 ) -> None:
-    """In seconds, or as a moment, whose seconds are whole."""
+    """In seconds, or until a date."""
     moment = datetime.now(tz=UTC) + timedelta(seconds=3)
     running.faults.add(busy(format_datetime(moment, usegmt=True) if as_date else "2"), ANY_WEIGHTS)
     started = time.monotonic()
@@ -238,20 +238,20 @@ def test_a_busy_server_is_asked_again_when_it_says(
 
 
 @pytest.mark.parametrize("retry_after", ["soon", "Wed, 21 Oct 2015 07:28:00 GMT"])
-def test_a_wait_that_makes_no_sense_is_not_waited_for(
+def test_an_invalid_retry_after_is_ignored(
     running: RunningHub, address: RepositoryAddress, store: Store, retry_after: str
 ) -> None:
-    """The usual wait is taken for one that nobody can read, or that is over."""
+    """The usual wait applies if it cannot be read, or is in the past."""
     order = running.faults.add(busy(retry_after), ANY_WEIGHTS)
 
     assert make(address, store) == NEEDED
     assert order.met == 1
 
 
-def test_a_server_that_is_busy_for_long_is_not_asked_again(
+def test_a_long_retry_after_is_an_error(
     running: RunningHub, address: RepositoryAddress, store: Store
 ) -> None:
-    """An hour's wait is for whoever runs the release to decide on."""
+    """Whether to wait an hour is the user's decision."""
     order = running.faults.add(busy("3600"), ANY_WEIGHTS, count=None)
 
     with pytest.raises(Unreachable):

@@ -202,14 +202,14 @@ def test_a_planted_fault_is_found_by_its_check_alone(
     ],
 )
 def test_the_prompt_contract_is_checked_too(fault: Prediction, name: str) -> None:
-    """A text has fewer sides to it, and each is looked at."""
+    """A text has fewer facts, and each is checked."""
     (actual,) = found(texts(fault))
 
     assert (name, False, (fault.prompt_id,)) == (actual.name, actual.passed, actual.failing)
 
 
 def test_a_missing_prediction_is_found_and_named() -> None:
-    """A prompt that nobody answered is at fault, though it left no trace in the answers."""
+    """An unanswered prompt fails, though it is not among the answers."""
     all_ = healthy()
     (actual,) = found(all_.model_copy(update={"predictions": all_.predictions[1:]}))
 
@@ -228,7 +228,7 @@ def test_a_prediction_too_many_is_found() -> None:
     assert (actual.passed, actual.failing, actual.observed) == (False, (), "8")
 
 
-def test_a_wrapper_that_always_says_stop_is_found() -> None:
+def test_a_wrapper_that_always_reports_stop_is_found() -> None:
     """One answer may end exactly at its limit; when many do, the reason is a lie."""
     cut = [predicted(each.id, completion(tokens=each.max_tokens)) for each in PROMPTS[3:]]
     (actual,) = found(healthy(*cut))
@@ -270,7 +270,7 @@ def test_nothing_at_all_passes_no_check_of_an_answer(prompts: tuple[Any, ...]) -
 
 
 def test_a_column_without_values_is_undecided() -> None:
-    """When no prompt is asked twice, nobody knows whether the wrapper is deterministic."""
+    """If no prompt is repeated, determinism is undecided."""
     (actual,) = found(healthy(predicted("twice", completion())))
     expected = ("asked again, the answer is the same", None, "nothing to check")
 

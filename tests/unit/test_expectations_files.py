@@ -86,7 +86,7 @@ def test_a_suite_with_a_fault_is_refused(
 
 
 def test_a_contract_without_a_suite_is_refused(tmp_path: Path) -> None:
-    """A missing suite or schema is named, before anything is asked of it."""
+    """A missing suite or schema is named before any check."""
     (suite(tmp_path) / "chat.schema.json").unlink()
     with pytest.raises(SourceMissing, match=r"chat\.schema\.json"):
         suite_digest(tmp_path, "chat")
@@ -164,7 +164,7 @@ def test_faults_of_the_prompts_are_named_all_at_once(
 def test_prompts_that_contradict_each_other_are_refused(
     tmp_path: Path, given: list[Any], fault: str
 ) -> None:
-    """Two prompts of one name, or two budgets in one call, could not be told apart."""
+    """Two prompts of one id, or two limits in one call, are ambiguous."""
     path = tmp_path / "general.json"
     path.write_text(json.dumps([each.model_dump() for each in given]), encoding="utf-8")
     with pytest.raises(CatalogueInvalid) as raised:

@@ -1,4 +1,4 @@
-"""What the Hub names, lists and sends becomes a pinned revision and verified files."""
+"""A ref on the Hub becomes a pinned revision and verified files."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.support.hub import LocalHub, RunningHub
 
 
 def test_a_branch_becomes_the_commit_that_it_names_now(acme: LocalHub, source: HubSource) -> None:
-    """With license, size and the files of a checkpoint, from one question to the Hub."""
+    """With license, size and the files of a checkpoint, from one request to the Hub."""
     revision = hub.resolve(source)
 
     assert revision.source == source
@@ -25,8 +25,8 @@ def test_a_branch_becomes_the_commit_that_it_names_now(acme: LocalHub, source: H
     assert revision.name == f"{REPO}@{revision.commit[:8]}"
 
 
-def test_tags_branches_and_commits_are_told_apart(acme: LocalHub, source: HubSource) -> None:
-    """Each names a commit, and a commit that was named once stays."""
+def test_tags_branches_and_commits_are_resolved(acme: LocalHub, source: HubSource) -> None:
+    """Each names a commit, and a commit stays the same."""
     first = acme.repository(REPO).resolve("main").id
     acme.tag(REPO, "v1", first)
     second = acme.push(REPO, NEEDED | {"tokenizer.json": b"[]"})
@@ -65,7 +65,7 @@ def test_a_readme_alone_changes_the_commit_and_not_the_digest(
 
 
 def test_a_model_without_a_card_declares_no_licence(acme: LocalHub, source: HubSource) -> None:
-    """What nobody declares is not guessed."""
+    """An undeclared license is not guessed."""
     acme.push(REPO, {"model.safetensors": WEIGHTS})
 
     assert hub.resolve(source).license is None
@@ -84,10 +84,10 @@ def test_a_repository_without_any_file_of_a_checkpoint_is_refused(
     assert str(caught.value) == text
 
 
-def test_a_fetch_brings_the_needed_files_and_asks_for_no_other(
+def test_only_the_needed_files_are_downloaded(
     running: RunningHub, source: HubSource, tmp_path: Path
 ) -> None:
-    """Other formats stay where they are, be their names ever so similar; no trace of the client."""
+    """Other formats are not requested, even with similar names; the client leaves no files."""
     news: list[str] = []
 
     hub.fetch(source, hub.resolve(source), tmp_path / "into", lambda _, text: news.append(text))
@@ -115,7 +115,7 @@ def test_a_fetch_is_of_the_pinned_commit(acme: LocalHub, source: HubSource, tmp_
 def test_a_pointer_to_code_is_dropped_where_transformers_has_the_code(
     acme: LocalHub, source: HubSource, tmp_path: Path, architecture: str, kept: bool
 ) -> None:
-    """Phi-3's own repository has one; for an unknown model it stays, and intake refuses it."""
+    """Phi-3's own repository has one; for an unknown model it stays, and validation refuses it."""
     config = CONFIG | {"architectures": [architecture], "hidden_size": 64}
     acme.push(REPO, NEEDED | {"config.json": json.dumps(config).encode()})
 
@@ -137,10 +137,10 @@ def test_a_pointer_to_code_is_dropped_where_transformers_has_the_code(
         pytest.param(None, id="missing"),
     ],
 )
-def test_a_configuration_that_says_too_little_is_fetched_as_it_is(
+def test_an_incomplete_configuration_is_downloaded_unchanged(
     acme: LocalHub, source: HubSource, tmp_path: Path, config: bytes | None
 ) -> None:
-    """Intake refuses it afterwards, in its own words."""
+    """Validation refuses it afterwards."""
     others = {path: content for path, content in NEEDED.items() if path != "config.json"}
     files = others | ({} if config is None else {"config.json": config})
     acme.push(REPO, files)

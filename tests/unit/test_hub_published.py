@@ -76,7 +76,7 @@ def test_a_published_variant_in_the_root_is_fetched_as_it_is(
     assert contents(tmp_path / "into") == ARTIFACT
 
 
-def test_a_precision_that_nobody_published_lists_what_there_is(
+def test_an_unpublished_precision_lists_the_published_ones(
     running: RunningHub, source: HubSource
 ) -> None:
     """Nothing else is taken instead."""

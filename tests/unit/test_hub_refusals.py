@@ -1,4 +1,4 @@
-"""Whatever the Hub refuses or spoils is told apart, and nothing wrong is kept."""
+"""Each refusal or fault of the Hub has its own error, and nothing wrong is stored."""
 
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ from tests.support.hub import Answer, LocalHub, RunningHub, error_status, html_p
 
 
 @pytest.mark.parametrize("fault", [wrong_bytes, html_page])
-def test_other_bytes_of_the_same_size_are_found_and_not_kept(
+def test_wrong_bytes_of_the_right_size_are_found_and_not_stored(
     running: RunningHub, source: HubSource, tmp_path: Path, fault: Any
 ) -> None:
-    """The client itself compares sizes alone; the file is asked for again, and that helps."""
+    """The client compares sizes only; the file is requested again, which helps."""
     revision = hub.resolve(source)
     order = running.faults.add(fault, "*.safetensors")
     entries = Store(tmp_path / "store")
@@ -39,8 +39,8 @@ def missing(source: HubSource) -> str:
 
 
 @pytest.mark.parametrize("repo", ["acme/nowhere", "acme--x/tiny", "acme/tiny.git"])
-def test_a_repository_that_is_not_there_is_named(source: HubSource, repo: str) -> None:
-    """Also one whose name could be nobody's."""
+def test_a_missing_repository_is_named(source: HubSource, repo: str) -> None:
+    """Also one with an invalid name."""
     advice = "check the name; set HF_TOKEN if it is private"
 
     assert missing(source.model_copy(update={"repo": repo})) == (
@@ -48,7 +48,7 @@ def test_a_repository_that_is_not_there_is_named(source: HubSource, repo: str) -
     )
 
 
-def test_a_ref_that_is_not_there_is_named(source: HubSource) -> None:
+def test_a_missing_ref_is_named(source: HubSource) -> None:
     """Neither a branch nor a commit is taken for another."""
     for ref in ("v9", "0" * 40):
         assert missing(source.model_copy(update={"ref": ref})) == (
@@ -59,7 +59,7 @@ def test_a_ref_that_is_not_there_is_named(source: HubSource) -> None:
 def test_a_private_repository_opens_with_a_token(
     acme: LocalHub, source: HubSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without one it looks as if it were not there."""
+    """Without one it looks like a missing repository."""
     acme.configure(REPO, private=True, readers=["ann"])
 
     assert missing(source).endswith("check the name; set HF_TOKEN if it is private")
@@ -68,10 +68,10 @@ def test_a_private_repository_opens_with_a_token(
     assert hub.resolve(source).paths == tuple(sorted(NEEDED))
 
 
-def test_a_token_that_the_hub_does_not_know_is_no_matter_of_patience(
+def test_an_unknown_token_is_an_error_without_retry(
     source: HubSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Asking again would not help; it is refused even where the repository is open to all."""
+    """A retry would not help; the token is refused even for a public repository."""
     monkeypatch.setenv("HF_TOKEN", "hf_nobodys")
 
     assert missing(source).endswith(
@@ -79,7 +79,7 @@ def test_a_token_that_the_hub_does_not_know_is_no_matter_of_patience(
     )
 
 
-def test_a_gated_repository_asks_for_its_terms(
+def test_a_gated_repository_requires_accepted_terms(
     acme: LocalHub, source: HubSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its listing is open and its files are not, until the terms are accepted."""
@@ -98,8 +98,8 @@ def test_a_gated_repository_asks_for_its_terms(
     assert contents(tmp_path / "again") == NEEDED
 
 
-def test_a_hub_that_nobody_runs_is_unreachable(acme: LocalHub, running: RunningHub) -> None:
-    """The text names the address, and the error says that trying again may help."""
+def test_a_stopped_hub_is_unreachable(acme: LocalHub, running: RunningHub) -> None:
+    """The error names the address and is retryable."""
     with acme.serve() as stopped:
         source = HubSource(repo=REPO, endpoint=stopped.endpoint)
 
@@ -111,8 +111,8 @@ def test_a_hub_that_nobody_runs_is_unreachable(acme: LocalHub, running: RunningH
     assert caught.value.retryable
 
 
-def test_an_offline_client_says_so(source: HubSource, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody has told the client not to ask anybody."""
+def test_offline_mode_is_reported(source: HubSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client is configured to send no requests."""
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
 
     with pytest.raises(Unreachable, match="OfflineModeIsEnabled"):
@@ -142,7 +142,7 @@ def test_a_hub_that_breaks_off_is_unreachable(
 def test_a_listed_file_that_is_gone_is_refused(
     running: RunningHub, source: HubSource, tmp_path: Path
 ) -> None:
-    """When the Hub itself says so: a commit that was rewritten has to be resolved again."""
+    """A commit that was rewritten has to be resolved again."""
     revision = hub.resolve(source)
     gone = Answer(404, {"x-error-code": "EntryNotFound"})
     running.faults.add(lambda _: gone, "*.safetensors", method="HEAD")
@@ -157,7 +157,7 @@ def test_a_listed_file_that_is_gone_is_refused(
 def test_a_token_that_a_login_left_in_a_file_is_not_used(
     acme: LocalHub, source: HubSource, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A release depends on what its environment says, and not on who once logged in."""
+    """A release depends on its environment, and not on an earlier login."""
     acme.configure(REPO, private=True, readers=["ann"])
     (tmp_path / "token").write_text(TOKEN, encoding="utf-8")
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))

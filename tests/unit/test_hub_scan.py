@@ -25,7 +25,7 @@ FILES = {
         (Security(scans_done=True, files_with_issues={"training.bin": "unsafe"}), "clean"),
     ],
 )
-def test_what_the_scan_says_is_recorded(
+def test_the_result_of_the_scan_is_recorded(
     tmp_path: Path, security: Security | None, scan: str
 ) -> None:
     """A mirror does not scan; a flag on a file that is not used does not matter."""
@@ -40,7 +40,7 @@ def test_what_the_scan_says_is_recorded(
 
 
 def test_a_flagged_file_that_is_used_is_refused(tmp_path: Path) -> None:
-    """The line names the file, what the scan says, and where to look."""
+    """The error names the file, the result, and the page to read."""
     hub_here = LocalHub(tmp_path)
     hub_here.push("acme/scanned", FILES)
     flagged = {"model.safetensors": "unsafe"}
@@ -54,8 +54,8 @@ def test_a_flagged_file_that_is_used_is_refused(tmp_path: Path) -> None:
     assert str(raised.value).startswith("model.safetensors: the Hub's security scan flags it")
 
 
-def test_a_scan_that_is_not_done_is_waited_for(tmp_path: Path) -> None:
-    """What nobody has looked at is not used; the error says that a retry can help."""
+def test_a_scan_that_is_not_done_is_an_error(tmp_path: Path) -> None:
+    """Unscanned files are not used; the error is retryable."""
     hub_here = LocalHub(tmp_path)
     hub_here.push("acme/scanned", FILES)
     hub_here.configure("acme/scanned", security=Security(scans_done=False, files_with_issues={}))

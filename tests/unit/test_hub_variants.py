@@ -55,7 +55,7 @@ def phi(acme: LocalHub) -> str:
 
 
 def asked_for(running: RunningHub) -> list[str]:
-    """Return the contents that were asked for, by path in the repository."""
+    """Return the paths of the requested files."""
     fetched = [asked for asked in running.requests if asked.method == "GET"]
     return sorted(
         asked.path.partition("/resolve/")[2].partition("/")[2]
@@ -96,7 +96,7 @@ def test_exactly_the_needed_files_are_fetched(
 def test_a_recipe_pins_the_variant_that_it_asks_for(
     phi: str, running: RunningHub, source: HubSource, recipe: dict[str, str], folder: str
 ) -> None:
-    """By what each configuration says; size and digest are those of its files."""
+    """By each configuration; size and digest are those of its files."""
     weights = hub.resolve(source)
 
     pinned = hub.resolve_published(weights, selecting(running, repo=PHI, **recipe))
@@ -127,7 +127,7 @@ def test_the_configuration_is_that_of_the_pinned_commit(
 def test_a_configuration_that_arrives_broken_decides_nothing(
     phi: str, running: RunningHub, source: HubSource
 ) -> None:
-    """It is compared with the Hub's digest like everything else, and asked for again."""
+    """It is compared with the Hub's digest like every file, and requested again."""
     weights, recipe = hub.resolve(source), selecting(running, repo=PHI)
     order = running.faults.add(wrong_bytes, f"*/{FAST}/genai_config.json")
 
@@ -141,7 +141,7 @@ def test_a_configuration_that_arrives_broken_decides_nothing(
 def test_an_incomplete_variant_is_refused_before_anything_is_fetched(
     acme: LocalHub, running: RunningHub, source: HubSource
 ) -> None:
-    """The listing tells already that the tokenizer is missing."""
+    """The listing already shows that the tokenizer is missing."""
     files = repository()
     del files[f"{FAST}/tokenizer.json"]
     acme.push(PHI, files)

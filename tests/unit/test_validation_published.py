@@ -1,4 +1,4 @@
-"""A published artifact that breaks a rule is fetched, refused, and not kept."""
+"""A published artifact that breaks a rule is downloaded, refused, and not stored."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ from tests.support.hub import LocalHub, RunningHub
 def test_an_artifact_that_would_load_a_library_never_enters_the_store(
     acme: LocalHub, running: RunningHub, checkpoint: Path, tmp_path: Path, limits: ProcessLimits
 ) -> None:
-    """Its bytes are those that the Hub lists, and what they say is refused all the same."""
+    """Its bytes are those that the Hub lists, and it is refused all the same."""
     config = tiny_artifact.config()
     config["model"]["decoder"]["session_options"]["custom_ops_library"] = "evil.so"
     files = ARTIFACT | {"genai_config.json": json.dumps(config).encode()}

@@ -25,7 +25,7 @@ ASKED = [
 
 
 def parsed(layout: dict[str, Any]) -> tuple[Variant, ...]:
-    """Return the variants of a layout; a size that nobody told is 0."""
+    """Return the variants of a layout; an unknown size is 0."""
     sizes = {path: size or 0 for path, size in layout["files"].items()}
     configs = {
         f"{folder}/genai_config.json".lstrip("/"): json.dumps(config).encode()
@@ -49,20 +49,22 @@ def outcome(layout: dict[str, Any], **recipe: Any) -> Variant | str:
 
 
 def variant(folder: str, config: Any = None, repo: str = "acme/tiny") -> Variant:
-    """Return what is told of a folder that holds its configuration alone."""
+    """Return the variant of a folder with only a configuration."""
     path = f"{folder}/genai_config.json".lstrip("/")
     [only] = variants.parse(repo, {path: 1}, {path: json.dumps(config).encode()})
     return only
 
 
-def test_there_are_enough_layouts_and_each_says_where_it_comes_from() -> None:
-    """Figures that nobody published are marked as made up."""
+def test_there_are_enough_layouts_and_each_names_its_origin() -> None:
+    """Unpublished figures are marked as made up."""
     assert len(BY_NAME) == len(LAYOUTS) >= 25
     assert all("published" in x["note"] or "ade up" in x["note"] for x in LAYOUTS)
 
 
 @pytest.mark.parametrize(("layout", "asked"), ASKED)
-def test_a_layout_gives_what_was_asked_for(layout: dict[str, Any], asked: dict[str, Any]) -> None:
+def test_a_recipe_selects_the_expected_variant_of_a_layout(
+    layout: dict[str, Any], asked: dict[str, Any]
+) -> None:
     """The expected folder with every byte of it, or the expected error."""
     if "error" in asked:
         with pytest.raises(getattr(errors, asked["error"])):
@@ -128,7 +130,7 @@ def test_an_absent_variant_lists_all_that_there_is() -> None:
     )
 
 
-def test_several_models_are_told_apart_even_where_one_is_smaller() -> None:
+def test_variants_of_several_models_are_not_chosen_by_size() -> None:
     """Only those that fit are listed; which of two models is meant is never for us to say."""
     text = outcome(BY_NAME["Gemma 3"], precision="int4")
 
@@ -142,7 +144,7 @@ def test_several_models_are_told_apart_even_where_one_is_smaller() -> None:
 
 
 def test_what_was_wanted_is_repeated_with_folder_and_model() -> None:
-    """A misspelt folder is seen at once; the root is a dot."""
+    """A misspelt folder is an error; the root is a dot."""
     with pytest.raises(NoVariant) as caught:
         variants.choose(
             "acme/tiny",
@@ -184,7 +186,7 @@ def test_an_incomplete_variant_is_refused_with_what_it_lacks() -> None:
     ],
 )
 def test_the_configuration_decides_the_target(options: Any, target: str) -> None:
-    """Over a name that says something else; what cannot be read fits no recipe."""
+    """Over a different name; an unreadable name fits no recipe."""
     config = {"model": {"decoder": {"session_options": {"provider_options": options}}}}
 
     assert variant("webgpu/cpu-cuda-int4", config).target == target
@@ -209,7 +211,7 @@ def test_a_configuration_that_is_silent_leaves_the_target_to_the_name(
 
 
 def test_a_configuration_that_cannot_be_read_is_an_incomplete_variant() -> None:
-    """It stands in the way of no other variant."""
+    """It does not affect other variants."""
     paths = {"cpu-int4/genai_config.json": b"{", "cuda-int4/genai_config.json": b"[" * 100_000}
 
     broken, nested = variants.parse("acme/tiny", dict.fromkeys(paths, 1), paths)
@@ -244,7 +246,7 @@ def test_a_configuration_that_cannot_be_read_is_an_incomplete_variant() -> None:
     ],
 )
 def test_a_name_is_read_word_by_word(folder: str, told: tuple[Any, ...]) -> None:
-    """Words between separators in any case; a part that says two things says nothing."""
+    """Words between separators in any case; a part with two different words is ignored."""
     found = variant(folder)
 
     assert told == (
@@ -256,7 +258,7 @@ def test_a_name_is_read_word_by_word(folder: str, told: tuple[Any, ...]) -> None
     )
 
 
-def test_names_are_asked_from_the_innermost_outwards() -> None:
+def test_names_are_read_from_the_innermost_outwards() -> None:
     """The folder, its parents, the graph, the repository."""
     graph = {"model": {"decoder": {"filename": "tiny-int8.onnx"}}}
     repo = "acme-int4/tiny-fp32-onnx"

@@ -52,7 +52,7 @@ def test_a_repository_is_shown_as_a_table(acme: LocalHub, slipway: Slipway) -> N
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_it_says_which_one_a_recipe_would_select(slipway: Slipway) -> None:
+def test_the_variant_that_a_recipe_selects_is_shown(slipway: Slipway) -> None:
     """By the rules of a release; the folder can be copied from the line."""
     done = slipway(ONNX_REPO, "--target", "cpu", "--precision", "int4")
 
@@ -71,7 +71,7 @@ def test_a_recipe_that_selects_nothing_is_bad_input(slipway: Slipway) -> None:
 
 
 def test_a_script_gets_one_document(acme: LocalHub, slipway: Slipway) -> None:
-    """With the folder that a recipe would select, or none where none was asked for."""
+    """With the folder that a recipe would select, or none without a recipe."""
     chosen, listed = (
         slipway(ONNX_REPO, "--precision", "int4", "--json"),
         slipway(ONNX_REPO, "--json"),
@@ -94,7 +94,7 @@ def test_an_error_is_one_document_for_a_script(slipway: Slipway) -> None:
     assert done.returncode == 2
 
 
-def test_an_older_commit_can_be_looked_at(acme: LocalHub, slipway: Slipway) -> None:
+def test_an_older_commit_can_be_listed(acme: LocalHub, slipway: Slipway) -> None:
     """A ref names it, as in a recipe."""
     before = acme.repository(ONNX_REPO).resolve("main").id
     files = {name: content for name, content in ARTIFACT.items() if name != "tokenizer.json"}
@@ -118,7 +118,7 @@ def test_an_older_commit_can_be_looked_at(acme: LocalHub, slipway: Slipway) -> N
         ),
     ],
 )
-def test_a_name_that_is_no_repository_is_told(slipway: Slipway, repo: str, text: str) -> None:
+def test_an_invalid_repository_name_is_an_error(slipway: Slipway, repo: str, text: str) -> None:
     """On one line, with exit code 2."""
     done = slipway(repo, "--precision", "int4")
 
