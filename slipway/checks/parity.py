@@ -108,7 +108,7 @@ def _true_usage(wrappers: tuple[Answers, ...], prompts: tuple[Prompt, ...]) -> C
                 faults.append(
                     (name, f"{answers.kind} counts {counted} tokens, its model receives {count}")
                 )
-    return _check("the prompt tokens that are counted are those that are fed", faults, compared)
+    return _check("the counted prompt tokens are those that the model receives", faults, compared)
 
 
 def _by_prompt(answers: Answers) -> dict[str, Rendering]:

@@ -44,7 +44,7 @@ TEXT = "both render a conversation to the same prompt"
 TOKENS = "both make the same tokens of the same prompt"
 ENDS = "onnx ends at every end token of transformers"
 PLACES = "an answer that ends in one wrapper ends in the other"
-USAGE = "the prompt tokens that are counted are those that are fed"
+USAGE = "the counted prompt tokens are those that the model receives"
 ANSWERS = "greedy answers agree for 90% of their length"
 
 ADDING_BEGIN = """

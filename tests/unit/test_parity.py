@@ -13,7 +13,7 @@ TOKENS = "both make the same tokens of the same prompt"
 END = "onnx ends at every end token of transformers"
 OTHER_END = "onnx ends at no other token"
 STOP = "an answer that ends in one wrapper ends in the other"
-USAGE = "the prompt tokens that are counted are those that are fed"
+USAGE = "the counted prompt tokens are those that the model receives"
 SYSTEM = PromptMessage(role="system", content="Be brief.")
 QUESTION = PromptMessage(role="user", content="When does it leave?")
 PROMPTS = (prompt("ferry"), prompt("brief", messages=(SYSTEM, QUESTION)))

@@ -22,7 +22,7 @@ TOKENS = "both make the same tokens of the same prompt"
 END = "onnx ends at every end token of transformers"
 OTHER_END = "onnx ends at no other token"
 STOP = "an answer that ends in one wrapper ends in the other"
-USAGE = "the prompt tokens that are counted are those that are fed"
+USAGE = "the counted prompt tokens are those that the model receives"
 ANSWERS = "greedy answers agree for 90% of their length"
 
 WITH_BEGIN = CHAT_TEMPLATE.replace("{%- for", "{{- '<s>' -}}\n{%- for", 1)
@@ -154,7 +154,7 @@ def test_a_doubled_begin_is_named(asked: dict[str, Answers]) -> None:
 
     assert checks[TOKENS].observed == f"transformers has a doubled BOS, token {BEGIN}"
     assert checks[TOKENS].failing == tuple(prompt.id for prompt in PROMPTS)
-    assert "and feeds" in checks[USAGE].observed
+    assert "its model receives" in checks[USAGE].observed
 
 
 def test_the_wrapper_as_we_log_it_feeds_what_the_template_wrote(asked: dict[str, Answers]) -> None:
