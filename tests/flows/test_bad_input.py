@@ -58,6 +58,24 @@ def test_a_catalogue_with_five_faults_lists_all_five(
     assert "models.tiny.recipe.candidates[0].precision: got 'int3'" in "\n".join(faults)
 
 
+def test_an_outdated_field_is_a_warning_in_the_runs_log(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It names the file, the model and the field's present name; the run goes on."""
+    from prefect import flow
+
+    from tasks.entries import entry_of
+
+    project.edit("licenses", "licences")
+
+    entry = flow(entry_of, name="look")("tiny")
+
+    text = f"{project.catalogue}: models.tiny.licences is now called licenses; rename it"
+    [line] = [line for line in capsys.readouterr().err.splitlines() if text in line]
+    assert "WARNING | Flow run" in line
+    assert entry.licenses == ("mit",)
+
+
 def pickle_beside_the_weights(checkpoint: Path) -> None:
     """Weights in a format that can run code."""
     (checkpoint / "pytorch_model.bin").write_bytes(b"\x80\x04.")
