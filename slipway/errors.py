@@ -232,7 +232,7 @@ class NothingBuilt(SlipwayError):
 
 
 class CandidateFailed(SlipwayError):
-    """A version failed its trial; the one before it is still served."""
+    """A version failed its preflight; the one before it is still served."""
 
     text = (
         "version {version} of {model} must not be served: {reason}; "
@@ -241,17 +241,6 @@ class CandidateFailed(SlipwayError):
     model: str
     version: int
     reason: str
-
-
-class AddressTaken(SlipwayError):
-    """Every port that was tried was free when it was chosen, and taken when it was needed."""
-
-    retryable = True
-    text = (
-        "port {port} of this machine was taken, and so were those tried before; "
-        "nothing has changed: redeploy again, or end what takes the ports"
-    )
-    port: int
 
 
 class StoreDamaged(SlipwayError):

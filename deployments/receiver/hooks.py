@@ -4,7 +4,6 @@ import hashlib
 import logging
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cachetools import TTLCache
@@ -65,33 +64,13 @@ class HookResponse(BaseModel):
     models: tuple[str, ...] = ()
 
 
-class Catalogue:
-    """The catalogue's entries; read again when the file changes, unless it has faults."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._entries = catalogue.load(path)
-        self._modified_ns = path.stat().st_mtime_ns
-
-    def entries(self) -> Mapping[str, Entry]:
-        """Return the entries by name."""
-        try:
-            modified_ns = self._path.stat().st_mtime_ns
-            if modified_ns != self._modified_ns:
-                self._modified_ns = modified_ns
-                self._entries = catalogue.load(self._path)
-        except (OSError, SlipwayError) as error:
-            _logger.warning("the catalogue cannot be read, its earlier entries are used: %s", error)
-        return self._entries
-
-
 class Hooks:
     """Both routes, and the webhooks that they received a moment ago."""
 
     def __init__(self, settings: ReceiverSettings, outbox: Outbox) -> None:
         self._settings = settings
         self._outbox = outbox
-        self._catalogue = Catalogue(settings.catalogue)
+        self._entries = catalogue.load(settings.catalogue)
         tolerance = webhooks.TOLERANCE_SECONDS
         self._deliveries: TTLCache[str, bool] = TTLCache(REMEMBERED, ttl=2 * tolerance)
         self._bodies: TTLCache[str, bool] = TTLCache(REMEMBERED, ttl=tolerance)
@@ -114,7 +93,7 @@ class Hooks:
         digest = hashlib.sha256(body).hexdigest()
         if digest in self._bodies:
             return HookResponse(status="duplicate")
-        changes = webhooks.source_changes(payload, self._catalogue.entries().values())
+        changes = webhooks.source_changes(payload, self._load_entries().values())
         return self._accept(changes, self._bodies, digest)
 
     async def mlflow(
@@ -136,11 +115,19 @@ class Hooks:
             raise RequestRejected(409, "received before", "send each delivery once")
         payload = requests.parse(body, MlflowPayload)
         try:
-            changes = webhooks.champion_changes(payload, self._catalogue.entries())
+            changes = webhooks.champion_changes(payload, self._load_entries())
         except ValidationError as error:
             advice = "send name, alias and version in data"
             raise RequestRejected(422, "not an event of an alias", advice) from error
         return self._accept(changes, self._deliveries, delivery.id)
+
+    def _load_entries(self) -> Mapping[str, Entry]:
+        """Return the catalogue's entries; the earlier ones if it has faults now."""
+        try:
+            self._entries = catalogue.load(self._settings.catalogue)
+        except (OSError, SlipwayError) as error:
+            _logger.warning("the catalogue cannot be read, its earlier entries are used: %s", error)
+        return self._entries
 
     def _add(
         self, path: str, handler: Any, payload: type[BaseModel], rejections: Mapping[int, str]

@@ -24,7 +24,7 @@ from slipway.errors import (
 from slipway.redeploy import golden_prompts, model_server
 from slipway.redeploy.compare import compare
 from slipway.redeploy.golden_prompts import GoldenPrompts
-from slipway.redeploy.preflight import PreflightConfig, free_port, preflight
+from slipway.redeploy.preflight import preflight
 from slipway.redeploy.rolling_switch import RollingSwitch
 from slipway.redeploy.values import ChampionState, Deploy, RedeployDecision, SwitchResult
 from slipway.serving import loading
@@ -45,7 +45,6 @@ class Deployment:
         limits: Of a preflight server: time until it is ready, memory, and where its log goes.
         golden: What the preflight server must answer.
         drain_seconds: Time limit for a replaced worker to complete its answers.
-        port: Returns the port of a preflight server.
     """
 
     model: str
@@ -54,7 +53,6 @@ class Deployment:
     limits: ProcessLimits
     golden: GoldenPrompts
     drain_seconds: float
-    port: Callable[[], int] = free_port
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -72,13 +70,12 @@ class Deployment:
 
         Raises:
             MachineTooSmall: If there is not enough memory for both; nothing was started.
-            AddressTaken: If no port was free.
         """
-        config = PreflightConfig(self.folder, self._limits(candidate.size_bytes), self.port)
+        version, limits = candidate.version, self._limits(candidate.size_bytes)
 
         def check() -> None:
-            with preflight(self.model, candidate.version, config) as address:
-                golden_prompts.check(address, self.model, candidate.version, self.golden)
+            with preflight(self.model, version, self.folder, limits) as address:
+                golden_prompts.check(address, self.model, version, self.golden)
 
         return _timed(check)
 

@@ -9,7 +9,6 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
@@ -142,7 +141,7 @@ def process_tree(pid: int) -> list[psutil.Process]:
         return []
 
 
-def command(folder: Path, options: dict[str, Any]) -> list[str]:
-    """Return the interpreter's arguments that start a server with this folder's pointer file."""
-    flags = {"pointer": folder / "pointer.json", **options}
-    return ["-m", MODULE, *(text for name in flags for text in (f"--{name}", str(flags[name])))]
+def command(folder: Path, *, port: int, workers: int) -> list[str]:
+    """Return the interpreter's arguments that start a server of this folder on loopback."""
+    flags = {"--pointer": folder / "pointer.json", "--port": port, "--workers": workers}
+    return ["-m", MODULE, *(str(text) for flag in flags.items() for text in flag)]

@@ -55,7 +55,9 @@ class RollingSwitch:
     def _address(self) -> Address:
         address = model_server.find(self.folder)
         if address is None:
-            raise SourceMissing(f"a server of {self.model}", f"slipway serve {self.model}")
+            raise SourceMissing(
+                f"a running server of {self.model}", f"run `slipway serve {self.model}`"
+            )
         return address
 
     def _replace_workers(self, address: Address, version: int) -> bool:

@@ -5,9 +5,9 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.background import BackgroundTask
 from starlette.types import ASGIApp, Receive
@@ -53,30 +53,37 @@ class ClientLeft(Exception):
     """The client closed its connection before the answer was complete."""
 
 
+async def _service(request: Request) -> ModelService:
+    service: ModelService = request.app.state.service
+    return service
+
+
+Service = Annotated[ModelService, Depends(_service)]
+
+
 @routes.post(
     "/v1/chat/completions", response_model=ChatCompletion, responses=_RESPONSES, tags=["model"]
 )
-async def chat_completions(body: ChatRequest, request: Request) -> Answer:
+async def chat_completions(body: ChatRequest, request: Request, service: Service) -> Answer:
     """Answer a conversation."""
-    return await _answer("chat", body, request)
+    return await _answer("chat", body, request, service)
 
 
 @routes.post("/v1/completions", response_model=Completion, responses=_RESPONSES, tags=["model"])
-async def completions(body: CompletionRequest, request: Request) -> Answer:
+async def completions(body: CompletionRequest, request: Request, service: Service) -> Answer:
     """Answer one text or several."""
-    return await _answer("text", body, request)
+    return await _answer("text", body, request, service)
 
 
 @routes.get("/v1/models", tags=["model"])
-async def models(request: Request) -> ModelList:
+async def models(service: Service) -> ModelList:
     """List the served model."""
-    return ModelList(data=[_card(_service(request))])
+    return ModelList(data=[_card(service)])
 
 
 @routes.get("/v1/models/{model}", responses={404: {"model": ErrorBody}}, tags=["model"])
-async def model(model: str, request: Request) -> ModelCard:
+async def model(model: str, service: Service) -> ModelCard:
     """Describe the served model."""
-    service = _service(request)
     _require_model(model, service)
     return _card(service)
 
@@ -88,9 +95,8 @@ async def health() -> dict[str, str]:
 
 
 @routes.get("/ready", responses=_NOT_READY, tags=["server"])
-async def ready(request: Request) -> Ready:
+async def ready(service: Service) -> Ready:
     """Report the version that this worker serves, or why it serves none."""
-    service = _service(request)
     loaded, pointer = service.engine.require(), service.pointer
     return Ready(
         model=pointer.model, version=pointer.version, digest=loaded.digest, pid=os.getpid()
@@ -98,10 +104,9 @@ async def ready(request: Request) -> Ready:
 
 
 @routes.get("/metrics", response_class=Response, tags=["server"])
-async def metrics(request: Request) -> Response:
+async def metrics(service: Service) -> Response:
     """Return the metrics of all workers in Prometheus's text format."""
-    found = _service(request).metrics
-    return Response(found.page(), media_type=found.content_type)
+    return Response(service.metrics.page(), media_type=service.metrics.content_type)
 
 
 def create() -> ASGIApp:
@@ -124,8 +129,9 @@ def create() -> ASGIApp:
     return RequestMiddleware(app, service)
 
 
-async def _answer(form: Form, body: ChatRequest | CompletionRequest, request: Request) -> Answer:
-    service = _service(request)
+async def _answer(
+    form: Form, body: ChatRequest | CompletionRequest, request: Request, service: ModelService
+) -> Answer:
     _require_model(body.model, service)
     default = service.engine.require().max_tokens
     job = service.engine.submit(body.order(default=default, limit=service.limits.max_tokens))
@@ -188,11 +194,6 @@ async def _beginning_with(
     yield first
     async for delta in rest:
         yield delta
-
-
-def _service(request: Request) -> ModelService:
-    service: ModelService = request.app.state.service
-    return service
 
 
 def _require_model(name: str, service: ModelService) -> None:

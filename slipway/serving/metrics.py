@@ -1,4 +1,4 @@
-"""The metrics that Prometheus reads: one page for all workers, from whichever of them is asked.
+"""The metrics that Prometheus reads: one page for all workers, from any of them.
 
 Workers share files in ``PROMETHEUS_MULTIPROC_DIR``, which the supervisor sets before it starts
 them. ``prometheus_client`` reads the variable when a metric is created, so all of them are created

@@ -36,7 +36,7 @@ def read_pointer(path: Path) -> Pointer:
         return Pointer.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         advice = 'write {"model": "NAME", "version": 3} into it, or run `slipway serve NAME`'
-        raise SourceMissing(f"a pointer in {path}", advice) from error
+        raise SourceMissing(f"a version in {path}", advice) from error
 
 
 def write_pointer(path: Path, pointer: Pointer) -> None:

@@ -18,7 +18,6 @@ SAMPLES: dict[Any, Any] = {
     tuple[str, ...]: ("one", "two"),
 }
 RETRYABLE = {
-    errors.AddressTaken,
     errors.NotServing,
     errors.RegistryConflict,
     errors.ScanPending,

@@ -6,14 +6,13 @@ from typing import Any
 
 import pytest
 
-import tasks.redeploy
 from flows.redeploy import redeploy
-from slipway.errors import AddressTaken, MachineTooSmall
-from slipway.redeploy import deployment, model_server
-from slipway.redeploy.values import DeployRejected, Redeployed, Unchanged
+from slipway.errors import MachineTooSmall
+from slipway.redeploy import deployment
+from slipway.redeploy.values import DeployRejected, Unchanged
 from tests.support.bad_versions import BAD, LATENCY_MS, MEMORY_GB, Bad
 from tests.support.project import Project
-from tests.support.served_project import ServedProject, marked, running
+from tests.support.served_project import ServedProject, running
 from tests.support.traffic import traffic
 
 pytestmark = pytest.mark.slow
@@ -130,56 +129,3 @@ def test_a_machine_without_room_for_two_says_so(
     assert served.served() == 1
     assert served.champions() == [version, version]
     assert served.quarantine(version) is None
-
-
-def test_a_port_that_is_taken_is_left_for_the_next(
-    served: ServedProject, table: Table, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The first port tried is that of the server that serves; the preflight runs on another."""
-    version = served.add(marked("ⓐ"))
-    address = model_server.find(served.folder)
-    assert address is not None
-    ports = iter([address.port, free := deployment.free_port()])
-    pick_port(monkeypatch, lambda: next(ports))
-
-    with traffic(served.url, plain=1, streaming=1) as seen:
-        served.move(version)
-        outcome = redeploy("tiny")
-        seen.wait_for(10)
-
-    done = f"redeployed after a preflight on the next free port, {free}"
-    table.rows.append(
-        ("finds its port taken", len(seen.outcomes), len(seen.faults), served.served(), done)
-    )
-    assert isinstance(outcome, Redeployed)
-    assert seen.faults == []
-    assert served.served() == version
-    assert served.quarantine(version) is None
-
-
-def test_where_every_port_is_taken_the_error_says_what_to_do(
-    served: ServedProject, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """That is no fault of the candidate, so it is not quarantined."""
-    before, version = served.served(), served.add()
-    served.move(version)
-    address = model_server.find(served.folder)
-    assert address is not None
-    pick_port(monkeypatch, lambda: address.port)
-    once = tasks.redeploy.preflight.with_options(retries=0)
-    monkeypatch.setattr("flows.redeploy.preflight", once)
-
-    with pytest.raises(AddressTaken, match=f"port {address.port} .* redeploy again"):
-        redeploy("tiny")
-
-    assert served.served() == before
-    assert served.champions() == [version, version]
-    assert served.quarantine(version) is None
-
-
-def pick_port(monkeypatch: pytest.MonkeyPatch, port: Any) -> None:
-    """Let preflights try these ports."""
-    made = tasks.redeploy.deployment
-    monkeypatch.setattr(
-        tasks.redeploy, "deployment", lambda model: deployment.replace(made(model), port=port)
-    )

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from slipway import keys
 from slipway.redeploy import model_server
-from slipway.redeploy.preflight import free_port
 from slipway.system import store
 from slipway.values import Release
 from tests.support.project import Project
@@ -167,10 +166,9 @@ class ServedProject:
 def running(served: ServedProject, *, version: int, workers: int) -> Iterator[ServedProject]:
     """Run the model's server while the body runs."""
     model_server.set_version(served.folder, "tiny", version)
-    address = {"host": "127.0.0.1", "port": free_port(), "workers": workers}
     with (served.project.folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, *model_server.command(served.folder, address)],
+            [sys.executable, *model_server.command(served.folder, port=0, workers=workers)],
             stdout=log,
             stderr=subprocess.STDOUT,
             env=dict(os.environ),

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from slipway.redeploy.preflight import free_port
 from slipway.serving import supervisor
+from slipway.system.network import free_port
 
 GRACEFUL = "slipway.serving.supervisor:GracefulKeepAlive"
 

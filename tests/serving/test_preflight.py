@@ -1,0 +1,56 @@
+"""A preflight server answers, or fails with a reason, and leaves nothing behind."""
+
+from pathlib import Path
+
+import psutil
+import pytest
+
+from slipway.errors import StepCrashed, StepTimedOut
+from slipway.redeploy import model_server
+from slipway.redeploy.preflight import preflight
+from slipway.system.process import ProcessLimits
+from tests.support.model_servers import MODEL, Registered
+
+
+@pytest.fixture
+def limits(
+    registered: Registered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> ProcessLimits:
+    """Limits of a preflight, in an environment whose registry has the tiny model."""
+    monkeypatch.setenv("SLIPWAY_HOME", str(registered.home))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return ProcessLimits(timeout_seconds=120, memory_bytes=None, logs=tmp_path / "logs")
+
+
+def test_a_preflight_server_answers_with_its_version(limits: ProcessLimits, tmp_path: Path) -> None:
+    """On a port of its own; afterwards its processes and its folder are gone."""
+    folder = tmp_path / "serving"
+    with preflight(MODEL, 2, folder, limits) as address:
+        ready = model_server.ready_worker(address)
+        tree = model_server.process_tree(address.pid)
+
+    assert ready is not None
+    assert (ready.model, ready.version) == (MODEL, 2)
+    assert len(tree) >= 3
+    assert not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in tree)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_version_that_cannot_be_loaded_fails_with_its_reason(
+    limits: ProcessLimits, tmp_path: Path
+) -> None:
+    """The reason is the last error in the server's log."""
+    with pytest.raises(StepCrashed, match="tiny v9"), preflight(MODEL, 9, tmp_path, limits):
+        pass
+
+    assert [path.name for path in tmp_path.iterdir()] == ["logs"]
+
+
+def test_a_server_that_is_not_ready_in_time_is_ended(limits: ProcessLimits, tmp_path: Path) -> None:
+    """No server takes less than a tenth of a second."""
+    short = ProcessLimits(timeout_seconds=0.1, memory_bytes=None, logs=limits.logs)
+
+    with pytest.raises(StepTimedOut), preflight(MODEL, 1, tmp_path, short):
+        pass
+
+    assert [path.name for path in tmp_path.iterdir()] == ["logs"]
