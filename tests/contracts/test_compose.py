@@ -67,7 +67,7 @@ def test_every_part_of_slipway_up_is_there() -> None:
     assert named == set(DOCUMENT["volumes"])
 
 
-@pytest.mark.parametrize("name", PARTS | {"apply"})
+@pytest.mark.parametrize("name", sorted(PARTS | {"apply"}))
 def test_a_service_starts_a_module_that_exists(name: str) -> None:
     """A renamed one would be noticed by nobody here."""
     python, flag, module, *_ = SERVICES[name]["command"]
