@@ -20,7 +20,8 @@ from pathlib import Path
 from slipway.evaluation import candidate, logits, reference
 from slipway.evaluation.texts import load_texts
 from slipway.settings import PROJECT, disable_telemetry
-from slipway.system import process
+from slipway.system.call import call
+from slipway.system.process import ProcessLimits
 
 BAR = 1.5
 TEXTS = PROJECT / "expectations" / "texts" / "general"
@@ -59,14 +60,14 @@ def used_seconds() -> float:
 
 def ours(checkpoint: Path, built: Path, reading: Path) -> None:
     """Compare as a release does."""
-    limits = process.ProcessLimits(
+    limits = ProcessLimits(
         timeout_seconds=900, memory_bytes=None, logs=reading.parent / "logs"
     )
     texts = load_texts(TEXTS)
     read = reference.ReferenceRequest(weights=checkpoint, texts=texts, into=reading)
-    process.call(reference.read, read, limits, step="read source")
+    call(reference.read, read, limits, step="read source")
     request = candidate.CandidateRequest(artifact=built, reading=reading)
-    found = process.call(candidate.compare, request, limits, step="compare").value
+    found = call(candidate.compare, request, limits, step="compare").value
     print(f"KL divergence {found.kl_mean}, {found.broken} broken", flush=True)
 
 

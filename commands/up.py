@@ -7,7 +7,7 @@ from types import FrameType
 
 from commands import console
 from deployments import services
-from deployments.initial_version import appoint
+from deployments.initial_version import ensure_pointer
 from deployments.services import Service
 from deployments.supervisor import Supervisor, require_free_ports
 from slipway.settings import Settings
@@ -18,7 +18,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def up() -> int:
-    """Start everything on this machine, apply the deployments, and look after it; Ctrl-C stops."""
+    """Start all services, apply the deployments, and restart what ends; Ctrl-C stops."""
     settings = Settings()
     servers, workers = services.servers(settings), services.workers(settings)
     return _run(settings, servers, workers)
@@ -28,8 +28,8 @@ def ui() -> int:
     """Start the Prefect and MLflow UIs on loopback; Ctrl-C stops both."""
     settings = Settings()
     servers = services.servers(settings)
-    if all(answers(part.health) for part in servers):
-        console.facts("Both run already", {part.title: part.url for part in servers})
+    if all(answers(server.health) for server in servers):
+        console.facts("Both are running", {server.title: server.url for server in servers})
         return 0
     return _run(settings, servers, ())
 
@@ -43,13 +43,13 @@ def _run(settings: Settings, servers: tuple[Service, ...], workers: tuple[Servic
         try:
             _start(supervisor, servers)
             if workers:
-                variables = services.client_surroundings("apply", settings)
+                variables = services.client_environment("apply", settings)
                 supervisor.run("apply", ("-m", "deployments.apply"), variables)
                 _start(supervisor, workers)
             _show((*servers, *workers), supervisor)
             while True:
                 if workers:
-                    appoint(settings)
+                    ensure_pointer(settings)
                 supervisor.look_after((*servers, *workers))
                 time.sleep(_LOOK_SECONDS)
         except KeyboardInterrupt:
@@ -60,19 +60,20 @@ def _run(settings: Settings, servers: tuple[Service, ...], workers: tuple[Servic
 
 
 def _start(supervisor: Supervisor, wanted: Iterable[Service]) -> None:
-    """Start all that can be, then wait for each: they get ready side by side."""
-    ready = [part for part in wanted if part.awaits is None or part.awaits.exists()]
-    for part in ready:
-        supervisor.start(part)
-    for part in ready:
-        supervisor.wait_for(part)
+    """Start those that can start now, and wait until all of them are ready."""
+    ready = [service for service in wanted if service.awaits is None or service.awaits.exists()]
+    for service in ready:
+        supervisor.start(service)
+    for service in ready:
+        supervisor.wait_for(service)
 
 
 def _show(running: Iterable[Service], supervisor: Supervisor) -> None:
     print()
-    addresses = {part.title: part.url or "" for part in running}
-    waiting = [part for part in running if part.awaits and not part.awaits.exists()]
-    addresses |= {part.title: f"{part.url}  once it has a champion" for part in waiting}
+    addresses = {}
+    for service in running:
+        is_waiting = service.awaits is not None and not service.awaits.exists()
+        addresses[service.title] = service.url + ("  once it has a champion" if is_waiting else "")
     addresses["logs"] = str(supervisor.log("*"))
     console.facts("Ctrl-C stops all of it", addresses)
 
@@ -86,6 +87,6 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def _ignore_signals() -> None:
-    """Let nothing interrupt the stopping: a second Ctrl-C would leave processes behind."""
+    """Let nothing interrupt the stop: a second Ctrl-C would leave processes behind."""
     for number in _ENDING:
         signal.signal(number, signal.SIG_IGN)

@@ -22,7 +22,7 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 from prefect.workers.process import ProcessWorker
 
 from deployments import automations
-from deployments.services import POOL, client_surroundings, webhook_secret
+from deployments.services import POOL, client_environment, webhook_secret
 from slipway import catalogue
 from slipway.errors import SlipwayError, SourceMissing, StepCrashed, Unreachable
 from slipway.settings import PROJECT, Settings, sign_in
@@ -82,7 +82,7 @@ def deploy(settings: Settings) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
         cwd=PROJECT,
-        env=client_surroundings("deploy", settings),
+        env=client_environment("deploy", settings),
         check=False,
     )
     if done.returncode:

@@ -1,24 +1,26 @@
-"""The model server's start: its first pointer is the first champion, later ones are redeploy's."""
+"""The first version that the model server serves: the first champion; later ones are redeployed.
+
+``python -m deployments.initial_version`` waits for that champion and becomes the model server.
+"""
 
 import time
 
 import httpx
 
 from deployments import services
-from deployments.services import model_server
 from slipway.serving.protocol import Pointer, write_pointer
 from slipway.settings import Settings
 
 _WAIT_SECONDS = 5.0
 
 
-def appoint(settings: Settings) -> bool:
-    """Tell whether the model server may start, writing its pointer if a champion has appeared.
+def ensure_pointer(settings: Settings) -> bool:
+    """Tell whether the model server may start, writing its pointer if there is a champion.
 
-    What an earlier server served is served again; where that is not the champion any more, the
-    next redeploy moves on from it.
+    An existing pointer stays: the server serves the same version again, and the next redeploy
+    replaces it if that is not the champion any more.
     """
-    path = model_server(settings).awaits
+    path = services.model_server(settings).awaits
     if path is None or path.is_file():
         return True
     version = _champion(settings)
@@ -29,12 +31,12 @@ def appoint(settings: Settings) -> bool:
 
 
 def _champion(settings: Settings) -> int | None:
-    """Ask MLflow's server, without its client: this runs every few seconds, for days."""
+    """Return the champion's version, without MLflow's client: this runs every few seconds."""
     address = f"{settings.mlflow_url}/api/2.0/mlflow/registered-models/alias"
-    asked = {"name": settings.serve, "alias": "champion"}
+    query = {"name": settings.serve, "alias": "champion"}
     try:
         response = httpx.get(
-            address, params=asked, auth=settings.credentials, timeout=_WAIT_SECONDS
+            address, params=query, auth=settings.credentials, timeout=_WAIT_SECONDS
         )
     except httpx.HTTPError:
         return None
@@ -46,7 +48,7 @@ def _champion(settings: Settings) -> int | None:
 def main() -> None:
     """Become the model server, once there is something to serve."""
     settings = Settings()
-    while not appoint(settings):
+    while not ensure_pointer(settings):
         time.sleep(_WAIT_SECONDS)
     services.main("model-server")
 

@@ -1,6 +1,6 @@
-"""The parts that run all the time: how each is started, and what it finds in its environment.
+"""The services of one machine: how each is started, and which environment it receives.
 
-``python -m deployments.parts NAME`` runs one part in the foreground; ``slipway up`` runs all.
+``python -m deployments.services NAME`` runs one in the foreground; ``slipway up`` runs all.
 """
 
 import os
@@ -19,22 +19,22 @@ from slipway.values import Value
 
 POOL = "slipway"
 
-#: How often a flow run says that it is alive.
+#: Time between two heartbeats of a flow run.
 HEARTBEAT_SECONDS = 30
 
 
 class Service(Value):
-    """One process that runs all the time.
+    """A process that runs all the time.
 
     Attributes:
-        name: Its name, also that of its log.
-        title: What it is for, for people.
-        command: What Python runs.
-        variables: What it finds in its environment beside ours.
-        url: Where it listens; nothing else may.
-        setting: The environment variable that moves it elsewhere.
-        health: Answers when it is ready.
-        awaits: File that has to be there before it can start.
+        name: Its row in the policy of secrets, and a part of its log's name.
+        title: Its purpose, for people.
+        command: Arguments of the interpreter.
+        variables: Environment variables beside those that every service receives.
+        url: Where it listens.
+        setting: The environment variable that changes ``url``.
+        health: Address that answers when it is ready.
+        awaits: File that has to exist before it can start.
     """
 
     name: str
@@ -48,12 +48,12 @@ class Service(Value):
 
 
 def servers(settings: Settings) -> tuple[Service, ...]:
-    """Return the parts that all others talk to."""
+    """Return the services that all others need."""
     return (prefect_server(settings), mlflow_server(settings))
 
 
 def workers(settings: Settings) -> tuple[Service, ...]:
-    """Return the parts that need the servers and what is applied to them."""
+    """Return the services that need the servers, and the deployments on them."""
     return (worker(settings), receiver(settings), model_server(settings))
 
 
@@ -62,21 +62,29 @@ def prefect_server(settings: Settings) -> Service:
     host, port = host_and_port(settings.prefect_url)
     variables = {
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
-            "prefect.server.concurrency.lease_storage.filesystem"  # in memory, a crash keeps them
+            # Leases in memory would outlive a crash of their holder.
+            "prefect.server.concurrency.lease_storage.filesystem"
         ),
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": settings.prefect_url,
         "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
-        # Left alone, the key to its blocks would lie in the same database as they.
+        # By default, the key of the encrypted blocks lies in the same database as the blocks.
         "PREFECT_SERVER_ENCRYPTION_KEY": secret(settings.home, "block-encryption"),
     }
     if settings.auth:
         variables["PREFECT_SERVER_API_AUTH_STRING"] = settings.auth.get_secret_value()
     application = ("-m", "uvicorn", "--factory", "deployments.prefect_app:create")
-    place = ("--host", host, "--port", str(port), "--log-level", "warning")  # no line a request
+    address = (
+        "--host",
+        host,
+        "--port",
+        str(port),
+        "--log-level",
+        "warning",
+    )  # no line for each request
     return Service(
         name="prefect",
         title="Prefect: runs, schedules, events, reports",
-        command=(*application, *place),
+        command=(*application, *address),
         variables=variables,
         url=settings.prefect_url,
         setting="SLIPWAY_PREFECT_URL",
@@ -85,26 +93,17 @@ def prefect_server(settings: Settings) -> Service:
 
 
 def mlflow_server(settings: Settings) -> Service:
-    """Return MLflow's server: the registry, and the artifacts, so that clients need no folder."""
+    """Return MLflow's server; it serves the artifacts too, so clients need no shared folder."""
     host, port = host_and_port(settings.mlflow_url)
     artifacts = settings.artifacts or str(settings.mlflow / "artifacts")
-    store = ("--artifacts-destination", artifacts)
-    place = ("--host", host, "--port", str(port), "--workers", "1")
+    address = ("--host", host, "--port", str(port), "--workers", "1")
     hosts = ("--allowed-hosts", f"{host}:{port},localhost:{port}")
-    signing_in = ("--app-name", "basic-auth") if settings.auth else ()
+    storage = ("--serve-artifacts", "--artifacts-destination", artifacts)
+    sign_in = ("--app-name", "basic-auth") if settings.auth else ()
     return Service(
         name="mlflow",
         title="MLflow: models, versions, figures",
-        command=(
-            "-m",
-            "mlflow",
-            "server",
-            *store,
-            *place,
-            *hosts,
-            "--serve-artifacts",
-            *signing_in,
-        ),
+        command=("-m", "mlflow", "server", *address, *hosts, *storage, *sign_in),
         variables=_mlflow_variables(settings),
         url=settings.mlflow_url,
         setting="SLIPWAY_MLFLOW_URL",
@@ -113,9 +112,9 @@ def mlflow_server(settings: Settings) -> Service:
 
 
 def _mlflow_variables(settings: Settings) -> dict[str, str]:
-    """Return what keeps the server's own secrets, and lets its webhooks reach our receiver."""
+    """Return what protects the server's own secrets, and lets its webhooks reach our receiver."""
     variables = {
-        "MLFLOW_BACKEND_STORE_URI": settings.database,  # any user may read a command line
+        "MLFLOW_BACKEND_STORE_URI": settings.database,  # any user can read a command line
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": secret(settings.home, "webhook-encryption"),
         "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
@@ -132,14 +131,14 @@ def _auth_file(settings: Settings) -> Path:
 
 
 def _write_auth(settings: Settings, user: str, password: str) -> None:
-    """Write what MLflow's basic-auth reads: who may do all, and that others may do nothing."""
+    """Write the configuration of MLflow's basic-auth: an administrator, and nothing for others."""
     lines = (
         "[mlflow]",
         "default_permission = NO_PERMISSIONS",
         f"database_uri = sqlite:///{settings.mlflow / 'users.db'}",
         f"admin_username = {user}",
         f"admin_password = {password.replace('%', '%%')}",  # as configparser reads it
-        "auth_cache_ttl_seconds = 300",  # or each request costs a tenth of a second of a core
+        "auth_cache_ttl_seconds = 300",  # without, each request takes 0.1 s of a core
         "",
     )
     write(_auth_file(settings), "\n".join(lines))
@@ -149,7 +148,7 @@ def worker(settings: Settings) -> Service:
     """Return the worker: it starts each flow run in a process of its own."""
     host, port = host_and_port(settings.worker_url)
     variables = {
-        "PREFECT_WORKER_QUERY_SECONDS": "3",  # a queued run would otherwise wait up to 10 s
+        "PREFECT_WORKER_QUERY_SECONDS": "3",  # the default lets a queued run wait for up to 10 s
         "PREFECT_WORKER_WEBSERVER_HOST": host,
         "PREFECT_WORKER_WEBSERVER_PORT": str(port),
     }
@@ -166,7 +165,7 @@ def worker(settings: Settings) -> Service:
 
 
 def receiver(settings: Settings) -> Service:
-    """Return the receiver of webhooks, the only part that others may be let in to."""
+    """Return the receiver of webhooks, the only service that may be opened to other machines."""
     host, port = host_and_port(settings.receiver_url)
     return Service(
         name="receiver",
@@ -183,11 +182,11 @@ def model_server(settings: Settings) -> Service:
     """Return the model server, which starts when there is a champion."""
     host, port = host_and_port(settings.serving_url)
     pointer = settings.home.resolve() / "serving" / settings.serve / "pointer.json"
-    place = ("--host", host, "--port", str(port), "--workers", "2")
+    address = ("--host", host, "--port", str(port), "--workers", "2")
     return Service(
         name="model-server",
         title=f"model server: {settings.serve}",
-        command=("-m", "slipway.serving", "--pointer", str(pointer), *place),
+        command=("-m", "slipway.serving", "--pointer", str(pointer), *address),
         url=settings.serving_url,
         setting="SLIPWAY_SERVING_URL",
         health=f"{settings.serving_url}/health",
@@ -196,14 +195,14 @@ def model_server(settings: Settings) -> Service:
 
 
 def webhook_secret(settings: Settings) -> str:
-    """Return what MLflow signs its webhooks with, and the receiver verifies them by."""
+    """Return the secret with which MLflow signs its webhooks."""
     if settings.mlflow_webhook_secret:
         return settings.mlflow_webhook_secret.get_secret_value()
     return secret(settings.home, "mlflow-webhook")
 
 
 def client_variables(settings: Settings) -> dict[str, str]:
-    """Return what every part and every flow run finds: where things are, and who it is."""
+    """Return the addresses and the credentials that every service and every flow run receives."""
     home, catalogue = settings.home.resolve(), settings.catalogue.resolve()
     tracking = settings.tracking_uri
     return environment(settings) | {
@@ -216,15 +215,15 @@ def client_variables(settings: Settings) -> dict[str, str]:
     }
 
 
-def surroundings(part: Service, settings: Settings) -> dict[str, str]:
-    """Return the whole environment of a part."""
-    return client_surroundings(part.name, settings) | part.variables
+def service_environment(service: Service, settings: Settings) -> dict[str, str]:
+    """Return the whole environment of a service."""
+    return client_environment(service.name, settings) | service.variables
 
 
-def client_surroundings(who: str, settings: Settings) -> dict[str, str]:
-    """Return the whole environment of what talks to the servers, with the secrets that it needs.
+def client_environment(who: str, settings: Settings) -> dict[str, str]:
+    """Return the whole environment of a client of the servers, with the secrets of its row.
 
-    What the machine's own says of ours wins.
+    Variables of this process take precedence over our defaults, except for addresses.
     """
     addresses = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "SLIPWAY_HOME", "SLIPWAY_CATALOGUE")
     ours = client_variables(settings)
@@ -232,7 +231,7 @@ def client_surroundings(who: str, settings: Settings) -> dict[str, str]:
 
 
 def prepare(settings: Settings) -> None:
-    """Make the folders and the file that the parts take for granted."""
+    """Make the folders and the file that the services need."""
     settings.mlflow.mkdir(parents=True, exist_ok=True)
     (settings.home / "prefect").mkdir(parents=True, exist_ok=True)  # Prefect makes no parents
     if settings.credentials:
@@ -240,19 +239,20 @@ def prepare(settings: Settings) -> None:
 
 
 def named(name: str, settings: Settings) -> Service:
-    """Return the part of that name."""
-    parts = (*servers(settings), *workers(settings))
-    return next(part for part in parts if part.name == name)
+    """Return the service ``name``."""
+    services = (*servers(settings), *workers(settings))
+    return next(service for service in services if service.name == name)
 
 
 def main(name: str) -> None:
-    """Become the part of that name, until it ends."""
+    """Replace this process by the service ``name``."""
     settings = Settings()
-    part = named(name, settings)
+    service = named(name, settings)
     die_with_parent(signal.SIGTERM)
     prepare(settings)
     os.chdir(PROJECT)
-    os.execve(sys.executable, [sys.executable, *part.command], surroundings(part, settings))  # noqa: S606
+    variables = service_environment(service, settings)
+    os.execve(sys.executable, [sys.executable, *service.command], variables)  # noqa: S606
 
 
 if __name__ == "__main__":

@@ -1,59 +1,50 @@
-"""Starts the parts, looks after them, and stops all that they started."""
+"""Starts services, restarts those that end, and stops them with everything that they started."""
 
-import contextlib
-import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import psutil
-
-from deployments.services import Service, surroundings
-from slipway.errors import PortTaken, StepCrashed
+from deployments.services import Service, service_environment
+from slipway.errors import PortTaken
 from slipway.settings import PROJECT, Settings
+from slipway.system import process as processes
 from slipway.system.network import answers, host_and_port, is_taken, wait_until_answers
-from slipway.system.process import die_with_parent
+from slipway.system.process import Process, die_with_parent, last_line
 
 _STOP_SECONDS = 20.0
-_KILL_SECONDS = 5.0
-_AGAIN_SECONDS = 15.0  # between two starts of a part that ends
+_RESTART_SECONDS = 15.0  # between two starts of a service that ends
 
 Tell = Callable[[str, str], None]
 
 
-def require_free_ports(parts: Iterable[Service]) -> None:
+def require_free_ports(services: Iterable[Service]) -> None:
     """Check every port before anything is started.
 
     Raises:
-        PortTaken: For the first part whose port is in use.
+        PortTaken: For the first service whose port is in use.
     """
-    for part in parts:
-        if part.url and is_taken(part.url):
-            raise PortTaken(part.name, host_and_port(part.url)[1], part.setting)
+    for service in services:
+        if service.url and is_taken(service.url):
+            raise PortTaken(service.name, host_and_port(service.url)[1], service.setting)
 
 
 class Supervisor:
-    """Looks after parts; leaving it stops every process that they started, and theirs.
+    """Looks after services; leaving the context stops them all.
 
     Args:
-        settings: Say where ``up-<part>.log`` is, to which all that a part says is added.
-        tell: Told what happens: a part's name, and a few words.
+        settings: Their home has the log ``up-<service>.log`` of each.
+        tell: Called with the name of a service and a few words when its state changes.
     """
 
     def __init__(self, settings: Settings, tell: Tell) -> None:
         self._settings = settings
         self._logs = settings.home.resolve() / "logs"
         self._tell = tell
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._started: dict[str, float] = {}
+        self._processes: dict[str, Process] = {}
         self._unready: set[str] = set()
-        self._logs.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> Self:
         """Begin with nothing started."""
@@ -69,136 +60,81 @@ class Supervisor:
         self.stop()
 
     def log(self, name: str) -> Path:
-        """Return where all that a part says is kept."""
+        """Return the log of a service."""
         return self._logs / f"up-{name}.log"
 
-    def start(self, part: Service) -> None:
-        """Start a part; its process leads a group of its own, and at no moment has more secrets."""
-        self._tell(part.name, "starting")
-        self._started[part.name] = time.monotonic()
-        self._unready.add(part.name)
-        with self.log(part.name).open("ab") as log:
-            self._processes[part.name] = subprocess.Popen(
-                [sys.executable, *part.command],
-                env=surroundings(part, self._settings),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                cwd=PROJECT,
-                preexec_fn=partial(die_with_parent, signal.SIGTERM),  # noqa: PLW1509 - no threads
-            )
+    def start(self, service: Service) -> None:
+        """Start a service; its process has its own secrets only, from the first moment on."""
+        self._unready.add(service.name)
+        self._spawn(service.name, service.command, service_environment(service, self._settings))
 
-    def wait_for(self, part: Service) -> None:
-        """Wait until a part that was started is ready.
+    def _spawn(self, name: str, command: tuple[str, ...], variables: Mapping[str, str]) -> Process:
+        self._tell(name, "starting")
+        self._processes[name] = processes.spawn(
+            name,
+            command,
+            self.log(name),
+            variables,
+            folder=PROJECT,
+            at_start=partial(die_with_parent, signal.SIGTERM),
+        )
+        return self._processes[name]
+
+    def wait_for(self, service: Service) -> None:
+        """Wait until a service that was started is ready.
 
         Raises:
             StepCrashed: If it ended instead.
             Unreachable: If it is not ready in time.
         """
-        process = self._processes[part.name]
-        if part.health:
-            wait_until_answers(part.name, part.health, lambda: self._lives(part.name, process))
-        self._tell_ready(part)
+        process = self._processes[service.name]
+        if service.health:
+            wait_until_answers(service.name, service.health, lambda: _require_running(process))
+        self._tell_ready(service)
 
-    def _tell_ready(self, part: Service) -> None:
-        self._unready.discard(part.name)
-        seconds = time.monotonic() - self._started[part.name]
-        self._tell(part.name, f"ready after {seconds:.0f} s")
-
-    def _lives(self, name: str, process: subprocess.Popen[bytes]) -> bool:
-        if process.poll() is not None:
-            raise StepCrashed(name, last_line(self.log(name)), str(self.log(name)))
-        return True
+    def _tell_ready(self, service: Service) -> None:
+        self._unready.discard(service.name)
+        seconds = self._processes[service.name].seconds
+        self._tell(service.name, f"ready after {seconds:.0f} s")
 
     def run(self, name: str, command: tuple[str, ...], variables: Mapping[str, str]) -> None:
-        """Run something that ends, and wait for its end.
+        """Run a command to its end.
 
         Raises:
             StepCrashed: If it ended with an error.
         """
-        self._tell(name, "starting")
-        started = time.monotonic()
-        with self.log(name).open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, *command],
-                env=dict(variables),
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                cwd=PROJECT,
-            )
-        self._processes[name] = process
+        process = self._spawn(name, command, variables)
         if process.wait():
-            raise StepCrashed(name, last_line(self.log(name)), str(self.log(name)))
+            raise process.crashed()
         del self._processes[name]
-        self._tell(name, f"done after {time.monotonic() - started:.0f} s")
+        self._tell(name, f"done after {process.seconds:.0f} s")
 
-    def look_after(self, parts: Iterable[Service]) -> None:
-        """Start what may be started now: what waited for a file, and what has ended."""
-        for part in parts:
-            process = self._processes.get(part.name)
-            if process is None and (part.awaits is None or part.awaits.exists()):
-                self.start(part)
-            elif process is not None and process.poll() is not None:
-                self._start_again(part, process)
-            elif part.name in self._unready and answers(part.health):
-                self._tell_ready(part)
+    def look_after(self, services: Iterable[Service]) -> None:
+        """Start services that waited for a file which is there now, and those that have ended."""
+        for service in services:
+            process = self._processes.get(service.name)
+            if process is None and (service.awaits is None or service.awaits.exists()):
+                self.start(service)
+            elif process is not None and not process.is_running():
+                self._restart(service, process)
+            elif service.name in self._unready and answers(service.health):
+                self._tell_ready(service)
 
-    def _start_again(self, part: Service, ended: subprocess.Popen[bytes]) -> None:
-        """End what an ended part has left behind, which may keep its port; start it when due."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(ended.pid, signal.SIGKILL)
-        if self._is_due(part):
-            self._tell(part.name, f"ended by itself: {last_line(self.log(part.name))}")
-            self.start(part)
-
-    def _is_due(self, part: Service) -> bool:
-        """Tell whether its last start is so long ago that it may be started again."""
-        return time.monotonic() - self._started[part.name] > _AGAIN_SECONDS
+    def _restart(self, service: Service, ended: Process) -> None:
+        """End what a service has left behind, which may hold its port; start it when it is due."""
+        ended.end()
+        if ended.seconds > _RESTART_SECONDS:
+            reason = last_line(ended.log) or "no output"
+            self._tell(service.name, f"ended by itself: {reason}")
+            self.start(service)
 
     def stop(self) -> None:
-        """Ask every process to end, those that others started too; after a while, end it."""
-        family = self._family()
-        for process in self._processes.values():
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-        deadline = time.monotonic() + _STOP_SECONDS
-        while _running(family) and time.monotonic() < deadline:
-            for process in self._processes.values():
-                process.poll()  # or those that have ended would stay in the list of processes
-            family |= self._family()
-            time.sleep(0.1)
-        late = _running(family)
-        for each in late:
-            with contextlib.suppress(psutil.Error):
-                each.kill()
-        psutil.wait_procs(late, timeout=_KILL_SECONDS)
-        for process in self._processes.values():
-            process.wait()
+        """Ask every process to end, and those that they started; kill what is still running."""
+        processes.end(self._processes.values(), _STOP_SECONDS)
         self._processes.clear()
 
-    def _family(self) -> set[psutil.Process]:
-        found: set[psutil.Process] = set()
-        for process in self._processes.values():
-            with contextlib.suppress(psutil.Error):
-                first = psutil.Process(process.pid)
-                found |= {first, *first.children(recursive=True)}
-        return found
 
-
-def _running(family: set[psutil.Process]) -> list[psutil.Process]:
-    return [each for each in family if each.is_running() and not _is_zombie(each)]
-
-
-def _is_zombie(process: psutil.Process) -> bool:
-    try:
-        return bool(process.status() == psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return True
-
-
-def last_line(log: Path) -> str:
-    """Return the last thing that a part said."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "not a word")
+def _require_running(process: Process) -> bool:
+    if not process.is_running():
+        raise process.crashed()
+    return True

@@ -31,6 +31,11 @@ class SlipwayError(Exception):
     def __str__(self) -> str:
         return self.text.format(**self._values())
 
+    @property
+    def brief(self) -> str:
+        """The text without paths of this machine, for reports that everybody reads."""
+        return str(self)
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the fields, however they were passed."""
         return type(self), tuple(getattr(self, field.name) for field in fields(self))
@@ -184,6 +189,11 @@ class MachineTooSmall(SlipwayError):
 
 class StepFailed(SlipwayError):
     """A step's child process did not return a result."""
+
+    @property
+    def brief(self) -> str:
+        """The text without the path of the log."""
+        return self.text.removesuffix("; full output: {log}").format(**self._values())
 
 
 class StepCrashed(StepFailed):

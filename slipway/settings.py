@@ -50,6 +50,7 @@ class Settings(BaseSettings):
         parallel_runs: Most flow runs at once on this machine; one of them may be a release.
         step_timeout_seconds: Time limit of one child process.
         step_memory_gb: Memory limit of one child process; None for no limit of ours.
+        speed_rounds: How often each candidate is loaded and timed; the median counts.
         load_timeout_seconds: Time limit of a model server for loading a version.
         serving_queue: Requests that may wait in one worker of a server; more get status 429.
         serving_max_tokens: Most tokens of one answer; longer answers are cut.
@@ -84,6 +85,7 @@ class Settings(BaseSettings):
     parallel_runs: int = Field(default=4, ge=2)
     step_timeout_seconds: float = Field(default=3600, gt=0)
     step_memory_gb: float | None = Field(default=None, gt=0)
+    speed_rounds: int = Field(default=3, ge=1)
     load_timeout_seconds: float = Field(default=600, gt=0)
     serving_queue: int = Field(default=16, ge=0)
     serving_max_tokens: int = Field(default=4096, gt=0)

@@ -1,4 +1,4 @@
-"""Weights → Attempts."""
+"""Weights → BuildResults."""
 
 from prefect import task
 
@@ -11,7 +11,7 @@ from tasks.policies import RETRIED, Reporter, by_recipe, verified
 @verified
 @task(
     task_run_name="prepare {weights.revision.name}",
-    description="Quantize the weights in every way that the recipe lists, or take the published "
+    description="Build every candidate of the recipe, or take the published "
     "artifact. Cached by content.",
     cache_key_fn=by_recipe,
     persist_result=True,
@@ -19,6 +19,6 @@ from tasks.policies import RETRIED, Reporter, by_recipe, verified
     timeout_seconds=12 * 3600,
 )
 def build(weights: Weights, recipe: Recipe) -> tuple[BuildResult, ...]:
-    """Return every candidate of ``recipe``, built of ``weights`` unless the store has it."""
-    progress = Reporter("prepare", weights.revision.source.repo)
-    return artifacts.build(weights, recipe, workspace(progress))
+    """Return every candidate of ``recipe``, built from ``weights`` unless the store has it."""
+    reporter = Reporter("prepare", weights.revision.source.repo)
+    return artifacts.build(weights, recipe, workspace(reporter))

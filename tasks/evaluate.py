@@ -1,8 +1,9 @@
-"""Attempts → Trials."""
+"""BuildResults → Evaluations."""
 
 from prefect import task
 
 from slipway.evaluation import evaluate as evaluate_module
+from slipway.settings import Settings
 from slipway.values import BuildResult, Entry, Evaluation, Weights
 from tasks.context import texts, workspace
 from tasks.policies import RETRIED, Reporter, by_candidates, verified
@@ -11,7 +12,7 @@ from tasks.policies import RETRIED, Reporter, by_candidates, verified
 @verified
 @task(
     task_run_name="measure {entry.name}",
-    description="Hold every candidate against its source on the same texts, and time them in turn. "
+    description="Compare every candidate with its source on the same texts, and time them in turn. "
     "Cached by content.",
     cache_key_fn=by_candidates,
     persist_result=True,
@@ -22,5 +23,10 @@ def evaluate(
     entry: Entry, weights: Weights, built: tuple[BuildResult, ...]
 ) -> tuple[Evaluation, ...]:
     """Return how close every candidate is to its source, how fast and how large."""
-    progress = Reporter("measure", entry.name)
-    return evaluate_module.evaluate(weights, built, texts(entry), workspace(progress))
+    return evaluate_module.evaluate(
+        weights,
+        built,
+        texts(entry),
+        workspace(Reporter("measure", entry.name)),
+        speed_rounds=Settings().speed_rounds,
+    )

@@ -1,10 +1,10 @@
-"""Weights and Artifact → Candidate."""
+"""Weights and Artifact → RegisteredVersions."""
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from slipway.settings import Settings, toolchain
-from slipway.system import process
+from slipway.system.call import call
 from slipway.tracking import log_models
 from slipway.values import Artifact, Entry, RegisteredVersions, Weights
 from tasks.context import flow_run_url, limits, location, registry
@@ -13,7 +13,7 @@ from tasks.policies import RETRIED, Reporter
 
 @task(
     task_run_name="log {weights.revision.name} {artifact.variant}",
-    description="Log both wrappers and register them. Not cached: the registry is asked by key.",
+    description="Log both wrappers and register them. Not cached: the registry knows the key.",
     cache_policy=NO_CACHE,
     **RETRIED,
     timeout_seconds=3 * 3600,
@@ -21,7 +21,6 @@ from tasks.policies import RETRIED, Reporter
 def log(entry: Entry, key: str, weights: Weights, artifact: Artifact) -> RegisteredVersions:
     """Return both wrappers, logged and registered once for ``key``."""
     settings = Settings()
-    progress = Reporter("log", entry.name)
     wrapper = settings.wrappers / "onnx_genai.py"
     tags = log_models.origin(weights.revision, artifact, wrapper, flow_run_url()).to_tags()
     request = log_models.LogRequest(
@@ -34,11 +33,6 @@ def log(entry: Entry, key: str, weights: Weights, artifact: Artifact) -> Registe
         tools=toolchain(),
         tags=tags,
     )
-    logged = process.call(
-        log_models.log,
-        request,
-        limits(settings),
-        step="log",
-        on_line=lambda line: progress(None, line) if line.startswith("logging the") else None,
-    )
+    reporter = Reporter("log", entry.name)
+    logged = call(log_models.log, request, limits(settings), step="log", progress=reporter)
     return registry().register(entry, key, logged.value, tags)

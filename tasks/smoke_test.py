@@ -1,6 +1,5 @@
-"""Candidate → SmokeReport."""
+"""RegisteredVersions → SmokeReport."""
 
-import re
 from dataclasses import dataclass
 
 from prefect import task
@@ -9,7 +8,7 @@ from prefect.cache_policies import NO_CACHE
 from slipway.checks import ask, parity, regressions, suites
 from slipway.errors import StepFailed
 from slipway.settings import Settings
-from slipway.system import process
+from slipway.system.call import call
 from slipway.system.progress import Progress
 from slipway.values import (
     Champion,
@@ -39,15 +38,16 @@ def smoke_test(
     precision: VariantPrecision,
     champion: Champion | None,
 ) -> SmokeReport:
-    """Return what both wrappers and the champion answered, which checks held, and what differs."""
+    """Return the answers of both wrappers and the champion, and which checks they passed."""
     settings = Settings()
     prompts = suites.load_prompts(settings.expectations / "prompts" / f"{entry.suite}.json")
     other = champion is not None and champion.version != candidate.onnx.version
     serves = champion.wrapper if champion and other else None
-    asking = _Asking(prompts, settings, Reporter("smoke-test", candidate.model), 3 if serves else 2)
-    onnx = asking.test(candidate.onnx, "onnx", 0)
-    transformers = asking.test(candidate.transformers, "transformers", 1)
-    serving = asking.test(serves, "champion", 2) if serves else None
+    reporter = Reporter("smoke-test", candidate.model)
+    tester = _Tester(prompts, settings, reporter, 3 if serves else 2)
+    onnx = tester.test(candidate.onnx, "onnx", 0)
+    transformers = tester.test(candidate.transformers, "transformers", 1)
+    serving = tester.test(serves, "champion", 2) if serves else None
     better = regressions.find(serving, onnx, prompts) if serving else ()
     return SmokeReport(
         onnx=onnx,
@@ -65,15 +65,15 @@ def _parity(
     prompts: tuple[Prompt, ...],
     precision: VariantPrecision,
 ) -> tuple[CheckResult, ...]:
-    """Compare both; a wrapper that could not be asked is a finding of its own."""
+    """Compare both; where one gave no answers, the decision reports that instead."""
     if onnx.answers is None or transformers.answers is None:
         return ()
     return parity.compare(onnx.answers, transformers.answers, prompts, precision)
 
 
 @dataclass(frozen=True)
-class _Asking:
-    """Asks several wrappers the same, one after the other, each in a process of its own."""
+class _Tester:
+    """Asks wrappers the same prompts, one after the other, each in a child process."""
 
     prompts: tuple[Prompt, ...]
     settings: Settings
@@ -81,18 +81,16 @@ class _Asking:
     wrappers: int
 
     def test(self, wrapper: LoggedWrapper, who: str, number: int) -> WrapperReport:
-        def tell(line: str) -> None:
-            if found := re.match(r"asked (\d+) of (\d+)$", line):
-                text = f"asked {who} {found[1]} of {found[2]} prompts"
-                self.progress((number + int(found[1]) / int(found[2])) / self.wrappers, text)
+        def progress(share: float | None, text: str) -> None:
+            self.progress((number + (share or 0)) / self.wrappers, f"{who}: {text}")
 
         request = ask.AskRequest(
             tracking_uri=self.settings.registry, wrapper=wrapper, prompts=self.prompts
         )
-        step = f"smoke-test {who}"
+        step, bounds = f"smoke-test {who}", limits(self.settings)
         try:
-            outcome = process.call(ask.ask, request, limits(self.settings), step=step, on_line=tell)
-        except StepFailed as error:  # a wrapper that cannot be asked is a finding, no fault of ours
-            return WrapperReport(wrapper=wrapper, answers=None, checks=(), error=str(error))
-        checks = suites.check(outcome.value, self.prompts, self.settings.expectations)
-        return WrapperReport(wrapper=wrapper, answers=outcome.value, checks=checks)
+            answers = call(ask.ask, request, bounds, step=step, progress=progress).value
+        except StepFailed as error:  # a result of the test, not a failure of the task
+            return WrapperReport(wrapper=wrapper, answers=None, checks=(), error=error.brief)
+        checks = suites.check(answers, self.prompts, self.settings.expectations)
+        return WrapperReport(wrapper=wrapper, answers=answers, checks=checks)

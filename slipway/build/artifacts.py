@@ -1,4 +1,4 @@
-"""Weights to ONNX artifacts: build every candidate of a recipe, or take the published one."""
+"""Weights → BuildResults: every candidate of a recipe is built, or the published one is taken."""
 
 import shutil
 import time
@@ -11,8 +11,8 @@ from slipway import keys
 from slipway.build import onnx
 from slipway.errors import MachineTooSmall, StepFailed
 from slipway.sources import hub
-from slipway.system import process
-from slipway.system.workspace import Workspace, brief
+from slipway.system.call import call
+from slipway.system.workspace import Workspace
 from slipway.validation import folders, names
 from slipway.values import Artifact, BuildResult, Quantization, Recipe, SelectRecipe, Weights
 
@@ -20,14 +20,14 @@ _HEADROOM = 1.2
 
 
 def build(weights: Weights, recipe: Recipe, workspace: Workspace) -> tuple[BuildResult, ...]:
-    """Return every candidate of ``recipe``, each built of ``weights`` unless the store has it.
+    """Return every candidate of ``recipe``, each built from ``weights`` unless the store has it.
 
-    A candidate that this machine cannot build, or on which the builder crashed, hung or was ended
-    for memory, is returned with the reason.
+    A candidate that this machine cannot build, or on which the builder crashed, timed out or was
+    ended for memory, is returned with the reason.
 
     Raises:
         ArchitectureUnsupported: If the builder cannot convert the weights at all.
-        Unreachable: If a published artifact cannot be fetched.
+        Unreachable: If a published artifact cannot be downloaded.
     """
     if isinstance(recipe, SelectRecipe):
         artifact = _select(weights, workspace)
@@ -36,19 +36,19 @@ def build(weights: Weights, recipe: Recipe, workspace: Workspace) -> tuple[Build
     folders.require_supported(weights.architecture)
     total = len(recipe.candidates)
     return tuple(
-        _attempt(weights, candidate, workspace.part(index, total))
+        _result(weights, candidate, workspace.part(index, total))
         for index, candidate in enumerate(recipe.candidates)
     )
 
 
-def _attempt(weights: Weights, candidate: Quantization, workspace: Workspace) -> BuildResult:
-    say = partial(BuildResult, variant=candidate.variant, precision=candidate.precision)
+def _result(weights: Weights, candidate: Quantization, workspace: Workspace) -> BuildResult:
+    result = partial(BuildResult, variant=candidate.variant, precision=candidate.precision)
     try:
         _require_memory(candidate, weights, workspace)
-        return say(artifact=_build(weights, candidate, workspace))
+        return result(artifact=_build(weights, candidate, workspace))
     except (MachineTooSmall, StepFailed) as error:
         workspace.progress(None, f"{candidate.variant} could not be built: {error}")
-        return say(artifact=None, reason=brief(str(error)))
+        return result(artifact=None, reason=error.brief)
 
 
 def _require_memory(candidate: Quantization, weights: Weights, workspace: Workspace) -> None:
@@ -63,9 +63,8 @@ def _build(weights: Weights, choice: Quantization, workspace: Workspace) -> Arti
 
     def fill(into: Path) -> None:
         request = onnx.BuildRequest(weights=weights.stored.folder, into=into, quantization=choice)
-        listen = onnx.reader(workspace.progress, onnx.layers(weights.stored.folder))
-        outcome = process.call(
-            onnx.build, request, workspace.limits, step="prepare", on_line=listen
+        outcome = call(
+            onnx.build, request, workspace.limits, step="prepare", progress=workspace.progress
         )
         folders.inspect_artifact(into)
         onnx.require_as_asked(into, choice)

@@ -4,15 +4,16 @@ import json
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from slipway.errors import StepCrashed
-from slipway.system.progress import Progress
+from slipway.system.progress import printed_lines, report
 from slipway.values import Quantization, Value
 
-#: Tokens that an artifact's own search may use when its caller sets no limit. Without one the
-#: builder writes the whole context length, for which a runtime allocates memory at once.
+#: Most tokens of an artifact's search when its caller sets no limit. By default, the builder writes
+#: the whole context length, for which a runtime allocates memory at once.
 _MAX_LENGTH = 2048
 
 
@@ -33,9 +34,8 @@ class BuildRequest(Value):
 def build(request: BuildRequest) -> None:
     """Build the artifact, with the builder's structured configuration only.
 
-    Its older ``key=value`` options are taken without a check, and several are ignored in silence;
-    the structured one refuses what it does not know. See
-    https://onnxruntime.ai/docs/genai/howto/build-model.html.
+    The structured configuration is validated; of the older ``key=value`` options, several are
+    ignored silently. See https://onnxruntime.ai/docs/genai/howto/build-model.html.
     """
     from onnxruntime_genai.models.builder import create_model, parse_extra_options
 
@@ -53,15 +53,16 @@ def build(request: BuildRequest) -> None:
         runtime_config={"search": {"max_length": _max_length(weights)}},
         search=None,
     )
-    create_model(*place, **options)
+    with printed_lines(partial(_read_line, layers=layers(weights))):
+        create_model(*place, **options)
     for folder in (scratch, room):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def nodes(folder: Path) -> dict[str, int]:
-    """Return how many nodes of each quantized kind the graphs of an artifact have.
+    """Count the nodes of each quantized kind in the graphs of an artifact.
 
-    Read back from the graphs, since neither a folder's name nor what was asked for proves it.
+    The graphs are read, since neither a folder's name nor the recipe proves anything.
 
     Returns:
         Counts such as ``{"MatMulNBits int8 block 32 level 4": 211}``; empty for float graphs.
@@ -71,7 +72,7 @@ def nodes(folder: Path) -> dict[str, int]:
 
 
 def require_as_asked(folder: Path, asked: Quantization) -> None:
-    """Check that the builder quantized as it was asked to, and not in part or not at all.
+    """Check that the builder quantized all of the graph, in the requested way.
 
     Raises:
         StepCrashed: With what the graph holds instead.
@@ -90,30 +91,25 @@ def require_as_asked(folder: Path, asked: Quantization) -> None:
 
 
 def layers(weights: Path) -> int:
-    """Return how many layers a checkpoint has; 1 if it does not say."""
+    """Return the number of layers of a checkpoint; 1 if its configuration does not say."""
     return _configured(weights, "num_hidden_layers", 1)
 
 
-def reader(progress: Progress, layers: int) -> Callable[[str], None]:
-    """Return what turns the builder's lines into progress."""
-
-    def read(line: str) -> None:
-        if found := re.match(r"Reading (?:decoder )?layer (\d+)", line):
-            progress(
-                0.1 + 0.6 * (int(found[1]) + 1) / layers, f"layer {int(found[1]) + 1}/{layers}"
-            )
-        elif line.startswith("Saving ONNX model"):
-            progress(0.8, "quantizing and saving the graph")
-
-    return read
+def _read_line(line: str, layers: int) -> None:
+    """Report what the builder prints; it has no other way to tell its progress."""
+    if found := re.match(r"Reading (?:decoder )?layer (\d+)", line):
+        layer = int(found[1]) + 1
+        report(0.1 + 0.6 * layer / layers, f"layer {layer}/{layers}")
+    elif line.startswith("Saving ONNX model"):
+        report(0.8, "quantizing and saving the graph")
 
 
 def _with_layer_types(weights: Path, room: Path) -> Path:
-    """Return the checkpoint, with its sliding window spelled out layer by layer if it is a Phi-3.
+    """Return the checkpoint; that of a Phi-3 with the sliding window of each layer.
 
     The builder of onnxruntime-genai 0.18 reads which layers have a window from ``layer_types``,
-    which Phi-3's configuration lacks: it then builds full attention and still declares a window,
-    and every sequence longer than the window crashes at run time.
+    which Phi-3's configuration lacks. It would build full attention and still declare a window, and
+    every sequence longer than the window would crash at run time.
     """
     config = json.loads((weights / "config.json").read_bytes())
     if config.get("model_type") != "phi3" or not config.get("sliding_window"):
@@ -171,5 +167,5 @@ _BUILD_MEMORY = {"rtn": 6.0, "k_quant": 9.0}
 
 
 def build_memory_bytes(choice: Quantization, parameters: int) -> int:
-    """Return about how much memory the builder takes at most."""
+    """Return the approximate peak memory of the builder."""
     return int(_BUILD_MEMORY[choice.method] * 2 * parameters)

@@ -1,18 +1,19 @@
-"""Asks a registered wrapper the smoke prompts. ``ask`` runs in a child process of its own."""
+"""Asks a registered wrapper the smoke prompts, in a child process."""
 
 import json
-import resource
 import time
 from collections.abc import Iterator
 from itertools import groupby, zip_longest
 from typing import Any
 
 from slipway.checks.renderings import end_token_ids, renderings
+from slipway.system.process import describe, peak_memory_bytes
+from slipway.system.progress import report
 from slipway.values import Answers, LoggedWrapper, Prediction, Prompt, Value
 
 
 class AskRequest(Value):
-    """What to ask whom.
+    """Which wrapper to ask, and what.
 
     Attributes:
         tracking_uri: Address of MLflow's tracking store and registry.
@@ -34,14 +35,13 @@ def ask(request: AskRequest) -> Answers:
     started = time.monotonic()
     model = mlflow.pyfunc.load_model(request.wrapper.uri, model_config=_greedy(request))
     load_seconds = time.monotonic() - started
-    print("loaded", flush=True)  # noqa: T201 - a child's way to tell
     predictions = tuple(_predictions(model, request))
     return Answers(
         kind=request.wrapper.kind,
         contract=request.wrapper.contract,
         predictions=predictions,
         load_seconds=load_seconds,
-        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        peak_memory_bytes=peak_memory_bytes(),
         tokens_per_second=_speed(model, request.wrapper, predictions),
         renderings=renderings(model, request.wrapper.kind, request.prompts),
         end_token_ids=end_token_ids(model, request.wrapper.kind),
@@ -49,14 +49,14 @@ def ask(request: AskRequest) -> Answers:
 
 
 def _greedy(request: AskRequest) -> dict[str, Any] | None:
-    """Return the settings under which the same question has one answer.
+    """Return the settings under which a question has one answer; None if they are the default.
 
-    A ``prompt`` wrapper is asked for nothing but text, so its limit is set at load.
+    A request of the ``prompt`` contract has no limit of tokens, so the limit is set at load.
     """
     if request.wrapper.contract == "prompt":
         longest = max(prompt.max_tokens for prompt in request.prompts)
         return {"temperature": 0.0, "max_tokens": longest}
-    return None  # what was logged is greedy
+    return None
 
 
 def _predictions(model: Any, request: AskRequest) -> Iterator[Prediction]:
@@ -65,14 +65,15 @@ def _predictions(model: Any, request: AskRequest) -> Iterator[Prediction]:
         prompts = tuple(group)
         yield from _ask_together(model, request.wrapper, prompts)
         asked += len(prompts)
-        print(f"asked {asked} of {len(request.prompts)}", flush=True)  # noqa: T201
+        total = len(request.prompts)
+        report(asked / total, f"asked {asked} of {total} prompts")
 
 
 def _ask_together(
     model: Any, wrapper: LoggedWrapper, prompts: tuple[Prompt, ...]
 ) -> Iterator[Prediction]:
     responses, latency_ms, error = _responses(model, wrapper, prompts)
-    surplus = prompts[-1:] * (len(responses) - len(prompts))  # the suite is to see it
+    surplus = prompts[-1:] * (len(responses) - len(prompts))  # for the suite to find
     for prompt, response in zip_longest((*prompts, *surplus), responses):
         again, error_again = None, None
         if prompt.repeat and response is not None:
@@ -89,7 +90,7 @@ def _ask_together(
 def _responses(
     model: Any, wrapper: LoggedWrapper, prompts: tuple[Prompt, ...]
 ) -> tuple[list[str | None], float, str | None]:
-    """Return the answers as JSON texts, the time that they took in ms, and what was raised."""
+    """Return the answers as JSON texts, their latency in ms, and the error that was raised."""
     import pandas as pd
 
     started = time.monotonic()
@@ -99,15 +100,15 @@ def _responses(
         rows = pd.DataFrame([_row(model, wrapper, prompt) for prompt in prompts])
         answers = [json.dumps(answer, ensure_ascii=False) for answer in model.predict(rows)]
     except Exception as raised:  # noqa: BLE001 - a wrapper may raise anything; the report names it
-        error = " ".join(f"{type(raised).__name__}: {raised}".split())[:300]
+        error = describe(raised)
     return answers, (time.monotonic() - started) * 1000, error
 
 
 def _row(model: Any, wrapper: LoggedWrapper, prompt: Prompt) -> dict[str, Any]:
-    """Return what one prompt is under the wrapper's contract.
+    """Return a prompt as a request of the wrapper's contract.
 
-    MLflow's transformers flavor refuses ``temperature`` 0, and for ``stop`` it would fetch the
-    tokenizer again from where the weights once were; so it is asked without either.
+    MLflow's transformers flavor refuses ``temperature`` 0, and for ``stop`` it would load the
+    tokenizer again from where the weights once were; its requests have neither.
     """
     messages = [message.model_dump() for message in prompt.messages]
     if wrapper.contract == "prompt":
@@ -121,7 +122,7 @@ def _row(model: Any, wrapper: LoggedWrapper, prompt: Prompt) -> dict[str, Any]:
 
 
 def _speed(model: Any, wrapper: LoggedWrapper, predictions: tuple[Prediction, ...]) -> float | None:
-    """Return new tokens by seconds, over all that was answered."""
+    """Return new tokens per second, over all answers; None if they cannot be counted."""
     answered = [each for each in predictions if each.response is not None]
     seconds = sum(each.latency_ms for each in answered) / 1000
     if not seconds:

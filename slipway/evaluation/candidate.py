@@ -1,4 +1,4 @@
-"""Lets an artifact read what its source has read, and compares."""
+"""An artifact's pass over the texts that its source has read, compared with the source's."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +8,7 @@ from slipway.evaluation import logits as logits_module
 from slipway.evaluation import statistics
 from slipway.evaluation.logits import Floats, Logits, ReferenceLogits
 from slipway.evaluation.runtime import Runtime
+from slipway.system.progress import report
 from slipway.values import Fidelity, Value
 
 
@@ -16,7 +17,7 @@ class CandidateRequest(Value):
 
     Attributes:
         artifact: A folder that onnxruntime-genai loads.
-        reading: The folder with the source's notes.
+        reading: The folder with the reference logits.
     """
 
     artifact: Path
@@ -24,10 +25,10 @@ class CandidateRequest(Value):
 
 
 def compare(request: CandidateRequest) -> Fidelity:
-    """Let an artifact read the token ids that its source has read, and compare what both say.
+    """Run an artifact on the token ids that its source has read, and compare both logits.
 
     Raises:
-        SourceRefused: If the artifact has fewer tokens than the source, and so is of another model.
+        SourceRefused: If the artifact has fewer tokens than the source: it is of another model.
     """
     source = logits_module.load(request.reading)
     kept = logits_module.join(_passes(Runtime(request.artifact), source))
@@ -45,11 +46,11 @@ def _passes(runtime: Runtime, source: ReferenceLogits) -> Iterator[Logits]:
             yield logits_module.note(_known(logits, source.vocabulary), top_ids, targets[rows])
             done = rows.stop
         start += len(token_ids)
-        print(f"compared {place} of {count} texts", flush=True)  # noqa: T201 - a child's way to tell
+        report(place / count, f"compared {place} of {count} texts")
 
 
 def _known(logits: Floats, vocabulary: int) -> Floats:
-    """Return the columns of the tokens that there are: either side may pad their number."""
+    """Return the columns of known tokens: source and artifact may both pad their vocabulary."""
     if logits.shape[1] < vocabulary:
         rule = f"its logits are of {logits.shape[1]} tokens, and its source has {vocabulary}"
         raise SourceRefused("model.onnx", rule, "select an artifact of the same model")

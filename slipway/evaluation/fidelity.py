@@ -1,23 +1,20 @@
-"""The two measurements as a caller sees them: each heavy part in a child process of its own."""
+"""How close artifacts are to their source; each model runs in a child process of its own."""
 
-import re
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 
 from slipway import keys
 from slipway.errors import MachineTooSmall, SlipwayError
-from slipway.evaluation import candidate as artifacts
-from slipway.evaluation import logits, reference
+from slipway.evaluation import candidate, logits, reference
 from slipway.evaluation.runtime import unmeasurable
 from slipway.evaluation.texts import Text, texts_digest
-from slipway.system import process
-from slipway.system.progress import Progress
+from slipway.system.call import call
+from slipway.system.process import ProcessLimits
 from slipway.system.workspace import Workspace
 from slipway.values import Artifact, Fidelity, Stored, Value, Weights
 
-#: Of a source in float32, with what a pass over a text takes besides.
+#: Memory of a source in float32, including a pass over a text.
 _BYTES_PER_PARAMETER = 4.5
 
 
@@ -25,9 +22,9 @@ class ReferenceReading(Value):
     """A source's pass over the texts, kept in the store.
 
     Attributes:
-        stored: The notes.
-        texts: How many texts were read, conversations included.
-        tokens: How many tokens they are, the source's own answers included.
+        stored: The reference logits.
+        texts: Number of texts, conversations included.
+        tokens: Number of tokens, the source's own answers included.
     """
 
     stored: Stored
@@ -38,19 +35,24 @@ class ReferenceReading(Value):
 def read_source(
     weights: Weights, texts: tuple[Text, ...], workspace: Workspace
 ) -> ReferenceReading:
-    """Return what the source says of the texts, read unless the store has it.
+    """Return the source's logits on the texts, computed unless the store has them.
 
     Raises:
         MachineTooSmall: If the source does not fit into memory in float32.
         SourceRefused: If the source's tokenizer or weights cannot be used.
-        StepFailed: If the pass crashed, hung or was ended for memory.
+        StepFailed: If the pass crashed, timed out or was ended for memory.
     """
 
     def fill(into: Path) -> None:
         _require_memory(weights, workspace.limits)
         request = reference.ReferenceRequest(weights=weights.stored.folder, texts=texts, into=into)
-        listen = reader(workspace.progress)
-        process.call(reference.read, request, workspace.limits, step="read source", on_line=listen)
+        call(
+            reference.read,
+            request,
+            workspace.limits,
+            step="read source",
+            progress=workspace.progress,
+        )
 
     key = keys.reading_key(weights, texts_digest(texts), workspace.tools)
     stored = workspace.store.make(key, fill)
@@ -61,34 +63,26 @@ def read_source(
 
 
 def measure(artifact: Artifact, reading: ReferenceReading, workspace: Workspace) -> Fidelity | str:
-    """Return how close an artifact is to its source, or in one line why that is not known."""
+    """Return how close an artifact is to its source, or in one line why that is unknown."""
     if reason := unmeasurable(artifact):
         return reason
-    request = artifacts.CandidateRequest(
+    request = candidate.CandidateRequest(
         artifact=artifact.stored.folder, reading=reading.stored.folder
     )
-    listen = reader(workspace.progress)
     try:
-        outcome = process.call(
-            artifacts.compare, request, workspace.limits, step="compare", on_line=listen
-        )
+        return call(
+            candidate.compare,
+            request,
+            workspace.limits,
+            step="compare",
+            progress=workspace.progress,
+        ).value
     except SlipwayError as error:
-        return str(error)
-    return outcome.value
+        return error.brief
 
 
-def _require_memory(weights: Weights, limits: process.ProcessLimits) -> None:
+def _require_memory(weights: Weights, limits: ProcessLimits) -> None:
     needed_bytes = int(weights.parameters * _BYTES_PER_PARAMETER)
     free_bytes = limits.memory_bytes or psutil.virtual_memory().available
     if needed_bytes > free_bytes:
         raise MachineTooSmall("reading the source", "memory", needed_bytes, free_bytes)
-
-
-def reader(progress: Progress) -> Callable[[str], None]:
-    """Return what turns a child's lines into progress."""
-
-    def read(line: str) -> None:
-        if found := re.fullmatch(r"\w+ (\d+) of (\d+) texts", line):
-            progress(int(found[1]) / int(found[2]), line)
-
-    return read

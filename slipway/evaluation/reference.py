@@ -1,4 +1,4 @@
-"""The adapter of transformers that lets a source read the texts, in float32."""
+"""The source's pass over the texts, in transformers and float32."""
 
 from collections.abc import Iterator
 from functools import cached_property
@@ -11,11 +11,12 @@ from slipway.errors import SourceRefused
 from slipway.evaluation import logits as logits_module
 from slipway.evaluation.logits import Ints, Logits, ReferenceLogits, Sequences
 from slipway.evaluation.texts import Text
+from slipway.system.progress import report
 from slipway.values import Value
 
-#: Tokens of one text that are read at most, so that a tokenizer that cuts small costs no hour.
+#: Most tokens of a text: a tokenizer without merges would make the pass take an hour.
 _LONGEST = 512
-#: Tokens of a conversation's answer.
+#: Most tokens of the answer to a conversation.
 _ANSWER = 24
 
 
@@ -25,7 +26,7 @@ class ReferenceRequest(Value):
     Attributes:
         weights: A checkpoint in transformers' layout.
         texts: The texts.
-        into: An empty folder for the notes.
+        into: An empty folder for the logits.
     """
 
     weights: Path
@@ -34,10 +35,10 @@ class ReferenceRequest(Value):
 
 
 def read(request: ReferenceRequest) -> None:
-    """Let a checkpoint read every text, answer every conversation, and write the notes of it.
+    """Run a checkpoint on every text, let it answer every conversation, and write its logits.
 
     Raises:
-        SourceRefused: If its tokenizer is not its own, or its logits are not finite.
+        SourceRefused: If its tokenizer is of another model, or its logits are not finite.
     """
     source = _Source(request.weights)
     asked = [source.encode(text) for text in request.texts]
@@ -45,22 +46,24 @@ def read(request: ReferenceRequest) -> None:
     passes = []
     for place, each in enumerate(token_ids, start=1):
         passes += list(source.passes(each))
-        print(f"read {place} of {len(request.texts)} texts", flush=True)  # noqa: T201
+        report(place / len(request.texts), f"read {place} of {len(request.texts)} texts")
     sequences = Sequences(
         token_ids=np.concatenate(token_ids),
         lengths=np.array([len(each) for each in token_ids], np.int32),
         asked=np.array([len(each) for each in asked], np.int32),
         groups=np.array([text.group for text in request.texts]),
     )
-    kept = logits_module.join(part for part, _ in passes)
-    if not kept.finite.all():
+    logits = logits_module.join(part for part, _ in passes)
+    if not logits.finite.all():
         raise SourceRefused("model.safetensors", "its logits are not finite", "use other weights")
     top_ids = np.concatenate([ids for _, ids in passes])
-    logits_module.write(request.into, ReferenceLogits(sequences, kept, top_ids, source.vocabulary))
+    logits_module.write(
+        request.into, ReferenceLogits(sequences, logits, top_ids, source.vocabulary)
+    )
 
 
 class _Source:
-    """A checkpoint that is loaded."""
+    """A loaded checkpoint."""
 
     def __init__(self, folder: Path) -> None:
         import torch
@@ -72,25 +75,25 @@ class _Source:
 
     @cached_property
     def vocabulary(self) -> int:
-        """How many token ids the tokenizer and the model both know."""
+        """Number of token ids that both the tokenizer and the model know."""
         known = max(self._tokenizer.get_vocab().values()) + 1
         return int(min(known, self._columns))
 
     @cached_property
     def _columns(self) -> int:
-        """How many logits a position has, padding included."""
+        """Number of logits of a position, padding included."""
         return int(self._model.get_output_embeddings().weight.shape[0])
 
     @cached_property
-    def _room(self) -> int:
-        """Tokens that a text may have."""
+    def _longest(self) -> int:
+        """Most tokens of a text."""
         context = getattr(self._model.config, "max_position_embeddings", None)
         return min(context or _LONGEST, _LONGEST)
 
     def encode(self, text: Text) -> Ints:
-        """Return the token ids of a text as the tokenizer gives them, with room for an answer."""
-        room = self._room - (_ANSWER if text.messages else 0)
-        token_ids = np.array(self._encoded(text)[:room], np.int32)
+        """Return the token ids of a text, cut so that an answer fits the context."""
+        longest = self._longest - (_ANSWER if text.messages else 0)
+        token_ids = np.array(self._encoded(text)[:longest], np.int32)
         if token_ids.max() >= self.vocabulary:
             rule = f"it gives token {token_ids.max()}, and the model has {self.vocabulary}"
             raise SourceRefused("tokenizer.json", rule, "use the model's own tokenizer")
@@ -100,8 +103,8 @@ class _Source:
         if not text.messages:
             return list(self._tokenizer(text.content)["input_ids"])
         if not self._tokenizer.chat_template:
-            told = "".join(f"{message.content}\n\n" for message in text.messages)
-            return list(self._tokenizer(told)["input_ids"])
+            contents = "".join(f"{message.content}\n\n" for message in text.messages)
+            return list(self._tokenizer(contents)["input_ids"])
         messages = [message.model_dump() for message in text.messages]
         rendered = self._tokenizer.apply_chat_template(
             messages, add_generation_prompt=True, return_dict=True
@@ -109,7 +112,7 @@ class _Source:
         return list(rendered["input_ids"])
 
     def answered(self, asked: list[Ints], texts: tuple[Text, ...]) -> list[Ints]:
-        """Return the token ids of every text, those of a conversation with the answer to it."""
+        """Return the token ids of every text; a conversation is followed by its answer."""
         pairs = list(zip(asked, texts, strict=True))
         answers = iter(self._answers([token_ids for token_ids, text in pairs if text.messages]))
         return [
@@ -118,16 +121,16 @@ class _Source:
         ]
 
     def _answers(self, asked: list[Ints]) -> list[Ints]:
-        """Return what greedy decoding adds to each, with the token that ends an answer.
+        """Return the greedy answer to each, including the token that ends it.
 
-        All are decoded side by side, which takes hardly longer than one.
+        All are decoded in one batch, which takes hardly longer than one of them.
         """
         import torch
         from transformers import GenerationConfig
 
         if not asked:
             return []
-        # Not the model's own configuration, which may sample, or punish repetition
+        # The model's own configuration may sample or penalize repetition.
         ends = self._model.generation_config.eos_token_id
         greedy = GenerationConfig(
             max_new_tokens=_ANSWER,
@@ -147,7 +150,7 @@ class _Source:
         return [_until(row, ends) for row in given[:, width:].numpy().astype(np.int32)]
 
     def passes(self, token_ids: Ints) -> Iterator[tuple[Logits, Ints]]:
-        """Yield the notes and the likeliest tokens of one pass, some rows at a time."""
+        """Yield the logits and the likeliest tokens of one pass, some rows at a time."""
         logits = self._logits(token_ids)
         targets = logits_module.following(token_ids)
         top = min(logits_module.TOP, self.vocabulary)
@@ -165,6 +168,6 @@ class _Source:
 
 
 def _until(token_ids: Ints, ends: int | list[int] | None) -> Ints:
-    """Return the tokens up to the first that ends an answer; what follows it is padding."""
+    """Return the tokens up to the first that ends an answer; padding follows."""
     found = np.flatnonzero(np.isin(token_ids, [] if ends is None else ends))
     return token_ids[: found[0] + 1] if len(found) else token_ids

@@ -1,4 +1,4 @@
-"""The adapter of onnxruntime-genai's runtime, for what is measured of an artifact."""
+"""The adapter of onnxruntime-genai's runtime, for measurements of an artifact."""
 
 import json
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from slipway.errors import SourceRefused
 from slipway.sources import variants
 from slipway.values import Artifact
 
-#: Tokens that are appended at once: a slice's logits are as large as it times the vocabulary.
+#: Tokens appended at once; a slice has as many logits as its tokens times the vocabulary.
 _SLICE_TOKENS = 128
 _CONFIG = "genai_config.json"
 
@@ -27,10 +27,10 @@ def unmeasurable(artifact: Artifact) -> str | None:
 
 
 class Runtime:
-    """An artifact that is loaded.
+    """A loaded artifact.
 
     Args:
-        folder: Where it lies; it was taken in, so its configuration is what it should be.
+        folder: A validated folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -42,7 +42,7 @@ class Runtime:
 
     @cached_property
     def context_tokens(self) -> int:
-        """Longest sequence that it takes."""
+        """Longest sequence."""
         return int(self._config["context_length"])
 
     def encode(self, text: str) -> NDArray[np.int32]:
@@ -52,23 +52,23 @@ class Runtime:
     def generator(self, tokens: int, **search: Any) -> Any:
         """Return the library's generator for a sequence of ``tokens`` tokens in all.
 
-        Its cache has room for no more than these: left alone, it takes memory for the whole context
-        at once. A model with a sliding window refuses one below its window.
+        The cache is limited to these: by default, the library allocates for the whole context. A
+        model with a sliding window needs a cache of at least its window.
         """
         window = self._config["decoder"].get("sliding_window", {}).get("window_size", 0)
         params = self._library.GeneratorParams(self._model)
-        room = min(max(tokens, window), self.context_tokens)
-        params.set_search_options(max_length=room, do_sample=False, **search)
+        max_length = min(max(tokens, window), self.context_tokens)
+        params.set_search_options(max_length=max_length, do_sample=False, **search)
         return self._library.Generator(self._model, params)
 
     def logits(self, token_ids: NDArray[np.int32]) -> Iterator[NDArray[np.float32]]:
-        """Read a text in one pass.
+        """Run the artifact on a text, in one pass.
 
         Yields:
-            Logits of some of its positions after the others; shape (tokens, columns).
+            Logits of the next few positions; shape (tokens, columns).
 
         Raises:
-            SourceRefused: If the graph tells those of the last token alone.
+            SourceRefused: If the graph returns those of the last token only.
         """
         generator = self.generator(len(token_ids) + 1)
         for start in range(0, len(token_ids), _SLICE_TOKENS):

@@ -1,4 +1,4 @@
-"""How fast artifacts run on this machine, measured in turn so that a busy moment hits them all."""
+"""How fast artifacts run on this machine, timed in turn so that a busy moment affects all alike."""
 
 import statistics
 import time
@@ -8,12 +8,10 @@ from numpy.typing import NDArray
 
 from slipway.errors import SlipwayError
 from slipway.evaluation.runtime import Runtime, unmeasurable
-from slipway.system import process
+from slipway.system.call import Outcome, call
 from slipway.system.workspace import Workspace
 from slipway.values import Artifact, Speed, Value
 
-#: How often each artifact is loaded and timed; odd, so that the median is one of them.
-ROUNDS = 3
 PROMPT_TOKENS = 128
 NEW_TOKENS = 32
 
@@ -21,25 +19,21 @@ _TEXT = "The ferry leaves the old quay at noon, turns around the breakwater and 
 
 
 class TimingRequest(Value):
-    """What to time.
-
-    Attributes:
-        artifact: The artifact, in its folder.
-    """
+    """The artifact to time."""
 
     artifact: Artifact
 
 
 class Timing(Value):
-    """What one process took.
+    """The times of one process.
 
     Attributes:
-        load_seconds: To a model that can be asked.
-        prefill_seconds: To read the prompt.
-        first_seconds: To read the prompt and to choose the first new token.
+        load_seconds: Until the model is loaded.
+        prefill_seconds: For the prompt.
+        first_seconds: For the prompt and the first new token.
         decode_seconds: For the new tokens after the first.
         prompt_tokens: Length of the prompt.
-        new_tokens: Tokens that were generated.
+        new_tokens: Number of generated tokens.
     """
 
     load_seconds: float
@@ -51,7 +45,7 @@ class Timing(Value):
 
 
 def measure(
-    artifacts: tuple[Artifact, ...], workspace: Workspace, rounds: int = ROUNDS
+    artifacts: tuple[Artifact, ...], workspace: Workspace, rounds: int
 ) -> tuple[Speed | str, ...]:
     """Time every artifact once a round, each time in a fresh process.
 
@@ -61,10 +55,10 @@ def measure(
         rounds: How often; an even number makes the median a mean of two.
 
     Returns:
-        What each took, or in one line why that is not known, in the order of ``artifacts``.
+        The speed of each, or in one line why it is unknown, in the order of ``artifacts``.
     """
     failed = {place: why for place, each in enumerate(artifacts) if (why := unmeasurable(each))}
-    taken: dict[int, list[process.Outcome[Timing]]] = {place: [] for place in range(len(artifacts))}
+    timed: dict[int, list[Outcome[Timing]]] = {place: [] for place in range(len(artifacts))}
     for number in range(rounds):
         for place, artifact in enumerate(artifacts):
             if place in failed:
@@ -72,10 +66,10 @@ def measure(
             share = (number + place / len(artifacts)) / rounds
             workspace.progress(share, f"round {number + 1} of {rounds}: {artifact.variant}")
             try:
-                taken[place].append(_timed(artifact, workspace))
+                timed[place].append(_timed(artifact, workspace))
             except SlipwayError as error:
-                failed[place] = str(error)
-    return tuple(failed.get(place) or _speed(outcomes) for place, outcomes in taken.items())
+                failed[place] = error.brief
+    return tuple(failed.get(place) or _speed(outcomes) for place, outcomes in timed.items())
 
 
 def time_once(request: TimingRequest) -> Timing:
@@ -85,7 +79,7 @@ def time_once(request: TimingRequest) -> Timing:
     load_seconds = time.perf_counter() - started
     new_tokens = min(NEW_TOKENS, runtime.context_tokens // 2)
     prompt = _prompt(runtime, min(PROMPT_TOKENS, runtime.context_tokens - new_tokens))
-    _answer(runtime, prompt[:8], 2)  # the first pass of all prepares what later ones share
+    _answer(runtime, prompt[:8], 2)  # the first pass allocates what later ones reuse
     read, first, last = _answer(runtime, prompt, new_tokens)
     return Timing(
         load_seconds=load_seconds,
@@ -97,12 +91,12 @@ def time_once(request: TimingRequest) -> Timing:
     )
 
 
-def _timed(artifact: Artifact, workspace: Workspace) -> process.Outcome[Timing]:
-    return process.call(time_once, TimingRequest(artifact=artifact), workspace.limits, step="time")
+def _timed(artifact: Artifact, workspace: Workspace) -> Outcome[Timing]:
+    return call(time_once, TimingRequest(artifact=artifact), workspace.limits, step="time")
 
 
 def _prompt(runtime: Runtime, tokens: int) -> NDArray[np.int32]:
-    """Return a prompt of so many tokens; what it says does not change the time that it takes."""
+    """Return a prompt of so many tokens; its words do not change the time that it takes."""
     token_ids = runtime.encode(_TEXT)
     return np.resize(token_ids, tokens)
 
@@ -110,9 +104,9 @@ def _prompt(runtime: Runtime, tokens: int) -> NDArray[np.int32]:
 def _answer(
     runtime: Runtime, prompt: NDArray[np.int32], new_tokens: int
 ) -> tuple[float, float, float]:
-    """Return the seconds until the prompt was read, to the first new token, and to the last."""
+    """Return the seconds until the end of the prompt, the first new token, and the last one."""
     tokens = len(prompt) + new_tokens
-    generator = runtime.generator(tokens, min_length=tokens)  # no end of text ends it earlier
+    generator = runtime.generator(tokens, min_length=tokens)  # ignores the end of the text
     started = time.perf_counter()
     generator.append_tokens(prompt)
     moments = [time.perf_counter()]
@@ -122,7 +116,7 @@ def _answer(
     return moments[0] - started, moments[1] - started, moments[-1] - started
 
 
-def _speed(outcomes: list[process.Outcome[Timing]]) -> Speed:
+def _speed(outcomes: list[Outcome[Timing]]) -> Speed:
     """Return the median of every figure, and the highest peak."""
     timings = [outcome.value for outcome in outcomes]
     first = timings[0]

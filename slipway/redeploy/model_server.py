@@ -132,15 +132,6 @@ def worker_pids(address: Address) -> set[int]:
         return set()
 
 
-def process_tree(pid: int) -> list[psutil.Process]:
-    """Return a process and its descendants; empty if it has ended."""
-    try:
-        process = psutil.Process(pid)
-        return [process, *process.children(recursive=True)]
-    except psutil.Error:
-        return []
-
-
 def command(folder: Path, *, port: int, workers: int) -> list[str]:
     """Return the interpreter's arguments that start a server of this folder on loopback."""
     flags = {"--pointer": folder / "pointer.json", "--port": port, "--workers": workers}

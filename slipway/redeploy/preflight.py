@@ -1,22 +1,16 @@
 """Preflight: a candidate's own server beside the serving one, with one worker, on a free port."""
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import psutil
-
-from slipway.errors import StepCrashed, StepOutOfMemory, StepTimedOut
 from slipway.redeploy import model_server
 from slipway.redeploy.model_server import Address
-from slipway.system.process import ProcessLimits, environment, held_bytes
+from slipway.system import process as processes
+from slipway.system.process import Process, ProcessLimits
 
 STEP = "preflight"
 
@@ -46,7 +40,7 @@ def preflight(model: str, version: int, folder: Path, limits: ProcessLimits) -> 
     try:
         model_server.set_version(own, model, version)
         with _started(own, log) as process:
-            yield _wait_until_ready(process, own, log, limits)
+            yield _wait_until_ready(process, own, limits)
     finally:
         shutil.rmtree(own, ignore_errors=True)
 
@@ -60,65 +54,25 @@ def end_leftovers(folder: Path) -> None:
         with suppress(OSError, ValueError):
             pid = int((left / "pid").read_text(encoding="utf-8"))
             if model_server.is_server(pid):
-                _kill(model_server.process_tree(pid))
+                processes.kill(processes.process_tree(pid))
         shutil.rmtree(left, ignore_errors=True)
 
 
 @contextmanager
-def _started(folder: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, *model_server.command(folder, port=0, workers=1)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env=environment(STEP),
-        )
+def _started(folder: Path, log: Path) -> Iterator[Process]:
+    command = model_server.command(folder, port=0, workers=1)
+    process = processes.spawn(STEP, command, log, processes.environment(STEP))
     (folder / "pid").write_text(str(process.pid), encoding="utf-8")
     try:
         yield process
     finally:
-        _end(process)
+        process.end(_END_SECONDS)
 
 
-def _wait_until_ready(
-    process: subprocess.Popen[bytes], folder: Path, log: Path, limits: ProcessLimits
-) -> Address:
-    deadline = time.monotonic() + limits.timeout_seconds
+def _wait_until_ready(process: Process, folder: Path, limits: ProcessLimits) -> Address:
     while not (address := model_server.find(folder)):
-        if process.poll() is not None:
-            raise StepCrashed(STEP, _last_error(log), str(log))
-        held = held_bytes(process.pid)
-        if limits.memory_bytes is not None and held > limits.memory_bytes:
-            raise StepOutOfMemory(STEP, held, str(log))
-        if time.monotonic() > deadline:
-            raise StepTimedOut(STEP, limits.timeout_seconds, str(log))
+        if not process.is_running():
+            raise process.crashed("slipway: ")
+        process.require_limits(limits)
         time.sleep(_POLL_SECONDS)
     return address
-
-
-def _last_error(log: Path) -> str:
-    """Return the server's last error line, or its last line."""
-    text = log.read_text(encoding="utf-8", errors="replace")
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line.partition("slipway: ")[2] for line in lines if "slipway: " in line]
-    return next(reversed(errors or lines), "no output")[:300]
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask the server to end; kill it and its descendants if it does not."""
-    tree = model_server.process_tree(process.pid)
-    with suppress(ProcessLookupError):
-        os.kill(process.pid, signal.SIGTERM)
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(_END_SECONDS)
-    _kill(tree)
-    process.wait()
-
-
-def _kill(tree: list[psutil.Process]) -> None:
-    for each in tree:
-        with suppress(psutil.Error):
-            each.kill()

@@ -7,7 +7,6 @@ are collected in its job's memory until they are read or the job is cancelled.
 import asyncio
 import contextlib
 import logging
-import sys
 from collections import deque
 from collections.abc import Callable
 
@@ -25,7 +24,7 @@ from slipway.serving.protocol import (
     LoadFailed,
     TextDelta,
 )
-from slipway.system import process as process_module
+from slipway.system import process as processes
 
 #: Time limit for loading a model: less than a worker's health check waits.
 LOAD_SECONDS = 570.0
@@ -180,10 +179,10 @@ class Engine:
 
     async def _load(self) -> None:
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "slipway.serving.engine_process"),
+            *processes.command("-m", "slipway.serving.engine_process"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env=process_module.environment("engine"),
+            env=processes.environment("engine"),
             limit=_LINE_BYTES,
             start_new_session=True,  # Ctrl-C is for the worker, which completes its answers
         )
@@ -238,8 +237,8 @@ class Engine:
         """End the process, and fail every request with the reason."""
         self.served, self.reason = None, reason
         if self._process:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+            if self._process.returncode is None:
+                processes.kill(processes.process_tree(self._process.pid))
             await self._process.wait()
         jobs = [job for job in (self._current, *self._waiting) if job]
         self._current = None

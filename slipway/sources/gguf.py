@@ -2,10 +2,9 @@
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 
-from slipway.system.progress import Progress
+from slipway.system.progress import printed_lines, report
 from slipway.values import Value
 
 
@@ -33,33 +32,26 @@ def to_checkpoint(request: UnpackRequest) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     folder, name = str(request.file.parent), request.file.name
-    model = AutoModelForCausalLM.from_pretrained(
-        folder,
-        gguf_file=name,
-        quantization_config=GgufConfig(gguf_file=name, dequantize=True),
-        dtype=torch.float32,
-    )
-    print("reading the tokenizer", flush=True)  # noqa: T201 - a child's way to tell
+    with printed_lines(_read_bar):
+        model = AutoModelForCausalLM.from_pretrained(
+            folder,
+            gguf_file=name,
+            quantization_config=GgufConfig(gguf_file=name, dequantize=True),
+            dtype=torch.float32,
+        )
+    report(0.5, "reading the tokenizer")
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
-    print("writing the checkpoint", flush=True)  # noqa: T201
+    report(0.9, "writing the checkpoint")
     model.save_pretrained(request.into)
     tokenizer.save_pretrained(request.into)
     _edit(request.into / "config.json", {"_model_name_or_path": request.name})
     _edit(request.into / "tokenizer_config.json", {"is_local": None, "local_files_only": None})
 
 
-def reader(progress: Progress) -> Callable[[str], None]:
-    """Return what turns the child's lines into progress."""
-
-    def read(line: str) -> None:
-        if found := re.search(r"de-quantizing.*?(\d+)%", line):
-            progress(int(found[1]) / 200, "dequantizing")
-        elif line.startswith("reading the tokenizer"):
-            progress(0.5, line)
-        elif line.startswith("writing the checkpoint"):
-            progress(0.9, line)
-
-    return read
+def _read_bar(line: str) -> None:
+    """Report what transformers' progress bar shows; the library has no other way to tell."""
+    if found := re.search(r"de-quantizing.*?(\d+)%", line):
+        report(int(found[1]) / 200, "dequantizing")
 
 
 def _edit(path: Path, changes: dict[str, str | None]) -> None:

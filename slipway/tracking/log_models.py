@@ -14,6 +14,7 @@ import yaml
 
 from slipway import keys
 from slipway.sources.hub_client import model_card
+from slipway.system.progress import report
 from slipway.system.store import sha256
 from slipway.tracking.location import MlflowLocation, connect, experiment_id
 from slipway.tracking.tag_values import ReleaseOrigin
@@ -72,7 +73,7 @@ def log(request: LogRequest) -> Logged:
     with _active(run_id):
         _remove_unfinished(experiment, run_id)
         for kind in ("onnx", "transformers"):
-            print(f"logging the {kind} wrapper", flush=True)  # noqa: T201 - how a child reports progress
+            report(None, f"logging the {kind} wrapper")
             model = _find(experiment, request.key, kind) or _log_wrapper(kind, request)
             ids[kind] = model.model_id
             descriptions[kind] = model.tags[MLMODEL]

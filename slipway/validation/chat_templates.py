@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from slipway.errors import SourceRefused, StepFailed
-from slipway.system import process
+from slipway.system.call import call
+from slipway.system.process import ProcessLimits
 from slipway.validation import contents
 from slipway.values import Value
 
@@ -114,9 +115,9 @@ def _try(file: str, template: str, tokens: tuple[tuple[str, str], ...]) -> None:
         raise SourceRefused(file, rule, _ADVICE)
     trial = TemplateRequest(file=file, template=template, tokens=dict(tokens))
     with TemporaryDirectory(prefix="slipway-") as logs:
-        limits = process.ProcessLimits(_PROCESS_SECONDS, 2 * _RENDER_BYTES, Path(logs))
+        limits = ProcessLimits(_PROCESS_SECONDS, 2 * _RENDER_BYTES, Path(logs))
         try:
-            process.call(render, trial, limits, step="render")
+            call(render, trial, limits, step="render")
         except StepFailed as error:
             rule = f"its chat template does not end within {_RENDER_SECONDS} s"
             if "SIGALRM" not in str(error):

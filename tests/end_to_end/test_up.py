@@ -164,14 +164,14 @@ async def _listen(url: str, path: str) -> str:
 
 def _routes(everything: Running, server: str) -> list[tuple[str, str]]:
     code = (
-        "import json, sys; from deployments import parts; from slipway.settings import Settings;"
-        "part = parts.named(sys.argv[1], Settings());"
-        "print(json.dumps(parts.surroundings(part, Settings())))"
+        "import json, sys; from deployments.services import named, service_environment;"
+        "from slipway.settings import Settings; service = named(sys.argv[1], Settings());"
+        "print(json.dumps(service_environment(service, Settings())))"
     )
     told = everything.command("-c", code, server)
     variables = json.loads(told.stdout)
     beside = Running(everything.home, variables, everything.said, everything.process)
-    listed = beside.command("tests/support/routes.py", server)
+    listed = beside.command("tests/support/server_routes.py", server)
     assert listed.returncode == 0, listed.stderr[-2000:]
     return [(method, path) for method, path in json.loads(listed.stdout.splitlines()[-1])]
 

@@ -12,7 +12,7 @@ from slipway.build import artifacts
 from slipway.registry import Registry
 from slipway.settings import toolchain
 from slipway.sources import checkpoint as checkpoint_module
-from slipway.system import process
+from slipway.system.call import call
 from slipway.system.process import ProcessLimits
 from slipway.system.store import Store, manifest
 from slipway.system.workspace import Workspace
@@ -74,7 +74,7 @@ def _register(
         tools=toolchain(),
         tags=tags,
     )
-    logged = process.call(log_models.log, request, limits, step="log").value
+    logged = call(log_models.log, request, limits, step="log").value
     return Registry(request.location, home / "locks").register(entry, request.key, logged, tags)
 
 

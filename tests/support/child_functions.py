@@ -1,4 +1,4 @@
-"""What tests have done in a child process: functions that return, raise, hang, or are killed."""
+"""Functions that tests run in a child process: they return, raise, hang, or are killed."""
 
 import faulthandler
 import os
@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from slipway.errors import MachineTooSmall, UnknownModel
+from slipway.system.progress import printed_lines, report
 from slipway.system.store import Store
 from slipway.values import Value
 
@@ -33,116 +34,125 @@ class Sum(Value):
     """A result that is a value.
 
     Attributes:
-        path: What was asked.
-        numbers: What was counted.
+        path: The path of the request.
+        numbers: The numbers that were counted.
     """
 
     path: Path
     numbers: tuple[int, ...]
 
 
-def count(errand: ChildRequest) -> Sum:
-    """Count to ``number``, aloud."""
-    for number in range(errand.number):
-        sys.stdout.write(f"{errand.text} {number}\n")
-    return Sum(path=errand.path, numbers=tuple(range(errand.number)))
+def count(request: ChildRequest) -> Sum:
+    """Count to ``number``, printing and reporting each."""
+    for number in range(request.number):
+        sys.stdout.write(f"{request.text} {number}\n")
+        report(number / request.number, f"counted {number}")
+    return Sum(path=request.path, numbers=tuple(range(request.number)))
 
 
-def hold(errand: ChildRequest) -> int:
+def hold(request: ChildRequest) -> int:
     """Hold ``number`` megabytes for a moment; return the process's id."""
-    held = bytearray(errand.number * MEGABYTE)
+    held = bytearray(request.number * MEGABYTE)
     held[::4096] = b"x" * len(held[::4096])
     time.sleep(0.5)
     return os.getpid()
 
 
-def fork_often(errand: ChildRequest) -> None:
-    """Hold ``number`` megabytes, and fork for a moment again and again, aloud."""
-    held = bytearray(errand.number * MEGABYTE)
+def fork_often(request: ChildRequest) -> None:
+    """Hold ``number`` megabytes, and fork for a moment again and again."""
+    held = bytearray(request.number * MEGABYTE)
     held[::4096] = b"x" * len(held[::4096])
     for _ in range(5):
         pid = os.fork()
         if pid == 0:
             time.sleep(0.02)
             os._exit(0)
-        sys.stdout.write("forked\n")
+        report(None, "forked")
         os.waitpid(pid, 0)
 
 
-def hold_in_helper(errand: ChildRequest) -> None:
+def hold_in_helper(request: ChildRequest) -> None:
     """Have another process hold ``number`` megabytes for a while."""
-    code = f"import time; held = b'x' * {errand.number * MEGABYTE}; time.sleep(5)"
+    code = f"import time; held = b'x' * {request.number * MEGABYTE}; time.sleep(5)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def say(errand: ChildRequest) -> None:
+def say(request: ChildRequest) -> None:
     """Write ``text`` as it is, without a line's end."""
-    sys.stdout.write(errand.text)
+    sys.stdout.write(request.text)
 
 
-def refuse(errand: ChildRequest) -> None:
+def say_watched(request: ChildRequest) -> None:
+    """Write ``text`` as a library would, and report each of its lines."""
+    with printed_lines(lambda line: report(None, line)):
+        sys.stdout.write(request.text)
+
+
+def refuse(request: ChildRequest) -> None:
     """Raise an error of our tree."""
-    raise UnknownModel(errand.text, ("tiny", "other"))
+    raise UnknownModel(request.text, ("tiny", "other"))
 
 
-def too_small(errand: ChildRequest) -> None:
+def too_small(request: ChildRequest) -> None:
     """Raise another error of our tree, made of numbers."""
-    raise MachineTooSmall("prepare", "disk", needed_bytes=errand.number, free_bytes=1)
+    raise MachineTooSmall("prepare", "disk", needed_bytes=request.number, free_bytes=1)
 
 
-def fail(errand: ChildRequest) -> None:
+def fail(request: ChildRequest) -> None:
     """Raise an error of somebody else's, with ``text``."""
-    raise ValueError(errand.text)
+    raise ValueError(request.text)
 
 
-def leave(errand: ChildRequest) -> None:
+def leave(request: ChildRequest) -> None:
     """End the process with the status ``number`` and without a result."""
-    sys.stdout.write(errand.text)
+    sys.stdout.write(request.text)
     sys.stdout.flush()
-    os._exit(errand.number)
+    os._exit(request.number)
 
 
-def die(errand: ChildRequest) -> None:
+def die(request: ChildRequest) -> None:
     """Kill the process with the signal ``number``."""
     faulthandler.disable()
-    os.kill(os.getpid(), signal.Signals(errand.number))
+    os.kill(os.getpid(), signal.Signals(request.number))
 
 
-def hang(errand: ChildRequest) -> None:
-    """Start a process that outlives a killed parent, tell both ids, and never return."""
+def hang(request: ChildRequest) -> None:
+    """Start a process that outlives a killed parent, report both ids, and never return."""
     helper = _helper()
-    sys.stdout.write(f"{os.getpid()} {helper.pid}\n")
+    report(None, f"{os.getpid()} {helper.pid}")
     time.sleep(600)
 
 
-def leave_helper(errand: ChildRequest) -> int:
-    """Return the id of a process that still holds this one's output open."""
-    return _helper().pid
+def leave_helper(request: ChildRequest) -> int:
+    """Return the id of a process that keeps all open that this one has open."""
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(600)
+    return pid
 
 
-def fall_silent(errand: ChildRequest) -> None:
-    """Close the output, and go on forever."""
-    for descriptor in (1, 2):
-        os.close(descriptor)
+def fall_silent(request: ChildRequest) -> None:
+    """Close the output and the way to the parent, and go on forever."""
+    os.closerange(1, 100)
     time.sleep(600)
 
 
-def environment(errand: ChildRequest) -> dict[str, str]:
+def environment(request: ChildRequest) -> dict[str, str]:
     """Return what this process finds in its environment."""
     return dict(os.environ)
 
 
-def fill_slowly(errand: ChildRequest) -> None:
+def fill_slowly(request: ChildRequest) -> None:
     """Make an entry of the store at ``path``, ``number`` tenths of a second long, and note it."""
 
     def fill(folder: Path) -> None:
         (folder / "config.json").write_text("{}")
-        with (errand.path.parent / "fills").open("a") as notes:
+        with (request.path.parent / "fills").open("a") as notes:
             notes.write("filled\n")
         sys.stdout.write("filling\n")
-        time.sleep(errand.number / 10)
+        time.sleep(request.number / 10)
 
-    Store(errand.path).make(errand.text, fill)
+    Store(request.path).make(request.text, fill)
 
 
 def _helper() -> subprocess.Popen[bytes]:

@@ -10,7 +10,8 @@ from slipway.checks import parity, regressions, suites
 from slipway.evaluation import decision, fidelity, gates
 from slipway.evaluation.texts import load_texts
 from slipway.settings import PROJECT
-from slipway.system import process
+from slipway.system.call import call
+from slipway.system.process import ProcessLimits
 from slipway.tracking.location import MlflowLocation
 from slipway.values import (
     Answers,
@@ -33,7 +34,7 @@ from slipway.values import (
     Weights,
     WrapperReport,
 )
-from tests.support.measured_values import artifact_of, weights_of, workshop_of
+from tests.support.measured_values import artifact_of, weights_of, workspace_of
 from tests.support.model_changes import Plant
 from tests.support.summaries import entry
 from tests.support.tiny_phi3 import CONVERSATIONS
@@ -103,13 +104,13 @@ class Project:
 
     weights: Weights
     built: Path
-    limits: process.ProcessLimits
+    limits: ProcessLimits
     room: Path
 
     @classmethod
     def at(cls, checkpoint: Path, built: Path, room: Path) -> "Project":
         """Lay a project out in an empty folder."""
-        limits = process.ProcessLimits(timeout_seconds=300, memory_bytes=None, logs=room / "logs")
+        limits = ProcessLimits(timeout_seconds=300, memory_bytes=None, logs=room / "logs")
         return cls(weights_of(checkpoint), built, limits, room)
 
     def plant(self, plant: Plant) -> Path:
@@ -146,7 +147,7 @@ class Project:
             uri=f"sqlite:///{self.room}/mlflow.db", artifacts=self.room / "artifacts"
         )
         errand = ChildRequest(place=place, prompts=PROMPTS, subjects=subjects)
-        return process.call(ask_all, errand, self.limits, step="ask plants").value
+        return call(ask_all, errand, self.limits, step="ask plants").value
 
     def subject(self, plant: Plant, folder: Path) -> Subject:
         """Return the wrapper of a plant."""

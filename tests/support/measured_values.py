@@ -41,7 +41,7 @@ def artifact_of(folder: Path, variant: str = "cpu-fp32") -> Artifact:
     )
 
 
-def workshop_of(limits: ProcessLimits) -> Workspace:
+def workspace_of(limits: ProcessLimits) -> Workspace:
     """Return a workspace with a store beside the logs."""
     tools = {"torch": "2.13.0", "transformers": "5.22.0", "onnxruntime-genai": "0.18.0"}
     return Workspace(store=Store(limits.logs.parent / "store"), limits=limits, tools=tools)

@@ -11,7 +11,8 @@ from slipway.evaluation import reference as reference_module
 from slipway.evaluation.candidate import CandidateRequest, compare
 from slipway.evaluation.texts import load_texts
 from slipway.settings import PROJECT
-from slipway.system.process import ProcessLimits, call
+from slipway.system.call import call
+from slipway.system.process import ProcessLimits
 from slipway.validation import folders
 from slipway.values import Quantization
 

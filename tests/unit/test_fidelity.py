@@ -17,7 +17,7 @@ from slipway.evaluation.texts import Text, load_texts
 from slipway.settings import PROJECT
 from slipway.system.process import ProcessLimits
 from slipway.values import Fidelity, PromptMessage
-from tests.support.measured_values import artifact_of, weights_of, workshop_of
+from tests.support.measured_values import artifact_of, weights_of, workspace_of
 from tests.support.tiny_phi3 import CONTEXT_LENGTH, CONVERSATIONS, build_onnx
 
 GENERAL = PROJECT / "expectations" / "texts" / "general"
@@ -61,7 +61,7 @@ def test_a_source_is_read_once_and_any_artifact_is_compared_with_it(
     """In child processes: the reading is found in the store by whoever asks again."""
     heard: list[tuple[float | None, str]] = []
     workspace = replace(
-        workshop_of(limits), progress=lambda share, text: heard.append((share, text))
+        workspace_of(limits), progress=lambda share, text: heard.append((share, text))
     )
     weights = weights_of(checkpoint)
 
@@ -102,7 +102,7 @@ def test_a_source_that_does_not_fit_into_memory_is_not_begun(
     checkpoint: Path, limits: ProcessLimits
 ) -> None:
     """It is known beforehand, and no process is started for it."""
-    workspace = workshop_of(replace(limits, memory_bytes=400_000))
+    workspace = workspace_of(replace(limits, memory_bytes=400_000))
 
     with pytest.raises(MachineTooSmall, match="reading the source needs 0"):
         read_source(weights_of(checkpoint), TEXTS, workspace)
@@ -217,7 +217,7 @@ def test_an_artifact_of_another_model_is_refused(
     stored = weights_of(checkpoint).stored.model_copy(update={"folder": tmp_path / "other"})
 
     found = measure(
-        artifact_of(built), ReferenceReading(stored=stored, texts=1, tokens=1), workshop_of(limits)
+        artifact_of(built), ReferenceReading(stored=stored, texts=1, tokens=1), workspace_of(limits)
     )
 
     assert found == (

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from slipway.build import onnx
-from slipway.system import process
+from slipway.system.call import call
 from slipway.system.process import ProcessLimits
 from slipway.values import Quantization
 
@@ -19,23 +19,28 @@ ASYMMETRIC = Quantization(precision="int4", block_size=16, accuracy_level=1, sym
 
 
 class Built:
-    """One build, and what was heard of it.
+    """One build, with its progress and its cost.
 
     Attributes:
         folder: The artifact.
-        news: What the reader made of the builder's lines.
+        reports: Its progress.
         outcome: What it cost.
     """
 
     def __init__(self, weights: Path, folder: Path, quantization: Quantization) -> None:
         self.folder = folder
-        self.news: list[tuple[float | None, str]] = []
+        self.reports: list[tuple[float | None, str]] = []
         request = onnx.BuildRequest(weights=weights, into=folder, quantization=quantization)
-        listen = onnx.reader(lambda *news: self.news.append(news), onnx.layers(weights))
         limits = ProcessLimits(
             timeout_seconds=300, memory_bytes=None, logs=folder.parents[1] / "logs"
         )
-        self.outcome = process.call(onnx.build, request, limits, step="prepare", on_line=listen)
+        self.outcome = call(
+            onnx.build,
+            request,
+            limits,
+            step="prepare",
+            progress=lambda *report: self.reports.append(report),
+        )
 
     def products(self) -> list[dict[str, Any]]:
         """Return the attributes of every quantized matrix product of the graph."""
@@ -135,9 +140,9 @@ def test_an_artifact_loads_and_answers(build: Build) -> None:
 
 def test_the_builders_lines_become_progress(build: Build) -> None:
     """Layer by layer, and then the graph; never backwards, never done too early."""
-    news = build(INT8).news
+    reports = build(INT8).reports
 
-    assert news == [
+    assert reports == [
         (0.4, "layer 1/2"),
         (pytest.approx(0.7), "layer 2/2"),
         (0.8, "quantizing and saving the graph"),

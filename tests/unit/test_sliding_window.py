@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from slipway.build import onnx
-from slipway.system.process import ProcessLimits, call
+from slipway.system.call import call
+from slipway.system.process import ProcessLimits
 from slipway.values import Quantization
 
 WINDOW = 32

@@ -8,7 +8,7 @@ from pathlib import Path
 from slipway.evaluation import speed
 from slipway.system.process import ProcessLimits
 from slipway.values import Speed
-from tests.support.measured_values import artifact_of, workshop_of
+from tests.support.measured_values import artifact_of, workspace_of
 from tests.support.tiny_phi3 import CONTEXT_LENGTH
 
 
@@ -31,7 +31,7 @@ def test_candidates_are_timed_in_turn_and_failures_say_why(
     broken = variation(built, tmp_path / "broken")
     (broken / "model.onnx").write_bytes(b"no graph")
     heard: list[str] = []
-    workspace = replace(workshop_of(limits), progress=lambda _, text: heard.append(text))
+    workspace = replace(workspace_of(limits), progress=lambda _, text: heard.append(text))
     artifacts = (
         artifact_of(built, "cpu-a"),
         artifact_of(elsewhere, "cuda-b"),
@@ -76,7 +76,7 @@ def test_a_prompt_and_its_answer_fit_a_short_context(built: Path, tmp_path: Path
 
 def test_the_median_of_the_rounds_is_told() -> None:
     """One slow round changes nothing; memory is the most that any of them held."""
-    from slipway.system.process import Outcome
+    from slipway.system.call import Outcome
 
     def round_(seconds: float, peak: int) -> Outcome[speed.Timing]:
         timing = speed.Timing(

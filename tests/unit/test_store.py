@@ -186,9 +186,10 @@ def test_a_fill_that_writes_nothing_is_no_entry(store: Store) -> None:
 @contextmanager
 def filling(store: Store, tenths: int, count: int = 1) -> Iterator[list[subprocess.Popen[str]]]:
     """Start processes that make the same entry, each taking its time for it."""
-    errand = ChildRequest(text=KEY, number=tenths, path=store.root).model_dump_json()
+    request = ChildRequest(text=KEY, number=tenths, path=store.root).model_dump_json()
     script = (
-        f"import errands; errands.fill_slowly(errands.ChildRequest.model_validate_json({errand!r}))"
+        "from tests.support.child_functions import ChildRequest, fill_slowly;"
+        f"fill_slowly(ChildRequest.model_validate_json({request!r}))"
     )
     command = [sys.executable, "-u", "-c", script]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(count)]

@@ -40,7 +40,7 @@ def test_a_part_that_was_killed_leaves_nobody_on_its_port(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its child would go on answering, with the settings of before, and nothing could start."""
-    monkeypatch.setattr(supervisor, "_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(supervisor, "_RESTART_SECONDS", 0.0)
     part, told = part_of(tmp_path), list[str]()
     with Supervisor(Settings(home=tmp_path), lambda _, words: told.append(words)) as looker:
         looker.start(part)

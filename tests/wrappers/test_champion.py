@@ -9,7 +9,7 @@ import pytest
 
 from slipway import catalogue
 from slipway.settings import Settings
-from slipway.system import process
+from slipway.system.call import call
 from slipway.tracking.tag_values import release_tags
 from slipway.tracking.tags import RELEASE
 from slipway.values import LoggedWrapper, Promoted, RegisteredVersions, Release
@@ -50,7 +50,7 @@ def wrappers(project: Project, onnx_folder: Path, monkeypatch: pytest.MonkeyPatc
     }
     settings = Settings()
     errand = ChildRequest(place=location(settings), prompts=(), subjects=subjects)
-    found = process.call(register_all, errand, limits(settings), step="register all").value
+    found = call(register_all, errand, limits(settings), step="register all").value
     client = registry().client
     client.set_registered_model_alias("tiny", "champion", "1")
     release = Release(

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from slipway.checks.parity import compare
-from slipway.system import process
+from slipway.system.call import call
+from slipway.system.process import ProcessLimits
 from slipway.tracking.location import MlflowLocation
 from slipway.values import Answers, CheckResult, Prompt, PromptMessage
 from tests.support.tiny_phi3 import BEGIN, CHAT_TEMPLATE, CONVERSATIONS, END_OF_TEXT
@@ -108,11 +109,11 @@ def asked(
         "reference-doubles": Subject(kind="plain", contract="chat", folder=reference),
     }
     place = MlflowLocation(uri=f"sqlite:///{room}/mlflow.db", artifacts=room / "artifacts")
-    limits = process.ProcessLimits(timeout_seconds=300, memory_bytes=None, logs=room / "logs")
+    limits = ProcessLimits(timeout_seconds=300, memory_bytes=None, logs=room / "logs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
         errand = ChildRequest(place=place, prompts=PROMPTS, subjects=subjects)
-        return process.call(ask_all, errand, limits, step="ask all").value
+        return call(ask_all, errand, limits, step="ask all").value
 
 
 def found(onnx: Answers, transformers: Answers) -> dict[str, CheckResult]:

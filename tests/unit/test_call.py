@@ -7,7 +7,6 @@ import sys
 import tempfile
 import textwrap
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +14,9 @@ import psutil
 import pytest
 
 from slipway.errors import MachineTooSmall, StepCrashed, StepOutOfMemory, StepTimedOut, UnknownModel
-from slipway.system import process
+from slipway.system.call import call
 from slipway.system.process import ProcessLimits
+from slipway.system.progress import Progress
 from tests.support import child_functions
 from tests.support.child_functions import ChildRequest
 
@@ -43,9 +43,9 @@ def gone(pid: int) -> bool:
 
 def test_the_result_is_a_value_again(limits: ProcessLimits) -> None:
     """It travels as JSON and arrives as what the function's annotation says: paths, tuples."""
-    errand = ChildRequest(path=Path("a/b"), number=3)
+    request = ChildRequest(path=Path("a/b"), number=3)
 
-    outcome = process.call(child_functions.count, errand, limits, step="count")
+    outcome = call(child_functions.count, request, limits, step="count")
 
     assert outcome.value == child_functions.Sum(path=Path("a/b"), numbers=(0, 1, 2))
     assert 0 < outcome.seconds < 60
@@ -55,8 +55,8 @@ def test_the_peak_of_the_childs_memory_is_measured(limits: ProcessLimits) -> Non
     """What it held for half a second counts; what the caller holds does not."""
     ballast = bytearray(400 * MEGABYTE)
 
-    small = process.call(child_functions.hold, ChildRequest(number=1), limits, step="hold")
-    large = process.call(child_functions.hold, ChildRequest(number=200), limits, step="hold")
+    small = call(child_functions.hold, ChildRequest(number=1), limits, step="hold")
+    large = call(child_functions.hold, ChildRequest(number=200), limits, step="hold")
 
     assert len(ballast) > small.peak_memory_bytes > 10 * MEGABYTE
     assert large.peak_memory_bytes - small.peak_memory_bytes == pytest.approx(
@@ -67,9 +67,7 @@ def test_the_peak_of_the_childs_memory_is_measured(limits: ProcessLimits) -> Non
 
 def test_memory_that_is_shared_for_a_moment_is_counted_once(limits: ProcessLimits) -> None:
     """Between fork and exec a helper seems to hold all that its parent holds."""
-    outcome = process.call(
-        child_functions.fork_often, ChildRequest(number=200), limits, step="fork"
-    )
+    outcome = call(child_functions.fork_often, ChildRequest(number=200), limits, step="fork")
 
     assert 200 * MEGABYTE < outcome.peak_memory_bytes < 350 * MEGABYTE
 
@@ -79,27 +77,47 @@ def test_a_helpers_own_memory_is_counted(limits: ProcessLimits) -> None:
     bounded = replace(limits, memory_bytes=250 * MEGABYTE)
 
     with pytest.raises(StepOutOfMemory):
-        process.call(child_functions.hold_in_helper, ChildRequest(number=300), bounded, step="hold")
+        call(child_functions.hold_in_helper, ChildRequest(number=300), bounded, step="hold")
 
 
-def test_lines_arrive_while_the_child_runs(limits: ProcessLimits) -> None:
-    """Progress is told when it is made, not at the end."""
-    heard: list[str] = []
+def test_progress_arrives_as_data_and_prints_go_to_the_log(limits: ProcessLimits) -> None:
+    """A library that prints what looks like progress reports none."""
+    reports: list[tuple[float | None, str]] = []
+
+    call(
+        child_functions.count,
+        ChildRequest(text="counted", number=4),
+        limits,
+        step="count",
+        progress=lambda *report: reports.append(report),
+    )
+
+    assert reports == [(number / 4, f"counted {number}") for number in range(4)]
+    assert log_of(limits).read_text() == "".join(f"counted {number}\n" for number in range(4))
+
+
+def test_progress_arrives_while_the_child_runs(limits: ProcessLimits) -> None:
+    """A caller that is interrupted meanwhile ends the child, and what the child started."""
+    reported: list[str] = []
 
     with pytest.raises(KeyboardInterrupt):
-        process.call(
-            child_functions.hang, ChildRequest(), limits, step="hang", on_line=_stop_at_first(heard)
+        call(
+            child_functions.hang,
+            ChildRequest(),
+            limits,
+            step="hang",
+            progress=_interrupted_at_first(reported),
         )
 
-    assert all(gone(int(pid)) for pid in heard[0].split())
+    assert all(gone(int(pid)) for pid in reported[0].split())
 
 
-def _stop_at_first(heard: list[str]) -> Callable[[str], None]:
-    def listen(line: str) -> None:
-        heard.append(line)
+def _interrupted_at_first(reported: list[str]) -> Progress:
+    def progress(_share: float | None, text: str) -> None:
+        reported.append(text)
         raise KeyboardInterrupt
 
-    return listen
+    return progress
 
 
 @pytest.mark.parametrize(
@@ -111,33 +129,40 @@ def _stop_at_first(heard: list[str]) -> Callable[[str], None]:
         pytest.param("x" * 200_000 + "\ny", ["x" * 200_000, "y"], id="longer than a pipe"),
     ],
 )
-def test_every_line_is_heard_and_logged(limits: ProcessLimits, text: str, lines: list[str]) -> None:
+def test_every_printed_line_can_be_read_and_is_logged(
+    limits: ProcessLimits, text: str, lines: list[str]
+) -> None:
     """In order, and the last one without a line's end as well."""
-    heard: list[str] = []
+    reported: list[str] = []
 
-    process.call(
-        child_functions.say, ChildRequest(text=text), limits, step="say it", on_line=heard.append
+    call(
+        child_functions.say_watched,
+        ChildRequest(text=text),
+        limits,
+        step="say it",
+        progress=lambda _, line: reported.append(line),
     )
 
-    assert heard == lines
-    assert log_of(limits).read_text(encoding="utf-8") == "\n".join([*lines, ""])
+    assert reported == lines
+    logged = log_of(limits).read_text(encoding="utf-8").splitlines()
+    assert [line for line in logged if line] == lines
     assert log_of(limits).name.startswith("say-it-")
 
 
 def test_two_calls_at_once_have_two_logs(limits: ProcessLimits) -> None:
     """Two releases that run side by side do not overwrite each other's evidence."""
     for text in ("one", "two"):
-        process.call(child_functions.say, ChildRequest(text=text), limits, step="say")
+        call(child_functions.say, ChildRequest(text=text), limits, step="say")
 
-    assert sorted(log.read_text() for log in limits.logs.iterdir()) == ["one\n", "two\n"]
+    assert sorted(log.read_text() for log in limits.logs.iterdir()) == ["one", "two"]
 
 
 def test_an_error_of_our_tree_arrives_as_itself(limits: ProcessLimits) -> None:
     """With its fields, of the types that they had, and so with its text and exit code."""
     with pytest.raises(UnknownModel) as unknown:
-        process.call(child_functions.refuse, ChildRequest(text="tyni"), limits, step="refuse")
+        call(child_functions.refuse, ChildRequest(text="tyni"), limits, step="refuse")
     with pytest.raises(MachineTooSmall) as small:
-        process.call(child_functions.too_small, ChildRequest(number=7), limits, step="measure")
+        call(child_functions.too_small, ChildRequest(number=7), limits, step="measure")
 
     assert (unknown.value.model, unknown.value.known) == ("tyni", ("tiny", "other"))
     assert (small.value.needed_bytes, small.value.free_bytes) == (7, 1)
@@ -146,7 +171,7 @@ def test_an_error_of_our_tree_arrives_as_itself(limits: ProcessLimits) -> None:
 def test_any_other_error_is_a_crash_in_one_line(limits: ProcessLimits) -> None:
     """The line names what was raised; the traceback is in the log."""
     with pytest.raises(StepCrashed) as caught:
-        process.call(
+        call(
             child_functions.fail,
             ChildRequest(text="no\n\n  such  thing" + "!" * 400),
             limits,
@@ -159,20 +184,20 @@ def test_any_other_error_is_a_crash_in_one_line(limits: ProcessLimits) -> None:
 
 
 @pytest.mark.parametrize(
-    ("errand", "reason"),
+    ("asked", "reason"),
     [
         (ChildRequest(text="loading\nout of luck\n\n", number=3), "out of luck"),
-        (ChildRequest(number=3), "exit status 3 without a word"),
-        (ChildRequest(number=0), "exit status 0 without a word"),
+        (ChildRequest(number=3), "exit status 3, no output"),
+        (ChildRequest(number=0), "exit status 0, no output"),
     ],
     ids=["last words", "silent", "silent success"],
 )
 def test_a_child_without_a_result_has_crashed(
-    limits: ProcessLimits, errand: ChildRequest, reason: str
+    limits: ProcessLimits, asked: ChildRequest, reason: str
 ) -> None:
     """A library that ends the process, even with success, has not returned."""
     with pytest.raises(StepCrashed) as caught:
-        process.call(child_functions.leave, errand, limits, step="leave")
+        call(child_functions.leave, asked, limits, step="leave")
 
     assert caught.value.reason == reason
 
@@ -180,18 +205,18 @@ def test_a_child_without_a_result_has_crashed(
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT"])
 def test_a_native_crash_names_its_signal(limits: ProcessLimits, name: str) -> None:
     """The caller lives on."""
-    errand = ChildRequest(number=signal.Signals[name])
+    request = ChildRequest(number=signal.Signals[name])
 
     with pytest.raises(StepCrashed) as caught:
-        process.call(child_functions.die, errand, limits, step="die")
+        call(child_functions.die, request, limits, step="die")
 
     assert caught.value.reason == f"killed by {name}"
 
 
 def test_a_kill_by_the_system_reads_as_out_of_memory(limits: ProcessLimits) -> None:
-    """Linux ends the process that takes too much without a word to anybody."""
+    """Linux ends the process that takes too much, and reports nothing."""
     with pytest.raises(StepOutOfMemory) as caught:
-        process.call(child_functions.die, ChildRequest(number=signal.SIGKILL), limits, step="die")
+        call(child_functions.die, ChildRequest(number=signal.SIGKILL), limits, step="die")
 
     assert caught.value.step == "die"
 
@@ -200,33 +225,37 @@ def test_a_child_over_its_memory_limit_is_killed(limits: ProcessLimits) -> None:
     """Before it takes the machine down; the error tells how much it held."""
     bounded = replace(limits, memory_bytes=150 * MEGABYTE)
 
-    process.call(child_functions.hold, ChildRequest(number=1), bounded, step="hold")
+    call(child_functions.hold, ChildRequest(number=1), bounded, step="hold")
     with pytest.raises(StepOutOfMemory) as caught:
-        process.call(child_functions.hold, ChildRequest(number=300), bounded, step="hold")
+        call(child_functions.hold, ChildRequest(number=300), bounded, step="hold")
 
     assert caught.value.peak_bytes > 150 * MEGABYTE
 
 
 def test_a_child_that_hangs_is_ended_with_all_that_it_started(limits: ProcessLimits) -> None:
     """At its time limit, which the error names."""
-    heard: list[str] = []
+    reported: list[str] = []
     started = time.monotonic()
 
     bounded = replace(limits, timeout_seconds=4)
     with pytest.raises(StepTimedOut) as caught:
-        process.call(
-            child_functions.hang, ChildRequest(), bounded, step="hang", on_line=heard.append
+        call(
+            child_functions.hang,
+            ChildRequest(),
+            bounded,
+            step="hang",
+            progress=lambda _, text: reported.append(text),
         )
 
     assert caught.value.limit_seconds == 4
     assert 4 <= time.monotonic() - started < 20
-    assert [gone(int(pid)) for pid in heard[0].split()] == [True, True]
+    assert [gone(int(pid)) for pid in reported[0].split()] == [True, True]
 
 
 def test_a_child_that_closed_its_output_keeps_its_limits(limits: ProcessLimits) -> None:
     """Silence is no end: it is still ended at its time limit."""
     with pytest.raises(StepTimedOut):
-        process.call(
+        call(
             child_functions.fall_silent,
             ChildRequest(),
             replace(limits, timeout_seconds=2),
@@ -236,7 +265,7 @@ def test_a_child_that_closed_its_output_keeps_its_limits(limits: ProcessLimits) 
 
 def test_a_helper_that_stays_behind_does_not_delay_the_result(limits: ProcessLimits) -> None:
     """The child has returned, so its helper is ended, though it still holds the output open."""
-    outcome = process.call(child_functions.leave_helper, ChildRequest(), limits, step="help")
+    outcome = call(child_functions.leave_helper, ChildRequest(), limits, step="help")
 
     assert outcome.seconds < 30
     assert gone(outcome.value)
@@ -250,7 +279,7 @@ def test_secrets_stay_with_the_parent(
     for name in (*hidden, "SLIPWAY_HOME"):
         monkeypatch.setenv(name, "made-up")
 
-    seen = process.call(child_functions.environment, ChildRequest(), limits, step="look").value
+    seen = call(child_functions.environment, ChildRequest(), limits, step="look").value
 
     assert not [name for name in hidden if name in seen]
     assert seen["SLIPWAY_HOME"] == "made-up"
@@ -265,9 +294,7 @@ def test_a_step_that_needs_the_registry_may_sign_in(
     monkeypatch.setenv("HF_TOKEN", "made-up")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "made-up")
 
-    seen = process.call(
-        child_functions.environment, ChildRequest(), limits, step="smoke-test onnx"
-    ).value
+    seen = call(child_functions.environment, ChildRequest(), limits, step="smoke-test onnx").value
 
     assert seen["MLFLOW_TRACKING_PASSWORD"] == "made-up"  # noqa: S105 - of a test
     assert "HF_TOKEN" not in seen
@@ -277,10 +304,16 @@ def test_no_child_is_left_when_the_parent_is_killed(limits: ProcessLimits) -> No
     """A builder that nobody waits for would hold its memory for minutes."""
     script = f"""
         from pathlib import Path
-        import errands
-        from slipway import child
-        limits = child.Limits(60, None, Path("{limits.logs}"))
-        child.call(errands.hang, errands.ChildRequest(), limits, step="hang", on_line=print)
+        from slipway.system.call import call
+        from slipway.system.process import ProcessLimits
+        from tests.support import child_functions
+        call(
+            child_functions.hang,
+            child_functions.ChildRequest(),
+            ProcessLimits(60, None, Path("{limits.logs}")),
+            step="hang",
+            progress=lambda _, text: print(text),
+        )
     """
     parent = subprocess.Popen(
         [sys.executable, "-u", "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True
@@ -302,8 +335,8 @@ def test_nothing_is_left_in_the_temporary_folder(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = set(tmp_path.iterdir())
 
-    process.call(child_functions.say, ChildRequest(text="hello"), limits, step="say")
+    call(child_functions.say, ChildRequest(text="hello"), limits, step="say")
     with pytest.raises(StepCrashed):
-        process.call(child_functions.fail, ChildRequest(text="no"), limits, step="try")
+        call(child_functions.fail, ChildRequest(text="no"), limits, step="try")
 
     assert set(tmp_path.iterdir()) - before == {limits.logs}

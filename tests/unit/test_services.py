@@ -34,8 +34,8 @@ def test_every_part_listens_on_loopback(settings: Settings) -> None:
 
 def test_the_model_server_sees_no_secret_but_mlflows_password(settings: Settings) -> None:
     """It runs what others made, and needs the registry alone."""
-    server = services.surroundings(services.model_server(settings), settings)
-    worker = services.surroundings(services.worker(settings), settings)
+    server = services.service_environment(services.model_server(settings), settings)
+    worker = services.service_environment(services.worker(settings), settings)
 
     hidden = {"HF_TOKEN", "PREFECT_API_AUTH_STRING"}
     assert hidden & set(server) == set()
@@ -50,7 +50,7 @@ def test_no_setting_is_taken_for_a_secret(
     """A longest answer in tokens is no token."""
     monkeypatch.setenv("SLIPWAY_SERVING_MAX_TOKENS", "64")
 
-    server = services.surroundings(services.model_server(settings), settings)
+    server = services.service_environment(services.model_server(settings), settings)
 
     assert server["SLIPWAY_SERVING_MAX_TOKENS"] == "64"
 
@@ -64,8 +64,8 @@ def test_a_databases_password_is_on_no_command_line(monkeypatch: pytest.MonkeyPa
     server, worker = services.mlflow_server(settings), services.worker(settings)
 
     assert "a-password" not in " ".join(server.command)
-    assert services.surroundings(server, settings)["MLFLOW_BACKEND_STORE_URI"] == address
-    assert "a-password" not in str(services.surroundings(worker, settings))
+    assert services.service_environment(server, settings)["MLFLOW_BACKEND_STORE_URI"] == address
+    assert "a-password" not in str(services.service_environment(worker, settings))
 
 
 def test_mlflow_reads_the_password_as_it_is(settings: Settings) -> None:
