@@ -5,15 +5,12 @@ builder may take all memory. Such work runs here, and the caller receives a type
 error. Requests, results and progress are values that travel as JSON, apart from what is printed.
 """
 
-import importlib
 import json
 import os
 import selectors
 import signal
-import sys
 import tempfile
 import time
-import traceback
 import typing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,10 +20,9 @@ from typing import IO, Any, Generic, Self, TypeVar
 from pydantic import BaseModel, TypeAdapter
 
 from slipway import errors
-from slipway.errors import SlipwayError, StepCrashed, StepOutOfMemory
-from slipway.system import process as processes
-from slipway.system import progress as reports
-from slipway.system.process import Process, ProcessLimits
+from slipway.errors import StepCrashed, StepOutOfMemory
+from slipway.system import fork_server
+from slipway.system.process import Process, ProcessLimits, environment, spawn
 from slipway.system.progress import Progress, silent
 
 Request = TypeVar("Request", bound=BaseModel)
@@ -73,10 +69,11 @@ def call(
         StepTimedOut: If it was still running at its time limit.
         StepOutOfMemory: If it was ended for memory.
     """
-    with _Channel() as channel, tempfile.TemporaryFile() as document:
-        document.write(request.model_dump_json().encode())
-        document.seek(0)
-        child = _start(function, document, channel, limits.logs, step)
+    with _Channel() as channel:
+        try:
+            child = _start(function, request, channel.writing, limits.logs, step)
+        finally:
+            os.close(channel.writing)
         try:
             answer, peak = _follow(child, channel, limits, progress)
             seconds = child.seconds
@@ -114,24 +111,35 @@ class _Channel:
 
 
 def _start(
-    function: Callable[..., Any], document: IO[bytes], channel: _Channel, logs: Path, step: str
+    function: Callable[[Request], Any], request: Request, channel: int, logs: Path, step: str
 ) -> Process:
+    """Fork the child from a server that has imported what the step needs, or start it anew."""
+    variables = environment(step)
+    log = _new_log(logs, step)
+    with _document() as document, log.open("ab") as output:
+        document.write(f"{function.__module__}:{function.__qualname__}\n".encode())
+        document.write(request.model_dump_json().encode())
+        document.seek(0)
+        forked = fork_server.fork(step, variables, document.fileno(), output.fileno(), channel)
+        if forked:
+            return Process(step, log, forked)
+        arguments = ("-m", "slipway.system.worker", str(channel))
+        return spawn(step, arguments, log, variables, stdin=document, pass_fds=(channel,))
+
+
+def _document() -> IO[bytes]:
+    """Return a file that is gone when it is closed, in memory where the system offers that."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("request"), "w+b")
+    return tempfile.TemporaryFile()
+
+
+def _new_log(logs: Path, step: str) -> Path:
     logs.mkdir(parents=True, exist_ok=True)
     begin = f"{step.replace(' ', '-')}-{time.strftime('%Y%m%d-%H%M%S')}-"
     descriptor, log = tempfile.mkstemp(prefix=begin, suffix=".log", dir=logs)
     os.close(descriptor)
-    address = f"{function.__module__}:{function.__qualname__}"
-    try:
-        return processes.spawn(
-            step,
-            ("-m", "slipway.system.call", address, str(channel.writing)),
-            Path(log),
-            processes.environment(step),
-            stdin=document,
-            pass_fds=(channel.writing,),
-        )
-    finally:
-        os.close(channel.writing)
+    return Path(log)
 
 
 def _follow(
@@ -166,43 +174,9 @@ def _value(
         raise child.crashed()
     if error := answer.get("error"):
         kind = getattr(errors, error["kind"], None)
-        values = (tuple(field) if isinstance(field, list) else field for field in error["fields"])
-        raise kind(*values) if kind else StepCrashed(child.name, error["text"], str(child.log))
+        if kind is None:
+            raise StepCrashed(child.name, error["text"], str(child.log))
+        raise kind(*(tuple(each) if isinstance(each, list) else each for each in error["fields"]))
     result = TypeAdapter(typing.get_type_hints(function)["return"])
     value: Result = result.validate_python(answer["value"], strict=False)
     return value
-
-
-def run(address: str, document: bytes) -> int:
-    """Compute a call on the child's side, send the answer, and return the exit status."""
-    try:
-        module, name = address.split(":")
-        function = getattr(importlib.import_module(module), name)
-        hints = typing.get_type_hints(function)
-        kind = next(hint for argument, hint in hints.items() if argument != "return")
-        value = function(kind.model_validate_json(document))
-        json_value = TypeAdapter(hints["return"]).dump_python(value, mode="json")
-    except SlipwayError as error:
-        _, fields = error.__reduce__()
-        reports.send({"error": {"kind": type(error).__name__, "fields": fields}})
-        return 1
-    except Exception as error:  # noqa: BLE001 - reported to the parent, whatever it is
-        traceback.print_exc()
-        text = processes.describe(error)
-        reports.send({"error": {"kind": "", "fields": [], "text": text}})
-        return 1
-    reports.send({"value": json_value, "peak_memory_bytes": processes.peak_memory_bytes()})
-    return 0
-
-
-def main(address: str, descriptor: int) -> None:
-    """Be the child: read the request from standard input, and end without unloading libraries."""
-    processes.die_with_parent()
-    reports.open_channel(descriptor)
-    status = run(address, sys.stdin.buffer.read())
-    sys.stdout.flush()
-    os._exit(status)  # native libraries have been seen to crash while they are unloaded
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
