@@ -142,6 +142,11 @@ def environment(request: ChildRequest) -> dict[str, str]:
     return dict(os.environ)
 
 
+def parent(request: ChildRequest) -> int:
+    """Return the id of the process that started this one."""
+    return os.getppid()
+
+
 def fill_slowly(request: ChildRequest) -> None:
     """Make an entry of the store at ``path``, ``number`` tenths of a second long, and note it."""
 

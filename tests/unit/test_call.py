@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from slipway.errors import MachineTooSmall, StepCrashed, StepOutOfMemory, StepTimedOut, UnknownModel
+from slipway.system import fork_server
 from slipway.system.call import call
 from slipway.system.process import ProcessLimits
 from slipway.system.progress import Progress
@@ -21,6 +22,24 @@ from tests.support import child_functions
 from tests.support.child_functions import ChildRequest
 
 MEGABYTE = child_functions.MEGABYTE
+
+MODULES = ("tests.support.child_functions",)
+
+
+class EveryStep(dict[str, tuple[str, ...]]):
+    """The same modules for a step of any name."""
+
+    def get(self, _step: str, _default: object = None) -> tuple[str, ...]:  # type: ignore[override]
+        """Return the modules."""
+        return MODULES
+
+
+@pytest.fixture(autouse=True, params=["new process", "forked"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run every test with children that are started anew, and with children that are forked."""
+    preloaded = EveryStep() if request.param == "forked" else {}
+    monkeypatch.setattr(fork_server, "PRELOADED", preloaded)
+    return str(request.param)
 
 
 def log_of(limits: ProcessLimits) -> Path:
@@ -300,13 +319,16 @@ def test_a_step_that_needs_the_registry_may_sign_in(
     assert "HF_TOKEN" not in seen
 
 
-def test_no_child_is_left_when_the_parent_is_killed(limits: ProcessLimits) -> None:
+def test_no_child_is_left_when_the_parent_is_killed(limits: ProcessLimits, way: str) -> None:
     """A builder that nobody waits for would hold its memory for minutes."""
+    preloaded = {"hang": MODULES} if way == "forked" else {}
     script = f"""
         from pathlib import Path
+        from slipway.system import fork_server
         from slipway.system.call import call
         from slipway.system.process import ProcessLimits
         from tests.support import child_functions
+        fork_server.PRELOADED = {preloaded}
         call(
             child_functions.hang,
             child_functions.ChildRequest(),
@@ -326,6 +348,53 @@ def test_no_child_is_left_when_the_parent_is_killed(limits: ProcessLimits) -> No
 
     assert gone(pid)
     os.kill(helper, signal.SIGKILL)  # the system ends children, not grandchildren
+
+
+def test_a_child_is_forked_where_its_step_has_a_server(limits: ProcessLimits, way: str) -> None:
+    """The parent of the child shows which way was taken."""
+    parents = {
+        call(child_functions.parent, ChildRequest(), limits, step="look").value for _ in range(2)
+    }
+
+    assert len(parents) == 1
+    assert (os.getpid() in parents) is (way == "new process")
+
+
+def test_a_server_with_threads_is_not_forked(
+    limits: ProcessLimits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock that another thread holds would stay locked in the child, which is started anew."""
+    preloaded = {"look": (*MODULES, "tests.support.starts_a_thread")}
+    monkeypatch.setattr(fork_server, "PRELOADED", preloaded)
+
+    found = call(child_functions.parent, ChildRequest(), limits, step="look").value
+
+    assert found == os.getpid()
+
+
+def test_a_server_that_died_is_replaced(limits: ProcessLimits, way: str) -> None:
+    """Whatever ended it, the next call has a result."""
+    first = call(child_functions.parent, ChildRequest(), limits, step="look").value
+    if way == "forked":
+        psutil.Process(first).kill()
+        assert gone(first)
+
+    second = call(child_functions.parent, ChildRequest(), limits, step="look").value
+
+    assert (second != first) is (way == "forked")
+
+
+def test_a_server_has_no_secret(limits: ProcessLimits, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each child receives those of its own row; the server would keep them for all."""
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "made-up")
+    monkeypatch.setattr(fork_server, "PRELOADED", {"log": MODULES})
+
+    seen = call(child_functions.environment, ChildRequest(), limits, step="log").value
+    server = call(child_functions.parent, ChildRequest(), limits, step="log").value
+
+    assert seen["MLFLOW_TRACKING_PASSWORD"] == "made-up"  # noqa: S105 - of a test
+    assert server != os.getpid()
+    assert "made-up" not in psutil.Process(server).environ().values()
 
 
 def test_nothing_is_left_in_the_temporary_folder(
