@@ -26,6 +26,7 @@ from typing import Any, NoReturn
 
 from slipway.system import process as processes
 from slipway.system import worker
+from slipway.system.secret_policy import visible
 
 _BUILD = ("onnxruntime_genai.models.builder", "transformers", "slipway.build.onnx")
 _MEASURE = ("onnxruntime_genai", "slipway.evaluation.candidate")
@@ -46,8 +47,8 @@ PRELOADED: Mapping[str, tuple[str, ...]] = {
     "smoke-test": _ONNX,
 }
 
-#: Variables that are read when they are needed, not by an import. A server does not receive them.
-_READ_LATE = ("MLFLOW_TRACKING_", "PREFECT_", "PYTEST_", "SLIPWAY_")
+#: Variables that no import reads. A server does not receive them, so it serves all their values.
+_READ_LATE = ("MLFLOW_REGISTRY_", "MLFLOW_TRACKING_", "PREFECT_", "PYTEST_", "SLIPWAY_")
 #: Without these, an import of numpy and pyarrow starts threads.
 _ONE_THREAD = {
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
@@ -146,7 +147,8 @@ def fork(
     if not modules or sys.platform != "linux":
         return None
     job = json.dumps({"variables": dict(variables), "folder": str(Path.cwd())})
-    early = {name: text for name, text in variables.items() if not name.startswith(_READ_LATE)}
+    public = visible("fork-server", variables)
+    early = {name: text for name, text in public.items() if not name.startswith(_READ_LATE)}
     key = (os.getpid(), modules, tuple(sorted(early.items())))
     with _lock, os.fdopen(os.memfd_create("job"), "w+b") as file:  # no secret reaches a disk
         file.write(job.encode())

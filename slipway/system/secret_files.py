@@ -1,4 +1,4 @@
-"""Secrets that this machine makes for itself, in files that only their owner may read."""
+"""Secrets that this machine generates, in files that only their owner can read."""
 
 import base64
 import contextlib
@@ -11,13 +11,13 @@ _BYTES = 32
 
 
 def secret(home: Path, name: str) -> str:
-    """Return the secret ``name``, made on first use: 32 random bytes, as URL-safe base64.
+    """Return the secret ``name``, made on first use: 32 random bytes as URL-safe base64.
 
-    Of processes that ask at the same time for the first time, all get the same.
+    Processes that ask for it at the same time receive the same secret.
 
     Args:
-        home: Slipway's home; secrets lie in its folder ``secrets``.
-        name: What it is for.
+        home: Slipway's home; secrets are in its folder ``secrets``.
+        name: Its file.
     """
     path = home.resolve() / "secrets" / name
     if not path.is_file():
@@ -29,7 +29,7 @@ def secret(home: Path, name: str) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Replace a file by one that nobody else can read, at no moment."""
+    """Write a file that at no moment anybody else can read."""
     _written(path, text).rename(path)
 
 

@@ -1,7 +1,4 @@
-"""Which process finds which of this machine's secrets in its environment: one table.
-
-Who is not in it finds none, and nobody finds a secret that its row does not name.
-"""
+"""Allow-list of the secret variables that each process receives; without a row it receives none."""
 
 import re
 from collections.abc import Mapping
@@ -14,9 +11,9 @@ _MLFLOW = ("MLFLOW_TRACKING_*",)
 _PREFECT = ("PREFECT_API_*",)
 _PROXIES = ("*_PROXY",)
 
-#: Patterns of the secrets' names, by who needs them.
+#: Patterns of the names of secret variables, by the process that receives them.
 ALLOWED: Mapping[str, tuple[str, ...]] = {
-    # What runs all the time, and what is applied to it. What a part makes for itself comes on top.
+    # Services and what is applied to them. Secrets that a service generates are added to these.
     "prefect": ("PREFECT_*", *_PROXIES),
     "mlflow": ("AWS_*", "AZURE_*", "GOOGLE_*", *_PROXIES),
     "apply": ("SLIPWAY_AUTH", "SLIPWAY_MLFLOW_WEBHOOK_SECRET", *_PREFECT, *_MLFLOW),
@@ -36,20 +33,20 @@ _NAME = re.compile(r"PASSW(OR)?D|SECRET|APIKEY|(^|_)(TOKEN|AUTH|KEY|CREDENTIALS?
 
 
 def is_secret(name: str, text: str = "") -> bool:
-    """Tell whether an environment variable holds a secret: by its name, or as an address does."""
+    """Tell whether a variable is a secret: by its name, or as an address with a password."""
     return bool(_NAME.search(name.upper())) or has_password(text)
 
 
 def visible(who: str, variables: Mapping[str, str]) -> dict[str, str]:
-    """Return what of ``variables`` a process may find.
+    """Return the variables that a process receives.
 
     Args:
-        who: Its row in the table: a part's name, or the first word of a step's.
-        variables: The environment of who starts it.
+        who: Its row: the name of a service, or of a step, whose first word counts.
+        variables: The environment of the process that starts it.
     """
-    needed = ALLOWED.get(who.partition(" ")[0], ())
+    allowed = ALLOWED.get(who.partition(" ")[0], ())
     return {
         name: text
         for name, text in variables.items()
-        if not is_secret(name, text) or any(fnmatchcase(name.upper(), each) for each in needed)
+        if not is_secret(name, text) or any(fnmatchcase(name.upper(), each) for each in allowed)
     }

@@ -1,8 +1,8 @@
-"""The folder of verified bytes: written once, addressed by key, trusted only by manifest.
+"""The store of verified folders, addressed by key.
 
-An entry is made in a staging folder, hashed, flushed to disk and renamed into place, so that it is
-there as a whole or not at all. What an interrupted run left in staging or in the partial folder is
-removed by the next run that makes the same entry.
+An entry is written to a staging folder, hashed, flushed to disk and renamed into place, so it
+exists as a whole or not at all. The next run that makes the same entry removes what an interrupted
+run has left. Every byte of an entry is compared with its manifest before it is used.
 """
 
 import hashlib
@@ -18,16 +18,16 @@ from filelock import FileLock
 from slipway.errors import MachineTooSmall, StoreDamaged
 from slipway.values import FileEntry, Stored
 
-#: Writes an entry's files into the empty folder that it is given. It may return SHA-256 by path of
-#: files that it hashed itself once they were on the disk: those are not read again.
+#: Writes an entry's files into an empty folder. It may return the SHA-256 of files by path, if it
+#: has hashed them on the disk: these are not read again.
 Fill = Callable[[Path], Mapping[str, str] | None]
 
 
 class Store:
-    """All verified folders below one root.
+    """A store.
 
     Attributes:
-        root: The store's folder; it is made when it is first needed.
+        root: Its folder, made on first use.
     """
 
     def __init__(self, root: Path) -> None:
@@ -38,31 +38,32 @@ class Store:
         folder = self.root / key
         try:
             stored = Stored.model_validate_json((folder / "manifest.json").read_bytes())
-            entry = stored.model_copy(update={"folder": folder / "model"})  # wherever it was made
+            entry = stored.model_copy(
+                update={"folder": folder / "model"}
+            )  # the store may have moved
             verify(entry)
         except (OSError, ValueError, StoreDamaged):
             return None
         return entry
 
     def partial(self, key: str) -> Path:
-        """Return where finished files of the entry ``key`` may wait for the others.
+        """Return a folder for files of the entry ``key`` that are complete before the others.
 
-        They outlive a run that fails; whoever finds them must verify them. The folder need not be
-        there, and is gone once the entry is.
+        They outlive a run that fails, and must be verified before they are used. The folder may not
+        exist, and is removed when the entry is complete.
         """
         return self.root / f"{key}.partial"
 
     def make(self, key: str, fill: Fill, *, size_bytes: int = 0) -> Stored:
-        """Return the entry ``key``, calling ``fill`` for it unless it is already there.
+        """Return the entry ``key``, calling ``fill`` if there is none.
 
         Args:
             key: The entry's name; the same inputs must give the same key.
             fill: Writes the files.
-            size_bytes: Expected size, for which room must be free beforehand; what waits in the
-                partial folder has its room already.
+            size_bytes: Expected size, of which the partial folder may have a part already.
 
         Raises:
-            MachineTooSmall: If the disk has less room than ``size_bytes``.
+            MachineTooSmall: If the disk has less space than ``size_bytes``.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         with FileLock(self.root / f"{key}.lock"):
@@ -101,7 +102,7 @@ def manifest(
     """Return every file below ``folder``, in order of path.
 
     Args:
-        folder: Where they lie.
+        folder: The folder.
         digests: SHA-256 by path of files that need not be read again.
     """
     names = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
@@ -139,10 +140,10 @@ def sha256(path: Path) -> str:
 
 
 def require_disk(step: str, needed_bytes: int, folder: Path) -> None:
-    """Check that ``folder`` has room.
+    """Check the free space of a disk.
 
     Raises:
-        MachineTooSmall: If it has less than ``needed_bytes``.
+        MachineTooSmall: If the disk of ``folder`` has less than ``needed_bytes``.
     """
     free_bytes = psutil.disk_usage(str(folder)).free
     if needed_bytes > free_bytes:
@@ -150,7 +151,7 @@ def require_disk(step: str, needed_bytes: int, folder: Path) -> None:
 
 
 def flush(path: Path) -> None:
-    """Wait until the bytes of a file, or the names in a folder, are on the disk."""
+    """Wait until the bytes of a file, or the entries of a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -217,6 +217,7 @@ def _pointed_to(place: Project, patch: pytest.MonkeyPatch) -> Iterator[Project]:
     patch.setenv("SLIPWAY_EXPECTATIONS", str(place.folder / "expectations"))
     patch.setenv("SLIPWAY_STEP_TIMEOUT_SECONDS", "300")
     patch.setenv("SLIPWAY_SPEED_ROUNDS", "1")
+    patch.setenv("SLIPWAY_SPEED_ROUNDS", "1")
     patch.delenv("MLFLOW_TRACKING_URI", raising=False)
     patch.chdir(place.folder)
     with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: str(place.home / "results")}):
