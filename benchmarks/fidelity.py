@@ -60,9 +60,7 @@ def used_seconds() -> float:
 
 def ours(checkpoint: Path, built: Path, reading: Path) -> None:
     """Compare as a release does."""
-    limits = ProcessLimits(
-        timeout_seconds=900, memory_bytes=None, logs=reading.parent / "logs"
-    )
+    limits = ProcessLimits(timeout_seconds=900, memory_bytes=None, logs=reading.parent / "logs")
     texts = load_texts(TEXTS)
     read = reference.ReferenceRequest(weights=checkpoint, texts=texts, into=reading)
     call(reference.read, read, limits, step="read source")

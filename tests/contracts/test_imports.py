@@ -77,7 +77,7 @@ def test_a_child_process_and_a_service_find_telemetry_switched_off(tmp_path: Pat
     """Also where their parent did not switch it off for itself."""
     assert TELEMETRY_OFF.items() <= process.environment("prepare").items()
     for service in ("worker", "mlflow"):
-        found = services.client_surroundings(service, Settings(home=tmp_path))
+        found = services.client_environment(service, Settings(home=tmp_path))
         assert TELEMETRY_OFF.items() <= found.items()
 
 

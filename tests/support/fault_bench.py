@@ -34,7 +34,7 @@ from slipway.values import (
     Weights,
     WrapperReport,
 )
-from tests.support.measured_values import artifact_of, weights_of, workspace_of
+from tests.support.measured_values import artifact_of, weights_of
 from tests.support.model_changes import Plant
 from tests.support.summaries import entry
 from tests.support.tiny_phi3 import CONVERSATIONS
@@ -122,7 +122,7 @@ class Project:
     def read(self, *, texts: int | None = None) -> fidelity.ReferenceReading:
         """Let the source read the texts that the project comes with, or the first few of them."""
         every = load_texts(PROJECT / "expectations" / "texts" / "general")
-        return fidelity.read_source(self.weights, every[:texts], workshop_of(self.limits))
+        return fidelity.read_source(self.weights, every[:texts], workspace_of(self.limits))
 
     def measure(
         self,
@@ -132,7 +132,7 @@ class Project:
     ) -> Evaluation:
         """Hold an artifact against its source; the time that it takes is left out."""
         artifact = artifact_of(folder, f"cpu-{precision}")
-        close = fidelity.measure(artifact, reading, workshop_of(self.limits))
+        close = fidelity.measure(artifact, reading, workspace_of(self.limits))
         is_measured = isinstance(close, Fidelity)
         return Evaluation(
             built=BuildResult(variant=artifact.variant, precision=precision, artifact=artifact),
