@@ -34,7 +34,7 @@ from slipway.values import (
     Weights,
     WrapperReport,
 )
-from tests.support.measured_values import artifact_of, weights_of
+from tests.support.measured_values import artifact_of, weights_of, workspace_of
 from tests.support.model_changes import Plant
 from tests.support.summaries import entry
 from tests.support.tiny_phi3 import CONVERSATIONS
