@@ -8,7 +8,7 @@ import pytest
 from slipway.errors import StepCrashed, StepTimedOut
 from slipway.redeploy import model_server
 from slipway.redeploy.preflight import preflight
-from slipway.system.process import ProcessLimits
+from slipway.system.process import ProcessLimits, process_tree
 from tests.support.model_servers import MODEL, Registered
 
 
@@ -27,7 +27,7 @@ def test_a_preflight_server_answers_with_its_version(limits: ProcessLimits, tmp_
     folder = tmp_path / "serving"
     with preflight(MODEL, 2, folder, limits) as address:
         ready = model_server.ready_worker(address)
-        tree = model_server.process_tree(address.pid)
+        tree = process_tree(address.pid)
 
     assert ready is not None
     assert (ready.model, ready.version) == (MODEL, 2)

@@ -13,7 +13,6 @@ from pathlib import Path
 from slipway import keys
 from slipway.redeploy import model_server
 from slipway.system import store
-from slipway.system.network import free_port
 from slipway.values import Release
 from tests.support.project import Project
 
