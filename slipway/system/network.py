@@ -14,13 +14,6 @@ LOOPBACK = "127.0.0.1"
 _POLL_SECONDS = 0.3
 
 
-def free_port() -> int:
-    """Return a port of the loopback interface on which nothing listens at this moment."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
-
-
 def host_and_port(url: str) -> tuple[str, int]:
     """Return the host and the port of ``url``, by default those of its scheme."""
     parts = urlsplit(url)

@@ -13,9 +13,10 @@ import pytest
 from slipway.errors import ArtifactChanged
 from slipway.serving import loading
 from slipway.serving.protocol import Load, Pointer
-from slipway.system.network import answers, free_port
+from slipway.system.network import answers
 from slipway.tracking.location import MlflowLocation, connect
 from tests.support.model_servers import MODEL, Registered, wait_until
+from tests.support.network import free_port
 
 WEIGHTS = "artifacts/model/model.onnx.data"
 

@@ -15,7 +15,8 @@ from typing import Any
 import httpx
 import psutil
 
-from slipway.system.network import answers, free_port
+from slipway.system.network import answers
+from tests.support.network import free_port
 from tests.support.project import PROJECT, Project, lay_out
 
 AUTH = "operator:a-long-enough-password"

@@ -8,7 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from slipway.errors import Unreachable
-from slipway.system.network import answers, free_port, host_and_port, is_taken, wait_until_answers
+from slipway.system.network import answers, host_and_port, is_taken, wait_until_answers
+from tests.support.network import free_port
 
 
 class Handler(BaseHTTPRequestHandler):

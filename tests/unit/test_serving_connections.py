@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 
 from slipway.serving import supervisor
-from slipway.system.network import free_port
+from tests.support.network import free_port
 
 GRACEFUL = "slipway.serving.supervisor:GracefulKeepAlive"
 

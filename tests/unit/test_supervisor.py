@@ -10,7 +10,8 @@ from deployments import supervisor
 from deployments.services import Service
 from deployments.supervisor import Supervisor
 from slipway.settings import Settings
-from slipway.system.network import free_port, is_taken
+from slipway.system.network import is_taken
+from tests.support.network import free_port
 
 #: A server whose work is done by a child, as MLflow's and Prefect's is.
 PARENT = """
