@@ -34,8 +34,6 @@ class AliasTransaction(Value):
 
     Attributes:
         model: Name of the entry.
-        kind: What the change is called in the history.
-        audit: By whom or what, and why.
         version: The version that it is about.
         aliases: Set first, in this order.
         tag_changes: Tags of versions, set then.
@@ -55,8 +53,7 @@ class ChangeRecord(Value):
     """What the run of an alias change says of it.
 
     Attributes:
-        transaction: What was to be done.
-        undo: What leads back.
+        undo: The transaction that leads back.
         before: Champion before it; None for none.
         after: Champion after it; None for none.
         at: When it was begun.
@@ -67,8 +64,8 @@ class ChangeRecord(Value):
     undo: AliasTransaction
     before: int | None
     after: int | None
-    at: datetime
-    host: str
+    at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    host: str = Field(default_factory=lambda: socket.gethostname())  # noqa: PLW0108 - read late
 
     def to_tags(self) -> dict[str, str]:
         """Return the tags of the run; some of them only for people who look at it in MLflow."""
@@ -155,15 +152,19 @@ class AliasTransactions(Lookup):
         """
         model = transaction.model
         before = self.champion(model)
-        after = transaction.aliases.get(model, {}).get("champion", before)
-        undo = self._undo_of(transaction)
-        run_id = self._open_record(transaction, undo, before, after)
+        record = ChangeRecord(
+            transaction=transaction,
+            undo=self._undo_of(transaction),
+            before=before,
+            after=transaction.aliases.get(model, {}).get("champion", before),
+        )
+        run_id = self._open(record)
         try:
             self._set(transaction.aliases, transaction.tag_changes)
             self._read_back(transaction)
             yield run_id
         except Exception as error:
-            self._roll_back_to(undo, transaction)
+            self._restore(record)
             self.client.set_terminated(run_id, "FAILED")
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             raise RegistryConflict(model, f"the change was rolled back: {reason}") from error
@@ -172,7 +173,7 @@ class AliasTransactions(Lookup):
     def _recover(self, model: str) -> None:
         for run_id, record in self._records(model, "RUNNING").items():
             if record.is_abandoned:
-                self._roll_back_to(record.undo, record.transaction)
+                self._restore(record)
                 self.client.set_terminated(run_id, "KILLED")
 
     def _undo_of(self, transaction: AliasTransaction) -> AliasTransaction:
@@ -189,14 +190,13 @@ class AliasTransactions(Lookup):
                 tag_changes[name][version] = {tag: found.get(tag) for tag in changed}
         return transaction.model_copy(update={"aliases": aliases, "tag_changes": tag_changes})
 
-    def _roll_back_to(self, undo: AliasTransaction, transaction: AliasTransaction) -> None:
-        """Restore what still is as ``transaction`` set it; later manual changes are kept."""
-        for name, targets in transaction.aliases.items():
-            found = self.aliases(name)
-            ours = {alias for alias, version in targets.items() if found.get(alias) == version}
-            back = {alias: undo.aliases[name][alias] for alias in targets if alias in ours}
-            self._set({name: back}, {})
-        self._set({}, undo.tag_changes)
+    def _restore(self, record: ChangeRecord) -> None:
+        """Undo what still is as the transaction set it; later manual changes are kept."""
+        for name, targets in record.transaction.aliases.items():
+            found, before = self.aliases(name), record.undo.aliases[name]
+            ours = [alias for alias, version in targets.items() if found.get(alias) == version]
+            self._set({name: {alias: before[alias] for alias in ours}}, {})
+        self._set({}, record.undo.tag_changes)
 
     def _set(self, aliases: Aliases, tag_changes: TagChanges) -> None:
         for name, targets in aliases.items():
@@ -223,21 +223,9 @@ class AliasTransactions(Lookup):
                 if found.get(alias) != version:
                     raise LookupError(f"{name}@{alias} is {found.get(alias)}, not {version}")
 
-    def _open_record(
-        self,
-        transaction: AliasTransaction,
-        undo: AliasTransaction,
-        before: int | None,
-        after: int | None,
-    ) -> str:
-        record = ChangeRecord(
-            transaction=transaction,
-            undo=undo,
-            before=before,
-            after=after,
-            at=datetime.now(UTC),
-            host=socket.gethostname(),
-        )
+    def _open(self, record: ChangeRecord) -> str:
+        """Write a record into a run that is running, and return the run's id."""
+        transaction = record.transaction
         run = self.client.create_run(
             experiment_id(f"{transaction.model}/promotions", self.location),
             run_name=f"{transaction.kind} v{transaction.version}",

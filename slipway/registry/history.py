@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from slipway.registry.alias_transaction import AliasTransaction, AliasTransactions
+from slipway.registry.alias_transaction import AliasTransaction, AliasTransactions, ChangeRecord
 from slipway.tracking.tags import PENDING_EVENT
 from slipway.values import AliasChange, AuditInfo, ChampionPeriod
 
@@ -32,8 +32,10 @@ class History(AliasTransactions):
             nothing = AliasTransaction(
                 model=model, kind="by-hand", audit=BY_HAND, version=champion, aliases={}
             )
-            run_id = self._open_record(nothing, nothing, recorded, champion)
-            self.client.set_terminated(run_id, "FINISHED")
+            record = ChangeRecord(
+                transaction=nothing, undo=nothing, before=recorded, after=champion
+            )
+            self.client.set_terminated(self._open(record), "FINISHED")
         return self.changes(model)[-1]
 
     def pending_events(self, model: str) -> tuple[AliasChange, ...]:
