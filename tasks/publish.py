@@ -48,7 +48,8 @@ def publish(  # noqa: PLR0913 - a summary is made of all of them
     settings = Settings()
     where = location(settings)
     manifest = manifest_module.of(weights, selection.artifact, toolchain())
-    before = read_run.manifest(champion.run_id, where) if champion else None
+    run_id = champion.run_id if champion else None
+    before = read_run.manifest(run_id, where) if run_id else None
     summary = ReleaseSummary(
         entry=entry,
         weights=weights,

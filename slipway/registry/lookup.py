@@ -147,8 +147,9 @@ class Lookup:
         )
         if release := VersionTags.from_tags(found.tags).release:
             wrapper = release.versions.onnx
-        metrics = self.client.get_run(str(found.run_id)).data.metrics
-        return Champion(wrapper=wrapper, run_id=str(found.run_id), figures=figures_of(metrics))
+        run_id = str(found.run_id) if found.run_id else None
+        metrics = self.client.get_run(run_id).data.metrics if run_id else {}
+        return Champion(wrapper=wrapper, run_id=run_id, figures=figures_of(metrics))
 
     def aliases(self, name: str) -> dict[str, int]:
         """Return every alias of the registered model ``name``; none if there is no such model."""

@@ -47,11 +47,12 @@ class Champion(Value):
 
     Attributes:
         wrapper: Its ONNX wrapper, with the contract that its release recorded.
+        run_id: MLflow run of its release; None if somebody registered it without one.
         figures: What was measured when it was released.
     """
 
     wrapper: LoggedWrapper
-    run_id: str
+    run_id: str | None
     figures: Figures
 
     @property
