@@ -1,6 +1,7 @@
 """What people do, through flows and the command line, with a real Prefect server."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -174,7 +175,7 @@ def test_rollback_and_history_by_command(fake_registry: FakeRegistry, capsys: Sa
 
     assert run(["rollback", fake_registry.model, "--reason", "it answers in verse"]) == 0
     said = capsys.readouterr().out
-    assert said.startswith(f"{fake_registry.model}: version 2 is to be taken out\n")
+    assert said.startswith(f"{fake_registry.model}: rolling back version 2\n")
     assert f"{fake_registry.model}: rolled back from version 2 to 1" in said
     assert f"slipway release {fake_registry.model} --lift-quarantine" in said
 
@@ -227,6 +228,8 @@ def test_a_press_in_the_ui_means_the_champion_of_that_moment(fake_registry: Fake
 
 def test_history_before_any_release_writes_nothing(project: Project, capsys: Said) -> None:
     """Not even the folder for its state."""
+    shutil.rmtree(project.home)  # it holds an empty database
+
     assert run(["history", "tiny", "--json"]) == 0
 
     assert json.loads(capsys.readouterr().out) == []

@@ -136,7 +136,7 @@ def test_a_rejected_release_is_found_by_its_key(recorded: Registry) -> None:
     assert any("tokens_per_second" in reason for reason in rejection.reasons)
     assert Outcome.from_tags(tags).verdict == "rejected"
     (candidate,) = read_run.candidates(run_id, location)
-    assert (candidate.variant, candidate.verdict) == ("cpu-fp32", "chosen")
+    assert (candidate.variant, candidate.verdict) == ("cpu-fp32", "selected")
     assert candidate.figures["size_bytes"].value == 550_617
 
 
