@@ -201,6 +201,7 @@ class StepCrashed(StepFailed):
     step: str
     reason: str
     log: str
+    killed_by: int = 0  # number of the signal
 
 
 class StepTimedOut(StepFailed):

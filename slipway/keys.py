@@ -133,7 +133,11 @@ def builds_key(weights: Weights, recipe: Recipe, tools: Mapping[str, str]) -> st
 
 
 def evaluations_key(
-    weights: Weights, built: Iterable[BuildResult], texts: str, tools: Mapping[str, str]
+    weights: Weights,
+    built: Iterable[BuildResult],
+    texts: str,
+    speed_rounds: int,
+    tools: Mapping[str, str],
 ) -> str:
     """Return what identifies the measurements of built candidates.
 
@@ -141,11 +145,12 @@ def evaluations_key(
         weights: What they are compared with.
         built: The candidates; one that could not be built has no artifact.
         texts: Digest of the texts.
+        speed_rounds: How often each is timed.
         tools: Versions of the tools.
     """
     artifacts = [(each.variant, each.artifact and each.artifact.stored.key) for each in built]
     reference = reading_key(weights, texts, tools)
-    identity = [RECIPES["evaluation"], reference, artifacts, dict(tools)]
+    identity = [RECIPES["evaluation"], reference, artifacts, speed_rounds, dict(tools)]
     return f"evaluations-{_slug(weights.revision.source.repo)}-{digest(identity)[:16]}"
 
 

@@ -6,18 +6,15 @@ from slipway.evaluation import evaluate as evaluate_module
 from slipway.settings import Settings
 from slipway.values import BuildResult, Entry, Evaluation, Weights
 from tasks.context import texts, workspace
-from tasks.policies import RETRIED, Reporter, by_candidates, verified
+from tasks.policies import Reporter, by_candidates, cached, verified
 
 
 @verified
 @task(
-    task_run_name="measure {entry.name}",
+    task_run_name="evaluate {entry.name}",
     description="Compare every candidate with its source on the same texts, and time them in turn. "
     "Cached by content.",
-    cache_key_fn=by_candidates,
-    persist_result=True,
-    **RETRIED,
-    timeout_seconds=6 * 3600,
+    **cached(by_candidates, timeout_seconds=6 * 3600),
 )
 def evaluate(
     entry: Entry, weights: Weights, built: tuple[BuildResult, ...]
@@ -27,6 +24,6 @@ def evaluate(
         weights,
         built,
         texts(entry),
-        workspace(Reporter("measure", entry.name)),
+        workspace(Reporter("evaluate", entry.name)),
         speed_rounds=Settings().speed_rounds,
     )

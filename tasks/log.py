@@ -1,22 +1,19 @@
 """Weights and Artifact → RegisteredVersions."""
 
 from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from slipway.settings import Settings, toolchain
 from slipway.system.call import call
 from slipway.tracking import log_models
 from slipway.values import Artifact, Entry, RegisteredVersions, Weights
 from tasks.context import flow_run_url, limits, location, registry
-from tasks.policies import RETRIED, Reporter
+from tasks.policies import Reporter, uncached
 
 
 @task(
     task_run_name="log {weights.revision.name} {artifact.variant}",
     description="Log both wrappers and register them. Not cached: the registry knows the key.",
-    cache_policy=NO_CACHE,
-    **RETRIED,
-    timeout_seconds=3 * 3600,
+    **uncached(timeout_seconds=3 * 3600),
 )
 def log(entry: Entry, key: str, weights: Weights, artifact: Artifact) -> RegisteredVersions:
     """Return both wrappers, logged and registered once for ``key``."""

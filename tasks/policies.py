@@ -4,19 +4,19 @@ import functools
 import re
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, ParamSpec, TypedDict, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 from uuid import UUID
 
 from prefect import Task, get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.cache_policies import NO_CACHE, CachePolicy
+from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 
 from slipway import keys
 from slipway.errors import SlipwayError, StoreDamaged
 from slipway.evaluation.texts import texts_digest
-from slipway.settings import toolchain
+from slipway.settings import Settings, toolchain
 from slipway.system import store
 from slipway.values import Artifact, BuildResult, Evaluation, Revision, Weights
 from tasks.context import texts
@@ -35,43 +35,23 @@ def worth_retrying(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> b
     return isinstance(error, SlipwayError) and error.retryable
 
 
-class Retries(TypedDict):
-    """What a task's decorator says of retries."""
-
-    retries: int
-    retry_delay_seconds: list[float]
-    retry_condition_fn: Callable[[Task[..., Any], TaskRun, State[Any]], bool]
-
-
-class Uncached(Retries):
-    """What it says of a task that reads or changes what others may change too."""
-
-    cache_policy: CachePolicy
-    timeout_seconds: float | None
+#: How every task is retried; the libraries below us have already tried a few times by then.
+RETRIES: dict[str, Any] = {
+    "retries": 3,
+    "retry_delay_seconds": [2.0, 5.0, 15.0],
+    "retry_condition_fn": worth_retrying,
+}
 
 
-class Cached(Retries):
-    """What it says of a task whose result a key identifies."""
-
-    cache_key_fn: CacheKey
-    persist_result: bool
-    timeout_seconds: float
-
-
-#: The libraries below us have already tried a few times by then.
-RETRIED = Retries(
-    retries=3, retry_delay_seconds=[2.0, 5.0, 15.0], retry_condition_fn=worth_retrying
-)
-
-
-def uncached(timeout_seconds: float | None = None) -> Uncached:
+def uncached(timeout_seconds: float | None = None) -> dict[str, Any]:
     """Return the options of a task that reads or changes what others may change too."""
-    return Uncached(**RETRIED, cache_policy=NO_CACHE, timeout_seconds=timeout_seconds)
+    return {**RETRIES, "cache_policy": NO_CACHE, "timeout_seconds": timeout_seconds}
 
 
-def cached(key: CacheKey, timeout_seconds: float) -> Cached:
+def cached(key: CacheKey, timeout_seconds: float) -> dict[str, Any]:
     """Return the options of a task whose result ``key`` identifies."""
-    return Cached(**RETRIED, cache_key_fn=key, persist_result=True, timeout_seconds=timeout_seconds)
+    stored = {"cache_key_fn": key, "persist_result": True}
+    return {**RETRIES, **stored, "timeout_seconds": timeout_seconds}
 
 
 def by_revision(_context: TaskRunContext, inputs: dict[str, Any]) -> str:
@@ -89,7 +69,9 @@ def by_candidates(_context: TaskRunContext, inputs: dict[str, Any]) -> str:
     """Return the cache key of the measurements of built candidates."""
     built: Sequence[BuildResult] = inputs["built"]
     read = texts_digest(texts(inputs["entry"]))
-    return keys.result_key(keys.evaluations_key(inputs["weights"], built, read, toolchain()))
+    rounds = Settings().speed_rounds
+    key = keys.evaluations_key(inputs["weights"], built, read, rounds, toolchain())
+    return keys.result_key(key)
 
 
 def verified(task: Task[Arguments, Result]) -> Callable[Arguments, Result]:

@@ -5,7 +5,6 @@ import json
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
-from prefect.cache_policies import NO_CACHE
 
 from slipway.report import answers, comparison, document, plot
 from slipway.settings import Settings, toolchain
@@ -22,7 +21,7 @@ from slipway.values import (
     Weights,
 )
 from tasks.context import flow_run_url, location
-from tasks.policies import RETRIED
+from tasks.policies import uncached
 
 PLOT = "picture.png"
 
@@ -30,9 +29,7 @@ PLOT = "picture.png"
 @task(
     task_run_name="publish {versions.model} v{versions.onnx.version}",
     description="Write the report to MLflow and to this run's artifacts.",
-    cache_policy=NO_CACHE,
-    **RETRIED,
-    timeout_seconds=900,
+    **uncached(timeout_seconds=900),
 )
 def publish(  # noqa: PLR0913 - a summary is made of all of them
     *,

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from slipway.checks import ask, parity, regressions, suites
 from slipway.errors import StepFailed
@@ -22,15 +21,13 @@ from slipway.values import (
     WrapperReport,
 )
 from tasks.context import limits
-from tasks.policies import RETRIED, Reporter
+from tasks.policies import Reporter, uncached
 
 
 @task(
     task_run_name="smoke-test {candidate.model} v{candidate.onnx.version}",
     description="Load both wrappers and the champion from the registry, ask them, compare them.",
-    cache_policy=NO_CACHE,
-    **RETRIED,
-    timeout_seconds=3 * 3600,
+    **uncached(timeout_seconds=3 * 3600),
 )
 def smoke_test(
     entry: Entry,

@@ -55,7 +55,7 @@ def _require_memory(candidate: Quantization, weights: Weights, workspace: Worksp
     needed_bytes = onnx.build_memory_bytes(candidate, weights.parameters)
     free_bytes = workspace.limits.memory_bytes or psutil.virtual_memory().available
     if needed_bytes > free_bytes:
-        raise MachineTooSmall("prepare", "memory", needed_bytes, free_bytes)
+        raise MachineTooSmall("build", "memory", needed_bytes, free_bytes)
 
 
 def _build(weights: Weights, choice: Quantization, workspace: Workspace) -> Artifact:
@@ -64,7 +64,7 @@ def _build(weights: Weights, choice: Quantization, workspace: Workspace) -> Arti
     def fill(into: Path) -> None:
         request = onnx.BuildRequest(weights=weights.stored.folder, into=into, quantization=choice)
         outcome = call(
-            onnx.build, request, workspace.limits, step="prepare", progress=workspace.progress
+            onnx.build, request, workspace.limits, step="build", progress=workspace.progress
         )
         folders.inspect_artifact(into)
         onnx.require_as_asked(into, choice)

@@ -87,7 +87,7 @@ def require_as_asked(folder: Path, asked: Quantization) -> None:
     if asked.precision != "fp32" and fitting and (asked.method != "rtn" or not strange):
         return
     reason = f"asked for {asked.variant}, and the graph holds {built or 'nothing quantized'}"
-    raise StepCrashed("prepare", reason, str(folder))
+    raise StepCrashed("build", reason, str(folder))
 
 
 def layers(weights: Path) -> int:

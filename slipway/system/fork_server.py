@@ -38,7 +38,7 @@ _TRANSFORMERS = ("torch", "transformers", "mlflow.transformers", *_ONNX)
 #: time to load are results.
 PRELOADED: Mapping[str, tuple[str, ...]] = {
     "download": _BUILD,
-    "prepare": _BUILD,
+    "build": _BUILD,
     "read": _BUILD,
     "render": _BUILD,
     "compare": _MEASURE,

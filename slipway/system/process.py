@@ -124,10 +124,9 @@ class Process:
         status = self.handle.poll()
         if status is not None and status < 0:
             reason = f"killed by {signal.Signals(-status).name}"
-        else:
-            silent = "no output" if status is None else f"exit status {status}, no output"
-            reason = last_line(self.log, marker) or silent
-        return StepCrashed(self.name, reason, str(self.log))
+            return StepCrashed(self.name, reason, str(self.log), -status)
+        silent = "no output" if status is None else f"exit status {status}, no output"
+        return StepCrashed(self.name, last_line(self.log, marker) or silent, str(self.log))
 
     def end(self, grace_seconds: float = 0) -> None:
         """End the process and everything that it started; see ``end``."""

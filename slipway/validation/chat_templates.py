@@ -7,13 +7,14 @@ has both limits. See https://huggingface.co/docs/transformers/chat_templating.
 
 import hashlib
 import re
+import signal
 import sys
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from slipway.errors import SourceRefused, StepFailed
+from slipway.errors import SourceRefused, StepCrashed, StepFailed
 from slipway.system.call import call
 from slipway.system.process import ProcessLimits
 from slipway.validation import contents
@@ -119,9 +120,9 @@ def _try(file: str, template: str, tokens: tuple[tuple[str, str], ...]) -> None:
         try:
             call(render, trial, limits, step="render")
         except StepFailed as error:
-            rule = f"its chat template does not end within {_RENDER_SECONDS} s"
-            if "SIGALRM" not in str(error):
-                rule = "its chat template ended the process that rendered it"
+            rule = "its chat template ended the process that rendered it"
+            if isinstance(error, StepCrashed) and error.killed_by == signal.SIGALRM:
+                rule = f"its chat template does not end within {_RENDER_SECONDS} s"
             raise SourceRefused(file, rule, _ADVICE) from error
 
 

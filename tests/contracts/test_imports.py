@@ -75,7 +75,7 @@ def test_an_entry_point_switches_telemetry_off(entry: str) -> None:
 
 def test_a_child_process_and_a_service_find_telemetry_switched_off(tmp_path: Path) -> None:
     """Also where their parent did not switch it off for itself."""
-    assert TELEMETRY_OFF.items() <= process.environment("prepare").items()
+    assert TELEMETRY_OFF.items() <= process.environment("build").items()
     for service in ("worker", "mlflow"):
         found = services.client_environment(service, Settings(home=tmp_path))
         assert TELEMETRY_OFF.items() <= found.items()

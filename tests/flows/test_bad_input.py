@@ -170,8 +170,8 @@ def test_a_builder_that_crashes_is_reported_with_its_reason(
 
     assert run(["release", "tiny"]) == 1
 
-    assert "could be built: cpu-fp32: prepare crashed: KeyError" in complaint(capsys)
-    assert [*(project.home / "logs").glob("prepare-*.log")]
+    assert "could be built: cpu-fp32: build crashed: KeyError" in complaint(capsys)
+    assert [*(project.home / "logs").glob("build-*.log")]
 
 
 def test_a_builder_that_hangs_is_stopped_at_its_limit(
@@ -182,7 +182,7 @@ def test_a_builder_that_hangs_is_stopped_at_its_limit(
 
     assert run(["release", "tiny"]) == 1
 
-    assert "prepare did not end within 1 s" in complaint(capsys)
+    assert "build did not end within 1 s" in complaint(capsys)
 
 
 def test_a_builder_that_takes_too_much_memory_is_stopped(
@@ -193,7 +193,7 @@ def test_a_builder_that_takes_too_much_memory_is_stopped(
 
     assert run(["release", "tiny"]) == 1
 
-    assert "prepare was ended for memory" in complaint(capsys)
+    assert "build was ended for memory" in complaint(capsys)
 
 
 def test_an_mlflow_address_without_a_server_is_reported_at_once(

@@ -95,7 +95,7 @@ def refuse(request: ChildRequest) -> None:
 
 def too_small(request: ChildRequest) -> None:
     """Raise another error of our tree, made of numbers."""
-    raise MachineTooSmall("prepare", "disk", needed_bytes=request.number, free_bytes=1)
+    raise MachineTooSmall("build", "disk", needed_bytes=request.number, free_bytes=1)
 
 
 def fail(request: ChildRequest) -> None:

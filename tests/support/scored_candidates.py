@@ -36,7 +36,7 @@ QUANTIZATIONS = (
 FAILED, INCONCLUSIVE, SELECTED, NOT_BUILT = (each.variant for each in QUANTIZATIONS)
 SOURCE_BYTES = 269_060_552
 REASON = "the only one of 4 that passes its gates"
-OUT_OF_MEMORY = "prepare was ended for memory at 6.0 GB"
+OUT_OF_MEMORY = "build was ended for memory at 6.0 GB"
 
 
 def selection(chosen: Artifact, **changes: Any) -> Selection:

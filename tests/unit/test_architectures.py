@@ -94,7 +94,7 @@ def test_a_supported_architecture_computes_the_same_logits(
         weights=origin, into=into, quantization=Quantization(precision="fp32")
     )
 
-    call(onnx.build, request, limits, step="prepare")
+    call(onnx.build, request, limits, step="build")
 
     assert folders.inspect_checkpoint(origin).architecture == architecture
     assert largest_difference(origin, into) <= 1e-4
@@ -111,7 +111,7 @@ def test_what_was_built_is_read_back_from_the_graph(
     into.mkdir(parents=True)
     asked = Quantization(precision="int8")
     request = onnx.BuildRequest(weights=checkpoint, into=into, quantization=asked)
-    call(onnx.build, request, limits, step="prepare")
+    call(onnx.build, request, limits, step="build")
 
     assert list(onnx.nodes(into)) == ["MatMulNBits int8 block 32 level 4"]
     onnx.require_as_asked(into, asked)

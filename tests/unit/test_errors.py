@@ -75,27 +75,27 @@ GB = 1_000_000_000
             ),
         ),
         (
-            errors.MachineTooSmall("prepare", "memory", 8 * GB, 3 * GB),
+            errors.MachineTooSmall("build", "memory", 8 * GB, 3 * GB),
             (
-                "prepare needs 8.0 GB of memory, and 3.0 GB are free; "
+                "build needs 8.0 GB of memory, and 3.0 GB are free; "
                 "close something, or list a candidate that needs less"
             ),
         ),
         (
-            errors.StepCrashed("prepare", "ValueError: no", "logs/a.log"),
-            "prepare crashed: ValueError: no; full output: logs/a.log",
+            errors.StepCrashed("build", "ValueError: no", "logs/a.log"),
+            "build crashed: ValueError: no; full output: logs/a.log",
         ),
         (
-            errors.StepTimedOut("prepare", 60, "logs/a.log"),
+            errors.StepTimedOut("build", 60, "logs/a.log"),
             (
-                "prepare did not end within 60 s and was stopped; raise "
+                "build did not end within 60 s and was stopped; raise "
                 "SLIPWAY_STEP_TIMEOUT_SECONDS if it was still working; full output: logs/a.log"
             ),
         ),
         (
-            errors.StepOutOfMemory("prepare", 6 * GB, "logs/a.log"),
+            errors.StepOutOfMemory("build", 6 * GB, "logs/a.log"),
             (
-                "prepare was ended for memory at 6.0 GB; use a larger machine, raise "
+                "build was ended for memory at 6.0 GB; use a larger machine, raise "
                 "SLIPWAY_STEP_MEMORY_GB, or list a smaller candidate; full output: logs/a.log"
             ),
         ),
@@ -143,4 +143,4 @@ def test_a_family_of_errors_is_caught_at_once() -> None:
     with pytest.raises(errors.BadInput):
         raise errors.UnknownModel("tyni", ())
     with pytest.raises(errors.StepFailed):
-        raise errors.StepTimedOut("prepare", 60, "a.log")
+        raise errors.StepTimedOut("build", 60, "a.log")

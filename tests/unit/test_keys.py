@@ -131,7 +131,7 @@ def test_the_recipe_number_makes_older_results_unused(monkeypatch: pytest.Monkey
             keys.weights_key(revision(), TOOLS),
             keys.artifact_key("weights-1", revision(), INT8, TOOLS),
             keys.reading_key(summaries.weights(), "aa", TOOLS),
-            keys.evaluations_key(summaries.weights(), [built], "aa", TOOLS),
+            keys.evaluations_key(summaries.weights(), [built], "aa", 3, TOOLS),
             release_key(),
         ]
 
@@ -235,12 +235,13 @@ def test_measurements_depend_on_source_candidates_texts_and_tools() -> None:
     weights = summaries.weights()
 
     found = [
-        keys.evaluations_key(weights, built, "aa", TOOLS),
-        keys.evaluations_key(weights, built, "bb", TOOLS),
-        keys.evaluations_key(weights, failed, "aa", TOOLS),
-        keys.evaluations_key(weights, built, "aa", TOOLS | {"onnxruntime-genai": "0.19.0"}),
+        keys.evaluations_key(weights, built, "aa", 3, TOOLS),
+        keys.evaluations_key(weights, built, "bb", 3, TOOLS),
+        keys.evaluations_key(weights, built, "aa", 1, TOOLS),
+        keys.evaluations_key(weights, failed, "aa", 3, TOOLS),
+        keys.evaluations_key(weights, built, "aa", 3, TOOLS | {"onnxruntime-genai": "0.19.0"}),
         keys.evaluations_key(
-            weights.model_copy(update={"stored": other_files()}), built, "aa", TOOLS
+            weights.model_copy(update={"stored": other_files()}), built, "aa", 3, TOOLS
         ),
     ]
 

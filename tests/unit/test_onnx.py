@@ -38,7 +38,7 @@ class Built:
             onnx.build,
             request,
             limits,
-            step="prepare",
+            step="build",
             progress=lambda *report: self.reports.append(report),
         )
 

@@ -27,7 +27,7 @@ def test_every_candidate_has_its_row_with_the_figure_that_decided() -> None:
     assert row(text, "✅ selected").startswith(
         f"| **{SELECTED}** | ✅ selected: {REASON} | 137 MB |"
     )
-    assert "| ⛔ not built: prepare was ended for memory at 6.0 GB | — | — |" in row(
+    assert "| ⛔ not built: build was ended for memory at 6.0 GB | — | — |" in row(
         text, "k\\_quant"
     )
 

@@ -46,7 +46,7 @@ def test_a_secret_is_known_by_its_name_or_by_a_password_in_an_address(
     assert is_secret(name, text) is secret
 
 
-@pytest.mark.parametrize("who", ["prepare", "read source", "compare", "time", "render", "other"])
+@pytest.mark.parametrize("who", ["build", "read source", "compare", "time", "render", "other"])
 def test_who_is_not_in_the_table_finds_no_secret(who: str) -> None:
     """Building and measuring needs none, and neither does what nobody thought of."""
     assert visible(who, ENVIRONMENT) == {"PATH": "/bin"}

@@ -34,7 +34,7 @@ def test_tokens_beyond_the_window_are_those_of_transformers(
     request = onnx.BuildRequest(
         weights=windowed, into=into, quantization=Quantization(precision="fp32")
     )
-    call(onnx.build, request, limits, step="prepare")
+    call(onnx.build, request, limits, step="build")
 
     assert _onnx_tokens(into, 3 * WINDOW) == _transformers_tokens(windowed, 3 * WINDOW)
 
@@ -49,7 +49,7 @@ def test_the_checkpoint_itself_is_not_changed(
     request = onnx.BuildRequest(
         weights=windowed, into=into, quantization=Quantization(precision="fp32")
     )
-    call(onnx.build, request, limits, step="prepare")
+    call(onnx.build, request, limits, step="build")
 
     assert (windowed / "config.json").read_bytes() == before
     assert "config.json" not in {path.name for path in into.iterdir()}
