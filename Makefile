@@ -27,13 +27,13 @@ release: setup  ## release MODEL (smollm2-135m) end to end
 plan: setup     ## show what releasing MODEL would do; writes nothing
 	@$(BIN)/slipway plan $(MODEL)
 
-up: setup       ## run everything on this machine: servers, worker, webhooks, model; Ctrl-C stops
+up: setup       ## run Prefect, MLflow, Prefect worker, webhook receiver and model server; Ctrl-C stops
 	@$(BIN)/slipway up
 
-doctor: setup   ## check this machine and the services on it
+doctor: setup   ## check this machine and the services that run on it
 	@$(BIN)/slipway doctor
 
-ui: setup       ## open the Prefect and MLflow UIs on loopback
+ui: setup       ## start the servers of the Prefect UI and the MLflow UI; Ctrl-C stops
 	@$(BIN)/slipway ui
 
 test: setup     ## run the tests that a contributor needs, on two processes

@@ -26,16 +26,17 @@ COLUMNS: dict[Metric, str] = {
 def compare(
     model: str, before: int | None = None, after: int | None = None, *, json: bool = False
 ) -> int:
-    """Show two versions side by side: figures, gates, what changed, answers that differ.
+    """Show two versions side by side: metrics, gates, what changed, answers that differ.
 
-    Without versions, the champion is compared with the one before it; where there is none, the
-    candidates of the last release are shown.
+    Without versions, `previous` is compared with the champion; if there are no two versions to
+    compare, the candidates of the last release are shown.
 
     Args:
         model: Name of an entry in catalogue.toml.
-        before: Number of the earlier version.
-        after: Number of the later version; the champion if only one is named.
-        json: Print it as JSON.
+        before: Number of the earlier version. Default: `previous`, or else the highest number below
+            the champion.
+        after: Number of the later version. Default: the champion.
+        json: Print the result as JSON.
     """
     settings = Settings()
     name = catalogue.find(settings.catalogue, model).name

@@ -28,7 +28,7 @@ def models(*, json: bool = False) -> int:
     """List the models of the catalogue.
 
     Args:
-        json: Print JSON.
+        json: Print the result as JSON.
     """
     entries = catalogue.load(Settings().catalogue).values()
     if json:
@@ -49,11 +49,11 @@ def _model(entry: Entry) -> tuple[str, ...]:
 
 
 def plan(model: str, *, json: bool = False) -> int:
-    """Show what releasing a model would do; writes nothing.
+    """Show what a release would do; writes nothing.
 
     Args:
         model: Name of an entry in catalogue.toml; `slipway models` lists them.
-        json: Print JSON.
+        json: Print the result as JSON.
     """
     settings = Settings()
     entry = catalogue.find(settings.catalogue, model)
@@ -118,9 +118,10 @@ def variants(
     Args:
         repo: `organisation/name` on the Hub.
         ref: Branch, tag or commit.
-        target: Execution provider of the recipe.
-        precision: Type of the weights in the recipe; nothing is selected if it is left out.
-        json: Print JSON.
+        target: Execution provider that the recipe names.
+        precision: Type of the weights that the recipe names. If given, the command also shows which
+            artifact a recipe with this target and precision would select.
+        json: Print the result as JSON.
     """
     if repo.count("/") != 1:
         raise SourceMissing(f"repository {repo}", "name it as organisation/name")

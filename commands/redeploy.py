@@ -1,4 +1,4 @@
-"""``slipway redeploy``: serve the champion now."""
+"""``slipway redeploy``: make the model server serve the champion now."""
 
 from commands import console
 from slipway import catalogue
@@ -7,11 +7,11 @@ from slipway.settings import Settings
 
 
 def redeploy(model: str, *, json: bool = False) -> int:
-    """Serve the champion without a failed request; a bad champion is quarantined.
+    """Make the model server serve the champion; a champion that fails is quarantined.
 
     Args:
         model: Name of a model whose server is running.
-        json: Print the result as JSON, and nothing else.
+        json: Print the result as JSON.
     """
     settings = Settings()
     catalogue.find(settings.catalogue, model)  # fails before anything is started

@@ -24,12 +24,15 @@ def release(  # noqa: PLR0913 - a command has the options that people need
 
     Args:
         model: Name of an entry in catalogue.toml; `slipway models` lists them.
-        ref: Branch, tag or commit of its repository on the Hub, instead of the catalogue's.
-        recipe: What to build: as in the catalogue, or one precision alone.
-        reason: Why, for the record; lifting a quarantine needs one.
-        force: Log, test and promote a release that already exists again, as a new version.
-        lift_quarantine: Allow this release to be served again after a rollback or a rejection.
-        json: Print the result as JSON, and nothing else.
+        ref: Branch, tag or commit of the model's repository on the Hub. Default: the `ref` in the
+            catalogue.
+        recipe: Candidates to build: `as in the catalogue` for those of the model's recipe, or one
+            precision for a single candidate, quantized with default options.
+        reason: Why you start this release, for the record. Required with --lift-quarantine.
+        force: If the same release exists, log, test and promote it again as a new version.
+        lift_quarantine: If this release is quarantined, remove the quarantine and promote it again,
+            without new tests.
+        json: Print the result as JSON.
     """
     settings = Settings()
     _prepare(settings, model, quiet=json)
@@ -53,13 +56,13 @@ def release(  # noqa: PLR0913 - a command has the options that people need
 
 
 def approve(model: str, *, reason: str, reject: bool = False, json: bool = False) -> int:
-    """Approve the candidate that waits for approval, or reject it.
+    """Approve the version that waits for approval, or reject it.
 
     Args:
         model: Name of an entry in catalogue.toml.
         reason: Why, for the record.
-        reject: Quarantine the candidate; the champion stays.
-        json: Print the result as JSON, and nothing else.
+        reject: Reject the version: it is quarantined, and the champion stays.
+        json: Print the result as JSON.
     """
     _prepare(Settings(), model, quiet=json)
     from flows.approve_model import approve_model
@@ -88,10 +91,10 @@ def rollback(
     Args:
         model: Name of an entry in catalogue.toml.
         reason: What went wrong, for the record.
-        failed: Version that failed; the current champion if it is left out. If another version is
+        failed: Version that failed. Default: the current champion. If this version is not the
             champion, nothing is changed.
-        to: Version to restore; the alias `previous` if it is left out.
-        json: Print the result as JSON, and nothing else.
+        to: Version to restore. Default: the version with the alias `previous`.
+        json: Print the result as JSON.
     """
     settings = Settings()
     _prepare(settings, model, quiet=json)

@@ -1,4 +1,4 @@
-"""``slipway serve``: one version as OpenAI's API on loopback."""
+"""``slipway serve``: serve one version with an OpenAI-compatible API on loopback."""
 
 import json
 import os
@@ -18,14 +18,14 @@ _EXAMPLE = "curl {url}/v1/chat/completions -H 'Content-Type: application/json' -
 
 
 def serve(model: str, *, port: int = 8080, workers: int = 2, version: int | None = None) -> int:
-    """Serve a released model as OpenAI's API on loopback; Ctrl-C completes open answers and stops.
+    """Serve a released model on loopback until Ctrl-C; open answers are completed first.
 
     Args:
         model: Name of a released model.
         port: Port to listen on; 0 takes a free one.
-        workers: Processes, each of which answers one request at a time and holds a copy of the
-            weights in memory. A change of version needs one more copy while it lasts.
-        version: Version to serve; the champion by default.
+        workers: Number of server processes. Each answers one request at a time and holds a copy of
+            the weights in memory. While the version is changed, one more copy is needed.
+        version: Version to serve. Default: the champion.
     """
     settings = Settings()
     pointer = Pointer(model=model, version=version or _champion(model))

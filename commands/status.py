@@ -14,11 +14,11 @@ _COLUMNS = ("model", "commit", "variant", "champion", "reference", "previous", "
 
 
 def status(model: str | None = None, *, json: bool = False) -> int:
-    """Show what is released: commit, variant, champion of both wrappers, other aliases.
+    """Show commit and variant of each champion, and the versions that the aliases name.
 
     Args:
-        model: Name of an entry in catalogue.toml; all entries if it is left out.
-        json: Print JSON.
+        model: Name of an entry in catalogue.toml. Default: all entries.
+        json: Print the result as JSON.
     """
     settings = Settings()
     entries = catalogue.load(settings.catalogue)
@@ -54,11 +54,11 @@ def _state(name: str, settings: Settings) -> dict[str, Any]:
 
 
 def history(model: str, *, json: bool = False) -> int:
-    """Show which version was champion from when to when, by whom, and why.
+    """Show which version was champion when, who or what made it champion, and why.
 
     Args:
         model: Name of an entry in catalogue.toml.
-        json: Print JSON.
+        json: Print the result as JSON.
     """
     settings = Settings()
     catalogue.find(settings.catalogue, model)
@@ -88,7 +88,7 @@ def predict(model: str, text: str, *, json: bool = False) -> int:
     Args:
         model: Name of a released model.
         text: The prompt.
-        json: Print the whole response as JSON.
+        json: Print the result as JSON.
     """
     settings = Settings()
     entry = catalogue.find(settings.catalogue, model)
@@ -113,7 +113,7 @@ def doctor(*, json: bool = False) -> int:
     """Check this machine and the services on it; the exit code is 1 if a check fails.
 
     Args:
-        json: Print JSON.
+        json: Print the result as JSON.
     """
     settings = Settings()
     console.prepare_prefect(settings, quiet=True)

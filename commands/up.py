@@ -18,14 +18,14 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def up() -> int:
-    """Start all services, apply the deployments, and restart what ends; Ctrl-C stops."""
+    """Start all services, apply the deployments, and restart a service that exits; Ctrl-C stops."""
     settings = Settings()
     servers, workers = services.servers(settings), services.workers(settings)
     return _run(settings, servers, workers)
 
 
 def ui() -> int:
-    """Start the Prefect and MLflow UIs on loopback; Ctrl-C stops both."""
+    """Start the Prefect and MLflow servers, or print their addresses if both run; Ctrl-C stops."""
     settings = Settings()
     servers = services.servers(settings)
     if all(answers(server.health) for server in servers):
