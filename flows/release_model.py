@@ -34,7 +34,7 @@ def release_model(  # noqa: PLR0913, PLR0917 - its form has what people ask for
     ref: Ref = None,
     recipe: Recipe = "as in the catalogue",
     reason: OptionalReason = None,
-    force: Annotated[bool, titled("Release it once more")] = False,
+    force: Annotated[bool, titled("Release it again as a new version")] = False,
     lift_quarantine: Annotated[bool, titled("Lift its quarantine")] = False,
 ) -> Release:
     """Release one model of the catalogue, unless the same release already exists.

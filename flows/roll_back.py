@@ -24,7 +24,7 @@ def roll_back(
         model: Whose champion is taken out: an entry of catalogue.toml.
         reason: What went wrong; the history and the version show it.
         failed: Its number in the registry; 0 for the one that was champion when you pressed Run. If
-            another one is champion by then, nothing is moved.
+            another one is champion by then, nothing is changed.
         to: Its number in the registry; 0 for the previous champion, the alias "previous".
     """
     return swap_back(entry_of(model).name, failed or None, to or None, reason)
