@@ -206,7 +206,7 @@ class StepCrashed(StepFailed):
 
 class StepTimedOut(StepFailed):
     text = (
-        "{step} did not end within {limit_seconds:.0f} s and was stopped; "
+        "{step} did not end within {limit_seconds:g} s and was stopped; "
         "raise SLIPWAY_STEP_TIMEOUT_SECONDS if it was still working; full output: {log}"
     )
     step: str
@@ -267,7 +267,7 @@ class ArtifactChanged(SlipwayError):
     """The files of a registered version are not those that were released; it is not loaded."""
 
     text = (
-        "{version} is not loaded: {files} has digest {found}, and {released} was released; "
+        "{version}: {files} has digest {found}, but {released} was released; "
         "restore its files, or serve another version"
     )
     version: str
