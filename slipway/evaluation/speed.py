@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from slipway.errors import SlipwayError
 from slipway.evaluation.runtime import Runtime, unmeasurable
-from slipway.system.call import Outcome, call
+from slipway.system.call import CallResult, call
 from slipway.system.workspace import Workspace
 from slipway.values import Artifact, Speed, Value
 
@@ -58,7 +58,7 @@ def measure(
         The speed of each, or in one line why it is unknown, in the order of ``artifacts``.
     """
     failed = {place: why for place, each in enumerate(artifacts) if (why := unmeasurable(each))}
-    timed: dict[int, list[Outcome[Timing]]] = {place: [] for place in range(len(artifacts))}
+    timed: dict[int, list[CallResult[Timing]]] = {place: [] for place in range(len(artifacts))}
     for number in range(rounds):
         for place, artifact in enumerate(artifacts):
             if place in failed:
@@ -91,7 +91,7 @@ def time_once(request: TimingRequest) -> Timing:
     )
 
 
-def _timed(artifact: Artifact, workspace: Workspace) -> Outcome[Timing]:
+def _timed(artifact: Artifact, workspace: Workspace) -> CallResult[Timing]:
     return call(time_once, TimingRequest(artifact=artifact), workspace.limits, step="time")
 
 
@@ -116,7 +116,7 @@ def _answer(
     return moments[0] - started, moments[1] - started, moments[-1] - started
 
 
-def _speed(outcomes: list[Outcome[Timing]]) -> Speed:
+def _speed(outcomes: list[CallResult[Timing]]) -> Speed:
     """Return the median of every figure, and the highest peak."""
     timings = [outcome.value for outcome in outcomes]
     first = timings[0]

@@ -32,7 +32,7 @@ _POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
-class Outcome(Generic[Result]):
+class CallResult(Generic[Result]):
     """What a child returned, and what it cost.
 
     Attributes:
@@ -53,7 +53,7 @@ def call(
     *,
     step: str,
     progress: Progress = silent,
-) -> Outcome[Result]:
+) -> CallResult[Result]:
     """Return ``function(request)``, computed in a child process.
 
     Args:
@@ -80,7 +80,7 @@ def call(
             value = _value(function, answer, child, peak)
         finally:
             child.end()
-    return Outcome(value, seconds, max(peak, answer["peak_memory_bytes"]))
+    return CallResult(value, seconds, max(peak, answer["peak_memory_bytes"]))
 
 
 class _Channel:

@@ -76,9 +76,9 @@ def test_a_prompt_and_its_answer_fit_a_short_context(built: Path, tmp_path: Path
 
 def test_the_median_of_the_rounds_is_told() -> None:
     """One slow round changes nothing; memory is the most that any of them held."""
-    from slipway.system.call import Outcome
+    from slipway.system.call import CallResult
 
-    def round_(seconds: float, peak: int) -> Outcome[speed.Timing]:
+    def round_(seconds: float, peak: int) -> CallResult[speed.Timing]:
         timing = speed.Timing(
             load_seconds=seconds,
             prefill_seconds=seconds,
@@ -87,7 +87,7 @@ def test_the_median_of_the_rounds_is_told() -> None:
             prompt_tokens=128,
             new_tokens=33,
         )
-        return Outcome(timing, seconds, peak)
+        return CallResult(timing, seconds, peak)
 
     told = speed._speed([round_(1, 10), round_(50, 30), round_(2, 20)])
 
