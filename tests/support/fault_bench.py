@@ -193,13 +193,13 @@ class Bench:
         champion = Champion(wrapper=self.onnx.wrapper, run_id="1", figures=self.evaluation.figures)
         results = decision.final_gates(entry(gates=GATES), choice, smoke, champion)
         checks = (*smoke.onnx.checks, *smoke.parity, *smoke.against_champion)
-        blocking = {gate.metric: decision.said(gate) for gate in results if gate.blocks}
+        blocking = {gate.metric: gates.in_words(gate) for gate in results if gate.blocks}
         return Outcome(plant, decision.judge(smoke, results), {**blocking, **_failed(checks)})
 
     def weigh(self, evaluation: Evaluation) -> ScoredCandidate:
         """Return what the gates say of what was measured."""
         source = {"size_bytes": Estimate.exact(self.project.weights.stored.size_bytes)}
-        return gates.candidate(evaluation, GATES, source=source, champion=self.evaluation.figures)
+        return gates.score(evaluation, GATES, source=source, champion=self.evaluation.figures)
 
     def _smoke(self, champion: WrapperReport) -> SmokeReport:
         ours, theirs = self.onnx.answers, self.transformers.answers
