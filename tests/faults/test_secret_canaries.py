@@ -34,7 +34,8 @@ WRONG = {
 }
 
 #: Programs, by their command line, and the secrets that they need; all others need none. A tool of
-#: the system (git, uname) may find what the process has that asks it.
+#: the system (git, uname) may find what the process has that asks it. A child that a fork server
+#: made shows the environment of its server, which has no secret.
 NEEDED: Mapping[str, AbstractSet[str]] = {
     r"python -c \S*(import|from) ": GIVEN.keys() | WRONG.keys(),  # a person's own shell
     r"uvicorn --factory deployments\.prefect_app": {
@@ -49,7 +50,6 @@ NEEDED: Mapping[str, AbstractSet[str]] = {
     r"python -m prefect( worker|\.engine|\.runner)": {"auth", "hf", "proxy"},
     r"python -m deployments\.receiver": {"auth", "hub hook", "mlflow hook"},
     r"python -m slipway\.serving|python -B -c from multiprocessing": {"auth"},
-    r"python -m slipway\.child slipway\.(wrapping:log|smoke:ask)": {"auth"},
 }
 
 ENTRY = """
