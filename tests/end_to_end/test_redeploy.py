@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300 + 120 * REDEPLOYS)]
 
 
 @dataclass(frozen=True)
-class Voyage:
+class RedeployRun:
     """Redeploys under traffic, one after the other.
 
     Attributes:
@@ -62,7 +62,7 @@ def served(released: tuple[Project, Any]) -> Iterator[ServedProject]:
 
 
 @pytest.fixture(scope="module")
-def voyage(served: ServedProject) -> Voyage:
+def redeploys(served: ServedProject) -> RedeployRun:
     """Move the alias to and fro between two versions while people ask."""
     marks = {served.add(marked(mark)): mark for mark in ("ⓐ", "ⓑ")}
     versions = [list(marks)[number % 2] for number in range(REDEPLOYS)]
@@ -71,28 +71,28 @@ def voyage(served: ServedProject) -> Voyage:
         for number, version in enumerate(versions):
             served.move(version)
             outcomes += [redeploy("tiny")] if number % 2 == 0 else reconcile()
-    made = Voyage(seen, marks, versions, outcomes)
+    made = RedeployRun(seen, marks, versions, outcomes)
     print(f"\n{made}")  # noqa: T201 - figures for whoever runs this with -s
     return made
 
 
-def test_no_request_fails_while_versions_change(voyage: Voyage) -> None:
+def test_no_request_fails_while_versions_change(redeploys: RedeployRun) -> None:
     """Neither a plain one nor a stream, be the connection new or kept; and there were enough."""
-    count = len(voyage.versions)
+    count = len(redeploys.versions)
 
-    assert len(voyage.seen.outcomes) >= 50 * count
-    assert len(voyage.seen.streams) >= 20 * count
-    assert set(voyage.seen.versions) == {"1", *(str(version) for version in voyage.versions)}
-    assert voyage.seen.faults == []
+    assert len(redeploys.seen.outcomes) >= 50 * count
+    assert len(redeploys.seen.streams) >= 20 * count
+    assert set(redeploys.seen.versions) == {"1", *(str(version) for version in redeploys.versions)}
+    assert redeploys.seen.faults == []
 
 
-def test_an_answer_is_of_one_version_from_its_header_to_its_end(voyage: Voyage) -> None:
+def test_an_answer_is_of_one_version_from_its_header_to_its_end(redeploys: RedeployRun) -> None:
     """Every piece of text bears its version's mark, and that is the version of the header."""
-    marks, wrong = {"1": "", **{str(key): mark for key, mark in voyage.marks.items()}}, []
+    marks, wrong = {"1": "", **{str(key): mark for key, mark in redeploys.marks.items()}}, []
 
-    for each in voyage.seen.outcomes:
+    for each in redeploys.seen.outcomes:
         expected = marks[each.version or ""]
-        found = {mark for mark in voyage.marks.values() if mark in each.text}
+        found = {mark for mark in redeploys.marks.values() if mark in each.text}
         if found != ({expected} if expected else set()):
             wrong.append(each)
 
@@ -100,16 +100,18 @@ def test_an_answer_is_of_one_version_from_its_header_to_its_end(voyage: Voyage) 
 
 
 def test_each_version_served_when_its_redeploy_was_over(
-    served: ServedProject, voyage: Voyage
+    served: ServedProject, redeploys: RedeployRun
 ) -> None:
     """After an event, and where an event was missed: the next look repaired that."""
-    done = [each.version for each in voyage.outcomes if isinstance(each, Redeployed)]
+    done = [each.version for each in redeploys.outcomes if isinstance(each, Redeployed)]
 
-    assert done == voyage.versions
-    assert served.serves() == {voyage.versions[-1]}
+    assert done == redeploys.versions
+    assert served.serves() == {redeploys.versions[-1]}
 
 
-def test_nothing_is_done_where_nothing_differs(served: ServedProject, voyage: Voyage) -> None:
+def test_nothing_is_done_where_nothing_differs(
+    served: ServedProject, redeploys: RedeployRun
+) -> None:
     """Neither by a redeploy nor by the hourly look; the workers stay the same processes."""
     before = served.pids()
 
@@ -121,13 +123,13 @@ def test_nothing_is_done_where_nothing_differs(served: ServedProject, voyage: Vo
 
 
 def test_a_redeploy_killed_between_two_workers_is_finished_by_the_next(
-    served: ServedProject, voyage: Voyage
+    served: ServedProject, redeploys: RedeployRun
 ) -> None:
     """One worker answers with the new version, one with the old; nobody's request fails.
 
     What is killed is a process in the step that switches, after the preflight.
     """
-    before, version = served.served(), min(set(voyage.marks) - {served.served()})
+    before, version = served.served(), min(set(redeploys.marks) - {served.served()})
     code = (
         "import sys; from pathlib import Path; from slipway.redeploy import rolling_switch;"
         "switch = rolling_switch.RollingSwitch('tiny', Path(sys.argv[1]), int(sys.argv[2]), 60);"
@@ -152,10 +154,10 @@ def test_a_redeploy_killed_between_two_workers_is_finished_by_the_next(
 
 
 def test_without_a_server_nothing_is_done(served: ServedProject) -> None:
-    """What is said tells that there is none."""
+    """The reason says so."""
     with served.hidden():
         outcome, looked = redeploy("tiny"), reconcile()
 
     assert isinstance(outcome, Unchanged)
-    assert "no server of tiny runs" in outcome.reason
+    assert "no server of tiny is running" in outcome.reason
     assert looked == ()

@@ -27,11 +27,11 @@ Said = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(scope="module")
-def quay(
+def shared_project(
     tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, prefect_backend: None
 ) -> Iterator[Project]:
     """Give these tests one registry, in which each has a model of its own."""
-    folder = tmp_path_factory.mktemp("quay")
+    folder = tmp_path_factory.mktemp("people")
     with (
         pytest.MonkeyPatch.context() as patch,
         project.laid_out(folder, checkpoint, patch) as place,
@@ -40,12 +40,12 @@ def quay(
 
 
 @pytest.fixture
-def fake_registry(quay: Project) -> FakeRegistry:
+def fake_registry(shared_project: Project) -> FakeRegistry:
     """Return a model of the catalogue, whose releases are made up."""
     name = fresh_name()
     entry = project.CATALOGUE.format(contract="prompt").replace("models.tiny", f"models.{name}")
-    quay.edit("[models.tiny]", f"{entry}\n[models.tiny]")
-    return FakeRegistry(quay.registry(), quay.folder / "files" / name, name)
+    shared_project.edit("[models.tiny]", f"{entry}\n[models.tiny]")
+    return FakeRegistry(shared_project.registry(), shared_project.folder / "files" / name, name)
 
 
 @pytest.fixture
