@@ -180,6 +180,7 @@ def _copied(source: Path, folder: Path, patch: pytest.MonkeyPatch) -> Iterator[t
     copy_home(source, folder)
     outcome = Release.model_validate_json((folder / "release.json").read_bytes())
     with _pointed_to(Project(folder), patch) as place:
+        place.registry()  # connects MLflow, as a release in this process would have
         yield place, outcome
 
 
