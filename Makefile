@@ -40,7 +40,8 @@ test: setup     ## run the tests that a contributor needs, on two processes
 	@$(PYTEST) -m "not slow"
 
 test-all: setup ## run every test, also those that are slow by nature
-	@$(PYTEST)
+	@$(PYTEST) -m "not alone"
+	@$(BIN)/python -m pytest -m alone --durations=25
 
 guide: setup    ## run the tutorial alone
 	@$(BIN)/python -m pytest tests/guide

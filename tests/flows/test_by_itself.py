@@ -44,7 +44,7 @@ MARGIN_SECONDS = 60
 WATCH_SECONDS = 20
 _PATIENCE_SECONDS = 400  # on a machine that has other work
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(900)]
 
 
 @dataclass

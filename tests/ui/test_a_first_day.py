@@ -23,7 +23,7 @@ from tests.support.full_stack import Running, running
 from tests.support.project import Project
 from tests.support.tiny_phi3 import write_checkpoint
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 RELEASE_SECONDS, REDEPLOY_SECONDS = 500, 300  # a loaded machine takes its time
 
