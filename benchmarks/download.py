@@ -19,9 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from slipway.settings import disable_telemetry
-from slipway.sources.download import Download
 from slipway.sources.hub_client import RepositoryAddress
 from slipway.system.store import Store, sha256
+from tests.support.acme_models import download_of
 from tests.support.hub import LocalHub
 
 ROUNDS = 3
@@ -78,7 +78,7 @@ def once(way: str, endpoint: str, size: str, commit: str, work: Path) -> None:
     started = time.perf_counter()
     if way == "ours":
         store = Store(work / "store")
-        store.make(size, lambda into: Download(address, paths).write(into, store.partial(size)))
+        store.make(size, lambda into: download_of(address, paths).write(into, store.partial(size)))
     else:
         folder = Path(api.snapshot_download(address.repo, revision=commit, local_dir=work / "bare"))
         for path in paths:

@@ -116,9 +116,9 @@ def _figure(change: FigureChange) -> tuple[str, str, str, str]:
 
 def _list(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], most: int) -> None:
     """Print the first rows of a list, and how many there are."""
-    print()
+    console.say()
     if not rows:
-        print(f"{title}: none")
+        console.say(f"{title}: none")
         return
     rest = f" ({most} of {len(rows)}; --json has all)" if len(rows) > most else ""
     console.table(title + rest, head, rows[:most])

@@ -1,28 +1,89 @@
-"""Output of the command line: tables for people, JSON for scripts, one line for an error."""
+"""Output of the command line: tables for people, JSON for scripts, one line for an error.
 
+Nothing else prints: texts of a listing, a model or a server lose here what a terminal would obey.
+"""
+
+import errno
 import json as json_library
-import logging
 import os
+import sqlite3
 import sys
+import tempfile
 import time
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
+from contextvars import ContextVar
 from http import HTTPStatus
-from typing import Any
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any, TextIO
 
-from slipway.errors import CatalogueInvalid, InternalError, SlipwayError
-from slipway.settings import Settings, environment
+from commands import home
+from slipway.errors import CatalogueInvalid, HomeUnusable, InternalError, SlipwayError
+from slipway.settings import Settings, apply_environment
+from slipway.validation.texts import UNSEEN, printable
+
+#: Errors of files that a person can mend: full disk, quota, read-only disk, missing permission.
+_FAULTS_OF_A_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+
+_WIDTH_OF_A_FILE = 10_000  # characters: a file or a pipe has lines of any length
+
+#: Where JSON goes; None for standard output.
+_documents: ContextVar[TextIO | None] = ContextVar("documents", default=None)
+
+
+@contextmanager
+def alone_on_stdout() -> Iterator[None]:
+    """Let nothing but ``show`` print to standard output: what libraries print goes to stderr."""
+    token = _documents.set(sys.stdout)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _documents.reset(token)
+
+
+def write_what_the_terminal_can() -> None:
+    """Write characters that a terminal's encoding lacks as escapes, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def show(document: Any) -> None:
     """Print ``document`` as JSON."""
-    print(json_library.dumps(document, indent=2, ensure_ascii=False, default=str))
+    file = _documents.get() or sys.stdout
+    is_unicode = (file.encoding or "utf-8").lower().startswith("utf")
+    text = json_library.dumps(document, indent=2, ensure_ascii=not is_unicode, default=str)
+    text = UNSEEN.sub(lambda found: json_library.dumps(found[0])[1:-1], text)
+    print(text, file=file, flush=True)
+
+
+def say(text: str = "", *, error: bool = False) -> None:
+    """Print a text for people at once, to stderr if it is an error."""
+    print(printable(text), file=sys.stderr if error else sys.stdout, flush=True)
+
+
+def write(text: str) -> None:
+    """Print a piece of a line at once."""
+    print(printable(text), end="", flush=True)
+
+
+def note(text: str) -> None:
+    """Print a remark that is not part of the output: dim in a terminal, to stderr."""
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(stderr=True).print(Text(printable(text)), style="dim", soft_wrap=True)
 
 
 def table(
     title: str, headings: Sequence[str], rows: Iterable[Sequence[str]], *, style: str = ""
 ) -> None:
     """Print rows under headings; without a heading that has text, the heading's line is left out.
+
+    Long cells are wrapped in a terminal, and not in a file or a pipe, which programs search.
 
     Args:
         title: Printed above.
@@ -32,20 +93,27 @@ def table(
     """
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    view = Table(title=title, title_justify="left", box=None, pad_edge=False, title_style="bold")
-    view.show_header = any(headings)
+    def plain(text: str) -> Text:  # rich would read a string as its markup
+        return Text(printable(text))
+
+    view = Table(box=None, pad_edge=False, show_header=any(headings))
     for number, heading in enumerate(headings):
-        view.add_column(heading, overflow="fold", style=style if number == 0 else "")
+        view.add_column(plain(heading), overflow="fold", style=style if number == 0 else "")
     for row in rows:
-        view.add_row(*row)
-    Console(highlight=False).print(view)
+        view.add_row(*map(plain, row))
+    is_fixed = sys.stdout.isatty() or "COLUMNS" in os.environ
+    console = Console(highlight=False, width=None if is_fixed else _WIDTH_OF_A_FILE)
+    with console.capture() as printed:  # a title of the table would be wrapped at its width
+        console.print(plain(title), style="bold", soft_wrap=True)
+        console.print(view)
+    print("\n".join(line.rstrip() for line in printed.get().splitlines()), flush=True)
 
 
 def facts(title: str, pairs: Mapping[str, str]) -> None:
     """Print names and values, without headings."""
     table(title, ("", ""), pairs.items(), style="dim")
-    sys.stdout.flush()  # a server's address is needed before the server ends
 
 
 def megabytes(size_bytes: float) -> str:
@@ -59,7 +127,7 @@ def show_error(error: SlipwayError, *, json: bool) -> None:
     if json:
         show({"error": type(error).__name__, "message": str(error), "exit_code": error.exit_code})
     else:
-        print(f"slipway: {error}", file=sys.stderr)
+        say(f"slipway: {error}", error=True)
 
 
 def translated(error: Exception) -> SlipwayError:
@@ -68,15 +136,32 @@ def translated(error: Exception) -> SlipwayError:
     if status == HTTPStatus.UNAUTHORIZED or getattr(error, "error_code", "") == "UNAUTHENTICATED":
         fault = "SLIPWAY_AUTH: a server refuses it; set it to the value that the server was given"
         return CatalogueInvalid("the environment", (fault,))
-    logs = Settings().home / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
-    log = logs / f"defect-{time.strftime('%Y%m%d-%H%M%S')}.log"
-    log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-    return InternalError(f"{type(error).__name__}: {error}"[:300], str(log))
+    if isinstance(error, OSError) and error.errno in _FAULTS_OF_A_DISK:
+        where = error.filename or Settings().home
+        return HomeUnusable(str(where), error.strerror or str(error))
+    for each in (error, error.__cause__):
+        refusal: object = getattr(each, "orig", each)  # SQLAlchemy and MLflow wrap it
+        if isinstance(refusal, sqlite3.Error):
+            return HomeUnusable(f"the database of {Settings().home}", str(refusal))
+    reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return InternalError(reason, _written(traceback.format_exception(error)))
+
+
+def _written(lines: Iterable[str]) -> str:
+    """Write a traceback where it can be written, and return the path of the file."""
+    name = f"defect-{time.strftime('%Y%m%d-%H%M%S')}.log"
+    for folder in (Settings().home / "logs", Path(tempfile.gettempdir())):
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text("".join(lines), encoding="utf-8")
+            return str(folder / name)
+    return "none, since no file can be written"
 
 
 def prepare_prefect(settings: Settings, *, quiet: bool) -> None:
     """Set what Prefect reads when it is imported: where its state is, and the form of its log.
+
+    The state is in the home, which must be writable.
 
     Args:
         settings: Names the folder of all state.
@@ -88,25 +173,7 @@ def prepare_prefect(settings: Settings, *, quiet: bool) -> None:
         f"{formats}_TASK_RUN_FMT": "%(asctime)s  %(task_name)-13s  %(message)s",
         "PREFECT_LOGGING_LEVEL": "ERROR" if quiet else "INFO",
     }
-    (settings.home / "prefect").mkdir(parents=True, exist_ok=True)  # Prefect makes no parents
-    for name, value in (environment(settings) | logging_).items():
+    home.require_writable(settings)
+    apply_environment(settings)
+    for name, value in logging_.items():
         os.environ.setdefault(name, value)
-
-
-class OneLine(logging.Filter):
-    """Drops the traceback of our own errors: their text says what to do."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Keep every record; replace one that carries an error of ours by the error's text."""
-        error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, SlipwayError):
-            record.exc_info, record.exc_text = None, None
-            record.msg, record.args = str(error), ()
-        return True
-
-
-def shorten_errors() -> None:
-    """Add ``OneLine`` to every handler with which Prefect writes to the terminal."""
-    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs", ""):
-        for handler in logging.getLogger(name).handlers:
-            handler.addFilter(OneLine())

@@ -1,14 +1,17 @@
 """The command line: one function a command, imported only when it is called."""
 
-import os
+import contextlib
 import sys
 from importlib.metadata import version
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnusedCliTokensError
 
-from commands import console
-from slipway.errors import SlipwayError
-from slipway.settings import Settings, disable_telemetry, sign_in
+from commands import console, home, interrupt, project
+from slipway.errors import CommandLineInvalid, SlipwayError
+from slipway.settings import Settings, disable_telemetry, reach_loopback_directly, sign_in
+from slipway.system import server_note, temporary
+from slipway.system.secret_files import keep_private
+from slipway.validation.texts import require_text
 
 _EXIT_CODES = "Exit codes: 0 success, 1 failure, 2 bad input"
 
@@ -21,7 +24,8 @@ app = App(
     version=lambda: version("slipway"),
     help_epilogue=(
         f"{_EXIT_CODES}; `release` also: 3 rejected by a gate, 4 inconclusive. Slipway stores its "
-        "files in .slipway in its checkout, or in the folder that SLIPWAY_HOME names."
+        "files in .slipway of the project (the nearest folder with a slipway.toml) or else of its "
+        "checkout, or in the folder that SLIPWAY_HOME names."
     ),
     result_action="return_value",
 )
@@ -29,15 +33,25 @@ app = App(
 _COMMANDS = {
     "release": ("commands.release:release", "Release a model end to end."),
     "plan": ("commands.models:plan", "Show what a release would do; writes nothing."),
+    "suite check": (
+        "commands.suite:check",
+        "Check a file of prompts, and show how surely a release with it finds lost prompts.",
+    ),
     "models": ("commands.models:models", "List the models of the catalogue."),
     "variants": (
         "commands.models:variants",
         "List the ONNX artifacts of a repository, and which one a recipe would select.",
     ),
+    "init": ("commands.init:init", "Write a project of your own: settings, catalogue, tests."),
+    "add": ("commands.add:add", "Write an entry of the catalogue for a model of the Hub."),
     "status": ("commands.status:status", "Show the champion and the other aliases of each model."),
     "compare": (
         "commands.compare:compare",
         "Compare two versions, or the candidates of the last release.",
+    ),
+    "evaluate": (
+        "commands.evaluate:evaluate",
+        "Run tasks of lm-evaluation-harness on a model's source and its candidates.",
     ),
     "history": (
         "commands.status:history",
@@ -52,18 +66,27 @@ _COMMANDS = {
         "Approve or reject the version that waits for approval.",
     ),
     "predict": (
-        "commands.status:predict",
+        "commands.predict:predict",
         "Send one prompt to the champion and print its answer; needs no model server.",
     ),
+    "chat": ("commands.chat:chat", "Talk to a served model in the terminal."),
     "up": (
         "commands.up:up",
         "Run Prefect, MLflow, Prefect worker, webhook receiver and model server until Ctrl-C.",
     ),
     "doctor": ("commands.status:doctor", "Check this machine and the services that run on it."),
+    "du": ("commands.du:du", "Show what the home holds, and what could be freed."),
     "serve": (
         "commands.serve:serve",
         "Serve a released model with an OpenAI-compatible API on 127.0.0.1 until Ctrl-C.",
     ),
+    "beside": (
+        "commands.beside:beside",
+        "Serve a second version, which the model server's page shows side by side with the first.",
+    ),
+    "keys new": ("commands.keys:new", "Make a key for the model servers, and print it once."),
+    "keys list": ("commands.keys:list_keys", "List the keys of the model servers."),
+    "keys revoke": ("commands.keys:revoke", "Revoke a key of the model servers."),
     "redeploy": (
         "commands.redeploy:redeploy",
         "Make the model server serve the champion; no request fails.",
@@ -80,6 +103,10 @@ _DETAILS = {
         "Without version numbers, `previous` is compared with the champion. If there are no two "
         "versions to compare, the candidates of the last release are compared."
     ),
+    "evaluate": (
+        "Needs `pip install 'slipway[evaluation]'`. Builds what the store has not. Scores and "
+        "paired differences become metrics of MLflow runs, one for each candidate."
+    ),
     "up": "Applies the Prefect deployments, and restarts a service that exits.",
     "redeploy": (
         "The champion is first tested in a server of its own. If it fails, it is quarantined and "
@@ -93,14 +120,36 @@ _OWN_EXIT_CODES = {
         "Exit codes: 0 promoted, waiting for approval or already released, 1 failure, 2 bad input, "
         "3 rejected by a gate or quarantined, 4 inconclusive"
     ),
-    "approve": f"{_EXIT_CODES}, 3 the version was already rejected",
+    "plan": (
+        "Exit codes: 0 it fits, 1 failure, or it needs more disk or memory than is free, 2 bad "
+        "input"
+    ),
+    "suite check": (
+        "Exit codes: 0 the suite is large enough, 1 it is too small for its margin, or a failure, "
+        "2 bad input"
+    ),
+    "approve": (
+        "Exit codes: 0 success, 1 failure, or with --reject: the version was already approved, "
+        "2 bad input, 3 the version was already rejected"
+    ),
+    "evaluate": f"{_EXIT_CODES}; with --margin also: 3 a loss beyond it, 4 inconclusive",
     "redeploy": f"{_EXIT_CODES}, 3 the champion was quarantined",
     "doctor": "Exit codes: 0 no check failed, 1 a check failed, 2 bad input",
 }
+_GROUPS = {
+    "suite": "Check the prompts of a smoke test.",
+    "keys": "Make, list and revoke the keys of the model servers.",
+}
+_apps = {"": app} | {
+    name: App(name=name, help=text, help_epilogue=f"{_EXIT_CODES}.")
+    for name, text in _GROUPS.items()
+}
+for _name in _GROUPS:
+    app.command(_apps[_name])
 for _name, (_address, _help) in _COMMANDS.items():
-    app.command(
+    _apps[_name.rpartition(" ")[0]].command(
         _address,
-        name=_name,
+        name=_name.rpartition(" ")[2],
         help=f"{_help}\n\n{_DETAILS.get(_name, '')}",
         help_epilogue=f"{_OWN_EXIT_CODES.get(_name, _EXIT_CODES)}.",
     )
@@ -110,13 +159,27 @@ app.register_install_completion_command(help="Install completion for bash, zsh o
 def run(arguments: list[str]) -> int:
     """Return the exit code of one call of the command line."""
     disable_telemetry()
+    reach_loopback_directly()
+    with console.alone_on_stdout() if "--json" in arguments else contextlib.nullcontext():
+        return _run(arguments)
+
+
+def _run(arguments: list[str]) -> int:
     try:
-        if "SLIPWAY_AUTH" in os.environ:
-            sign_in(Settings())
+        for number, argument in enumerate(arguments, 1):
+            require_text(f"argument {number}", argument)
+        project.use()
+        settings = Settings()
+        keep_private(settings.home)
+        home.require_folder(settings)
+        server_note.use(settings)
+        sign_in(Settings())
         return int(app(arguments, exit_on_error=False, print_error=False) or 0)
+    except KeyboardInterrupt:
+        console.say(interrupt.TEXT, error=True)
+        return interrupt.EXIT_CODE
     except CycloptsError as error:
-        print(f"slipway: {error}", file=sys.stderr)
-        return 2
+        failure = _misunderstood(error)
     except SlipwayError as error:
         failure = error
     except Exception as error:  # noqa: BLE001 - the last place that can turn a defect into a line
@@ -125,6 +188,20 @@ def run(arguments: list[str]) -> int:
     return failure.exit_code
 
 
+def _misunderstood(error: CycloptsError) -> SlipwayError:
+    """Return our error for one of the command line: on one line, with what to do."""
+    command = " ".join(error.command_chain or ())
+    reason = " ".join(str(error).split()).rstrip(".")
+    if isinstance(error, UnusedCliTokensError):
+        words = " ".join(error.unused_tokens or ())
+        reason = f"too many arguments: {words}; put a text of several words in quotes"
+    return CommandLineInvalid(reason, f"{command} " if command else "")
+
+
 def main() -> None:
     """Run the command line."""
+    console.write_what_the_terminal_can()
+    with contextlib.suppress(SlipwayError):  # the command itself reports a bad setting
+        project.use()
+        temporary.claim(Settings().home)
     sys.exit(run(sys.argv[1:]))

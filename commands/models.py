@@ -4,7 +4,10 @@ import os
 
 from commands import console
 from slipway import catalogue
+from slipway.checks import prompt_files, suites
 from slipway.errors import SourceMissing
+from slipway.evaluation import paired, targets, task_evaluation
+from slipway.evaluation.texts import load_calibration
 from slipway.report import plan as plans
 from slipway.settings import Settings, toolchain
 from slipway.sources import checkpoint, hub
@@ -12,12 +15,15 @@ from slipway.sources import variants as rules
 from slipway.system.store import Store
 from slipway.values import (
     Entry,
-    QuantizeRecipe,
     Revision,
+    SearchRecipe,
     SelectRecipe,
+    SuitePower,
     Target,
     Variant,
+    VariantChoice,
     VariantPrecision,
+    pinned,
 )
 
 _MODEL_COLUMNS = ("name", "source", "artifact", "contract", "schedule (UTC)")
@@ -40,16 +46,21 @@ def models(*, json: bool = False) -> int:
 
 def _model(entry: Entry) -> tuple[str, ...]:
     recipe = entry.recipe
-    if isinstance(recipe, QuantizeRecipe):
-        names = [candidate.precision for candidate in recipe.candidates]
-        artifact = f"{recipe.prefer} of {', '.join(names)}" if len(names) > 1 else names[0]
-    else:
-        artifact = f"{recipe.target} {recipe.precision} of {recipe.repo}"
+    names: list[str] = [candidate.precision for candidate in recipe.candidates]
+    repo = ""
+    if isinstance(recipe, SearchRecipe):
+        limit = f"KL {recipe.max_kl}" if recipe.max_kl else f"{recipe.max_size_mb:g} MB"
+        names = [f"search between int4 and int8, at most {limit}"]
+    if isinstance(recipe, SelectRecipe):
+        names = [f"{candidate.target} {candidate.precision}" for candidate in recipe.candidates]
+        repo = f" of {recipe.repo}"
+    artifact = f"{recipe.prefer} of {', '.join(names)}" if len(names) > 1 else names[0]
+    artifact += repo
     return entry.name, entry.source.repo, artifact, entry.wrappers.onnx, entry.schedule or "-"
 
 
 def plan(model: str, *, json: bool = False) -> int:
-    """Show what a release would do; writes nothing.
+    """Show what a release would do; writes nothing. The exit code is 1 if it does not fit.
 
     Args:
         model: Name of an entry in catalogue.toml; `slipway models` lists them.
@@ -57,15 +68,25 @@ def plan(model: str, *, json: bool = False) -> int:
     """
     settings = Settings()
     entry = catalogue.find(settings.catalogue, model)
+    suites.require_checkable(entry, settings.expectations)
+    targets.unmeasured(entry)  # raises before the Hub is asked, as the next does
+    task_evaluation.require(entry, settings.expectations)
+    calibration = load_calibration(entry.recipe, settings.expectations)
     revision = checkpoint.resolve(entry)
-    store = Store(settings.home.resolve() / "store")
-    exists = _exists(entry, revision, settings)
-    found = plans.make(entry, revision, store, toolchain(), exists=exists)
+    found = plans.make(
+        entry,
+        revision,
+        Store(settings.home.resolve() / "store"),
+        toolchain(),
+        prompts=prompt_files.prompts_of(entry, settings.expectations),
+        exists=_exists(entry, revision, settings),
+        calibration=calibration,
+    )
     if json:
         console.show(found.model_dump(mode="json") | {"fits": found.fits})
     else:
         _show(found)
-    return 0
+    return 0 if found.fits else 1
 
 
 def _exists(entry: Entry, revision: Revision, settings: Settings) -> bool:
@@ -78,31 +99,55 @@ def _exists(entry: Entry, revision: Revision, settings: Settings) -> bool:
     return open_registry(settings).released(entry.name, key) is not None
 
 
+def _aliases(found: plans.Plan) -> str:
+    """Return which aliases a release would set, and when."""
+    if found.needs_approval:
+        return "candidate, if every gate passes; champion, if a person approves it then"
+    return f"{', '.join(found.aliases)}, if every gate passes"
+
+
 def _show(found: plans.Plan) -> None:
     size = console.megabytes
+    new = "would be downloaded" if found.memory_bytes is None else "would be built"
     candidates = [
-        f"{variant}, {'in the store' if variant in found.variants_in_store else 'would be built'}"
+        f"{variant}, {'in the store' if variant in found.variants_in_store else new}"
         for variant in found.variants
     ]
+    if found.max_builds:
+        ends = " and ".join(found.variants)
+        candidates = [f"a search between {ends}, at most {found.max_builds} builds"]
     gates = [
         f"{precision}: {', '.join(f'{figure} {rule}' for figure, rule in rules.items())}"
         for precision, rules in found.gates.items()
     ]
     memory = "none" if found.memory_bytes is None else f"about {size(found.memory_bytes)}"
+    unmeasured = {"not measured": "\n".join(found.unmeasured.values())} if found.unmeasured else {}
+    limits = [f"{task}: {words}" for task, words in found.tasks.items()]
+    tasks = {"tasks": "\n".join(limits)} if limits else {}
+    source = (pinned(found.repo, found.commit), found.provenance, f"license {found.license}")
     console.facts(
         f"Plan for {found.model}" + (": already released, nothing to do" if found.exists else ""),
         {
-            "source": f"{found.repo}@{found.commit[:8]}, license {found.license}",
+            "source": ", ".join(filter(None, source)),
             "download": size(found.download_bytes) if found.download_bytes else "in the store",
             "candidates": "\n".join(candidates),
+            **unmeasured,
             "disk": f"about {size(found.disk_bytes)}; {size(found.disk_free_bytes)} are free",
             "memory": f"{memory}; {size(found.memory_free_bytes)} are free",
             "registers": " and ".join(found.registers),
-            "aliases": ", ".join(found.aliases) + ", if every gate passes",
+            "aliases": _aliases(found),
             "gates": "\n".join(gates),
+            **tasks,
+            "suite": _power(found.power),
             "fits": "yes" if found.fits else "NO: see disk and memory above",
         },
     )
+
+
+def _power(known: SuitePower | None) -> str:
+    if known is None:
+        return "the gate lost_prompts has no limit, so no lost prompt is found"
+    return ("" if known.suffices else "WARNING: ") + paired.in_words(known)
 
 
 def variants(
@@ -131,13 +176,13 @@ def variants(
         console.table(f"Variants of {repo}@{commit[:8]}", _VARIANT_COLUMNS, map(_variant, found))
     selected = None
     if precision:
-        recipe = SelectRecipe(repo=repo, ref=ref, target=target, precision=precision)
-        selected = rules.choose(repo, found, recipe).name
+        wanted = VariantChoice(target=target, precision=precision)
+        selected = rules.choose(repo, found, wanted).name
     if json:
         listed = [variant.model_dump(mode="json") for variant in found]
         console.show({"repo": repo, "commit": commit, "variants": listed, "selected": selected})
     elif selected:
-        print(f"\n{target} {precision} selects {selected}")
+        console.say(f"\n{target} {precision} selects {selected}")
     return 0
 
 

@@ -1,6 +1,6 @@
 """``slipway redeploy``: make the model server serve the champion now."""
 
-from commands import console
+from commands import console, prefect_server
 from slipway import catalogue
 from slipway.redeploy.values import DeployRejected, Redeployed, Redeployment
 from slipway.settings import Settings
@@ -16,15 +16,15 @@ def redeploy(model: str, *, json: bool = False) -> int:
     settings = Settings()
     catalogue.find(settings.catalogue, model)  # fails before anything is started
     console.prepare_prefect(settings, quiet=json)
+    prefect_server.require(settings)
 
     from flows.redeploy import redeploy as flow
 
-    console.shorten_errors()
     outcome = flow(model)
     if json:
         console.show(outcome.model_dump(mode="json"))
     else:
-        print(sentence(outcome))
+        console.say(sentence(outcome))
     return 3 if isinstance(outcome, DeployRejected) else 0
 
 

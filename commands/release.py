@@ -1,13 +1,18 @@
 """``slipway release``, ``approve`` and ``rollback``: run the flow of the same name here and now."""
 
 import time
+from pathlib import Path
 from typing import Literal
 
-from commands import console
+from commands import console, prefect_server
+from commands.options import Reason, VersionNumber
 from slipway import catalogue
+from slipway.errors import SourceMissing
+from slipway.report import next_steps
 from slipway.settings import Settings
-from slipway.tracking import location
-from slipway.values import Inconclusive, Rejected, Release
+from slipway.tracking import location, pages, read_run
+from slipway.tracking.write_run import JUNIT
+from slipway.values import Inconclusive, Rejected, Release, pinned
 
 
 def release(  # noqa: PLR0913 - a command has the options that people need
@@ -15,9 +20,10 @@ def release(  # noqa: PLR0913 - a command has the options that people need
     *,
     ref: str | None = None,
     recipe: Literal["as in the catalogue", "int4", "int8", "fp32"] = "as in the catalogue",
-    reason: str | None = None,
+    reason: Reason | None = None,
     force: bool = False,
     lift_quarantine: bool = False,
+    junit: Path | None = None,
     json: bool = False,
 ) -> int:
     """Release a model end to end: download, quantize or select, log, smoke-test, promote.
@@ -32,14 +38,19 @@ def release(  # noqa: PLR0913 - a command has the options that people need
         force: If the same release exists, log, test and promote it again as a new version.
         lift_quarantine: If this release is quarantined, remove the quarantine and promote it again,
             without new tests.
+        junit: Write the results of prompts, checks and gates to this file as JUnit XML, for CI.
         json: Print the result as JSON.
     """
     settings = Settings()
+    if junit and not junit.parent.is_dir():
+        raise SourceMissing(str(junit.parent), "make the folder of the JUnit file first")
     _prepare(settings, model, quiet=json)
     started = time.monotonic()
     from flows.release_model import release_model
+    from tasks.lift_quarantine import require_reason
 
-    console.shorten_errors()
+    if lift_quarantine:
+        require_reason(model, reason)  # before a Prefect server is started for the flow
     outcome = release_model(
         model,
         ref=ref,
@@ -48,6 +59,9 @@ def release(  # noqa: PLR0913 - a command has the options that people need
         force=force,
         lift_quarantine=lift_quarantine,
     )
+    if junit:
+        where = location.mlflow_location(settings)
+        junit.write_text(read_run.artifact(outcome.versions.run_id, JUNIT, where), encoding="utf-8")
     if json:
         console.show(outcome.model_dump(mode="json"))
     else:
@@ -55,7 +69,7 @@ def release(  # noqa: PLR0913 - a command has the options that people need
     return _exit_code(outcome)
 
 
-def approve(model: str, *, reason: str, reject: bool = False, json: bool = False) -> int:
+def approve(model: str, *, reason: Reason, reject: bool = False, json: bool = False) -> int:
     """Approve the version that waits for approval, or reject it.
 
     Args:
@@ -64,26 +78,46 @@ def approve(model: str, *, reason: str, reject: bool = False, json: bool = False
         reject: Reject the version: it is quarantined, and the champion stays.
         json: Print the result as JSON.
     """
-    _prepare(Settings(), model, quiet=json)
+    settings = Settings()
+    _prepare(settings, model, quiet=json)
     from flows.approve_model import approve_model
+    from tasks.approval import waiting
 
-    console.shorten_errors()
+    waiting(model)  # raises before a Prefect server is started for the flow
     outcome = approve_model(model, decision="reject" if reject else "approve", reason=reason)
     if json:
         console.show(outcome.model_dump(mode="json"))
     else:
-        word = "rejected" if outcome.promotion is None else "approved"
-        address = f"models:/{model}/{outcome.versions.onnx.version}"
-        console.facts(f"{model}: {word}", {"version": address, "reason": reason})
-    return 0 if reject else _exit_code(outcome)
+        _decision(outcome, settings, reason, reject=reject)
+    if reject:
+        return 0 if isinstance(outcome.verdict, Rejected) else 1
+    return _exit_code(outcome)
+
+
+def _decision(outcome: Release, settings: Settings, reason: str, *, reject: bool) -> None:
+    """Print what became of a version; another person may have decided about it first."""
+    from slipway.registry import open_registry
+
+    model, version = outcome.versions.model, outcome.versions.onnx.version
+    rejected = isinstance(outcome.verdict, Rejected)
+    word = "rejected" if rejected else "approved"
+    pairs = {"version": f"models:/{model}/{version}"}
+    if outcome.existed and (found := open_registry(settings).state(model, version)):
+        word = f"already {word}"
+        pairs |= {"by": found.decided or "unknown", "this answer": "changed nothing"}
+    else:
+        pairs["reason"] = reason
+    if reject and not rejected:
+        pairs["to undo it"] = f"slipway rollback {model} --reason TEXT"
+    console.facts(f"{model}: {word}", pairs)
 
 
 def rollback(
     model: str,
     *,
-    reason: str,
-    failed: int | None = None,
-    to: int | None = None,
+    reason: Reason,
+    failed: VersionNumber | None = None,
+    to: VersionNumber | None = None,
     json: bool = False,
 ) -> int:
     """Restore the previous champion, and quarantine the version that failed.
@@ -101,32 +135,39 @@ def rollback(
     from flows.roll_back import roll_back
     from slipway.registry import open_registry
 
-    console.shorten_errors()
-    failed = failed or open_registry(settings).champion(model)
+    registry = open_registry(settings)
+    if failed is None:
+        failed = registry.champion(model)
+        registry.require_successor(model, failed, to)  # raises before a Prefect server is started
     if failed and not json:
-        print(f"{model}: rolling back version {failed}", flush=True)
+        console.say(f"{model}: rolling back version {failed}")
     change = roll_back(model, reason=reason, failed=failed, to=to)
     if json:
         console.show(change.model_dump(mode="json"))
         return 0
-    console.facts(
-        f"{model}: rolled back from version {change.before} to {change.after}",
-        {
-            "champion": f"models:/{model}/{change.after}",
-            "quarantined": f"models:/{model}/{change.before}: {reason}",
-            "by": change.audit.actor,
-            "to lift it": f"slipway release {model} --lift-quarantine --reason TEXT",
-        },
-    )
+    title = f"{model}: version {change.after} is champion"
+    pairs = {"champion": f"models:/{model}/{change.after}", "by": change.audit.actor}
+    if change.before is not None:
+        title = f"{model}: rolled back from version {change.before} to {change.after}"
+        pairs["quarantined"] = f"models:/{model}/{change.before}: {reason}"
+        pairs["to lift it"] = f"slipway release {model} --lift-quarantine --reason TEXT"
+    console.facts(title, pairs)
     return 0
 
 
 def _prepare(settings: Settings, model: str, *, quiet: bool) -> None:
-    """Raise what is known before a flow starts, and make Prefect ready for one."""
-    catalogue.find(settings.catalogue, model)
+    """Raise what is known before a flow starts, and make Prefect ready for one.
+
+    The flow's log has the catalogue's warnings, unless ``quiet`` keeps it from the terminal.
+    """
+    if quiet:
+        catalogue.find(settings.catalogue, model)
+    else:
+        catalogue.find(settings.catalogue, model, warn=catalogue.ignore)
     if settings.registry.startswith("http"):
         location.require_listener(settings.registry)
     console.prepare_prefect(settings, quiet=quiet)
+    prefect_server.require(settings)
 
 
 def _exit_code(outcome: Release) -> int:
@@ -150,15 +191,18 @@ def _summary(outcome: Release, seconds: float, settings: Settings) -> None:
         if outcome.promotion:
             address = wrapper.uri
         pairs[wrapper.kind] = f"{address}  ({wrapper.contract}, {size})"
-    pairs["source"] = f"{outcome.repo}@{outcome.commit[:8]}, {outcome.variant}"
+    source = (pinned(outcome.repo, outcome.commit), outcome.provenance, outcome.variant)
+    pairs["source"] = ", ".join(filter(None, source))
     if outcome.promotion:
         previous = outcome.promotion.previous
-        aliases = ", ".join(outcome.promotion.aliases)
+        aliases = ", ".join(outcome.promotion.aliases) or "none"
         pairs["aliases"] = f"{aliases}; previous champion: {f'v{previous}' if previous else 'none'}"
-        pairs["try it"] = f'slipway predict {versions.model} "What is the capital of Spain?"'
+    if command := next_steps.ask_promoted(versions.model, outcome.promotion):
+        pairs["try it"] = command
     if outcome.waiting:
         pairs["approve it"] = f"slipway approve {versions.model} --reason TEXT, or with --reject"
     pairs["report"] = f"report.md of MLflow run {versions.run_id}"
-    pairs["UIs"] = f"slipway ui  ({settings.prefect_url}, {settings.mlflow_url})"
-    print()
+    addresses = [settings.prefect_pages, pages.models(settings.mlflow_pages)]
+    pairs["UIs"] = "\n".join(addresses if settings.prefect_api_url else ["slipway ui", *addresses])
+    console.say()
     console.facts(f"{versions.model}: {word} in {seconds:.0f} s", pairs)

@@ -6,56 +6,106 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from commands import console
-from slipway.errors import NoChampion
+from commands.options import Count, Port, VersionNumber
+from slipway.errors import AlreadyServed, NoChampion, SourceMissing
+from slipway.serving.api_keys import has_keys, require_keys
 from slipway.serving.protocol import Pointer, write_pointer
-from slipway.settings import Settings
+from slipway.settings import PROJECT, Settings
+from slipway.system import process as processes
+from slipway.system.network import LOOPBACK, host_in_url
 from slipway.system.secret_policy import visible
 
+_NO_NAME = {"/", ":"}  # MLflow allows no registered model to have them
 _EXAMPLE = "curl {url}/v1/chat/completions -H 'Content-Type: application/json' -d '{body}'"
 
 
-def serve(model: str, *, port: int = 8080, workers: int = 2, version: int | None = None) -> int:
-    """Serve a released model on loopback until Ctrl-C; open answers are completed first.
+def serve(
+    model: str,
+    *,
+    port: Port = 8080,
+    host: str = LOOPBACK,
+    workers: Count = 2,
+    version: VersionNumber | None = None,
+) -> int:
+    """Serve a released model until Ctrl-C; open answers are completed first.
 
     Args:
         model: Name of a released model.
         port: Port to listen on; 0 takes a free one.
-        workers: Number of server processes. Each answers one request at a time and holds a copy of
-            the weights in memory. While the version is changed, one more copy is needed.
+        host: Address to listen on. Other machines reach any other than loopback's, so it needs keys
+            (`slipway keys new NAME`).
+        workers: Number of server processes. Each answers several requests at a time and has a
+            copy of the weights in memory. While the version is changed, one more copy is needed.
         version: Version to serve. Default: the champion.
     """
     settings = Settings()
-    pointer = Pointer(model=model, version=version or _champion(model))
-    file = settings.home.resolve() / "serving" / model / "pointer.json"
+    require_keys(host, settings)
+    pointer = Pointer(model=model, version=_version(model, version, settings))
+    file = settings.server_folders / model / "pointer.json"
+    _require_no_server(pointer, file.parent)
     write_pointer(file, pointer)
-    flags = ["--pointer", str(file), "--port", str(port), "--workers", str(workers)]
+    from slipway.redeploy import model_server
+
+    command = model_server.command(file.parent, host=host, port=port, workers=workers)
+    return run_server(
+        command, os.environ, file.parent, lambda server: _show(pointer, server, settings)
+    )
+
+
+def run_server(
+    command: list[str],
+    variables: Mapping[str, str],
+    folder: Path,
+    show: Callable[[dict[str, int | str]], None],
+) -> int:
+    """Run a model server until it exits, or until Ctrl-C; return its exit code.
+
+    Args:
+        command: The interpreter's arguments, as ``model_server.command`` returns them.
+        variables: The server's environment; it receives those that the policy of secrets allows.
+        folder: The server's folder.
+        show: Receives what the server wrote into ``server.json``, once it listens.
+    """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     process = subprocess.Popen(
-        [sys.executable, "-m", "slipway.serving", *flags], env=visible("model-server", os.environ)
+        processes.command(*command), env=visible("model-server", variables), cwd=PROJECT
     )
     try:
-        if server := _wait_until_listening(file.parent / "server.json", process):
-            _show(pointer, server)
+        if server := _wait_until_listening(folder / "server.json", process):
+            show(server)
         return process.wait()
     except KeyboardInterrupt:
-        print("stopping")
+        console.say("stopping")
     finally:
         process.terminate()
         process.wait()
     return 0
 
 
-def _champion(model: str) -> int:
-    settings = Settings()
-    if settings.has_registry:
+def _version(model: str, wanted: int | None, settings: Settings) -> int:
+    """Return the version to serve: the one that was asked for, if it exists, or the champion."""
+    if settings.has_registry and not _NO_NAME & set(model):
         from slipway.registry import open_registry
 
-        if found := open_registry(settings).champion(model):
+        registry = open_registry(settings)
+        found = registry.champion(model) if wanted is None else wanted
+        if found and (wanted is None or registry.state(model, found)):
             return found
-    raise NoChampion(model)
+    if wanted is None:
+        raise NoChampion(model)
+    raise SourceMissing(f"{model} v{wanted}", f"`slipway status {model}` lists the versions")
+
+
+def _require_no_server(pointer: Pointer, folder: Path) -> None:
+    if (folder / "server.json").is_file():
+        from slipway.redeploy import model_server
+
+        if running := model_server.find(folder):
+            raise AlreadyServed(pointer.model, running.url)
 
 
 def _wait_until_listening(
@@ -73,15 +123,26 @@ def _wait_until_listening(
     return None
 
 
-def _show(pointer: Pointer, server: dict[str, int | str]) -> None:
-    url = f"http://{server['host']}:{server['port']}"
+def _show(pointer: Pointer, server: dict[str, int | str], settings: Settings) -> None:
+    url = f"http://{host_in_url(str(server['host']))}:{server['port']}"
     body = json.dumps({"model": pointer.model, "messages": [{"role": "user", "content": "Hello!"}]})
     console.facts(
         f"{pointer} is serving; Ctrl-C stops it",
         {
+            "page": f"{url}/",
             "address": f"{url}/v1",
             "workers": f"{server['workers']}, each with a copy of the weights",
+            "keys": _keys(settings),
             "metrics": f"{url}/metrics",
             "try it": _EXAMPLE.format(url=url, body=body),
         },
+    )
+
+
+def _keys(settings: Settings) -> str:
+    if has_keys(settings):
+        return f"required: those of {settings.keys_file}"
+    return (
+        "none: any user of this machine may use it, and no other machine; "
+        "`slipway keys new NAME` makes one"
     )

@@ -1,20 +1,18 @@
-"""``slipway status``, ``history``, ``predict`` and ``doctor``: they change nothing."""
+"""``slipway status``, ``history`` and ``doctor``: they change nothing."""
 
-import os
 from typing import Any
 
 from commands import console
 from slipway import catalogue
-from slipway.errors import NoChampion
 from slipway.settings import Settings
 from slipway.tracking.tag_values import ReleaseOrigin
-from slipway.values import ChampionPeriod
+from slipway.values import ChampionPeriod, short
 
 _COLUMNS = ("model", "commit", "variant", "champion", "reference", "previous", "candidate")
 
 
 def status(model: str | None = None, *, json: bool = False) -> int:
-    """Show commit and variant of each champion, and the versions that the aliases name.
+    """Show each champion, the versions that the aliases name, and how the last release ended.
 
     Args:
         model: Name of an entry in catalogue.toml. Default: all entries.
@@ -27,20 +25,23 @@ def status(model: str | None = None, *, json: bool = False) -> int:
     if json:
         console.show(found)
         return 0
-    cells = ((state[column] for column in _COLUMNS) for state in found)
-    rows = [["-" if cell is None else str(cell) for cell in row] for row in cells]
-    console.table("Released models", _COLUMNS, rows)
+    console.table("Released models", _COLUMNS, map(_row, found))
+    for state in found:
+        if last := state["last_release"]:
+            at = last["at"][:16].replace("T", " ")
+            how = f"{last['verdict']}: {last['reason']}"
+            console.say(f"{state['model']}: the last release ({at} UTC) was {how}")
     return 0
 
 
 def _state(name: str, settings: Settings) -> dict[str, Any]:
-    state: dict[str, Any] = dict.fromkeys(_COLUMNS) | {"model": name}
+    state: dict[str, Any] = dict.fromkeys((*_COLUMNS, "last_release")) | {"model": name}
     if not settings.has_registry:
         return state
     from slipway.registry import open_registry, registered_name
 
     registry = open_registry(settings)
-    aliases = registry.aliases(name)
+    aliases, last = registry.aliases(name), registry.last_release(name)
     champion = aliases.get("champion")
     origin = ReleaseOrigin.from_tags(registry.tags(name, champion) if champion else {})
     return state | {
@@ -50,7 +51,13 @@ def _state(name: str, settings: Settings) -> dict[str, Any]:
         "reference": registry.champion(registered_name(name, "transformers")),
         "previous": aliases.get("previous"),
         "candidate": aliases.get("candidate"),
+        "last_release": last.model_dump(mode="json") if last else None,
     }
+
+
+def _row(state: dict[str, Any]) -> tuple[str, ...]:
+    shown = state | {"commit": state["commit"] and short(state["commit"])}
+    return tuple("-" if shown[column] is None else str(shown[column]) for column in _COLUMNS)
 
 
 def history(model: str, *, json: bool = False) -> int:
@@ -71,42 +78,18 @@ def history(model: str, *, json: bool = False) -> int:
         console.show([period.model_dump(mode="json") for period in periods])
         return 0
     headings = ("version", "since (UTC)", "until (UTC)", "how", "by", "reason")
-    console.table(f"Champions of {model}", headings, map(_period, periods))
+    rows = [_period(period, lasts=period is periods[-1]) for period in periods]
+    console.table(f"Champions of {model}", headings, rows)
     return 0
 
 
-def _period(period: ChampionPeriod) -> tuple[str, ...]:
-    since, until = (f"{at:%Y-%m-%d %H:%M:%S}" if at else "-" for at in (period.since, period.until))
+def _period(period: ChampionPeriod, *, lasts: bool) -> tuple[str, ...]:
+    times = (period.since, period.until)
+    since, until = (f"{at:%Y-%m-%d %H:%M:%S}" if at else "not recorded" for at in times)
+    until = "-" if lasts else until
     version = "none" if period.version is None else str(period.version)
     how = "changed by hand" if period.kind == "by-hand" else period.kind
     return version, since, until, how, period.audit.actor, period.audit.reason
-
-
-def predict(model: str, text: str, *, json: bool = False) -> int:
-    """Send one prompt to the champion and print its answer.
-
-    Args:
-        model: Name of a released model.
-        text: The prompt.
-        json: Print the result as JSON.
-    """
-    settings = Settings()
-    entry = catalogue.find(settings.catalogue, model)
-    os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
-    from slipway.registry import open_registry
-
-    registry = open_registry(settings)
-    if registry.champion(model) is None:
-        raise NoChampion(model)
-    champion = registry.load_champion(model)
-    if entry.wrappers.onnx == "prompt":
-        answer = champion.predict({"prompt": text})[0]
-        response: Any = {"text": answer}
-    else:
-        response = champion.predict({"messages": [{"role": "user", "content": text}]})[0]
-        answer = response["choices"][0]["message"]["content"]
-    console.show(response) if json else print(answer)
-    return 0
 
 
 def doctor(*, json: bool = False) -> int:
@@ -119,7 +102,7 @@ def doctor(*, json: bool = False) -> int:
     console.prepare_prefect(settings, quiet=True)
     from deployments.doctor import examine
 
-    checks = examine(settings)
+    checks = examine(settings.in_use)
     if json:
         console.show([check.model_dump(mode="json") for check in checks])
     else:

@@ -1,85 +1,177 @@
 """``slipway up`` and ``slipway ui``: servers on loopback, until they are stopped."""
 
+import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from types import FrameType
 
-from commands import console
+from commands import console, home
 from deployments import services
 from deployments.initial_version import ensure_pointer
 from deployments.services import Service
 from deployments.supervisor import Supervisor, require_free_ports
-from slipway.settings import Settings
-from slipway.system.network import answers
+from slipway import catalogue
+from slipway.errors import SlipwayError
+from slipway.serving.api_keys import require_keys
+from slipway.settings import Settings, auth_file
+from slipway.system import server_note
+from slipway.system.network import answers, host_and_port
+from slipway.tracking import pages
 
 _LOOK_SECONDS = 2.0
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def up() -> int:
-    """Start all services, apply the deployments, and restart a service that exits; Ctrl-C stops."""
-    settings = Settings()
-    servers, workers = services.servers(settings), services.workers(settings)
-    return _run(settings, servers, workers)
+def up(*, open: bool = False) -> int:  # noqa: A002 - the option's name
+    """Start all services, apply the deployments, and restart a service that exits; Ctrl-C stops.
+
+    Args:
+        open: Start Prefect and MLflow without a password. Every user of this machine can then run
+            commands on the worker.
+    """
+    settings = _settings(is_open=open)
+    require_keys(host_and_port(settings.serving_url)[0], settings)
+    return _run(settings, services.servers, services.workers)
 
 
-def ui() -> int:
-    """Start the Prefect and MLflow servers, or print their addresses if both run; Ctrl-C stops."""
-    settings = Settings()
+def ui(*, open: bool = False) -> int:  # noqa: A002 - the option's name
+    """Start the Prefect and MLflow servers, or print their addresses if both run; Ctrl-C stops.
+
+    Args:
+        open: Start them without a password.
+    """
+    settings = _settings(is_open=open)
     servers = services.servers(settings)
     if all(answers(server.health) for server in servers):
-        console.facts("Both are running", {server.title: server.url for server in servers})
+        addresses = {_name(server): _page(server) for server in servers}
+        console.facts("Both are running", addresses | _password(settings))
         return 0
-    return _run(settings, servers, ())
+    return _run(settings, services.servers)
 
 
-def _run(settings: Settings, servers: tuple[Service, ...], workers: tuple[Service, ...]) -> int:
-    require_free_ports((*servers, *workers))
+def _settings(*, is_open: bool) -> Settings:
+    if is_open:
+        os.environ["SLIPWAY_OPEN"] = "true"  # for the services too
+    settings = Settings()
+    home.require_writable(settings)
+    return settings
+
+
+def _run(settings: Settings, *groups: Callable[[Settings], tuple[Service, ...]]) -> int:
+    """Start each group when the one before is ready, and look after all of them until a signal."""
+    services.require_none_running(settings)
+    require_free_ports(service for group in groups for service in group(settings))
+    had_password = settings.auth is not None
+    settings = services.with_password(settings)
+    servers, *rest = (group(settings) for group in groups)
+    applied = None
+    workers = tuple(service for group in rest for service in group)
     services.prepare(settings)
     for number in _ENDING:
         signal.signal(number, _interrupt)
     with Supervisor(settings, _tell) as supervisor:
         try:
+            for server in servers:
+                server_note.leave(settings.home, server.name, server.url)
             _start(supervisor, servers)
             if workers:
-                variables = services.client_environment("apply", settings)
-                supervisor.run("apply", ("-m", "deployments.apply"), variables)
+                applied = _state(settings.catalogue)
+                _apply(supervisor, settings)
                 _start(supervisor, workers)
-            _show((*servers, *workers), supervisor)
+            if settings.credentials and not had_password:
+                _show_new_password(settings, *settings.credentials)
+            _show((*servers, *workers), settings, supervisor)
             while True:
                 if workers:
                     ensure_pointer(settings)
+                    if applied != (applied := _state(settings.catalogue)):
+                        _apply_changed(supervisor, settings)
                 supervisor.look_after((*servers, *workers))
                 time.sleep(_LOOK_SECONDS)
         except KeyboardInterrupt:
             _tell("slipway", "stopping")
             _ignore_signals()
+    server_note.remove(settings.home)
     _tell("slipway", "stopped")
     return 0
 
 
+def _apply(supervisor: Supervisor, settings: Settings) -> None:
+    variables = services.client_environment("apply", settings)
+    supervisor.run("apply", ("-m", "deployments.apply"), variables)
+
+
+def _apply_changed(supervisor: Supervisor, settings: Settings) -> None:
+    """Apply a changed catalogue: the run form gets its models, and the schedules are renewed."""
+    try:
+        catalogue.load(settings.catalogue)
+        _tell("catalogue", "has changed")
+        _apply(supervisor, settings)
+    except SlipwayError as error:
+        _tell("catalogue", f"has changed, and is not applied: {' '.join(str(error).split())}")
+
+
+def _state(file: Path) -> tuple[int, int] | None:
+    """Return what differs after a file was written; None if it cannot be read."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
 def _start(supervisor: Supervisor, wanted: Iterable[Service]) -> None:
     """Start those that can start now, and wait until all of them are ready."""
-    ready = [service for service in wanted if service.awaits is None or service.awaits.exists()]
+    ready = [service for service in wanted if not service.is_waiting]
     for service in ready:
         supervisor.start(service)
     for service in ready:
         supervisor.wait_for(service)
 
 
-def _show(running: Iterable[Service], supervisor: Supervisor) -> None:
-    print()
-    addresses = {}
-    for service in running:
-        is_waiting = service.awaits is not None and not service.awaits.exists()
-        addresses[service.title] = service.url + ("  once it has a champion" if is_waiting else "")
-    addresses["logs"] = str(supervisor.log("*"))
-    console.facts("Ctrl-C stops all of it", addresses)
+def _show_new_password(settings: Settings, user: str, password: str) -> None:
+    """Print the password that was generated now; it is printed at no other time."""
+    console.say(
+        f"\nBoth UIs require a password, which is printed only now: user {user}, {password}"
+    )
+    link = services.sign_in_link(settings.prefect_url, user, password)
+    console.say(f"  {link} signs you in to Prefect")
+    console.say(f"  {pages.models(settings.mlflow_url)} is MLflow; your browser asks for both")
+
+
+def _show(running: Iterable[Service], settings: Settings, supervisor: Supervisor) -> None:
+    console.say()
+    addresses = {
+        _name(each): _page(each) + ("  once it has a champion" if each.is_waiting else "")
+        for each in running
+    }
+    logs = {"logs": str(supervisor.log("*"))}
+    console.facts("Ctrl-C stops all of it", addresses | _password(settings) | logs)
+
+
+def _name(service: Service) -> str:
+    """Return the title without its details, so that an address is not broken at 80 columns."""
+    return service.title.partition(":")[0]
+
+
+def _page(service: Service) -> str:
+    """Return what people open of a service."""
+    return pages.models(service.url) if service.name == "mlflow" else service.url
+
+
+def _password(settings: Settings) -> dict[str, str]:
+    if settings.open:
+        return {"password": "none: every user of this machine can run commands on the worker"}
+    if settings.auth is None:
+        return {}
+    where = auth_file(settings.home) if settings.auth_is_generated else "SLIPWAY_AUTH"
+    return {"password": f"user:password of {where}"}
 
 
 def _tell(name: str, words: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')}  {name:13} {words}", flush=True)
+    console.say(f"{time.strftime('%H:%M:%S')}  {name:13} {words}")
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

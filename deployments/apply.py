@@ -26,7 +26,9 @@ from deployments.services import POOL, client_environment, webhook_secret
 from slipway import catalogue
 from slipway.errors import SlipwayError, SourceMissing, StepCrashed, Unreachable
 from slipway.settings import PROJECT, Settings, sign_in
+from slipway.system import process as processes
 from slipway.system.network import is_taken
+from slipway.system.secret_files import keep_private
 from slipway.tracking import mlflow_webhook
 
 #: Queues of the pool: most runs at once (None: as many as the pool), and priority.
@@ -73,14 +75,10 @@ def _apply_queue(client: SyncPrefectClient, name: str, limit: int | None, priori
 
 
 def deploy(settings: Settings) -> None:
-    """Run ``prefect deploy --all``.
-
-    Raises:
-        StepCrashed: If Prefect refuses any of it.
-    """
+    """Run ``prefect deploy --all``."""
     _say("deployments of prefect.yaml")
     done = subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+        processes.command("-m", "prefect", "--no-prompt", "deploy", "--all"),
         cwd=PROJECT,
         env=client_environment("deploy", settings),
         check=False,
@@ -110,9 +108,9 @@ def apply_schedules(client: SyncPrefectClient, settings: Settings) -> None:
             client.update_deployment_schedule(
                 deployment.id, existing[name], schedule=schedule, parameters=parameters
             )
-            continue
-        new = DeploymentScheduleCreate(schedule=schedule, parameters=parameters, slug=name)
-        client.create_deployment_schedules(deployment.id, [new])
+        else:
+            new = DeploymentScheduleCreate(schedule=schedule, parameters=parameters, slug=name)
+            client.create_deployment_schedules(deployment.id, [new])
 
 
 def apply_automations(client: SyncPrefectClient, notify_block: str) -> None:
@@ -122,25 +120,23 @@ def apply_automations(client: SyncPrefectClient, notify_block: str) -> None:
     wanted = {each.name: each for each in automations.wanted(reconcile, block)}
     _say(f"automations: {', '.join(name.removeprefix(automations.OURS) for name in wanted)}")
     for each in client.read_automations():
-        asked = wanted.get(each.name)
-        if asked and _same(each, asked):
-            wanted.pop(each.name)
-        elif asked:
+        asked = wanted.pop(each.name, None)
+        if asked is None:
+            if each.name.startswith(automations.OURS):
+                client.delete_automation(each.id)
+        elif not _same(each, asked):
             client.update_automation(each.id, asked.model_copy(update={"enabled": each.enabled}))
-            wanted.pop(each.name)
-        elif each.name.startswith(automations.OURS):
-            client.delete_automation(each.id)
     for new in wanted.values():
         client.create_automation(new)
 
 
 def _same(found: AutomationCore, wanted: AutomationCore) -> bool:
     """Return whether both do the same; ``enabled`` is left to the person who switched it."""
-    one, other = (each.model_dump(mode="json", include=_COMPARED) for each in (found, wanted))
-    return bool(_sorted(one) == _sorted(other))
-
-
-_COMPARED = {"description", "trigger", "actions"}
+    compared = {"description", "trigger", "actions"}
+    one, other = (
+        _sorted(each.model_dump(mode="json", include=compared)) for each in (found, wanted)
+    )
+    return bool(one == other)
 
 
 def _sorted(value: Any) -> Any:
@@ -179,6 +175,7 @@ def _say(text: str) -> None:
 def main() -> int:
     """Apply everything and return the exit code; an error is printed as one line."""
     settings = Settings()
+    keep_private(settings.home)
     sign_in(settings)
     for name, url in (("Prefect", settings.prefect_url), ("MLflow", settings.mlflow_url)):
         if not is_taken(url):

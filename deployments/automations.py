@@ -7,24 +7,20 @@ from prefect.client.schemas.objects import StateType
 from prefect.events import AutomationCore, EventTrigger, Posture, ResourceSpecification
 from prefect.events.actions import ChangeFlowRunState, RunDeployment, SendNotification
 
-from deployments.services import HEARTBEAT_SECONDS
+from slipway.settings import HEARTBEAT_SECONDS
+from tasks import outcome
 
 #: Prefix of their names, and of none in prefect.yaml; other automations with it are removed.
 OURS = "slipway: "
 
 _RUNS = ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"})
-_PENDING_SECONDS = 900
 
-#: One automation for each kind of message: title, events, resources.
+#: One automation for each kind of message: title, resources, events.
 _NEWS = (
-    (
-        "a run has failed",
-        {"prefect.flow-run.Failed", "prefect.flow-run.Crashed"},
-        "prefect.flow-run.*",
-    ),
-    ("a model was rejected", {"slipway.model.rejected"}, "slipway.model.*"),
-    ("a model was promoted", {"slipway.model.promoted"}, "slipway.model.*"),
-    ("a model was rolled back", {"slipway.model.rolled-back"}, "slipway.model.*"),
+    ("a run has failed", "prefect.flow-run.*", "prefect.flow-run.Failed prefect.flow-run.Crashed"),
+    ("a model was rejected", "slipway.model.*", "slipway.model.rejected"),
+    ("a model was promoted", "slipway.model.*", "slipway.model.promoted"),
+    ("a model was rolled back", "slipway.model.*", "slipway.model.rolled-back"),
 )
 
 
@@ -41,49 +37,49 @@ def wanted(reconcile: UUID, block: UUID | None) -> tuple[AutomationCore, ...]:
 
 def _lost_runs() -> AutomationCore:
     """Crash runs without a heartbeat: their process is gone, and they would keep their slot."""
-    return AutomationCore(
-        name=f"{OURS}crash runs that went silent",
-        description="The run has sent no heartbeat for a while: its process is gone.",
-        trigger=EventTrigger(
-            match=_RUNS,
-            after={"prefect.flow-run.heartbeat"},
-            expect={
-                "prefect.flow-run.heartbeat",
-                *(f"prefect.flow-run.{state}" for state in _ENDS),
-            },
-            for_each={"prefect.resource.id"},
-            posture=Posture.Proactive,
-            threshold=1,
-            within=timedelta(seconds=4 * HEARTBEAT_SECONDS),
-        ),
-        actions=[
-            ChangeFlowRunState(
-                state=StateType.CRASHED, message="No heartbeat: the process is gone."
-            )
-        ],
+    ends = {f"prefect.flow-run.{state}" for state in _ENDS}
+    return _crash_runs(
+        "that went silent",
+        "No heartbeat for a while: the process is gone.",
+        after="prefect.flow-run.heartbeat",
+        expect={"prefect.flow-run.heartbeat", *ends},
+        seconds=4 * HEARTBEAT_SECONDS,
     )
 
 
-_ENDS = ("Completed", "Failed", "Cancelled", "Crashed", "TimedOut", "Paused", "Suspended")
+_ENDS = (
+    *("Completed", "Failed", "Cancelled", "Crashed", "TimedOut", "Paused", "Suspended"),
+    *outcome.NAMES,
+)
 
 
 def _stuck_runs() -> AutomationCore:
     """Crash runs that stay pending, as after a worker died while it started them."""
+    return _crash_runs(
+        "that never started",
+        "No worker started it in time.",
+        after="prefect.flow-run.Pending",
+        expect={"prefect.flow-run.*"},
+        seconds=900,
+    )
+
+
+def _crash_runs(
+    which: str, reason: str, *, after: str, expect: set[str], seconds: float
+) -> AutomationCore:
     return AutomationCore(
-        name=f"{OURS}crash runs that never started",
-        description="A run was handed to a worker that did not start it.",
+        name=f"{OURS}crash runs {which}",
+        description=reason,
         trigger=EventTrigger(
             match=_RUNS,
-            after={"prefect.flow-run.Pending"},
-            expect={"prefect.flow-run.*"},
+            after={after},
+            expect=expect,
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,
-            within=timedelta(seconds=_PENDING_SECONDS),
+            within=timedelta(seconds=seconds),
         ),
-        actions=[
-            ChangeFlowRunState(state=StateType.CRASHED, message="No worker started it in time.")
-        ],
+        actions=[ChangeFlowRunState(state=StateType.CRASHED, message=reason)],
     )
 
 
@@ -106,13 +102,13 @@ def _failed_actions(reconcile: UUID) -> AutomationCore:
     )
 
 
-def _message(title: str, events: set[str], resources: str, block: UUID) -> AutomationCore:
+def _message(title: str, resources: str, events: str, block: UUID) -> AutomationCore:
     return AutomationCore(
         name=f"{OURS}tell that {title}",
         description=f"Sends a message: {title}.",
         trigger=EventTrigger(
             match=ResourceSpecification({"prefect.resource.id": resources}),
-            expect=events,
+            expect=set(events.split()),
             for_each={"prefect.resource.id"},
             posture=Posture.Reactive,
             threshold=1,

@@ -10,6 +10,7 @@ import httpx
 from deployments import services
 from slipway.serving.protocol import Pointer, write_pointer
 from slipway.settings import Settings
+from slipway.system.secret_files import keep_private
 
 _WAIT_SECONDS = 5.0
 
@@ -37,10 +38,8 @@ def _champion(settings: Settings) -> int | None:
     try:
         response = httpx.get(
             address, params=query, auth=settings.credentials, timeout=_WAIT_SECONDS
-        )
+        ).raise_for_status()
     except httpx.HTTPError:
-        return None
-    if response.status_code != httpx.codes.OK:
         return None
     return int(response.json()["model_version"]["version"])
 
@@ -48,6 +47,7 @@ def _champion(settings: Settings) -> int | None:
 def main() -> None:
     """Become the model server, once there is something to serve."""
     settings = Settings()
+    keep_private(settings.home)
     while not ensure_pointer(settings):
         time.sleep(_WAIT_SECONDS)
     services.main("model-server")

@@ -3,24 +3,30 @@
 ``python -m deployments.services NAME`` runs one in the foreground; ``slipway up`` runs all.
 """
 
+import base64
 import os
 import signal
 import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from pydantic import Field
 
-from slipway.settings import PROJECT, Settings, environment
-from slipway.system.network import host_and_port
-from slipway.system.process import die_with_parent
-from slipway.system.secret_files import secret, write
+from slipway.errors import AlreadyRunning, Exposed, SlipwayError
+from slipway.settings import PROJECT, Settings, auth_file, environment
+from slipway.system import server_note, temporary
+from slipway.system.network import allowed_hosts, host_and_port, is_loopback
+from slipway.system.process import command, die_with_parent
+from slipway.system.secret_files import keep_private, secret, write
 from slipway.system.secret_policy import visible
 from slipway.values import Value
 
 POOL = "slipway"
 
-#: Time between two heartbeats of a flow run.
-HEARTBEAT_SECONDS = 30
+#: Path of the page that signs a browser in to Prefect's UI, with the password after ``#``.
+SIGN_IN = "/sign-in"
+
+_USER = "slipway"  # of a generated password
 
 
 class Service(Value):
@@ -33,7 +39,7 @@ class Service(Value):
         variables: Environment variables beside those that every service receives.
         url: Where it listens.
         setting: The environment variable that changes ``url``.
-        health: Address that answers when it is ready.
+        health_path: Answers when it is ready.
         awaits: File that has to exist before it can start.
     """
 
@@ -43,8 +49,18 @@ class Service(Value):
     variables: dict[str, str] = Field(default={}, repr=False)
     url: str
     setting: str
-    health: str
+    health_path: str = "/health"
     awaits: Path | None = None
+
+    @property
+    def health(self) -> str:
+        """Address that answers when it is ready."""
+        return self.url + self.health_path
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it cannot start yet."""
+        return self.awaits is not None and not self.awaits.exists()
 
 
 def servers(settings: Settings) -> tuple[Service, ...]:
@@ -57,9 +73,13 @@ def workers(settings: Settings) -> tuple[Service, ...]:
     return (worker(settings), receiver(settings), model_server(settings))
 
 
+def _at(url: str) -> tuple[str, ...]:
+    host, port = host_and_port(url)
+    return ("--host", host, "--port", str(port))
+
+
 def prefect_server(settings: Settings) -> Service:
     """Return Prefect's server: runs, schedules, events, UI."""
-    host, port = host_and_port(settings.prefect_url)
     variables = {
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
             # Leases in memory would outlive a crash of their holder.
@@ -73,47 +93,41 @@ def prefect_server(settings: Settings) -> Service:
     if settings.auth:
         variables["PREFECT_SERVER_API_AUTH_STRING"] = settings.auth.get_secret_value()
     application = ("-m", "uvicorn", "--factory", "deployments.prefect_app:create")
-    address = (
-        "--host",
-        host,
-        "--port",
-        str(port),
-        "--log-level",
-        "warning",
-    )  # no line for each request
+    without_requests = ("--log-level", "warning")
     return Service(
         name="prefect",
         title="Prefect: runs, schedules, events, reports",
-        command=(*application, *address),
+        command=(*application, *_at(settings.prefect_url), *without_requests),
         variables=variables,
         url=settings.prefect_url,
         setting="SLIPWAY_PREFECT_URL",
-        health=f"{settings.prefect_url}/api/health",
+        health_path="/api/health",
     )
 
 
 def mlflow_server(settings: Settings) -> Service:
     """Return MLflow's server; it serves the artifacts too, so clients need no shared folder."""
-    host, port = host_and_port(settings.mlflow_url)
-    artifacts = settings.artifacts or str(settings.mlflow / "artifacts")
-    address = ("--host", host, "--port", str(port), "--workers", "1")
-    hosts = ("--allowed-hosts", f"{host}:{port},localhost:{port}")
+    artifacts = settings.artifacts or str(settings.artifacts_folder)
     storage = ("--serve-artifacts", "--artifacts-destination", artifacts)
     sign_in = ("--app-name", "basic-auth") if settings.auth else ()
+    server = ("-m", "mlflow", "server", *_at(settings.mlflow_url), "--workers", "1")
     return Service(
         name="mlflow",
         title="MLflow: models, versions, figures",
-        command=("-m", "mlflow", "server", *address, *hosts, *storage, *sign_in),
+        command=(*server, *storage, *sign_in),
         variables=_mlflow_variables(settings),
         url=settings.mlflow_url,
         setting="SLIPWAY_MLFLOW_URL",
-        health=f"{settings.mlflow_url}/health",
     )
 
 
 def _mlflow_variables(settings: Settings) -> dict[str, str]:
-    """Return what protects the server's own secrets, and lets its webhooks reach our receiver."""
+    """Return what protects the server and its secrets, and lets its webhooks reach our receiver."""
+    names = tuple(_mlflow_names(settings))
+    pages = (f"{scheme}://{name}" for scheme in ("http", "https") for name in names)
     variables = {
+        "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(names),
+        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": ",".join(pages),
         "MLFLOW_BACKEND_STORE_URI": settings.database,  # any user can read a command line
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": secret(settings.home, "webhook-encryption"),
@@ -121,12 +135,19 @@ def _mlflow_variables(settings: Settings) -> dict[str, str]:
         "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
     }
     if settings.credentials:
-        variables["MLFLOW_AUTH_CONFIG_PATH"] = str(_auth_file(settings))
+        variables["MLFLOW_AUTH_CONFIG_PATH"] = str(_mlflow_auth_file(settings))
         variables["MLFLOW_FLASK_SERVER_SECRET_KEY"] = secret(settings.home, "mlflow-forms")
     return variables
 
 
-def _auth_file(settings: Settings) -> Path:
+def _mlflow_names(settings: Settings) -> Iterator[str]:
+    """Yield the patterns of names under which MLflow is reached, with any port and with none."""
+    for name in sorted(allowed_hosts(settings.mlflow_url, settings.allowed_hosts)):
+        host = f"[{name}]" if ":" in name else name
+        yield from (host, f"{host.replace('[', '[[]')}:*")
+
+
+def _mlflow_auth_file(settings: Settings) -> Path:
     return settings.home.resolve() / "secrets" / "mlflow-auth.ini"
 
 
@@ -141,7 +162,7 @@ def _write_auth(settings: Settings, user: str, password: str) -> None:
         "auth_cache_ttl_seconds = 300",  # without, each request takes 0.1 s of a core
         "",
     )
-    write(_auth_file(settings), "\n".join(lines))
+    write(_mlflow_auth_file(settings), "\n".join(lines))
 
 
 def worker(settings: Settings) -> Service:
@@ -160,36 +181,32 @@ def worker(settings: Settings) -> Service:
         variables=variables,
         url=settings.worker_url,
         setting="SLIPWAY_WORKER_URL",
-        health=f"{settings.worker_url}/health",
     )
 
 
 def receiver(settings: Settings) -> Service:
     """Return the receiver of webhooks, the only service that may be opened to other machines."""
-    host, port = host_and_port(settings.receiver_url)
     return Service(
         name="receiver",
         title="receiver of webhooks",
-        command=("-m", "deployments.receiver", "--host", host, "--port", str(port)),
+        command=("-m", "deployments.receiver", *_at(settings.receiver_url)),
         variables={"SLIPWAY_MLFLOW_WEBHOOK_SECRET": webhook_secret(settings)},
         url=settings.receiver_url,
         setting="SLIPWAY_RECEIVER_URL",
-        health=f"{settings.receiver_url}/health",
     )
 
 
 def model_server(settings: Settings) -> Service:
     """Return the model server, which starts when there is a champion."""
-    host, port = host_and_port(settings.serving_url)
-    pointer = settings.home.resolve() / "serving" / settings.serve / "pointer.json"
-    address = ("--host", host, "--port", str(port), "--workers", "2")
+    pointer = settings.server_folders / settings.serve / "pointer.json"
+    server = ("-m", "slipway.serving", "--pointer", str(pointer), "--workers", "2")
     return Service(
         name="model-server",
         title=f"model server: {settings.serve}",
-        command=("-m", "slipway.serving", "--pointer", str(pointer), *address),
+        command=(*server, *_at(settings.serving_url)),
         url=settings.serving_url,
+        health_path="/ready",
         setting="SLIPWAY_SERVING_URL",
-        health=f"{settings.serving_url}/health",
         awaits=pointer,
     )
 
@@ -199,20 +216,6 @@ def webhook_secret(settings: Settings) -> str:
     if settings.mlflow_webhook_secret:
         return settings.mlflow_webhook_secret.get_secret_value()
     return secret(settings.home, "mlflow-webhook")
-
-
-def client_variables(settings: Settings) -> dict[str, str]:
-    """Return the addresses and the credentials that every service and every flow run receives."""
-    home, catalogue = settings.home.resolve(), settings.catalogue.resolve()
-    tracking = settings.tracking_uri
-    return environment(settings) | {
-        "PREFECT_API_URL": f"{settings.prefect_url}/api",
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
-        "MLFLOW_TRACKING_URI": tracking if tracking.startswith("http") else settings.mlflow_url,
-        "SLIPWAY_HOME": str(home),
-        "SLIPWAY_CATALOGUE": str(catalogue),
-        "PYTHONUNBUFFERED": "1",
-    }
 
 
 def service_environment(service: Service, settings: Settings) -> dict[str, str]:
@@ -225,9 +228,51 @@ def client_environment(who: str, settings: Settings) -> dict[str, str]:
 
     Variables of this process take precedence over our defaults, except for addresses.
     """
-    addresses = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "SLIPWAY_HOME", "SLIPWAY_CATALOGUE")
-    ours = client_variables(settings)
-    return visible(who, ours | dict(os.environ) | {name: ours[name] for name in addresses})
+    tracking = settings.tracking_uri
+    prefect = f"{settings.prefect_url}/api"
+    ours = settings.model_copy(update={"prefect_api_url": prefect})
+    defaults = environment(ours) | {"PYTHONUNBUFFERED": "1"}
+    addresses = {
+        "PREFECT_API_URL": prefect,
+        "MLFLOW_TRACKING_URI": tracking if tracking.startswith("http") else settings.mlflow_url,
+        "SLIPWAY_HOME": str(settings.home.resolve()),
+        "SLIPWAY_CATALOGUE": str(settings.catalogue.resolve()),
+    }
+    return visible(who, defaults | dict(os.environ) | addresses)
+
+
+def exposed(settings: Settings) -> tuple[str, ...]:
+    """Return where other machines reach a service that the password has to protect.
+
+    The receiver knows its senders, and the model server its keys.
+    """
+    urls = (settings.prefect_url, settings.mlflow_url, settings.worker_url)
+    return tuple(url for url in urls if not is_loopback(host_and_port(url)[0]))
+
+
+def with_password(settings: Settings) -> Settings:
+    """Return settings with a password, unless the servers are to be open; generate it if need be.
+
+    Raises:
+        Exposed: If other machines reach a service, and nobody chose a password.
+    """
+    chosen = settings.auth and not settings.auth_is_generated
+    if not chosen and (urls := exposed(settings)):
+        raise Exposed(urls)
+    if settings.auth is None and not settings.open:
+        secret(settings.home, auth_file(settings.home).name, f"{_USER}:")
+        return Settings()
+    return settings
+
+
+def sign_in_link(prefect_url: str, user: str, password: str) -> str:
+    """Return the address that signs a browser in to Prefect's UI.
+
+    No server receives what follows ``#``. MLflow's UI has no such address: a browser that takes
+    user and password from one refuses the page's own requests.
+    """
+    key = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return f"{prefect_url}{SIGN_IN}#{key}"
 
 
 def prepare(settings: Settings) -> None:
@@ -238,22 +283,50 @@ def prepare(settings: Settings) -> None:
         _write_auth(settings, *settings.credentials)
 
 
+def require_none_running(settings: Settings) -> None:
+    """Check that no server works on the databases of this home.
+
+    Raises:
+        AlreadyRunning: If one does.
+    """
+    for server in servers(settings):
+        if note := server_note.find(settings.home, server.name):
+            raise AlreadyRunning(server.name, str(settings.home), note.pid, note.url)
+
+
+_SERVICES: Mapping[str, Callable[[Settings], Service]] = {
+    "prefect": prefect_server,
+    "mlflow": mlflow_server,
+    "worker": worker,
+    "receiver": receiver,
+    "model-server": model_server,
+}
+
+
 def named(name: str, settings: Settings) -> Service:
     """Return the service ``name``."""
-    services = (*servers(settings), *workers(settings))
-    return next(service for service in services if service.name == name)
+    return _SERVICES[name](settings)
 
 
 def main(name: str) -> None:
     """Replace this process by the service ``name``."""
     settings = Settings()
+    keep_private(settings.home)
+    if name in {"prefect", "mlflow"}:
+        settings = with_password(settings)
     service = named(name, settings)
     die_with_parent(signal.SIGTERM)
     prepare(settings)
+    temporary.claim(settings.home)
+    server_note.leave(settings.home, name, service.url)
     os.chdir(PROJECT)
     variables = service_environment(service, settings)
-    os.execve(sys.executable, [sys.executable, *service.command], variables)  # noqa: S606
+    os.execve(sys.executable, command(*service.command), variables)  # noqa: S606
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    try:
+        main(sys.argv[1])
+    except SlipwayError as failure:
+        sys.stderr.write(f"{failure}\n")
+        sys.exit(failure.exit_code)

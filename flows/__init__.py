@@ -1,8 +1,9 @@
 """The order of steps, and nothing else.
 
-Every flow run imports this package before any library that would report its use.
+Every way to start a flow imports this package: the command line, a worker of Prefect, ``serve``, a
+program of your own. What every run needs in its process is therefore set here.
 """
 
-from slipway.settings import disable_telemetry
+from tasks.environment import prepare
 
-disable_telemetry()
+prepare()

@@ -9,6 +9,7 @@ from flows.parameters import Model, Reason, WaitingVersion, titled
 from slipway.values import Release
 from tasks.approval import ApprovalAnswer, answer_approval, describe_form, waiting
 from tasks.entries import entry_of
+from tasks.outcome import ended
 
 _DAY_SECONDS = 24 * 3600
 
@@ -40,4 +41,4 @@ def approve_model(
             key="approval",
         )
         decision, reason = answer.decision, answer.reason
-    return answer_approval(model, version, decision, reason)
+    return ended(answer_approval(model, version, decision, reason))

@@ -5,12 +5,19 @@ The help under a title is the parameter's line in its flow's docstring; it is re
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, GetJsonSchemaHandler, WithJsonSchema
+from pydantic import (
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationInfo,
+    WithJsonSchema,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema
 
 from slipway import catalogue
 from slipway.settings import Settings
+from slipway.validation.texts import require_text
 
 
 class _OfTheCatalogue:
@@ -20,7 +27,10 @@ class _OfTheCatalogue:
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         """Return the schema of a text, with the texts to pick from."""
-        return {**handler(schema), "enum": list(catalogue.load(Settings().catalogue))}
+        return {
+            **handler(schema),
+            "enum": list(catalogue.load(Settings().catalogue, warn=catalogue.ignore)),
+        }
 
 
 def titled(title: str, **schema: Any) -> FieldInfo:
@@ -29,18 +39,27 @@ def titled(title: str, **schema: Any) -> FieldInfo:
     return info
 
 
-Model = Annotated[str, _OfTheCatalogue(), titled("Model")]
+def _encodable(text: object, parameter: ValidationInfo) -> object:
+    """Refuse half a character, which JSON can hold, before anything is logged with it."""
+    require_text(parameter.field_name or "a parameter", text)
+    return text
+
+
+_WholeText = Annotated[str, BeforeValidator(_encodable)]
+Model = Annotated[_WholeText, _OfTheCatalogue(), titled("Model")]
 
 #: What is built: the recipe as the catalogue has it, or one candidate of this precision alone.
 Recipe = Annotated[Literal["as in the catalogue", "int4", "int8", "fp32"], titled("What to build")]
 
-#: A text with something in it: spaces are not a reason.
-Reason = Annotated[str, Field(pattern=r"\S", max_length=500), titled("Reason")]
+#: A text with something in it: spaces are not a reason. Stated before the validator of whole texts,
+#: behind which a pattern is missing in the form's schema.
+_AnyText = Annotated[str, Field(pattern=r"\S", max_length=500)]
+Reason = Annotated[_AnyText, BeforeValidator(_encodable), titled("Reason")]
 
 # Prefect shows what may be None as two tabs, "str" and "None", and refuses the None that it sends
 # for a field left empty. So forms know a text and a number that begin with what stands for None.
 
-_Text = Annotated[str | None, WithJsonSchema({"type": "string"})]
+_Text = Annotated[_WholeText | None, WithJsonSchema({"type": "string"})]
 OptionalReason = Annotated[_Text, titled("Reason", default="")]
 Ref = Annotated[_Text, titled("Branch, tag or commit", default="")]
 

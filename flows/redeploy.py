@@ -12,6 +12,7 @@ from slipway.redeploy.values import (
     Reject,
     Unchanged,
 )
+from tasks.outcome import ended
 from tasks.redeploy import compare, locked, preflight, reject, switch
 
 #: Limit of rounds in one run: an alias that moves during a redeploy is followed in the next round.
@@ -33,10 +34,10 @@ def redeploy(model: Model) -> Redeployment:
         for _ in range(ROUNDS):
             decision = compare(model)
             if isinstance(decision, NoChange):
-                return outcome or Unchanged(model=model, reason=decision.reason)
+                return ended(outcome or Unchanged(model=model, reason=decision.reason))
             outcome = carry_out(model, decision)
     assert outcome is not None  # noqa: S101 - there was a round
-    return outcome
+    return ended(outcome)
 
 
 def carry_out(model: Model, decision: Deploy | Reject) -> Redeployed | DeployRejected:

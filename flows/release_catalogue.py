@@ -3,9 +3,8 @@
 from prefect import flow
 from prefect.runtime import flow_run
 
-from slipway import catalogue
-from slipway.settings import Settings
 from tasks.dispatch import dispatch
+from tasks.entries import all_entries
 
 
 @flow(name="release-catalogue", flow_run_name="release the catalogue", validate_parameters=True)
@@ -14,9 +13,11 @@ def release_catalogue() -> tuple[str, ...]:
 
     A retry of this run starts none twice, and a finished release is not repeated.
     """
-    entries = catalogue.load(Settings().catalogue)
-    return tuple(
-        dispatch(name, f"{flow_run.id}:{name}", 1, "release-catalogue")
-        for name, entry in entries.items()
+    started = [
+        dispatch(
+            entry.name, f"{flow_run.id}:{entry.name}", 1, "release-catalogue", return_state=True
+        )
+        for entry in all_entries()
         if entry.automatic
-    )
+    ]
+    return tuple(state.result() for state in started)  # a failure, once the others are started

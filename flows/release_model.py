@@ -5,7 +5,7 @@ from typing import Annotated
 from prefect import flow
 
 from flows.parameters import Model, OptionalReason, Recipe, Ref, titled
-from slipway.values import Release
+from slipway.values import Release, pinned
 from tasks.build import build
 from tasks.decide import decide
 from tasks.download import download
@@ -18,14 +18,17 @@ from tasks.entries import (
     key_of_repetition,
 )
 from tasks.evaluate import evaluate
+from tasks.inform import rename_run
 from tasks.lift_quarantine import lift
 from tasks.log import log
+from tasks.outcome import ended
 from tasks.promote import promote
 from tasks.publish import publish
 from tasks.resolve import resolve
+from tasks.run_tasks import run_tasks
+from tasks.search import search
 from tasks.select import select
 from tasks.smoke_test import smoke_test
-from tasks.start_run import rename_run
 
 
 @flow(name="release-model", flow_run_name="{model}", validate_parameters=True)
@@ -52,25 +55,29 @@ def release_model(  # noqa: PLR0913, PLR0917 - its form has what people ask for
     entry = as_requested(entry_of(model), ref, recipe)
     revision = resolve(entry)
     key = key_of(entry, revision)
-    rename_run(f"{model}@{revision.commit[:8]}")
+    rename_run(pinned(model, revision.commit))
 
     if lift_quarantine and (lifted := lift(model, key, reason)):
-        return lifted
+        return ended(lifted)
     if existing := find_release(entry, key):
         if not (force and existing.may_be_repeated):
-            return existing
+            return ended(existing)
         key = key_of_repetition(key)
 
     champion = find_champion(entry)
     weights = download(revision)
+    if entry.recipe.kind == "search":
+        entry = search(entry, weights)
     built = build(weights, entry.recipe)
     evaluations = evaluate(entry, weights, built)
+    if entry.tasks:
+        evaluations = run_tasks(entry, weights, evaluations, champion)
     selection = select(entry, weights, evaluations, champion)
-    rename_run(f"{model}@{revision.commit[:8]} {selection.variant}")
+    rename_run(f"{pinned(model, revision.commit)} {selection.variant}")
 
     versions = log(entry, key, weights, selection.artifact)
     smoke_report = smoke_test(entry, versions, selection.precision, champion)
-    decision = decide(entry, selection, smoke_report, champion)
+    decision = decide(entry.gates, selection, smoke_report, champion)
     summary = publish(
         entry=entry,
         weights=weights,
@@ -80,4 +87,4 @@ def release_model(  # noqa: PLR0913, PLR0917 - its form has what people ask for
         decision=decision,
         champion=champion,
     )
-    return promote(summary)
+    return ended(promote(summary))

@@ -5,6 +5,7 @@ from prefect import flow
 from flows.parameters import FailedVersion, Model, PreviousVersion, Reason
 from slipway.values import AliasChange
 from tasks.entries import entry_of
+from tasks.outcome import ended
 from tasks.roll_back import swap_back
 
 
@@ -27,4 +28,4 @@ def roll_back(
             another one is champion by then, nothing is changed.
         to: Its number in the registry; 0 for the previous champion, the alias "previous".
     """
-    return swap_back(entry_of(model).name, failed or None, to or None, reason)
+    return ended(swap_back(entry_of(model).name, failed or None, to or None, reason))

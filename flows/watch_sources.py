@@ -1,6 +1,8 @@
 """Sources are polled, and what is new is released."""
 
-from prefect import flow
+from typing import Any
+
+from prefect import State, flow
 
 from slipway.values import WatchResult
 from tasks.dispatch import dispatch
@@ -20,7 +22,11 @@ def watch_sources(models: list[str] | None = None) -> tuple[WatchResult, ...]:
     results = decide_each(states)
     record(states, results)
 
-    for result in results:
-        if result.key and result.attempt:
-            dispatch(result.model, result.key, result.attempt, result.reason)
+    started: list[State[Any]] = [
+        dispatch(result.model, result.key, result.attempt, result.reason, return_state=True)
+        for result in results
+        if result.key and result.attempt
+    ]
+    for state in started:  # what failed for one model fails the run, once the others are started
+        state.result()
     return results

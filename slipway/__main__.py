@@ -4,8 +4,11 @@ The core does not import ``commands``. The installed distribution names what ``s
 """
 
 import sys
-from importlib.metadata import entry_points
 
 if __name__ == "__main__":
+    if not sys.flags.safe_path:
+        sys.path[0] = __file__.rpartition("/slipway/")[0]  # was the current folder
+    from importlib.metadata import entry_points
+
     (command,) = entry_points(group="console_scripts", name="slipway")
     sys.exit(command.load()())

@@ -27,12 +27,16 @@ def _warn_once(text: str) -> None:
     logging.getLogger(__name__).warning(text)
 
 
+def ignore(_warning: str) -> None:
+    """Drop a warning, where a flow that follows logs the same one."""
+
+
 def load(path: Path, *, warn: Callable[[str], object] = _warn_once) -> Mapping[str, Entry]:
     """Return the entries of the catalogue at ``path``, by name.
 
     Args:
         path: The file.
-        warn: Called for each field that has its name of an earlier version.
+        warn: Called once if fields have their names of an earlier version.
 
     Raises:
         CatalogueInvalid: With every fault that was found, not only the first.
@@ -40,18 +44,25 @@ def load(path: Path, *, warn: Callable[[str], object] = _warn_once) -> Mapping[s
     models = _read(path)
     entries: dict[str, Entry] = {}
     faults: list[str] = []
+    outdated: list[str] = []
     for name, written in models.items():
         fields = dict(written)
         if "licences" in fields:
             if "licenses" in fields:
                 faults.append(f"models.{name}.licences: got both names (expected licenses alone)")
             else:
-                warn(f"{path}: models.{name}.licences is now called licenses; rename it")
+                outdated.append(f"models.{name}")
             fields["licenses"] = fields.pop("licences")
         try:
             entries[name] = _located(Entry.model_validate({**fields, "name": name}), path.parent)
         except ValidationError as error:
-            faults += [_fault(name, detail) for detail in error.errors() if not _echo(detail)]
+            faults += [
+                _fault(name, _as_written(detail, fields))
+                for detail in error.errors()
+                if not echo(detail)
+            ]
+    if outdated:
+        warn(f"{path}: licences is now called licenses; rename it in {', '.join(outdated)}")
     if faults:
         raise CatalogueInvalid(str(path), tuple(faults))
     return entries
@@ -124,9 +135,17 @@ def _located(entry: Entry, folder: Path) -> Entry:
     return entry.model_copy(update={"source": absolute})
 
 
-def _echo(detail: ErrorDetails) -> bool:
+def echo(detail: ErrorDetails) -> bool:
     """Return whether a list is reported as too short only because its items have faults."""
     return detail["type"] == "too_short" and bool(detail["input"])
+
+
+def _as_written(detail: ErrorDetails, entry: Mapping[str, Any]) -> ErrorDetails:
+    """Return a fault with its place in the file: a recipe's only candidate may have no list."""
+    place = ("recipe", "select", "candidates", 0)
+    if detail["loc"][:4] == place and "candidates" not in entry["recipe"]:
+        detail["loc"] = (*place[:2], *detail["loc"][4:])
+    return detail
 
 
 def _fault(name: str, detail: ErrorDetails) -> str:
@@ -165,5 +184,5 @@ def _expected(detail: ErrorDetails) -> str:
         return f"text like {wanted}" if "pattern" in context else str(wanted)
     if detail["type"] == "too_short":
         return f"at least {context['min_length']}"
-    message = detail["msg"].removeprefix("Input should be ")
+    message = detail["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     return message[0].lower() + message[1:]

@@ -40,19 +40,6 @@ class SlipwayError(Exception):
         """Pickle by the fields, however they were passed."""
         return type(self), tuple(getattr(self, field.name) for field in fields(self))
 
-    @property
-    def message(self) -> str:
-        """What happened, and where."""
-        return self._parts()[0].format(**self._values())
-
-    @property
-    def advice(self) -> str:
-        """What to do about it."""
-        return self._parts()[2].format(**self._values())
-
-    def _parts(self) -> tuple[str, str, str]:
-        return self.text.partition("; ") if "; " in self.text else self.text.rpartition(": ")
-
     def _values(self) -> dict[str, Any]:
         """Return what the template may name."""
         values: dict[str, Any] = {}
@@ -68,6 +55,23 @@ class BadInput(SlipwayError):
     """Something that a person wrote or named has to change first."""
 
     exit_code = 2
+
+
+class CommandLineInvalid(BadInput):
+    """An argument or option of a command that cannot be understood."""
+
+    text = "{reason}; `slipway {command}--help` shows what is expected"
+    reason: str
+    command: str
+
+
+class HomeUnusable(BadInput):
+    text = (
+        "{path} cannot be used ({reason}); "
+        "make the place writable, or set SLIPWAY_HOME to another folder"
+    )
+    path: str
+    reason: str
 
 
 class UnknownModel(BadInput):
@@ -116,6 +120,22 @@ class SourceRefused(BadInput):
     remedy: str
 
 
+class TextRefused(BadInput):
+    """A text holds half a character; ``position`` is the index of it."""
+
+    text = "{place}: character {position} is half a character (a lone surrogate); send whole ones"
+    place: str
+    position: int
+
+
+class PromptRefused(BadInput):
+    """A prompt that a version cannot answer; ``reason`` says what to change, as "shorten it"."""
+
+    text = "{version} cannot answer this prompt: {reason}"
+    version: str
+    reason: str
+
+
 class ArchitectureUnsupported(BadInput):
     text = (
         "config.json: architecture {architecture} cannot be quantized here; "
@@ -147,6 +167,17 @@ class MoveRefused(BadInput):
     remedy: str
 
 
+class ExperimentDeleted(BadInput):
+    """An experiment that a person deleted; MLflow keeps its name, so no other one can be made."""
+
+    text = (
+        "the MLflow experiment {name!r} is deleted; restore it: "
+        "mlflow experiments restore --experiment-id {experiment_id}"
+    )
+    name: str
+    experiment_id: str
+
+
 class NoVariant(BadInput):
     """No published artifact, or more than one, fits a recipe."""
 
@@ -162,14 +193,99 @@ class NoVariant(BadInput):
         return super()._values() | {"variants": variants}
 
 
+class TargetUnavailable(BadInput):
+    """A recipe selects an artifact for a device that this machine has not."""
+
+    text = (
+        "models.{model}.recipe: the {target} artifact cannot be measured here: {reason}; nothing "
+        "was downloaded. Release it with a Prefect worker on a machine with that device, or accept "
+        'it without measurements: unmeasured = "accept" in the entry'
+    )
+    model: str
+    target: str
+    reason: str
+
+
+class ExtraMissing(BadInput):
+    """A library that only an extra of the package installs."""
+
+    text = (
+        "{package} is not installed; install it beside slipway: pip install 'slipway[{extra}]', or "
+        "in a checkout: .venv/bin/pip install -e '.[{extra}]'"
+    )
+    package: str
+    extra: str
+
+
+class ItemsDiffer(SlipwayError):
+    """Two models were asked different items of a task, so their scores cannot be compared."""
+
+    text = "source and candidate were asked different items of {task}; report it as a defect"
+    task: str
+
+
 class PortTaken(BadInput):
     text = (
-        "port {port} of {server} is taken, so nothing was started; "
-        "stop what listens there, or set {setting} to another address"
+        "port {port} of {server} {fault}, so nothing was started; "
+        "stop what listens there, or choose another with {setting}"
     )
     server: str
     port: int
     setting: str
+    fault: str = "is taken"
+
+
+class AlreadyServed(BadInput):
+    """Two servers of one model would share a folder."""
+
+    text = "{model} is being served at {url}; use that server, or stop it first"
+    model: str
+    url: str
+
+
+class NotServed(BadInput):
+    """A command needs a model server of this home that is ready."""
+
+    text = "no model server of this home serves {model}; run `slipway serve {model}` first"
+    model: str
+
+
+class AlreadyRunning(BadInput):
+    """Two Prefect servers on one database would lock each other out."""
+
+    text = (
+        "the {server} server of {home} is running already: process {pid}, at {url}; "
+        "stop it first (Ctrl-C), or set SLIPWAY_HOME to another folder"
+    )
+    server: str
+    home: str
+    pid: int
+    url: str
+
+
+class Exposed(BadInput):
+    """A service without a password would listen beyond this machine."""
+
+    text = (
+        "other machines could reach {urls} without a password, so nothing was started; "
+        "set SLIPWAY_AUTH=user:password, or listen on 127.0.0.1"
+    )
+    urls: tuple[str, ...]
+
+
+class KeysMissing(BadInput):
+    """A model server without keys would listen beyond this machine."""
+
+    text = (
+        "other machines could reach the model server at {host} without a key, so nothing was "
+        "started; make a key with `slipway keys new NAME`, or listen on 127.0.0.1"
+    )
+    host: str
+
+
+class KeyNameTaken(BadInput):
+    text = "the name {name!r} has a key; choose another, or run `slipway keys revoke {name}` first"
+    name: str
 
 
 class MachineTooSmall(SlipwayError):
@@ -266,14 +382,28 @@ class StoreDamaged(SlipwayError):
 class ArtifactChanged(SlipwayError):
     """The files of a registered version are not those that were released; it is not loaded."""
 
-    text = (
-        "{version}: {files} has digest {found}, but {released} was released; "
-        "restore its files, or serve another version"
-    )
+    text = "{version}: {reason}; restore its files, or serve another version"
     version: str
     files: str
     released: str
     found: str
+
+    @property
+    def reason(self) -> str:
+        """What differs."""
+        return f"{self.files} has digest {self.found}, but {self.released} was released"
+
+    def _values(self) -> dict[str, Any]:
+        return super()._values() | {"reason": self.reason}
+
+
+class VersionRefused(SlipwayError):
+    """A registered version has what was not released, or lacks a proof; it is not loaded."""
+
+    text = "{version}: {reason}; {remedy}"
+    version: str
+    reason: str
+    remedy: str
 
 
 class NotServing(SlipwayError):
@@ -297,6 +427,27 @@ class Unreachable(SlipwayError):
     server: str
     address: str
     reason: str
+
+
+class NoModelServer(SlipwayError):
+    """A chat found no model server, or lost it."""
+
+    retryable = True
+    text = (
+        "no model server answers at {url} ({reason}); run `slipway serve {model}` or `slipway up`, "
+        "or name another address with --url"
+    )
+    url: str
+    reason: str
+    model: str
+
+
+class AnswerRefused(SlipwayError):
+    """A model server answers with an error, whose message says what to do."""
+
+    text = "{url} does not answer this: {message}"
+    url: str
+    message: str
 
 
 class RegistryConflict(SlipwayError):

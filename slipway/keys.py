@@ -7,20 +7,34 @@ from typing import Any
 
 from slipway.values import (
     BuildResult,
+    Calibration,
     Entry,
     FileEntry,
+    Gates,
+    Published,
     Quantization,
     QuantizeRecipe,
     Recipe,
     Revision,
+    SearchRecipe,
+    Stored,
+    Value,
     Weights,
 )
 
 #: Raised when a step changes what it writes: stored results of older steps are then not used.
-RECIPES = {"weights": 1, "artifact": 1, "reading": 1, "evaluation": 1, "release": 2}
+RECIPES = {
+    "weights": 1,
+    "artifact": 2,
+    "reading": 2,
+    "evaluation": 2,
+    "search": 1,
+    "tasks": 1,
+    "release": 2,
+}
 
 #: Raised when the fields of a value change that Prefect keeps as a task's result.
-_RESULT_FORMAT = 2
+_RESULT_FORMAT = 7
 
 #: Fields of an entry that change nothing of what is made or how it is tested.
 _NOT_THE_MODEL = {
@@ -56,35 +70,77 @@ def weights_key(revision: Revision, tools: Mapping[str, str]) -> str:
 
 
 def artifact_key(
-    weights: str, revision: Revision, candidate: Quantization | None, tools: Mapping[str, str]
+    weights: str,
+    revision: Revision,
+    made_of: Quantization | Published,
+    tools: Mapping[str, str],
+    calibration: Calibration | None = None,
 ) -> str:
-    """Return the store's name for an artifact.
+    """Return the store's name for an artifact that is made of the checkpoint named ``weights``.
 
     Args:
-        weights: The store's name for the checkpoint.
-        revision: Where it comes from.
-        candidate: How it is built; None for a published one.
-        tools: Versions of the tools that shape its bytes.
+        weights: The name.
+        revision: What the checkpoint comes from.
+        made_of: How the artifact is built of this checkpoint, or what was published; the latter
+            depends neither on the checkpoint nor on the tools.
+        tools: Versions of the tools that shape the bytes.
+        calibration: The texts that a method reads which calibrates.
     """
-    how = (
-        [weights, candidate.model_dump(mode="json"), dict(tools)]
-        if candidate
-        else [revision.published.model_dump(mode="json") if revision.published else None]
-    )
+    how: list[Any] = [made_of.model_dump(mode="json")]
+    if isinstance(made_of, Quantization):
+        how = [weights, *map(_without_unused, how), dict(tools)]
+        how += [calibration.digest] if calibration and made_of.method == "gptq" else []
     return f"artifact-{_slug(revision.source.repo)}-{digest([RECIPES['artifact'], *how])[:16]}"
 
 
 def reading_key(weights: Weights, texts: str, tools: Mapping[str, str]) -> str:
-    """Return the store's name for a source's reading of the texts.
+    """Return the store's name for a source's reading of the texts with this digest.
 
-    Args:
-        weights: The source.
-        texts: Digest of the texts.
-        tools: Versions of the tools; only those that run the source matter.
+    Only the tools that run the source matter.
     """
     runs = {name: tools.get(name) for name in ("torch", "transformers")}
     identity = [RECIPES["reading"], manifest_digest(weights.stored.files), texts, runs]
     return f"reading-{_slug(weights.revision.source.repo)}-{digest(identity)[:16]}"
+
+
+def costs_key(reading: str, groups: Iterable[Value], block_size: int) -> str:
+    """Return the store's name for what groups of layers cost on the reading with this name."""
+    measured = [each.model_dump(mode="json") for each in groups]
+    return f"costs-{digest([RECIPES['search'], reading, measured, block_size])[:16]}"
+
+
+def comparison_key(artifact: str, reading: str) -> str:
+    """Return the store's name for how close an artifact is to its source, both by their names."""
+    return f"comparison-{digest([RECIPES['evaluation'], artifact, reading])[:16]}"
+
+
+def task_run_key(model: Stored, request: Mapping[str, Any], tools: Mapping[str, str]) -> str:
+    """Return the store's name for what a model reaches on tasks.
+
+    Args:
+        model: The checkpoint or artifact.
+        request: Which items of which tasks, and the digest of the folder with task files.
+        tools: Versions of the tools that run a model, and of the harness.
+    """
+    identity = [RECIPES["tasks"], manifest_digest(model.files), dict(request), dict(tools)]
+    return f"tasks-{digest(identity)[:16]}"
+
+
+def search_key(  # noqa: PLR0913, PLR0917 - what is found depends on all of them
+    weights: Weights,
+    recipe: SearchRecipe,
+    limits: Gates,
+    texts: str,
+    tools: Mapping[str, str],
+    calibration: Calibration | None = None,
+) -> str:
+    """Return the store's name for what a search found on the texts with this digest."""
+    reading = reading_key(weights, texts, tools)
+    numbers = [RECIPES[step] for step in ("search", "artifact", "evaluation")]
+    values = [_search_fields(recipe), limits.model_dump(mode="json")]
+    identity = [numbers, weights.stored.key, reading, *values, dict(tools)]
+    identity += [calibration.digest] if calibration else []
+    return f"search-{_slug(weights.revision.source.repo)}-{digest(identity)[:16]}"
 
 
 def release_key(
@@ -100,10 +156,18 @@ def release_key(
         tools: Versions of the tools that shape the bytes.
         shipped: Digests of what is shipped or asked: wrapper, smoke prompts, suites.
     """
+    unused = {"unmeasured"} if entry.unmeasured == "refuse" else set()
+    unused |= set() if entry.tasks else {"tasks"}  # so that keys stay as before the field
+    fields = entry.model_dump(mode="json", exclude=_NOT_THE_MODEL | unused)
+    if isinstance(entry.recipe, QuantizeRecipe):
+        candidates = fields["recipe"]["candidates"]
+        fields["recipe"]["candidates"] = [_without_unused(each) for each in candidates]
+    if isinstance(entry.recipe, SearchRecipe):
+        fields["recipe"] = _search_fields(entry.recipe)
     identity = {
         "recipe_number": RECIPES["release"],
         "entry": {
-            **entry.model_dump(mode="json", exclude=_NOT_THE_MODEL),
+            **fields,
             "licences": entry.licenses,  # as it was once called, so that keys stay the same
         },
         "repo": revision.source.repo,
@@ -114,20 +178,20 @@ def release_key(
     return digest(identity)
 
 
-def builds_key(weights: Weights, recipe: Recipe, tools: Mapping[str, str]) -> str:
+def builds_key(
+    weights: Weights,
+    recipe: Recipe,
+    tools: Mapping[str, str],
+    calibration: Calibration | None = None,
+) -> str:
     """Return what identifies the candidates of a recipe: the keys of their artifacts."""
-    candidates = recipe.candidates if isinstance(recipe, QuantizeRecipe) else (recipe,)
+    made_of: tuple[Quantization | Published, ...] = weights.revision.published
+    if isinstance(recipe, QuantizeRecipe):
+        made_of = tuple(each.for_checkpoint(tied=weights.tied) for each in recipe.candidates)
+    precisions = [each.precision for each in recipe.candidates]
     identity = [
-        (
-            each.precision,
-            artifact_key(
-                weights.stored.key,
-                weights.revision,
-                each if isinstance(each, Quantization) else None,
-                tools,
-            ),
-        )
-        for each in candidates
+        (precision, artifact_key(weights.stored.key, weights.revision, what, tools, calibration))
+        for precision, what in zip(precisions, made_of, strict=True)
     ]
     return f"builds-{_slug(weights.revision.source.repo)}-{digest(identity)[:16]}"
 
@@ -139,15 +203,7 @@ def evaluations_key(
     speed_rounds: int,
     tools: Mapping[str, str],
 ) -> str:
-    """Return what identifies the measurements of built candidates.
-
-    Args:
-        weights: What they are compared with.
-        built: The candidates; one that could not be built has no artifact.
-        texts: Digest of the texts.
-        speed_rounds: How often each is timed.
-        tools: Versions of the tools.
-    """
+    """Return what identifies the measurements of candidates on the texts with this digest."""
     artifacts = [(each.variant, each.artifact and each.artifact.stored.key) for each in built]
     reference = reading_key(weights, texts, tools)
     identity = [RECIPES["evaluation"], reference, artifacts, speed_rounds, dict(tools)]
@@ -162,6 +218,25 @@ def result_key(identity: str) -> str:
 def entry_digest(entry: Entry) -> str:
     """Return what changes when anything of an entry changes."""
     return digest(entry.model_dump(mode="json"))
+
+
+def _without_unused(candidate: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the fields that a candidate does not use and earlier versions did not have.
+
+    Embeddings in float32 are what earlier versions always wrote. Where a recipe leaves them to the
+    checkpoint, the key of its release changes, since the checkpoint is not known there.
+    """
+    unused = {
+        "mixed": not candidate["mixed"],
+        "embeddings": candidate["embeddings"] == "float" or candidate["precision"] == "fp32",
+    }
+    return {name: value for name, value in candidate.items() if not unused.get(name)}
+
+
+def _search_fields(recipe: SearchRecipe) -> dict[str, Any]:
+    """Leave out the method that earlier versions always had."""
+    unused = {"method"} if recipe.method == "rtn" else set()
+    return recipe.model_dump(mode="json", exclude=unused)
 
 
 def _slug(repo: str) -> str:

@@ -4,9 +4,18 @@ import os
 import re
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    Field,
+    HttpUrl,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from slipway.errors import CatalogueInvalid
@@ -14,37 +23,71 @@ from slipway.errors import CatalogueInvalid
 PROJECT = Path(__file__).resolve().parent.parent
 
 #: Packages whose version shapes the bytes of an artifact or the behaviour of a wrapper.
-TOOLS = ("mlflow", "onnxruntime", "onnxruntime-genai", "torch", "transformers")
+TOOLS = (
+    *("jinja2", "mlflow", "onnxruntime", "onnxruntime-genai"),
+    *("tokenizers", "torch", "transformers"),
+)
 
 #: Read by the libraries when they are imported: they report nothing to their makers.
 TELEMETRY_OFF = {
     "DO_NOT_TRACK": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    # The traces of a release stay in MLflow, wherever the model server sends the spans of requests.
+    "MLFLOW_ENABLE_OTLP_EXPORTER": "false",
     "ORT_DISABLE_TELEMETRY": "1",
 }
+
+#: Time between two heartbeats of a flow run; without one for four times as long, it is crashed.
+HEARTBEAT_SECONDS = 30
+
+#: Variables that hold a path; a relative one is meant from the folder of whoever set it.
+_PATHS = frozenset(
+    {
+        *("SLIPWAY_HOME", "SLIPWAY_CATALOGUE", "SLIPWAY_EXPECTATIONS", "SLIPWAY_WRAPPERS"),
+        "SLIPWAY_SERVE_KEYS_FILE",
+        *("CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE"),
+        *("HF_HOME", "MPLCONFIGDIR", "PREFECT_HOME", "TMPDIR"),
+    }
+)
+
+#: How addresses of MLflow's stores begin; of a database, a driver may follow, as in mysql+pymysql.
+_STORES = ("/", "databricks", "file:", "mssql", "mysql", "postgresql", "sqlite:", "uc:")
+_URL = TypeAdapter(HttpUrl)
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s*]+", re.IGNORECASE)
 
 _SHORTEST_PASSWORD = 12  # characters; MLflow refuses shorter ones
 
 
+#: Settings that hold the address of a server.
+_SERVERS = (
+    *("hub_endpoint", "prefect_api_url", "mlflow_url", "prefect_url", "public_mlflow_url"),
+    *("public_prefect_url", "receiver_url", "serving_url", "worker_url"),
+)
+
+
 class Settings(BaseSettings):
-    """Read from environment variables that begin with ``SLIPWAY_``.
+    """Read from environment variables that begin with ``SLIPWAY_``; an empty one counts as not set.
 
     Attributes:
         home: Folder of all state: store, MLflow, Prefect, logs.
-        catalogue: The models to release.
         expectations: Folder of suites, schemas and smoke prompts.
         wrappers: Folder of the files that are shipped inside a model.
-        hub_endpoint: The Hub's address; empty for the public Hub.
+        hub_endpoint: Empty for the public Hub.
+        prefect_api_url: Prefect's address for clients; empty for a temporary server.
         tracking_uri: MLflow's address; empty for a database below ``home``.
-        mlflow_url: Address of the MLflow server and UI.
-        prefect_url: Address of the Prefect server and UI.
-        receiver_url: Address of the webhook receiver.
-        serving_url: Address of the model server.
+        public_mlflow_url: Where people open MLflow's pages, if it is not where the server listens.
+        public_prefect_url: The same for Prefect's pages.
         worker_url: Address of the worker's health check.
+        allowed_hosts: Names, separated by commas, under which the servers are reached besides
+            loopback's and those of their addresses.
+        allowed_origins: Origins of the web pages that may use the model server, separated by
+            commas.
         artifacts: Where the MLflow server keeps artifacts; empty for a folder below ``home``.
-        serve: The model that the model server serves.
-        auth: ``user:password`` of both servers; without it both accept unauthenticated requests.
+        serve_key: A key of a model server, for `slipway chat`.
+        serve_keys_file: Keys of the model servers; None for ``keys_file`` if that exists.
+        open: Whether both servers of ``slipway up`` accept unauthenticated requests.
+        auth: ``user:password`` of both servers; by default the one that ``slipway up`` generated.
         mlflow_webhook_secret: Signs MLflow's webhooks; without it, a secret of this machine's own.
         notify_block: Prefect block for messages, as ``type/name``; without it none are sent.
         parallel_runs: Most flow runs at once on this machine; one of them may be a release.
@@ -52,18 +95,24 @@ class Settings(BaseSettings):
         step_memory_gb: Memory limit of one child process; None for no limit of ours.
         speed_rounds: How often each candidate is loaded and timed; the median counts.
         load_timeout_seconds: Time limit of a model server for loading a version.
+        serving_rows: Answers that one worker of a server generates at the same time.
         serving_queue: Requests that may wait in one worker of a server; more get status 429.
         serving_max_tokens: Most tokens of one answer; longer answers are cut.
         serving_request_seconds: Time limit of one request, the wait included.
+        serving_silence_seconds: An engine without a sign of life for this long is ended.
+        serving_memory_gb: Memory limit of one engine; None for what its model needs.
     """
 
-    model_config = SettingsConfigDict(env_prefix="SLIPWAY_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="SLIPWAY_", env_ignore_empty=True, frozen=True)
 
     def __init__(self, **fields: Any) -> None:
         try:
             super().__init__(**fields)
         except ValidationError as error:
-            faults = (f"{_variable(each['loc'][0])}: {each['msg']}" for each in error.errors())
+            faults = (
+                f"{_variable(each['loc'][0])}: {each['msg'].removeprefix('Value error, ')}"
+                for each in error.errors()
+            )
             raise CatalogueInvalid("the environment", tuple(faults)) from error
 
     home: Path = PROJECT / ".slipway"
@@ -71,15 +120,23 @@ class Settings(BaseSettings):
     expectations: Path = PROJECT / "expectations"
     wrappers: Path = PROJECT / "wrappers"
     hub_endpoint: str = Field(default="", validation_alias="HF_ENDPOINT")
+    prefect_api_url: str = Field(default="", validation_alias="PREFECT_API_URL")
     tracking_uri: str = Field(default="", validation_alias="MLFLOW_TRACKING_URI", repr=False)
     mlflow_url: str = "http://127.0.0.1:5000"
     prefect_url: str = "http://127.0.0.1:4200"
+    public_mlflow_url: str = ""
+    public_prefect_url: str = ""
     receiver_url: str = "http://127.0.0.1:8090"
     serving_url: str = "http://127.0.0.1:8080"
     worker_url: str = "http://127.0.0.1:8091"
+    allowed_hosts: str = Field(default="", pattern=r"^[^/@]*$")
+    allowed_origins: str = ""
     artifacts: str = ""
     serve: str = "smollm2-135m"
-    auth: SecretStr | None = None
+    serve_key: SecretStr | None = None
+    serve_keys_file: Path | None = None
+    open: bool = False
+    auth: SecretStr | None = Field(default=None, validate_default=True)
     mlflow_webhook_secret: SecretStr | None = None
     notify_block: str = Field(default="", pattern=r"^([^/]+/[^/]+)?$")
     parallel_runs: int = Field(default=4, ge=2)
@@ -87,35 +144,86 @@ class Settings(BaseSettings):
     step_memory_gb: float | None = Field(default=None, gt=0)
     speed_rounds: int = Field(default=3, ge=1)
     load_timeout_seconds: float = Field(default=600, gt=0)
+    serving_rows: int = Field(default=8, ge=1, le=64)
     serving_queue: int = Field(default=16, ge=0)
     serving_max_tokens: int = Field(default=4096, gt=0)
     serving_request_seconds: float = Field(default=300, gt=0)
+    serving_silence_seconds: float = Field(default=60, gt=0)
+    serving_memory_gb: float | None = Field(default=None, gt=0)
+
+    @field_validator("home", "catalogue", "expectations", "wrappers", "serve_keys_file")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        """Return the same place for processes that work in another folder."""
+        try:
+            return path and path.expanduser().absolute()
+        except RuntimeError as error:  # ~name of no user
+            raise ValueError(f"got {str(path)!r} (expected a folder; {error})") from error
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _each_origin_by_name(cls, origins: str) -> str:
+        """Refuse ``*``: every web page could then use a server of this machine."""
+        for origin in origins.split(",") if origins else ():
+            if not _ORIGIN.fullmatch(origin.strip()):
+                expected = "expected origins such as https://chat.example, separated by commas"
+                raise ValueError(expected)
+        return origins
+
+    @field_validator("auth", mode="before")
+    @classmethod
+    def _or_generated(cls, auth: Any, info: ValidationInfo) -> Any:
+        is_open, home = info.data.get("open"), info.data.get("home")
+        if is_open and auth is not None:
+            contradiction = "a password and open servers (SLIPWAY_OPEN, --open) exclude each other"
+            raise ValueError(contradiction)
+        return auth if is_open or auth is not None or home is None else _generated(home)
 
     @field_validator("auth")
     @classmethod
     def _named_and_long(cls, auth: SecretStr | None) -> SecretStr | None:
-        user, _, password = auth.get_secret_value().partition(":") if auth else ("", "", "")
-        if auth and (not user or len(password) < _SHORTEST_PASSWORD):
+        if auth is None:
+            return None
+        user, _, password = auth.get_secret_value().partition(":")
+        if not user or len(password) < _SHORTEST_PASSWORD:
             expected = f"expected user:password, a password of {_SHORTEST_PASSWORD} or more"
             raise ValueError(expected)
         return auth
 
-    @field_validator(
-        "hub_endpoint",
-        "tracking_uri",
-        "mlflow_url",
-        "prefect_url",
-        "receiver_url",
-        "serving_url",
-        "worker_url",
-    )
+    @field_validator("tracking_uri", *_SERVERS)
     @classmethod
     def _without_a_password(cls, address: str) -> str:
         """Refuse a password in an address, since addresses are shown; a database's is not shown."""
         if address.startswith("http") and has_password(address):
             expected = "expected an address without a password; SLIPWAY_AUTH or HF_TOKEN signs in"
             raise ValueError(expected)
+        return _absolute_store(address)
+
+    @field_validator(*_SERVERS)
+    @classmethod
+    def _of_a_server(cls, address: str) -> str:
+        """Refuse what no client can reach and no server can listen at."""
+        if address:
+            _require_url(address)
+        return address.rstrip("/")
+
+    @field_validator("tracking_uri")
+    @classmethod
+    def _of_a_store(cls, address: str) -> str:
+        """Refuse a scheme that MLflow does not know; it takes a host before a port for one."""
+        if address.startswith("http"):
+            _require_url(address)
+        elif ":" in address and not address.startswith(_STORES):
+            raise ValueError(
+                f"got {address!r} (expected an address such as http://127.0.0.1:5000, "
+                "sqlite:////path/mlflow.db or postgresql://host/database)"
+            )
         return address
+
+    @property
+    def auth_is_generated(self) -> bool:
+        """Whether nobody chose the password: it is known in this home alone."""
+        return self.auth is not None and "auth" not in self.model_fields_set
 
     @property
     def credentials(self) -> tuple[str, str] | None:
@@ -125,10 +233,46 @@ class Settings(BaseSettings):
         user, _, password = self.auth.get_secret_value().partition(":")
         return user, password
 
+    def chat_page(self, model: str) -> str | None:
+        """Return the page that chats with a model; None if `slipway up` serves another one."""
+        names = {name.strip() for name in self.serve.split(",")}
+        return f"{self.serving_url}/" if model in names else None
+
+    @property
+    def server_folders(self) -> Path:
+        """Holds the folder of each model's server on this machine, which has the model's name."""
+        return self.home.resolve() / "serving"
+
+    @property
+    def keys_file(self) -> Path:
+        """File of the keys of the model servers."""
+        return self.serve_keys_file or self.home.resolve() / "secrets" / "serve-keys.json"
+
+    @property
+    def rates_folder(self) -> Path:
+        """Folder in which the model servers count the requests of each key."""
+        return self.home.resolve() / "locks" / "request-rates"
+
+    @property
+    def mlflow_pages(self) -> str:
+        """Address at which people open MLflow's pages."""
+        return self.public_mlflow_url or self.in_use.mlflow_url
+
+    @property
+    def prefect_pages(self) -> str:
+        """Address at which people open Prefect's pages."""
+        return self.public_prefect_url or self.in_use.prefect_url
+
     @property
     def mlflow(self) -> Path:
         """Folder of MLflow's database and artifacts, if no server keeps them."""
         return self.home.resolve() / "mlflow"
+
+    @property
+    def artifacts_folder(self) -> Path:
+        """Folder of artifacts, if no server keeps them."""
+        is_folder = self.artifacts and "://" not in self.artifacts
+        return Path(self.artifacts).resolve() if is_folder else self.mlflow / "artifacts"
 
     @property
     def registry(self) -> str:
@@ -145,7 +289,46 @@ class Settings(BaseSettings):
     @property
     def has_registry(self) -> bool:
         """Whether there may be a registry; connecting to a missing database would create it."""
-        return not self.registry.startswith("sqlite") or (self.mlflow / "mlflow.db").is_file()
+        kind, _, path = self.registry.partition(":///")
+        return not kind.startswith("sqlite") or Path(path.partition("?")[0]).is_file()
+
+    @property
+    def in_use(self) -> "Settings":
+        """These settings with the addresses of the servers that this process uses.
+
+        ``PREFECT_API_URL`` and ``MLFLOW_TRACKING_URI`` may name servers that run elsewhere. A
+        password that was generated for this home's servers is left out then.
+        """
+        changes: dict[str, Any] = {}
+        if self.prefect_api_url:
+            changes["prefect_url"] = self.prefect_api_url.rstrip("/").removesuffix("/api")
+        if self.tracking_uri.startswith("http"):
+            changes["mlflow_url"] = self.tracking_uri.rstrip("/")
+        if not all(_is_sent_to(url, getattr(self, name), self) for name, url in changes.items()):
+            changes["auth"] = None
+        return self.model_copy(update=changes)
+
+
+def _require_url(address: str) -> None:
+    try:
+        _URL.validate_python(address)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Input should be ")
+        raise ValueError(
+            f"got {address!r} (expected an address such as http://127.0.0.1:4200; {reason})"
+        ) from error
+
+
+def auth_file(home: Path) -> Path:
+    """Return the file of the ``user:password`` that ``slipway up`` generates."""
+    return home.resolve() / "secrets" / "auth"
+
+
+def _generated(home: Path) -> str | None:
+    try:
+        return auth_file(home).read_text(encoding="utf-8")
+    except OSError:
+        return None
 
 
 def _variable(field: int | str) -> str:
@@ -154,10 +337,37 @@ def _variable(field: int | str) -> str:
     return name if name.isupper() else f"SLIPWAY_{name.upper()}"
 
 
+def public_variables() -> tuple[str, ...]:
+    """Return the names of the variables that hold settings but no secret, in order."""
+    fields = Settings.model_fields.items()
+    return tuple(
+        sorted(
+            _variable(name)
+            for name, field in fields
+            if field.validation_alias is None and SecretStr not in get_args(field.annotation)
+        )
+    )
+
+
+def absolute(name: str, text: str) -> str:
+    """Return the value of a variable; if it is a path, as every folder understands it."""
+    if name in _PATHS and text:
+        return str(Path(text).expanduser().absolute())
+    return _absolute_store(text) if name in {"MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"} else text
+
+
+def _absolute_store(address: str) -> str:
+    """Return the address of a store; a SQLite file or a folder may be named relatively."""
+    if address.startswith("sqlite:///"):
+        return f"sqlite:///{Path(address.removeprefix('sqlite:///')).absolute()}"
+    return str(Path(address).absolute()) if "/" in address and ":" not in address else address
+
+
 def environment(settings: Settings) -> dict[str, str]:
-    """Return the environment variables that the libraries need on this machine.
+    """Return what the libraries read from the environment, however a process is started.
 
     Prefect keeps its state below our home, both servers' clients sign in, and nothing is reported.
+    A variable that a flow run needs belongs here: ``flows`` sets all of them when it is imported.
     """
     prefect = settings.home.resolve() / "prefect"
     return (
@@ -170,19 +380,56 @@ def environment(settings: Settings) -> dict[str, str]:
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
             "PREFECT_LOGGING_EXTRA_LOGGERS": "",
+            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
+            # A server answers so while its database restarts, or a proxy while the server does.
+            "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500,504",
+            "PYTHONSAFEPATH": "1",  # Prefect's temporary server imports nothing from this folder
         }
     )
 
 
+def apply_environment(settings: Settings) -> None:
+    """Set ``environment`` in this process; what is set already, stays."""
+    (settings.home / "prefect").mkdir(parents=True, exist_ok=True)  # Prefect makes no parents
+    for name, text in environment(settings).items():
+        os.environ.setdefault(name, text)
+    reach_loopback_directly()
+
+
+def reach_loopback_directly() -> None:
+    """Keep requests to this machine away from a proxy, in this process and its children.
+
+    No proxy reaches another machine's loopback, so a client without this waits for its time limit.
+    """
+    listed = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    names = [name.strip() for name in listed.split(",") if name.strip()]
+    if names == ["*"]:  # understood by itself alone
+        return
+    every = ",".join([*names, *(name for name in _LOOPBACK if name not in names)])
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = every
+
+
 def _signed_in(settings: Settings) -> dict[str, str]:
+    """Return what signs clients in; a generated password is sent to this home's servers alone."""
     if settings.auth is None or settings.credentials is None:
         return {}
-    user, password = settings.credentials
-    return {
-        "PREFECT_API_AUTH_STRING": settings.auth.get_secret_value(),
-        "MLFLOW_TRACKING_USERNAME": user,
-        "MLFLOW_TRACKING_PASSWORD": password,
-    }
+    variables = {}
+    if _is_sent_to(settings.prefect_api_url, settings.prefect_url, settings):
+        variables["PREFECT_API_AUTH_STRING"] = settings.auth.get_secret_value()
+    if _is_sent_to(settings.tracking_uri, settings.mlflow_url, settings):
+        user, password = settings.credentials
+        variables |= {"MLFLOW_TRACKING_USERNAME": user, "MLFLOW_TRACKING_PASSWORD": password}
+    return variables
+
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def _is_sent_to(address: str, own: str, settings: Settings) -> bool:
+    one, other = urlsplit(address if address.startswith("http") else own), urlsplit(own)
+    return not settings.auth_is_generated or (
+        {one.hostname, other.hostname} <= {*_LOOPBACK} and one.port == other.port
+    )
 
 
 def disable_telemetry() -> None:

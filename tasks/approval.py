@@ -1,5 +1,6 @@
 """A candidate that waits for a person: the form that asks, and what follows from the answer."""
 
+from contextlib import suppress
 from typing import Literal
 from uuid import UUID
 
@@ -11,10 +12,13 @@ from prefect.runtime import flow_run
 from pydantic import Field
 
 from slipway.errors import MoveRefused
+from slipway.report import next_steps
 from slipway.settings import Settings
+from slipway.tracking import pages
 from slipway.values import ApprovalDecision, Entry, Promoted, Release
 from tasks.context import audit_info, registry
 from tasks.emit_event import emit_event, emit_pending_events
+from tasks.inform import informing
 from tasks.policies import uncached
 from tasks.start_run import start_run
 
@@ -51,8 +55,15 @@ def describe_form(model: str, version: int) -> str:
     """Return what the form of this flow run shows, and record that it is the one that asks."""
     models = registry()
     models.record_approval_run(model, version, str(flow_run.id))
-    page = f"{Settings().mlflow_url}/#/models/{model}/versions/{version}"
-    return f"{models.description(model, version)}\n\n[The version in MLflow]({page})"
+    settings = Settings()
+    server = settings.mlflow_pages
+    description = models.description(model, version).replace("](#/", f"]({server}/#/")
+    links = f"[The version in MLflow]({pages.version(server, model, version)})"
+    chat = settings.chat_page(model)
+    if chat and models.champion(model):
+        command = next_steps.beside(model, version)
+        links += f" · [Chat with the champion]({chat})\n\nSide by side on that page: `{command}`"
+    return f"{description}\n\n{links}"
 
 
 def request_approval(entry: Entry, release: Release) -> None:
@@ -72,17 +83,28 @@ def start_form(release: Release) -> None:
     answers then.
     """
     model, version = release.versions.model, release.versions.onnx.version
-    try:
-        parameters = {"model": model, "version": version}
-        start_run(DEPLOYMENT, parameters, f"approve:{release.versions.key}:{version}")
-    except ObjectNotFound:
-        get_run_logger().info(f"no approval form: {DEPLOYMENT} is not deployed")
+    parameters = {"model": model, "version": version}
+    with informing("the approval form"):
+        try:
+            start_run(DEPLOYMENT, parameters, f"approve:{release.versions.key}:{version}")
+        except ObjectNotFound:
+            get_run_logger().info(f"no approval form: {DEPLOYMENT} is not deployed")
 
 
 def apply_answer(entry: Entry) -> None:
     """Carry out an answer that was given as a tag in MLflow; without one in time, a rejection."""
     if release := registry().apply_answer(entry.name, entry.approval_timeout_hours):
         _publish_answer(release)
+
+
+def undo_unapproved_change(entry: Entry) -> None:
+    """Return the alias from a version that somebody chose by hand without an approval."""
+    if entry.target != "approval":
+        return
+    if change := registry().undo_unapproved_change(entry.name):
+        after = f"version {change.after} is champion again" if change.after else "none is left"
+        get_run_logger().warning(f"{entry.name}: {change.audit.reason}; {after}")
+        emit_pending_events(entry.name)
 
 
 @task(
@@ -111,10 +133,12 @@ def _publish_answer(release: Release) -> None:
 
 
 def _resume(run_id: UUID, answer: dict[str, str]) -> None:
-    with get_client(sync_client=True) as client:
-        try:
-            run = client.read_flow_run(run_id)
-        except ObjectNotFound:
-            return
+    """Answer the form of a run. In one that is left open, a later answer changes nothing."""
+    with (
+        informing("the answer in its form"),
+        suppress(ObjectNotFound),
+        get_client(sync_client=True) as client,
+    ):
+        run = client.read_flow_run(run_id)
         if run.state and run.state.is_paused():
             client.resume_flow_run(run_id, run_input=answer)

@@ -4,8 +4,9 @@ from prefect import task
 
 from slipway.build import artifacts
 from slipway.values import BuildResult, Recipe, Weights
-from tasks.context import workspace
-from tasks.policies import Reporter, by_recipe, cached, verified
+from tasks.context import calibration, workspace
+from tasks.inform import Reporter
+from tasks.policies import by_recipe, cached, verified
 
 
 @verified
@@ -18,4 +19,4 @@ from tasks.policies import Reporter, by_recipe, cached, verified
 def build(weights: Weights, recipe: Recipe) -> tuple[BuildResult, ...]:
     """Return every candidate of ``recipe``, built from ``weights`` unless the store has it."""
     reporter = Reporter("build", weights.revision.source.repo)
-    return artifacts.build(weights, recipe, workspace(reporter))
+    return artifacts.build(weights, recipe, workspace(reporter), calibration(recipe))

@@ -3,19 +3,20 @@
 import getpass
 import socket
 from datetime import UTC, datetime
+from pathlib import Path
 
 from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 
-from slipway.evaluation.texts import Text, load_texts
+from slipway.evaluation.texts import load_calibration, load_texts
 from slipway.registry import Registry, open_registry
 from slipway.settings import Settings, toolchain
 from slipway.system.process import ProcessLimits
 from slipway.system.progress import Progress, silent
 from slipway.system.store import Store
 from slipway.system.workspace import Workspace
-from slipway.tracking.location import MlflowLocation, mlflow_location
-from slipway.values import AuditInfo, Entry
+from slipway.validation.texts import require_text
+from slipway.values import AuditInfo, Calibration, Entry, Recipe, Text
 
 
 def limits(settings: Settings) -> ProcessLimits:
@@ -33,16 +34,22 @@ def texts(entry: Entry) -> tuple[Text, ...]:
     return load_texts(Settings().expectations / "texts" / entry.texts)
 
 
+def calibration(recipe: Recipe) -> Calibration | None:
+    """Return what a recipe's candidates are calibrated on; None if none of them is."""
+    return load_calibration(recipe, Settings().expectations)
+
+
 def workspace(progress: Progress = silent) -> Workspace:
     """Return where and with what the steps work on this machine."""
     settings = Settings()
     store = Store(settings.home.resolve() / "store")
+    store.remove_leftovers()
     return Workspace(store, limits(settings), toolchain(), progress)
 
 
-def location(settings: Settings) -> MlflowLocation:
-    """Return where MLflow keeps things."""
-    return mlflow_location(settings)
+def server_folder(model: str) -> Path:
+    """Return the folder of a model's server on this machine, with its pointer file."""
+    return Settings().server_folders / model
 
 
 def registry() -> Registry:
@@ -52,6 +59,7 @@ def registry() -> Registry:
 
 def audit_info(reason: str) -> AuditInfo:
     """Return who runs this, for the record, with ``reason``."""
+    require_text("reason", reason)
     return AuditInfo(actor=_actor(), reason=reason[:500])
 
 
@@ -78,4 +86,5 @@ def _actor() -> str:
 
 def flow_run_url() -> str | None:
     """Return where people see the Prefect run that this task belongs to."""
-    return f"{Settings().prefect_url}/runs/flow-run/{flow_run.id}" if flow_run.id else None
+    server = Settings().prefect_pages
+    return f"{server}/runs/flow-run/{flow_run.id}" if flow_run.id else None

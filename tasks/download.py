@@ -5,7 +5,8 @@ from prefect import task
 from slipway.sources import checkpoint
 from slipway.values import Revision, Weights
 from tasks.context import workspace
-from tasks.policies import Reporter, by_revision, cached, verified
+from tasks.inform import Reporter
+from tasks.policies import by_revision, cached, verified
 
 
 @verified

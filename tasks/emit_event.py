@@ -3,17 +3,20 @@
 from typing import Any
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
-import httpx
 from prefect import get_run_logger
 from prefect.client.orchestration import get_client
 from prefect.events import Event
-from prefect.exceptions import PrefectHTTPStatusError
 from prefect.runtime import flow_run
 
 from slipway.values import AliasChange
 from tasks.context import registry
 
-_EVENTS = {"promotion": "promoted", "by-hand": "promoted", "rollback": "rolled-back"}
+_EVENTS = {
+    "promotion": "promoted",
+    "by-hand": "promoted",
+    "rollback": "rolled-back",
+    "restored": "rolled-back",
+}
 
 
 def emit_event(event: str, model: str, **payload: Any) -> bool:
@@ -23,8 +26,8 @@ def emit_event(event: str, model: str, **payload: Any) -> bool:
     recorded alias change, in the payload, a repeated event has the same id.
 
     Args:
-        event: ``promoted``, ``rejected``, ``rolled-back``, ``quarantined``, ``redeployed`` or
-            ``approval-wanted``.
+        event: ``promoted``, ``rejected``, ``rolled-back``, ``quarantined``, ``redeployed``,
+            ``watched`` or ``approval-wanted``.
         model: Name of the entry.
         **payload: Figures and texts, as JSON has them.
     """
@@ -48,7 +51,7 @@ def emit_event(event: str, model: str, **payload: Any) -> bool:
     try:  # Prefect's own emit_event sends in the background, and does not report failures
         with get_client(sync_client=True) as client:
             client.request("POST", "/events", json=[message.model_dump(mode="json")])
-    except (httpx.HTTPError, PrefectHTTPStatusError, RuntimeError) as error:
+    except Exception as error:  # noqa: BLE001 - whoever listens looks again by itself
         get_run_logger().warning(f"the event {message.event} was not sent: {error}")
         return False
     return True
@@ -58,8 +61,8 @@ def emit_pending_events(model: str) -> None:
     """Send the events of alias changes that were not sent yet, and record that they were."""
     models = registry()
     for change in models.pending_events(model):
-        if emit_event(_EVENTS[change.kind], model, **_payload(change)) and change.after is not None:
-            models.mark_event_sent(model, change.after)
+        if emit_event(_EVENTS[change.kind], model, **_payload(change)):
+            models.mark_event_sent(model, change)
 
 
 def _payload(change: AliasChange) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Model → Entry, and what the registry already has of it."""
 
+from functools import cache
 from typing import get_args
 
 from prefect import get_run_logger, task
@@ -8,6 +9,7 @@ from prefect.runtime import flow_run
 from slipway import catalogue, keys
 from slipway.errors import SourceMissing
 from slipway.registry.lookup import release_key
+from slipway.report import next_steps
 from slipway.settings import Settings
 from slipway.values import (
     Champion,
@@ -25,14 +27,24 @@ from tasks.context import registry
 from tasks.policies import uncached
 
 
+@cache
+def _warn_once(_run: str | None, warning: str) -> None:
+    """Write a warning into the log of a flow run."""
+    get_run_logger().warning(warning)
+
+
+def _warn(warning: str) -> None:
+    _warn_once(flow_run.id, warning)
+
+
 def entry_of(model: str) -> Entry:
     """Return the catalogue's entry ``model``; the run's log has what is outdated in the file."""
-    return catalogue.find(Settings().catalogue, model, warn=get_run_logger().warning)
+    return catalogue.find(Settings().catalogue, model, warn=_warn)
 
 
 def all_entries() -> tuple[Entry, ...]:
     """Return every entry of the catalogue."""
-    return tuple(catalogue.load(Settings().catalogue, warn=get_run_logger().warning).values())
+    return tuple(catalogue.load(Settings().catalogue, warn=_warn).values())
 
 
 def as_requested(entry: Entry, ref: str | None, recipe: str) -> Entry:
@@ -77,12 +89,26 @@ def find_release(entry: Entry, key: str) -> Release | None:
 
     An answer that a person gave in the MLflow UI is carried out before. A release that waits has
     its form afterwards, also if the run that should have started it was interrupted.
+
+    Raises:
+        ExperimentDeleted: If nothing can be logged; better known before anything is built.
     """
+    registry().require_experiments(entry.name)
     apply_answer(entry)
     release = registry().released(entry.name, key)
     if release and release.waiting:
         start_form(release)
+    if release and release.may_be_repeated and entry.target != "candidate":
+        _warn_without_champion(release)
     return release
+
+
+def _warn_without_champion(release: Release) -> None:
+    """Say what a person can do where somebody deleted the champion, or took its alias away."""
+    model, version = release.versions.model, release.versions.onnx.version
+    if registry().champion(model) is None:
+        how = next_steps.make_champion(model, version)
+        get_run_logger().warning(f"{model} has no champion; {how} makes version {version} champion")
 
 
 @task(

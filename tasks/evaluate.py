@@ -6,7 +6,8 @@ from slipway.evaluation import evaluate as evaluate_module
 from slipway.settings import Settings
 from slipway.values import BuildResult, Entry, Evaluation, Weights
 from tasks.context import texts, workspace
-from tasks.policies import Reporter, by_candidates, cached, verified
+from tasks.inform import Reporter
+from tasks.policies import by_candidates, cached, verified
 
 
 @verified

@@ -20,9 +20,18 @@ def lift(model: str, key: str, reason: str | None) -> Release | None:
     Raises:
         MoveRefused: If nobody says why.
     """
-    if not (reason or "").strip():
-        advice = "give one, with --reason TEXT or in the form"
-        raise MoveRefused(model, "lifting a quarantine needs a reason", advice)
+    require_reason(model, reason)
     lifted = registry().lift_quarantine(model, key, audit_info(f"quarantine lifted: {reason}"))
     emit_pending_events(model)
     return lifted
+
+
+def require_reason(model: str, reason: str | None) -> None:
+    """Refuse to lift a quarantine if nobody says why.
+
+    Raises:
+        MoveRefused: If there is no reason.
+    """
+    if not (reason or "").strip():
+        advice = "give one, with --reason TEXT or in the form"
+        raise MoveRefused(model, "lifting a quarantine needs a reason", advice)

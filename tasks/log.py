@@ -5,9 +5,11 @@ from prefect import task
 from slipway.settings import Settings, toolchain
 from slipway.system.call import call
 from slipway.tracking import log_models
+from slipway.tracking.location import mlflow_location
 from slipway.values import Artifact, Entry, RegisteredVersions, Weights
-from tasks.context import flow_run_url, limits, location, registry
-from tasks.policies import Reporter, uncached
+from tasks.context import flow_run_url, limits, registry
+from tasks.inform import Reporter
+from tasks.policies import uncached
 
 
 @task(
@@ -16,20 +18,27 @@ from tasks.policies import Reporter, uncached
     **uncached(timeout_seconds=3 * 3600),
 )
 def log(entry: Entry, key: str, weights: Weights, artifact: Artifact) -> RegisteredVersions:
-    """Return both wrappers, logged and registered once for ``key``."""
+    """Return both wrappers, logged and registered once for ``key``.
+
+    A process that releases the same on this machine is waited for; what it registered is used.
+    """
     settings = Settings()
     wrapper = settings.wrappers / "onnx_genai.py"
-    tags = log_models.origin(weights.revision, artifact, wrapper, flow_run_url()).to_tags()
     request = log_models.LogRequest(
-        location=location(settings),
+        location=mlflow_location(settings),
         key=key,
-        entry=entry,
+        model=entry.name,
+        title=entry.title,
+        contract=entry.wrappers.onnx,
         weights=weights,
         artifact=artifact,
         wrapper=wrapper,
         tools=toolchain(),
-        tags=tags,
+        tags=log_models.origin(weights.revision, artifact, wrapper, flow_run_url()).to_tags(),
     )
     reporter = Reporter("log", entry.name)
-    logged = call(log_models.log, request, limits(settings), step="log", progress=reporter)
-    return registry().register(entry, key, logged.value, tags)
+
+    def log_in_child(request: log_models.LogRequest) -> log_models.Logged:
+        return call(log_models.log, request, limits(settings), step="log", progress=reporter).value
+
+    return registry().register_once(request, log_in_child)

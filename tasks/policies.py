@@ -1,14 +1,10 @@
-"""How tasks behave: when they are retried, what they may reuse, how they report progress."""
+"""How tasks behave: when they are retried, and what they may reuse."""
 
 import functools
-import re
-import time
 from collections.abc import Callable, Sequence
-from typing import Any, ParamSpec, TypeVar, cast
-from uuid import UUID
+from typing import Any, ParamSpec, TypeVar
 
 from prefect import Task, get_run_logger
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
@@ -18,15 +14,13 @@ from slipway.errors import SlipwayError, StoreDamaged
 from slipway.evaluation.texts import texts_digest
 from slipway.settings import Settings, toolchain
 from slipway.system import store
-from slipway.values import Artifact, BuildResult, Evaluation, Revision, Weights
-from tasks.context import texts
+from slipway.values import Artifact, BuildResult, Evaluation, Recipe, Revision, Weights
+from tasks.context import calibration, texts
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result", Weights, tuple[BuildResult, ...], tuple[Evaluation, ...])
 
 CacheKey = Callable[[TaskRunContext, dict[str, Any]], str]
-
-_UPDATE_SECONDS = 2.0
 
 
 def worth_retrying(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -62,7 +56,9 @@ def by_revision(_context: TaskRunContext, inputs: dict[str, Any]) -> str:
 
 def by_recipe(_context: TaskRunContext, inputs: dict[str, Any]) -> str:
     """Return the cache key of the artifacts of a recipe."""
-    return keys.result_key(keys.builds_key(inputs["weights"], inputs["recipe"], toolchain()))
+    recipe: Recipe = inputs["recipe"]
+    key = keys.builds_key(inputs["weights"], recipe, toolchain(), calibration(recipe))
+    return keys.result_key(key)
 
 
 def by_candidates(_context: TaskRunContext, inputs: dict[str, Any]) -> str:
@@ -106,36 +102,3 @@ def _fault(result: Weights | tuple[BuildResult | Evaluation, ...], *, cached: bo
         return str(error)
     failed = [f"{each.variant}: {each.reason}" for each in several if each.reason]
     return f"retrying what had failed: {'; '.join(failed)}" if failed and cached else None
-
-
-class Reporter:
-    """Shows a step's progress in the terminal and in the Prefect UI.
-
-    Args:
-        step: Name of the step; with ``about`` it names the artifact.
-        about: The model or repository that it works on.
-    """
-
-    def __init__(self, step: str, about: str) -> None:
-        self._logger = get_run_logger()
-        self._reported: tuple[str, int] | None = None
-        self._updated_at = 0.0
-        slug = re.sub(r"[^a-z0-9]+", "-", f"{step}-{about}".lower())
-        made = create_progress_artifact(0.0, key=slug, description=f"{step} {about}")
-        self._artifact = cast("UUID", made)
-
-    def __call__(self, share: float | None, text: str) -> None:
-        """Log what is new: another kind of work, or the next tenth of it."""
-        news = (text.split(maxsplit=1)[0], -1 if share is None else int(share * 10))
-        if news != self._reported:
-            self._logger.info(text if share is None else f"{share:4.0%}  {text}")
-            self._reported = news
-        if share is not None and (share == 1 or self._is_due()):
-            update_progress_artifact(self._artifact, progress=share * 100)
-
-    def _is_due(self) -> bool:
-        """Return whether the last update is long enough ago: each one is a request."""
-        due = time.monotonic() - self._updated_at > _UPDATE_SECONDS
-        if due:
-            self._updated_at = time.monotonic()
-        return due

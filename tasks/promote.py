@@ -25,6 +25,7 @@ def promote(summary: ReleaseSummary) -> Release:
         variant=summary.artifact.variant,
         verdict=verdict,
         promotion=None,
+        provenance=revision.provenance,
     )
     reasons = "; ".join(verdict.reasons)
     if not isinstance(verdict, Promoted):

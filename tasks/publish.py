@@ -6,10 +6,13 @@ import json
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
-from slipway.report import answers, comparison, document, plot
+from slipway.checks import prompt_files
+from slipway.report import answers, comparison, document, junit, plot
+from slipway.report.markdown import escape
 from slipway.settings import Settings, toolchain
 from slipway.tracking import manifest as manifest_module
-from slipway.tracking import read_run, write_run
+from slipway.tracking import read_run, traces, write_run
+from slipway.tracking.location import mlflow_location
 from slipway.values import (
     Champion,
     Decision,
@@ -20,7 +23,8 @@ from slipway.values import (
     SmokeReport,
     Weights,
 )
-from tasks.context import flow_run_url, location
+from tasks.context import flow_run_url
+from tasks.inform import informing
 from tasks.policies import uncached
 
 PLOT = "picture.png"
@@ -43,7 +47,7 @@ def publish(  # noqa: PLR0913 - a summary is made of all of them
 ) -> ReleaseSummary:
     """Return the summary, once its report is in the MLflow run and in the Prefect UI."""
     settings = Settings()
-    where = location(settings)
+    where = mlflow_location(settings)
     manifest = manifest_module.of(weights, selection.artifact, toolchain())
     run_id = champion.run_id if champion else None
     before = read_run.manifest(run_id, where) if run_id else None
@@ -58,23 +62,33 @@ def publish(  # noqa: PLR0913 - a summary is made of all of them
         champion=champion.version if champion else None,
         changes=comparison.manifest_changes(before, manifest) if champion else (),
         flow_run_url=flow_run_url(),
-        mlflow_url=write_run.page(settings.mlflow_url, versions.run_id, where),
+        mlflow_url=write_run.page(settings.mlflow_pages, versions.run_id, where),
+        chat_url=settings.chat_page(entry.name),
     )
     image = plot.png(summary)
     predictions = json.dumps(answers.predictions(summary), ensure_ascii=False)
     files = {
         PLOT: image,
-        "report.md": document.markdown(summary, _plot_address(summary)).encode(),
+        "report.md": document.markdown(summary, _plot_address(summary), shown_in="mlflow").encode(),
+        write_run.JUNIT: junit.xml(summary),
         write_run.PREDICTIONS: predictions.encode(),
     }
     text = document.description(summary)
     write_run.publish(summary, manifest, where, files=files, description=text)
-    create_markdown_artifact(
-        document.markdown(summary, f"data:image/png;base64,{base64.b64encode(image).decode()}"),
-        key=f"release-report-{entry.name.replace('.', '-')}",
-        description=f"{entry.title}: {summary.verdict.kind}",
-    )
+    prompts = prompt_files.prompts_of(entry, settings.expectations)
+    with informing("the answers", server="MLflow"):
+        traces.log(versions.run_id, smoke_report.wrappers, prompts, where)
+    with informing("the report"):
+        create_markdown_artifact(
+            document.markdown(summary, _inline(image), shown_in="prefect"),
+            key=f"release-report-{entry.name.replace('.', '-')}",
+            description=escape(f"{entry.title}: {summary.verdict.kind}"),
+        )
     return summary
+
+
+def _inline(image: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(image).decode()}"
 
 
 def _plot_address(summary: ReleaseSummary) -> str:

@@ -3,7 +3,7 @@
 from prefect import get_run_logger, task
 
 from slipway.values import Entry
-from tasks.approval import apply_answer
+from tasks.approval import apply_answer, undo_unapproved_change
 from tasks.context import registry
 from tasks.emit_event import emit_pending_events
 from tasks.policies import uncached
@@ -11,15 +11,17 @@ from tasks.policies import uncached
 
 @task(
     task_run_name="recover {entry.name}",
-    description="Roll back a half-done alias change, carry out answers, record changes by hand, "
-    "send pending events.",
+    description="Roll back a half-done alias change, carry out answers, undo or record changes by "
+    "hand, send pending events.",
     **uncached(timeout_seconds=900),
 )
 def recover(entry: Entry) -> None:
     """Bring the registry's record of one model up to date; a second time it does nothing."""
     models, model = registry(), entry.name
-    models.recover(model)
+    for ended in models.recover(model):
+        get_run_logger().warning(f"{model}: {ended}")
     apply_answer(entry)
+    undo_unapproved_change(entry)
     if change := models.record_manual_change(model):
         get_run_logger().warning(f"{model}: version {change.after} was made champion by hand")
     emit_pending_events(model)

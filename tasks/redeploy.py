@@ -9,9 +9,9 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from slipway import catalogue
-from slipway.checks import suites
+from slipway.checks import prompt_files, suites
 from slipway.evaluation import gates
-from slipway.redeploy import model_server
+from slipway.redeploy import model_server, watch_record
 from slipway.redeploy.compare import champion_state
 from slipway.redeploy.deployment import Deployment
 from slipway.redeploy.golden_prompts import GoldenPrompts
@@ -22,10 +22,14 @@ from slipway.redeploy.values import (
     Reject,
     SwitchResult,
 )
+from slipway.serving.api_keys import own_key
 from slipway.settings import Settings
-from tasks.context import audit_info, limits, registry
+from slipway.tracking.verified_copy import CopyPlace
+from tasks.approval import undo_unapproved_change
+from tasks.context import audit_info, limits, registry, server_folder
 from tasks.emit_event import emit_event, emit_pending_events
 from tasks.policies import uncached
+from tasks.watch_switch import begin_watch
 
 #: Of the entry's smoke prompts; a preflight slows the serving version down while it runs.
 GOLDEN_PROMPTS = 6
@@ -35,13 +39,14 @@ def deployment(model: str) -> Deployment:
     """Return where ``model`` is served, and what a version must prove there."""
     settings = Settings()
     entry = catalogue.find(settings.catalogue, model)
-    prompts = suites.load_prompts(settings.expectations / "prompts" / f"{entry.suite}.json")
+    prompts = prompt_files.prompts_of(entry, settings.expectations)
     max_median_latency_ms = gates.limits_for(entry.gates, "fp32")["median_latency_ms"].max
     home = settings.home.resolve()
     return Deployment(
         model=model,
-        folder=home / "serving" / model,
+        folder=server_folder(model),
         locks=home / "locks",
+        copies=CopyPlace.of(settings),
         limits=replace(limits(settings), timeout_seconds=settings.load_timeout_seconds),
         golden=GoldenPrompts(
             prompts=prompts[:GOLDEN_PROMPTS],
@@ -49,12 +54,13 @@ def deployment(model: str) -> Deployment:
             max_median_latency_ms=max_median_latency_ms or math.inf,
         ),
         drain_seconds=settings.serving_request_seconds,
+        key=own_key(settings.home),
     )
 
 
 def served_models() -> tuple[str, ...]:
     """Return the models whose server is running on this machine."""
-    folders = sorted((Settings().home.resolve() / "serving").glob("*"))
+    folders = sorted(Settings().server_folders.glob("*"))
     return tuple(folder.name for folder in folders if model_server.find(folder))
 
 
@@ -71,7 +77,8 @@ def locked(model: str) -> Iterator[None]:
     **uncached(timeout_seconds=600),
 )
 def compare(model: str) -> RedeployDecision:
-    """Return what to do."""
+    """Return what to do; a champion that nobody approved, though that is asked for, is undone."""
+    undo_unapproved_change(catalogue.find(Settings().catalogue, model))
     decision = deployment(model).compare(champion_state(registry(), model))
     if isinstance(decision, Deploy):
         text = f"version {decision.serving} is serving, the champion is version {decision.version}"
@@ -98,11 +105,16 @@ def preflight(model: str, candidate: Deploy) -> SwitchResult:
 )
 def switch(model: str, candidate: Deploy) -> SwitchResult:
     """Return how the switch ended; after a fault the previous version is served again."""
-    place = deployment(model)
+    place, version, before = deployment(model), candidate.version, candidate.serving
+    is_watched = begin_watch(model, version, before)
     result = place.switch(candidate)
     if result.fault is None:
-        place.remove_copies(except_versions={candidate.version, candidate.serving})
-        emit_event("redeployed", model, version=candidate.version, before=candidate.serving)
+        place.copies.remove_unused(model, keep={version, before})
+        emit_event("redeployed", model, version=version, before=before)
+        if is_watched:
+            emit_event("watched", model, version=version, before=before)
+    else:
+        watch_record.end(place.folder)
     return result
 
 
@@ -115,7 +127,7 @@ def reject(model: str, candidate: Deploy | Reject, reason: str) -> DeployRejecte
     """Return the rejection once the registry records it."""
     version, serving = candidate.version, candidate.serving
     change = registry().reject_champion(model, version, serving, audit_info(reason))
-    deployment(model).remove_copies(except_versions={serving})
+    CopyPlace.of(Settings()).remove_unused(model, keep={serving})
     emit_pending_events(model)
     emit_event("quarantined", model, version=version, reason=reason)
     get_run_logger().warning(f"version {version} must not be served: {reason}")

@@ -21,7 +21,14 @@ def swap_back(model: str, failed: int | None, to: int | None, reason: str) -> Al
     models = registry()
     failed = failed or models.champion_at(model, asked_at())
     change = models.roll_back(model, to, audit_info(reason), failed)
-    get_run_logger().info(f"champion is version {change.after}; {change.before} is quarantined")
-    emit_pending_events(model)
-    emit_event("quarantined", model, version=change.before, reason=reason, move=change.run_id)
+    announce(model, change, reason)
     return change
+
+
+def announce(model: str, change: AliasChange, reason: str) -> None:
+    """Log a rollback, and send its events."""
+    get_run_logger().info(f"champion is version {change.after}")
+    emit_pending_events(model)
+    if change.before is not None:
+        get_run_logger().info(f"version {change.before} is quarantined")
+        emit_event("quarantined", model, version=change.before, reason=reason, move=change.run_id)

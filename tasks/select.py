@@ -5,7 +5,7 @@ from prefect.cache_policies import NO_CACHE
 
 from slipway.evaluation import gates
 from slipway.evaluation import selection as selection_module
-from slipway.values import Champion, Entry, Estimate, Evaluation, Figures, Selection, Weights
+from slipway.values import Champion, Entry, Evaluation, Selection, Weights
 
 
 @task(
@@ -17,13 +17,7 @@ def select(
     entry: Entry, weights: Weights, evaluations: tuple[Evaluation, ...], champion: Champion | None
 ) -> Selection:
     """Return the candidate that goes on, and the results of every candidate's gates."""
-    source: Figures = {"size_bytes": Estimate.exact(weights.stored.size_bytes)}
-    serving = champion.figures if champion else None
-    candidates = [
-        gates.score(evaluation, entry.gates, source=source, champion=serving)
-        for evaluation in evaluations
-    ]
-    prefer = entry.recipe.prefer if entry.recipe.kind == "quantize" else "first"
-    selection = selection_module.select(candidates, prefer)
+    candidates = gates.score_all(entry, weights, evaluations, champion)
+    selection = selection_module.select(candidates, entry.recipe.prefer, entry.recipe.speed_weight)
     get_run_logger().info(f"{selection.variant}: {selection.reason}")
     return selection

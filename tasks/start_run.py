@@ -1,16 +1,21 @@
-"""Flow runs are started, which outlive whoever started them, and named."""
+"""Flow runs are started, which outlive whoever started them."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentFlowRunCreate
 from prefect.client.schemas.objects import FlowRun
-from prefect.runtime import flow_run
+from prefect.states import Scheduled, to_state_create
 
 
 def start_run(
-    deployment: str, parameters: Mapping[str, Any], idempotency_key: str, tags: Iterable[str] = ()
+    deployment: str,
+    parameters: Mapping[str, Any],
+    idempotency_key: str,
+    tags: Iterable[str] = (),
+    at: datetime | None = None,
 ) -> FlowRun:
     """Return the run of ``deployment`` with this key, started unless it was before.
 
@@ -24,6 +29,7 @@ def start_run(
         parameters: Of the flow.
         idempotency_key: A second call with the same key returns the same run.
         tags: Of the run, beside the deployment's.
+        at: When it begins; None for now.
 
     Raises:
         ObjectNotFound: If there is no such deployment.
@@ -34,6 +40,8 @@ def start_run(
         tags=list(tags),
         enforce_parameter_schema=False,
     )
+    if at is not None:
+        wanted.state = to_state_create(Scheduled(scheduled_time=at))
     with get_client(sync_client=True) as client:
         response = client.request(
             "POST",
@@ -42,9 +50,3 @@ def start_run(
             json=wanted.model_dump(mode="json", exclude_unset=True),
         )
     return FlowRun.model_validate(response.json())
-
-
-def rename_run(name: str) -> None:
-    """Rename the current flow run, for people who look for it in the UI."""
-    with get_client(sync_client=True) as client:
-        client.update_flow_run(flow_run.id, name=name)

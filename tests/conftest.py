@@ -1,5 +1,8 @@
 """What several folders of tests share; heavy libraries are imported when a test asks for them."""
 
+import os
+import signal
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -7,11 +10,28 @@ import pytest
 from slipway.settings import disable_telemetry
 from slipway.system.process import ProcessLimits
 
-pytest_plugins = ["tests.support.project"]
+pytest_plugins = ["tests.support.child_ways", "tests.support.project"]
 
 ROOT = Path(__file__).parents[1]
 
 disable_telemetry()  # before a test imports the libraries that would report their use
+
+#: A shell starts what runs in its background without Ctrl-C, and every child would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+#: Without it, tests would find the password of a ``slipway up`` that ran in this checkout.
+_HOME = tempfile.TemporaryDirectory(prefix="slipway-home")
+os.environ.setdefault("SLIPWAY_HOME", _HOME.name)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Forget the registry of the test before, ahead of the fixtures of every scope.
+
+    MLflow's client writes the address that it is given into the environment, which settings read.
+    """
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        os.environ.pop(name, None)
 
 
 @pytest.fixture(scope="session")
@@ -26,4 +46,4 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ProcessLimits:
     """Return what a child process of a test may use; it finds ``tests.support``."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    return ProcessLimits(timeout_seconds=120, memory_bytes=None, logs=tmp_path / "logs")
+    return ProcessLimits(timeout_seconds=300, memory_bytes=None, logs=tmp_path / "logs")

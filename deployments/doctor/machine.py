@@ -6,17 +6,18 @@ import stat
 import sys
 import tempfile
 from importlib.metadata import PackageNotFoundError, requires, version
-from ipaddress import ip_address
 from pathlib import Path
 
 import psutil
 from packaging.requirements import Requirement
 
 from deployments.doctor.check import Diagnosis, fail, ok, warn
-from deployments.services import servers, workers
+from deployments.services import exposed
 from slipway import catalogue
+from slipway.checks import suites
 from slipway.errors import SlipwayError
-from slipway.settings import Settings
+from slipway.serving.api_keys import has_keys, read, require_keys
+from slipway.settings import Settings, auth_file
 from slipway.system.network import host_and_port
 
 _PYTHONS = ((3, 11), (3, 12), (3, 13))
@@ -25,16 +26,17 @@ _GOOD_MEMORY_BYTES = 3_000_000_000
 
 
 def machine_checks(settings: Settings) -> tuple[Diagnosis, ...]:
-    """Check Python, packages, home, disk, memory, catalogue, secrets and sign-in."""
+    """Check Python, packages, home, disk, memory, catalogue, secrets, sign-in and keys."""
     return (
         _python(),
         _packages(),
-        _home(settings.home),
+        _home(settings),
         _disk(settings.home),
         _memory(),
         _catalogue(settings),
         _secrets(settings.home),
         _auth(settings),
+        _keys(settings),
         _set("HF_TOKEN", "gated and private repositories cannot be downloaded"),
         _set("SLIPWAY_HUB_WEBHOOK_SECRET", "the receiver refuses the Hub's webhooks"),
     )
@@ -44,9 +46,8 @@ def _python() -> Diagnosis:
     found = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info[:2] in _PYTHONS:
         return ok("Python", found)
-    return fail(
-        "Python", found, "run `make setup PYTHON=python3.12`; 3.11, 3.12 and 3.13 are supported"
-    )
+    advice = "run `make setup PYTHON=python3.12`; 3.11, 3.12 and 3.13 are supported"
+    return fail("Python", found, advice)
 
 
 def _packages() -> Diagnosis:
@@ -69,18 +70,30 @@ def _version(name: str) -> str:
         return "0"
 
 
-def _home(home: Path) -> Diagnosis:
+def _home(settings: Settings) -> Diagnosis:
+    home = settings.home
     try:
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=home):
             pass
     except OSError as error:
-        return fail(
-            "home",
-            f"{home}: {error.strerror}",
-            "set SLIPWAY_HOME to a folder that you can write to",
-        )
-    return ok("home", f"{home.resolve()} is writable")
+        advice = "set SLIPWAY_HOME to a folder that you can write to"
+        return fail("home", f"{home}: {error.strerror}", advice)
+    others = [folder for folder in _kept_in(settings) if _is_open_to_others(folder)]
+    if others:
+        found = f"other users may read {', '.join(map(str, others))}"
+        return fail("home", found, f"run `chmod -R go= {' '.join(map(str, others))}`")
+    return ok("home", f"{home.resolve()} is writable, and this user's alone")
+
+
+def _kept_in(settings: Settings) -> tuple[Path, ...]:
+    """Return the folders of this machine that databases and models are in."""
+    artifacts = Path(settings.artifacts.removeprefix("file://"))
+    return (settings.home, artifacts) if artifacts.is_absolute() else (settings.home,)
+
+
+def _is_open_to_others(path: Path) -> bool:
+    return path.exists() and bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
 
 
 def _disk(home: Path) -> Diagnosis:
@@ -104,6 +117,8 @@ def _memory() -> Diagnosis:
 def _catalogue(settings: Settings) -> Diagnosis:
     try:
         models = catalogue.load(settings.catalogue)
+        for entry in models.values():
+            suites.require_checkable(entry, settings.expectations)
     except SlipwayError as error:
         return fail("catalogue", str(error).replace("\n", "; "), "correct the file")
     if settings.serve not in models:
@@ -115,7 +130,7 @@ def _catalogue(settings: Settings) -> Diagnosis:
 def _secrets(home: Path) -> Diagnosis:
     """Check that only this user may read the secrets that were generated here."""
     files = [path for path in (home / "secrets").glob("*") if path.is_file()]
-    open_ones = [path.name for path in files if stat.S_IMODE(path.stat().st_mode) & 0o077]
+    open_ones = [path.name for path in files if _is_open_to_others(path)]
     if open_ones:
         found = f"other users may read {', '.join(open_ones)}"
         return fail("secrets", found, f"run `chmod 600 {home / 'secrets'}/*`")
@@ -123,23 +138,37 @@ def _secrets(home: Path) -> Diagnosis:
 
 
 def _auth(settings: Settings) -> Diagnosis:
-    """Require authentication where a service listens on more than loopback."""
-    urls = {part.url for part in (*servers(settings), *workers(settings))}
-    public = sorted(url for url in urls if not _is_loopback(url))
-    if settings.auth:
-        return ok("auth", "Prefect and MLflow require user and password")
-    if public:
-        found = f"off, and other machines may reach {', '.join(public)}"
+    """Say which password `slipway up` uses; require one where other machines reach a service."""
+    if settings.auth and not settings.auth_is_generated:
+        return ok("auth", "Prefect and MLflow require the password of SLIPWAY_AUTH")
+    if urls := exposed(settings):
+        found = f"nobody chose a password, and other machines may reach {', '.join(urls)}"
         return fail("auth", found, "set SLIPWAY_AUTH=user:password, or listen on 127.0.0.1")
-    return ok("auth", "off; every service listens on loopback, open to all users of this machine")
+    if settings.open:
+        found = "SLIPWAY_OPEN: every user of this machine can run commands on the worker"
+        return warn("auth", found, "unset SLIPWAY_OPEN; `slipway up` then generates a password")
+    if settings.auth:
+        found = f"Prefect and MLflow require the generated password of {auth_file(settings.home)}"
+        return ok("auth", found)
+    return ok("auth", "no password yet; `slipway up` generates one")
 
 
-def _is_loopback(url: str) -> bool:
-    host, _port = host_and_port(url)
+def _keys(settings: Settings) -> Diagnosis:
+    """Say who may use the model server."""
+    file, host = settings.keys_file, host_and_port(settings.serving_url)[0]
     try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        require_keys(host, settings)
+        keys = read(file).keys
+    except SlipwayError as error:
+        advice = "correct the file, or make a key with `slipway keys new NAME`"
+        return fail("keys", " ".join(str(error).split()), advice)
+    if not has_keys(settings):
+        return ok("keys", "none: any user of this machine may use the model server")
+    if _is_open_to_others(file):
+        return warn("keys", f"other users may read {file}", f"run `chmod 600 {file}`")
+    if not keys:
+        return warn("keys", f"{file} has none, and one is required", "run `slipway keys new NAME`")
+    return ok("keys", f"the model server requires one of the {len(keys)} of {file}")
 
 
 def _set(variable: str, without: str) -> Diagnosis:

@@ -1,6 +1,5 @@
 """Checks of what runs: servers, worker, deployments, automations, webhooks, model server, Hub."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
@@ -20,13 +19,14 @@ from deployments.apply import signed_in
 from deployments.doctor.check import Diagnosis, fail, ok, warn
 from deployments.services import POOL, Service, mlflow_server, prefect_server, servers, workers
 from slipway.settings import PROJECT, Settings
-from slipway.system.network import answers, is_taken
+from slipway.system.network import answers, host_and_port, is_loopback, is_taken
 
 _APPLY = "run `python -m deployments.apply`"
 _DAY = timedelta(days=1)
 _HUB = "https://huggingface.co"
 _WAIT_SECONDS = 10.0
 _EVENTS = 50
+_QUESTIONS = 6  # since any worker of a server may answer
 _LATE = "already in terminal state"  # a run's last heartbeat arrived after its end
 
 
@@ -36,7 +36,7 @@ def running_checks(settings: Settings) -> tuple[Diagnosis, ...]:
     running = {part.name for part in parts if is_taken(part.url)}
     checks = [_part(part, running, settings) for part in parts]
     if prefect_server(settings).name in running:
-        checks += _prefect(settings)
+        checks += prefect_checks(settings)
     if mlflow_server(settings).name in running:
         checks += _mlflow(settings)
     return (*checks, _hub(settings))
@@ -44,32 +44,51 @@ def running_checks(settings: Settings) -> tuple[Diagnosis, ...]:
 
 def _part(part: Service, running: set[str], settings: Settings) -> Diagnosis:
     if part.name not in running:
-        if part.awaits and not part.awaits.exists():
+        if part.is_waiting:
             return ok(part.name, f"not started: {settings.serve} has no champion yet")
+        if not is_loopback(host_and_port(settings.prefect_url)[0]):
+            found = f"not running at {part.url}"
+            return warn(part.name, found, "start it on this machine if nothing else does its work")
         if running:
             return fail(part.name, "not running, and other services are", "run `slipway up`")
         return warn(part.name, f"not running; {part.url} is free", "run `slipway up`")
-    if answers(part.health):
+    return _listening(part)
+
+
+def _listening(part: Service) -> Diagnosis:
+    if all(answers(part.health) for _ in range(_QUESTIONS)):
         return ok(part.name, f"answers at {part.url}")
+    if part.health_path == "/ready" and answers(f"{part.url}/health"):
+        found = "a worker has no model, or its engine shows no sign of life"
+        return fail(part.name, found, f"wait two minutes, then read its log, up-{part.name}.log")
     advice = f"stop what listens there, or set {part.setting} to another address"
     return fail(part.name, f"something else listens at {part.url}", advice)
 
 
-def _prefect(settings: Settings) -> list[Diagnosis]:
+def prefect_checks(settings: Settings) -> list[Diagnosis]:
+    """Look at Prefect's server, and at what `slipway up` makes there."""
     try:
         with signed_in(settings), get_client(sync_client=True) as client:
             checks = [look(client) for look in (_pool, _worker, _deployments, _schedules, _actions)]
+        sign_in = sign_in_check("prefect", f"{settings.prefect_url}/api/admin/version")
     except PrefectHTTPStatusError as error:
         found = f"the server answers {error.response.status_code}"
-        return [
-            fail(
-                "prefect sign-in", found, "set SLIPWAY_AUTH to the value that the server was given"
-            )
-        ]
+        advice = "set SLIPWAY_AUTH to the value that the server was given"
+        return [fail("prefect sign-in", found, advice)]
     except httpx.HTTPError as error:
         found = f"{type(error).__name__} at {settings.prefect_url}"
         return [fail("prefect sign-in", found, "read its log, up-prefect.log")]
-    return [ok("prefect sign-in", "accepted"), *checks]
+    return [sign_in, *checks]
+
+
+def sign_in_check(server: str, address: str) -> Diagnosis:
+    """Tell, of a server that accepts our password, whether it requires one."""
+    anonymous = httpx.get(address, timeout=_WAIT_SECONDS).status_code
+    if anonymous == httpx.codes.UNAUTHORIZED:
+        return ok(f"{server} sign-in", "accepted; required of everybody")
+    found = "no password is required: every user of this machine may read and change everything"
+    advice = "stop `slipway up --open`, and start `slipway up`"
+    return warn(f"{server} sign-in", found, advice)
 
 
 def _pool(client: SyncPrefectClient) -> Diagnosis:
@@ -85,8 +104,10 @@ def _pool(client: SyncPrefectClient) -> Diagnosis:
 def _worker(client: SyncPrefectClient) -> Diagnosis:
     try:
         found = client.read_workers_for_work_pool(POOL)
-    except ObjectNotFound:
-        found = []
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code != httpx.codes.NOT_FOUND:
+            raise
+        found = []  # there is no such pool, as beside `slipway ui` alone
     online = [worker.name for worker in found if worker.status == WorkerStatus.ONLINE]
     if online:
         return ok("workers", f"online: {', '.join(online)}")
@@ -94,7 +115,8 @@ def _worker(client: SyncPrefectClient) -> Diagnosis:
 
 
 def _deployments(client: SyncPrefectClient) -> Diagnosis:
-    asked = {each["name"] for each in _declared()}
+    declared = yaml.safe_load((PROJECT / "prefect.yaml").read_text(encoding="utf-8"))
+    asked = {each["name"] for each in declared["deployments"]}
     missing = sorted(asked - {each.name for each in client.read_deployments()})
     if missing:
         return fail("deployments", f"missing: {', '.join(missing)}", _APPLY)
@@ -111,11 +133,6 @@ def _schedules(client: SyncPrefectClient) -> Diagnosis:
         return ok("schedules", f"of {', '.join(sorted(active)) or 'no deployment'}")
     advice = "wait a minute; if there is still none, look for errors in up-prefect.log"
     return warn("schedules", "there are schedules, and no run is scheduled", advice)
-
-
-def _declared() -> Iterator[dict[str, str]]:
-    document = yaml.safe_load((PROJECT / "prefect.yaml").read_text(encoding="utf-8"))
-    yield from document["deployments"]
 
 
 def _actions(client: SyncPrefectClient) -> Diagnosis:
@@ -140,14 +157,19 @@ def _mlflow(settings: Settings) -> list[Diagnosis]:
         try:
             response = client.get(f"{base}/experiments/search", params={"max_results": 1})
             hooks = client.get(f"{base}/webhooks")
+            sign_in = sign_in_check("mlflow", f"{base}/experiments/search?max_results=1")
         except httpx.HTTPError as error:
             found = f"{type(error).__name__} at {settings.mlflow_url}"
             return [fail("mlflow sign-in", found, "read its log, up-mlflow.log")]
     if response.status_code != httpx.codes.OK:
         found = f"the server answers {response.status_code}"
-        advice = "set SLIPWAY_AUTH to the value that the server was first started with"
+        users = settings.mlflow / "users.db"
+        advice = (
+            "set SLIPWAY_AUTH to the value that the server was first started with; if it is lost, "
+            f"stop the server, remove {users} and start it again"
+        )
         return [fail("mlflow sign-in", found, advice)]
-    return [ok("mlflow sign-in", "accepted"), _webhook(hooks, settings)]
+    return [sign_in, _webhook(hooks, settings)]
 
 
 def _webhook(response: httpx.Response, settings: Settings) -> Diagnosis:
@@ -166,9 +188,6 @@ def _hub(settings: Settings) -> Diagnosis:
         httpx.get(f"{endpoint}/api/models?limit=1&search={quote('phi')}", timeout=_WAIT_SECONDS)
     except httpx.HTTPError as error:
         found = f"{endpoint} does not answer ({type(error).__name__})"
-        return warn(
-            "hub",
-            found,
-            "check the network and HF_ENDPOINT; until then its models cannot be released",
-        )
+        advice = "check the network and HF_ENDPOINT; until then its models cannot be released"
+        return warn("hub", found, advice)
     return ok("hub", f"{endpoint} answers")

@@ -9,9 +9,7 @@ import uvicorn
 from deployments.receiver.app import create_app
 from deployments.receiver.hooks import ReceiverSettings
 from slipway.errors import SlipwayError
-
-#: Limit of simultaneous requests; each may hold a body in memory.
-_REQUESTS = 200
+from slipway.system.connections import SERVER_LIMITS, allow_many_files
 
 
 def main() -> int:
@@ -27,13 +25,14 @@ def main() -> int:
     except SlipwayError as error:
         sys.stderr.write(f"receiver: {error}\n")
         return error.exit_code
+    allow_many_files()
     uvicorn.run(
         app,
         host=options.host,
         port=options.port,
         access_log=False,
         log_config=None,
-        limit_concurrency=_REQUESTS,
+        **SERVER_LIMITS,
     )
     return 0
 

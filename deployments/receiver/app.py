@@ -10,36 +10,45 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope
+from starlette.types import Send as SendMessage
 
 from deployments.receiver.hooks import Hooks, ReceiverSettings
 from deployments.receiver.outbox import Outbox, Send, send
 from deployments.receiver.requests import Fault, RequestRejected
+from slipway.system.connections import is_for
+from slipway.system.network import allowed_hosts
 from slipway.watch.webhooks import HubPayload, MlflowPayload
 
 _logger = logging.getLogger(__name__)
 
 
 class Health(BaseModel):
-    """The state of the receiver.
-
-    Attributes:
-        status: Always ``ok``.
-        hub: Whether a secret is configured for the Hub.
-        mlflow: Whether a secret is configured for MLflow.
-    """
+    """The receiver runs; whether a secret is configured for either sender."""
 
     status: str
     hub: bool
     mlflow: bool
 
 
-def create_app(settings: ReceiverSettings, send: Send = send) -> FastAPI:
-    """Return the receiver.
+class HostCheck:
+    """An ASGI application that refuses requests whose ``Host`` header names another server."""
 
-    Args:
-        settings: Secrets, and the place of the catalogue.
-        send: Sends one event to Prefect.
-    """
+    def __init__(self, app: ASGIApp, allowed: frozenset[str]) -> None:
+        self._app = app
+        self._allowed = allowed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
+        """Handle one ASGI connection."""
+        if scope["type"] == "http" and not is_for(scope, self._allowed):
+            fault = Fault(error="host not allowed", advice="set SLIPWAY_ALLOWED_HOSTS to its name")
+            await JSONResponse(fault.model_dump(), 421)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def create_app(settings: ReceiverSettings, send: Send = send) -> FastAPI:
+    """Return the receiver; ``send`` sends one event to Prefect."""
     outbox = Outbox(send)
 
     @asynccontextmanager
@@ -57,8 +66,11 @@ def create_app(settings: ReceiverSettings, send: Send = send) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,  # a redirected client would send the secret once more
     )
+    hosts = allowed_hosts(settings.receiver_url, settings.allowed_hosts)
+    app.add_middleware(HostCheck, allowed=hosts)
     app.include_router(Hooks(settings, outbox).router)
 
+    @app.head("/health", include_in_schema=False)
     @app.get("/health")
     def health() -> Health:
         """Report that the receiver runs, and which senders it accepts."""

@@ -38,12 +38,7 @@ _logger = logging.getLogger(__name__)
 
 
 class ReceiverSettings(Settings):
-    """Settings, with the secrets of both senders.
-
-    Attributes:
-        hub_webhook_secret: The Hub sends it; without it every request of the Hub is rejected.
-        mlflow_webhook_secret: MLflow signs with it; without it its requests are rejected.
-    """
+    """Settings, with the secrets of both senders; without its secret a sender is rejected."""
 
     hub_webhook_secret: SecretStr | None = Field(default=None, min_length=16)
     mlflow_webhook_secret: SecretStr | None = Field(default=None, min_length=16)
@@ -55,7 +50,6 @@ class HookResponse(BaseModel):
     Attributes:
         status: ``accepted``: events are sent; ``ignored``: no model of the catalogue is concerned;
             ``duplicate``: the same body was received a moment ago.
-        models: The concerned entries of the catalogue.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -148,9 +142,9 @@ class Hooks:
     ) -> HookResponse:
         if not self._outbox.has_room(len(changes)):
             raise RequestRejected(429, "too many events wait", "send it again in a minute")
-        received[name] = True
         for change in changes:
             self._outbox.put(change)
+        received[name] = True
         models = tuple(change.model for change in changes)
         return HookResponse(status="accepted" if changes else "ignored", models=models)
 

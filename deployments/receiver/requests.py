@@ -16,12 +16,7 @@ Payload = TypeVar("Payload", bound=BaseModel)
 
 
 class Fault(BaseModel):
-    """The body of an error response.
-
-    Attributes:
-        error: What is wrong, in a few words.
-        advice: What to do about it.
-    """
+    """The body of an error response: what is wrong, in a few words, and what to do."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -30,13 +25,7 @@ class Fault(BaseModel):
 
 
 class RequestRejected(HTTPException):
-    """Ends a request with an error response.
-
-    Args:
-        status: HTTP status.
-        error: What is wrong, in a few words; never anything that was sent.
-        advice: What to do about it.
-    """
+    """Ends a request with an error response, which repeats nothing that was sent."""
 
     def __init__(self, status: int, error: str, advice: str) -> None:
         super().__init__(status, error)

@@ -3,14 +3,20 @@
 import json
 import re
 import shutil
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
+from importlib import import_module
 from pathlib import Path
+from typing import Any, Self
 
-from slipway.errors import StepCrashed
+from pydantic import model_validator
+
+from slipway.build import calibrated, tied
+from slipway.errors import SourceRefused, StepCrashed
+from slipway.sources import lengths
+from slipway.sources.lengths import RUNTIME_ROPE_SWITCH, Lengths
 from slipway.system.progress import printed_lines, report
-from slipway.values import Quantization, Value
+from slipway.values import Calibration, Quantization, Value
 
 #: Most tokens of an artifact's search when its caller sets no limit. By default, the builder writes
 #: the whole context length, for which a runtime allocates memory at once.
@@ -18,29 +24,38 @@ _MAX_LENGTH = 2048
 
 
 class BuildRequest(Value):
-    """What to build.
+    """A checkpoint in transformers' layout, an empty folder for its artifact, and how.
 
     Attributes:
-        weights: A checkpoint in transformers' layout.
-        into: An empty folder for the artifact.
-        quantization: How.
+        calibration: What the method ``gptq`` reads; None for others.
     """
 
     weights: Path
     into: Path
     quantization: Quantization
+    calibration: Calibration | None = None
+
+    @model_validator(mode="after")
+    def _is_calibrated(self) -> Self:
+        if (self.quantization.method == "gptq") != (self.calibration is not None):
+            raise ValueError("gptq needs calibration texts, and nothing else does")
+        return self
 
 
 def build(request: BuildRequest) -> None:
-    """Build the artifact, with the builder's structured configuration only.
+    """Build the artifact, with the builder's structured configuration, and calibrate it if asked.
 
     The structured configuration is validated; of the older ``key=value`` options, several are
     ignored silently. See https://onnxruntime.ai/docs/genai/howto/build-model.html.
+
+    Raises:
+        SourceRefused: If the runtime would compute long sequences otherwise than transformers.
     """
+    scratch, room = (request.into.parent / name for name in ("builder-cache", "builder-input"))
+    weights = _prepared(request.weights, room)
     from onnxruntime_genai.models.builder import create_model, parse_extra_options
 
-    scratch, room = (request.into.parent / name for name in ("builder-cache", "builder-input"))
-    weights = _with_layer_types(request.weights, room)
+    _leave_out_rope_by_layer()
     precision = request.quantization.precision
     place = (None, str(weights), str(request.into), precision, "cpu", str(scratch))
     options = parse_extra_options(
@@ -55,39 +70,55 @@ def build(request: BuildRequest) -> None:
     )
     with printed_lines(partial(_read_line, layers=layers(weights))):
         create_model(*place, **options)
+    if request.quantization.embeddings == "tied" and precision == "int8":
+        report(0.9, "tying the embeddings")
+        tied.tie(request.into)
+    if request.calibration:
+        calibrated.calibrate(request.into, request.weights, request.calibration)
     for folder in (scratch, room):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def nodes(folder: Path) -> dict[str, int]:
-    """Count the nodes of each quantized kind in the graphs of an artifact.
-
-    The graphs are read, since neither a folder's name nor the recipe proves anything.
-
-    Returns:
-        Counts such as ``{"MatMulNBits int8 block 32 level 4": 211}``; empty for float graphs.
-    """
-    found = (node for path in sorted(folder.glob("*.onnx")) for node in _quantized(path))
-    return dict(sorted(Counter(found).items()))
-
-
-def require_as_asked(folder: Path, asked: Quantization) -> None:
+def require_as_asked(built: Mapping[str, int], asked: Quantization, log: str) -> None:
     """Check that the builder quantized all of the graph, in the requested way.
+
+    Args:
+        built: The nodes of each quantized kind; see ``slipway.validation.onnx_graphs.check``.
+        asked: The recipe.
+        log: Where to look, for the error.
 
     Raises:
         StepCrashed: With what the graph holds instead.
     """
-    built = nodes(folder)
-    others = {f"MatMulNBits {each.precision} " for each in asked.overrides}
+    if asked.precision == "fp32":
+        as_asked = not built
+    else:
+        products = [name for name in built if name.startswith("MatMulNBits")]
+        gathers = [name for name in built if name not in products]
+        as_asked = _has_products(products, asked) and _has_embeddings(gathers, asked)
+    if not as_asked:
+        reason = f"asked for {asked.variant}, and the graph holds {built or 'nothing quantized'}"
+        raise StepCrashed("build", reason, log)
+
+
+def _has_products(built: list[str], asked: Quantization) -> bool:
+    """Return whether the products have the precision that was asked for, and those of groups."""
     wanted = f"MatMulNBits {asked.precision} block {asked.block_size} "
-    fitting = [name for name in built if name.startswith(wanted)]
+    other = f"MatMulNBits {asked.other_precision} "
+    others = {f"MatMulNBits {each.precision} " for each in asked.overrides}
+    others |= {other} if asked.mixed else set()
+    if asked.mixed and not any(name.startswith(other) for name in built):
+        return False
     strange = [name for name in built if not name.startswith((wanted, *others))]
-    if asked.precision == "fp32" and not built:
-        return
-    if asked.precision != "fp32" and fitting and (asked.method != "rtn" or not strange):
-        return
-    reason = f"asked for {asked.variant}, and the graph holds {built or 'nothing quantized'}"
-    raise StepCrashed("build", reason, str(folder))
+    fitting = any(name.startswith(wanted) for name in built)
+    return fitting and (asked.method == "k_quant" or not strange)
+
+
+def _has_embeddings(built: list[str], asked: Quantization) -> bool:
+    """Return whether the embeddings are quantized if they are tied, and only then."""
+    if asked.embeddings != "tied":
+        return not built
+    return len(built) == 1 and built[0].endswith(" tied")
 
 
 def layers(weights: Path) -> int:
@@ -104,34 +135,49 @@ def _read_line(line: str, layers: int) -> None:
         report(0.8, "quantizing and saving the graph")
 
 
-def _with_layer_types(weights: Path, room: Path) -> Path:
-    """Return the checkpoint; that of a Phi-3 with the sliding window of each layer.
+def _prepared(weights: Path, room: Path) -> Path:
+    """Return the checkpoint with a configuration that the builder reads as transformers does.
 
-    The builder of onnxruntime-genai 0.18 reads which layers have a window from ``layer_types``,
-    which Phi-3's configuration lacks. It would build full attention and still declare a window, and
-    every sequence longer than the window would crash at run time.
+    The builder of onnxruntime-genai 0.18 declares a window wherever the configuration names one,
+    and finds the layers that have it in ``layer_types``, which some configurations lack. Layers
+    with a window that they do not declare crash at run time beyond it, and so do layers whose
+    window is longer than the context.
     """
+    found = lengths.read(weights)
+    _require_known_switch(found)
     config = json.loads((weights / "config.json").read_bytes())
-    if config.get("model_type") != "phi3" or not config.get("sliding_window"):
-        return weights
     room.mkdir()
     for path in weights.iterdir():
         (room / path.name).symlink_to(path.resolve())
     (room / "config.json").unlink()
-    kinds = ["sliding_attention"] * config["num_hidden_layers"]
-    text = json.dumps({"layer_types": kinds} | config)
+    kinds = ["sliding_attention" if each else "full_attention" for each in found.windowed]
+    text = json.dumps(config | {"sliding_window": found.window, "layer_types": kinds})
     (room / "config.json").write_text(text, encoding="utf-8")
     return room
 
 
-def _quantized(path: Path) -> Iterator[str]:
-    import onnx
+def _require_known_switch(found: Lengths) -> None:
+    if found.rope_switch not in (None, RUNTIME_ROPE_SWITCH):
+        rule = f"its LongRoPE switches factors at {found.rope_switch:,} tokens"
+        remedy = f"use a model that switches at {RUNTIME_ROPE_SWITCH:,}, as onnxruntime-genai does"
+        raise SourceRefused("config.json", rule, remedy)
 
-    for node in onnx.load(str(path), load_external_data=False).graph.node:
-        if node.op_type == "MatMulNBits":
-            values = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
-            bits, block = values.get("bits", 4), values["block_size"]
-            yield f"MatMulNBits int{bits} block {block} level {values.get('accuracy_level', 0)}"
+
+def _leave_out_rope_by_layer() -> None:
+    """Build SmolLM3's layers without positions.
+
+    The builder of onnxruntime-genai 0.18 turns off only the rope within the attention operator, and
+    then asks for position ids for a rope before it, which the graph does not have.
+    """
+    model = import_module("builders.smollm").SmolLM3Model  # the builder's own, on its own path
+    make = model.make_attention
+
+    def make_attention(self: Any, layer: int, *given: Any, **named: Any) -> None:
+        self.attention_attrs["rope"] = bool(self.no_rope_layers[layer])
+        make(self, layer, *given, **named)
+        self.attention_attrs["rope"] = True
+
+    model.make_attention = make_attention
 
 
 def _target(quantization: Quantization) -> dict[str, object] | None:
@@ -140,17 +186,23 @@ def _target(quantization: Quantization) -> dict[str, object] | None:
     weights: dict[str, object] = {
         "type": quantization.precision,
         "block_size": quantization.block_size,
-        "method": quantization.method,
+        "method": "rtn" if quantization.method == "gptq" else quantization.method,
         "symmetric": quantization.symmetric,
     }
     if quantization.accuracy_level is not None:
         weights["accuracy_level"] = quantization.accuracy_level
-    if quantization.overrides:
-        weights["overrides"] = [
-            {"match": {"name": each.node}, "type": each.precision}
-            for each in quantization.overrides
-        ]
+    if quantization.embeddings == "tied" and quantization.precision == "int4":
+        weights["op_types"] = ["MatMul", "Gather"]  # the checkpoint's configuration ties them
+    if overrides := [*_overrides(quantization)]:
+        weights["overrides"] = overrides
     return {"quant_config": {"weights": weights}}
+
+
+def _overrides(quantization: Quantization) -> Iterator[dict[str, object]]:
+    for each in quantization.overrides:
+        yield {"match": {"name": each.node}, "type": each.precision}
+    for group in quantization.mixed:
+        yield {"match": {"preset": group}, "type": quantization.other_precision}
 
 
 def _max_length(weights: Path) -> int:
@@ -162,8 +214,8 @@ def _configured(weights: Path, field: str, default: int) -> int:
 
 
 #: Memory of a build as a multiple of the weights' bytes in bfloat16, measured with
-#: onnxruntime-genai 0.18 on a model of 494 million parameters.
-_BUILD_MEMORY = {"rtn": 6.0, "k_quant": 9.0}
+#: onnxruntime-genai 0.18 on a model of 494 million parameters; gptq took 7.6 on one of 135 million.
+_BUILD_MEMORY = {"rtn": 6.0, "k_quant": 9.0, "gptq": 9.0}
 
 
 def build_memory_bytes(choice: Quantization, parameters: int) -> int:

@@ -9,8 +9,11 @@ from collections.abc import Sequence
 from statistics import mean
 from typing import NamedTuple
 
+import numpy as np
+
 from slipway.checks import answer_table
-from slipway.values import Answers, CheckResult, Prompt, VariantPrecision
+from slipway.evaluation import statistics
+from slipway.values import Answers, CheckResult, Estimate, Prompt, VariantPrecision
 
 #: For half a character, one library writes this character, and the other nothing.
 BROKEN = "\N{REPLACEMENT CHARACTER}"
@@ -69,6 +72,14 @@ class Pair(NamedTuple):
         return self.agrees and not self.goes_on and not self.ends_early
 
     @property
+    def length(self) -> int:
+        """Characters of ONNX's answer that the reference could have said as well."""
+        ours, theirs = len(self.onnx.text), len(self.transformers.text)
+        if self.transformers.limited:
+            return theirs if self.onnx.limited else min(ours, theirs)
+        return ours
+
+    @property
     def common(self) -> int:
         """Characters before the first difference."""
         return common_length(self.onnx.text, self.transformers.text)
@@ -123,6 +134,21 @@ def same_ends(compared: tuple[Pair, ...]) -> CheckResult:
         passed=holds if ends else None,
         failing=tuple(pair.prompt_id for pair in ends if pair.goes_on or pair.ends_early),
         observed=counts if ends else "no end to compare",
+    )
+
+
+def length_ratio(compared: tuple[Pair, ...]) -> Estimate | None:
+    """Return the mean length of ONNX's answers, as a multiple of the reference's.
+
+    Lengths are characters without whitespace. Where a limit cut the reference, ONNX counts up to
+    the same length; where a limit cut both, their lengths are the same.
+
+    Returns:
+        None if the reference said nothing.
+    """
+    return statistics.ratio_of_sums(
+        np.array([pair.length for pair in compared], dtype=np.float64),
+        np.array([len(pair.transformers.text) for pair in compared], dtype=np.float64),
     )
 
 

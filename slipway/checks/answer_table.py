@@ -67,6 +67,13 @@ def repetition(text: str) -> float:
     return longest / len(symbols) if longest >= REPEATED_CHARACTERS else 0.0
 
 
+def same_answer(response: str | None, repeated: str | None) -> bool | None:
+    """Return whether the repeated answer is the same, except for the id and time of the call."""
+    if repeated is None:
+        return None
+    return bool(_without_call(response) == _without_call(repeated))
+
+
 def _stretch(symbols: list[str], step: int) -> int:
     """Return the length of the longest run of symbols that equal the one ``step`` before them."""
     equal = (before == after for before, after in zip(symbols, symbols[step:], strict=False))
@@ -112,7 +119,7 @@ def _row(
         "stop_respected": _respects(stop, answer.output),
         "longest_repeat_ratio": None if answer.output is None else repetition(answer.output),
         "echoes_prompt": _echoes(prompt, answer.output) if prompt else None,
-        "deterministic": _same(response, prediction.repeated) if prediction else None,
+        "deterministic": same_answer(response, prediction.repeated) if prediction else None,
         "latency_ms": _duration(prediction.latency_ms) if prediction else None,
         "error": _error(prediction),
     }
@@ -210,13 +217,6 @@ def _echoes(prompt: Prompt, output: str | None) -> bool | None:
         "".join(text.casefold().split()) for text in (prompt.messages[-1].content, output)
     )
     return bool(answer) and question[: max(len(answer), ECHOED_CHARACTERS)] == answer
-
-
-def _same(response: str | None, repeated: str | None) -> bool | None:
-    """Return whether the repeated answer is the same, except for the id and time of the call."""
-    if repeated is None:
-        return None
-    return bool(_without_call(response) == _without_call(repeated))
 
 
 def _without_call(response: str | None) -> Any:

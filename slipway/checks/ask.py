@@ -3,60 +3,101 @@
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import groupby, zip_longest
+from pathlib import Path
 from typing import Any
 
-from slipway.checks.renderings import end_token_ids, renderings
+from slipway.checks import answer_table, sampled, structured
+from slipway.checks.load import load
+from slipway.checks.renderings import askable, end_token_ids, generated, renderings
+from slipway.checks.tokenization import tokens
 from slipway.system.process import describe, peak_memory_bytes
 from slipway.system.progress import report
-from slipway.values import Answers, LoggedWrapper, Prediction, Prompt, Value
+from slipway.values import (
+    Answers,
+    Battery,
+    LoggedWrapper,
+    Prediction,
+    Prompt,
+    Samples,
+    StructuredRequest,
+    Value,
+)
 
 
-class AskRequest(Value):
+class FurtherQuestions(Value):
+    """What a wrapper does after the prompts of its suite.
+
+    Attributes:
+        texts: What to encode and to decode.
+        battery: What to sample; None for nothing.
+        structured: Questions whose answers have a form.
+    """
+
+    texts: tuple[str, ...] = ()
+    battery: Battery | None = None
+    structured: StructuredRequest = StructuredRequest(prompts=())
+
+
+class AskRequest(FurtherQuestions):
     """Which wrapper to ask, and what.
 
     Attributes:
-        tracking_uri: Address of MLflow's tracking store and registry.
-        wrapper: A registered version.
+        folder: A verified copy of the version.
+        wrapper: The registered version.
         prompts: The questions.
     """
 
-    tracking_uri: str
+    folder: Path
     wrapper: LoggedWrapper
     prompts: tuple[Prompt, ...]
 
 
 def ask(request: AskRequest) -> Answers:
-    """Load a wrapper from its registry address and ask it every prompt, greedily."""
-    import mlflow
-
-    mlflow.set_tracking_uri(request.tracking_uri)
-    mlflow.set_registry_uri(request.tracking_uri)
+    """Load a wrapper and ask it every prompt, greedily; then sample a few, if it is to."""
     started = time.monotonic()
-    model = mlflow.pyfunc.load_model(request.wrapper.uri, model_config=_greedy(request))
+    model = load(request.folder, _greedy(request))
     load_seconds = time.monotonic() - started
+    kind, written = request.wrapper.kind, request.prompts
+    request = request.model_copy(update={"prompts": askable(model, kind, written)})
     predictions = tuple(_predictions(model, request))
-    return Answers(
-        kind=request.wrapper.kind,
+    answers = Answers(
+        kind=kind,
         contract=request.wrapper.contract,
         predictions=predictions,
         load_seconds=load_seconds,
         peak_memory_bytes=peak_memory_bytes(),
         tokens_per_second=_speed(model, request.wrapper, predictions),
-        renderings=renderings(model, request.wrapper.kind, request.prompts),
-        end_token_ids=end_token_ids(model, request.wrapper.kind),
+        renderings=renderings(model, kind, request.prompts),
+        conversations=generated(model, kind),
+        without_system=tuple(prompt.id for prompt in written if prompt not in request.prompts),
+        end_token_ids=end_token_ids(model, kind),
+        tokens=tokens(model, kind, request.texts),
+    )
+    return answers.model_copy(
+        update={
+            "samples": _samples(model, request, answers),
+            "structured": structured.ask(model, kind, request.structured),
+        }
     )
 
 
-def _greedy(request: AskRequest) -> dict[str, Any] | None:
-    """Return the settings under which a question has one answer; None if they are the default.
+def _samples(model: Any, request: AskRequest, answers: Answers) -> Samples | None:
+    if request.battery is None:
+        return None
+    sampling = request.battery.sampling or sampled.declared(request.folder / "model")
+    if sampling is None:
+        return None
+    report(1.0, "sampling answers")
+    chosen = request.battery.prompt_ids or sampled.soonest(answers, request.prompts)
+    prompts = tuple(prompt for prompt in request.prompts if prompt.id in chosen)
+    return sampled.draw(model, request.wrapper, sampling, prompts)
 
-    A request of the ``prompt`` contract has no limit of tokens, so the limit is set at load.
-    """
-    if request.wrapper.contract == "prompt":
-        longest = max(prompt.max_tokens for prompt in request.prompts)
-        return {"temperature": 0.0, "max_tokens": longest}
-    return None
+
+def _greedy(request: AskRequest) -> dict[str, Any] | None:
+    """Return the settings under which a question has one answer; None if each request says so."""
+    return {"temperature": 0.0} if request.wrapper.contract == "prompt" else None
 
 
 def _predictions(model: Any, request: AskRequest) -> Iterator[Prediction]:
@@ -75,9 +116,7 @@ def _ask_together(
     responses, latency_ms, error = _responses(model, wrapper, prompts)
     surplus = prompts[-1:] * (len(responses) - len(prompts))  # for the suite to find
     for prompt, response in zip_longest((*prompts, *surplus), responses):
-        again, error_again = None, None
-        if prompt.repeat and response is not None:
-            (again, *_), _, error_again = _responses(model, wrapper, (prompt,))
+        again, error_again = _ask_again(model, wrapper, prompt, response)
         yield Prediction(
             prompt_id=prompt.id,
             response=response,
@@ -85,6 +124,18 @@ def _ask_together(
             latency_ms=latency_ms / len(prompts),
             error=error or error_again,
         )
+
+
+def _ask_again(
+    model: Any, wrapper: LoggedWrapper, prompt: Prompt, response: str | None
+) -> tuple[str | None, str | None]:
+    """Return the first repeated answer that differs, or else the last, and its error."""
+    again, error = None, None
+    for _ in range(prompt.repeat if response is not None else 0):
+        (again, *_), _, error = _responses(model, wrapper, (prompt,))
+        if error or not answer_table.same_answer(response, again):
+            break
+    return again, error
 
 
 def _responses(
@@ -97,11 +148,21 @@ def _responses(
     answers: list[str | None] = [None]
     error = None
     try:
+        if wrapper.contract == "prompt":
+            _limit(model.unwrap_python_model(), prompts[0].max_tokens)
         rows = pd.DataFrame([_row(model, wrapper, prompt) for prompt in prompts])
         answers = [json.dumps(answer, ensure_ascii=False) for answer in model.predict(rows)]
     except Exception as raised:  # noqa: BLE001 - a wrapper may raise anything; the report names it
         error = describe(raised)
     return answers, (time.monotonic() - started) * 1000, error
+
+
+def _limit(python_model: Any, max_tokens: int) -> None:
+    """Limit the next answers: a request of the ``prompt`` contract cannot.
+
+    Source and candidate are compared, so neither may have more tokens for an answer.
+    """
+    python_model.defaults = replace(python_model.defaults, max_tokens=max_tokens)
 
 
 def _row(model: Any, wrapper: LoggedWrapper, prompt: Prompt) -> dict[str, Any]:

@@ -6,20 +6,25 @@ whitespace and broken characters, which the libraries decode differently, answer
 or a stop text cut, and the order of end tokens.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
+from itertools import count
 
 from slipway.checks import agreement, answer_table
+from slipway.checks.conversations import Conversation, conversations
 from slipway.values import (
+    RUN_TOKENS,
     Answers,
     CheckResult,
     Prompt,
-    PromptMessage,
     Rendering,
     Severity,
+    Tokens,
     VariantPrecision,
 )
 
-SHOWN_CHARACTERS = 20
+SHOWN_CHARACTERS, QUOTED_CHARACTERS = 20, 40
+SAME_TOKENS = "both make the same tokens of the same text"
+SAME_TEXTS = "both make the same text of the same tokens"
 
 Fault = tuple[str, str]  # id of a prompt or an empty text, and a description
 TokenIds = tuple[int, ...]
@@ -43,6 +48,8 @@ def compare(
     pairs = agreement.pairs(onnx, transformers, prompts)
     return (
         _same_text(_by_prompt(onnx), _by_prompt(transformers), prompts),
+        _same_conversations(onnx.conversations, transformers.conversations),
+        _with_system((onnx, transformers), prompts),
         _same_tokens(_by_prompt(onnx), _by_prompt(transformers)),
         _every_end(onnx.end_token_ids, transformers.end_token_ids),
         _no_other_end(onnx.end_token_ids, transformers.end_token_ids),
@@ -52,6 +59,78 @@ def compare(
     )
 
 
+def compare_tokens(
+    onnx: Answers, transformers: Answers, texts: Sequence[str]
+) -> tuple[CheckResult, ...]:
+    """Compare what both wrappers make of texts, and of the tokens that both know.
+
+    Args:
+        onnx: Answers of the ONNX wrapper.
+        transformers: Answers of the transformers wrapper.
+        texts: What both were given.
+
+    Returns:
+        Two checks, which say what they cover or name the first text that differs. Undecided if a
+        wrapper was given no texts, or cannot be read.
+    """
+    ours, theirs = onnx.tokens, transformers.tokens
+    if ours is None or theirs is None:
+        return (_check(SAME_TOKENS, [], ()), _check(SAME_TEXTS, [], ()))
+    decoded = [*_decoded(ours, theirs, texts)]
+    return (
+        _counted(SAME_TOKENS, [*_encoded(ours, theirs, texts)], "texts"),
+        _counted(SAME_TEXTS, decoded, "sequences of tokens, with all of the vocabulary"),
+    )
+
+
+def _encoded(ours: Tokens, theirs: Tokens, texts: Sequence[str]) -> Iterator[str]:
+    """Yield for each text how its tokens differ, if they do."""
+    for text, left, right in zip(texts, ours.texts, theirs.texts, strict=True):
+        if left is None or right is None:
+            who = "neither wrapper" if left is right else "transformers" if left else "onnx"
+            yield "" if left is right else f"{_quoted(text)}: {who} cannot encode it"
+        elif left.token_ids == right.token_ids:
+            yield ""
+        else:
+            difference = _token_difference(left.token_ids, right.token_ids)
+            yield f"{_quoted(text)}: {difference}"
+
+
+def _decoded(ours: Tokens, theirs: Tokens, texts: Sequence[str]) -> Iterator[str]:
+    """Yield for each sequence of tokens that both have how its texts differ, if they do."""
+    for text, left, right in zip(texts, ours.texts, theirs.texts, strict=True):
+        if left and right and left.token_ids == right.token_ids:
+            name = f"the tokens of {_quoted(text)}"
+            yield _decoding_difference(name, left.decoded, right.decoded)
+            yield _decoding_difference(f"{name}, reversed", left.reversed, right.reversed)
+    for start, *run in zip(count(0, RUN_TOKENS), ours.runs, theirs.runs, strict=False):
+        yield _decoding_difference(f"tokens {start} to {start + RUN_TOKENS - 1}", *run)
+
+
+def _decoding_difference(name: str, ours: str | None, theirs: str | None) -> str:
+    if ours == theirs:
+        return ""
+    if ours is None or theirs is None:
+        return f"{name}: {'onnx' if ours is None else 'transformers'} cannot decode them"
+    at = agreement.common_length(ours, theirs)
+    left, right = (text[at : at + SHOWN_CHARACTERS] for text in (ours, theirs))
+    return f"{name}: character {at} on: onnx has {left!a}, transformers {right!a}"
+
+
+def _quoted(text: str) -> str:
+    """Return a text in ASCII, since what differs is often invisible."""
+    return ascii(text if len(text) <= QUOTED_CHARACTERS else f"{text[:QUOTED_CHARACTERS]}...")
+
+
+def _counted(name: str, differences: list[str], what: str) -> CheckResult:
+    """Return a check that says how many of ``what`` were compared, and which differ."""
+    faults = [("", each) for each in differences if each]
+    covered = f"{len(differences):,} {what}"
+    result = _check(name, faults, differences)
+    more = f"{result.observed} ({len(faults):,} of {covered} differ)" if faults else covered
+    return result.model_copy(update={"observed": more})
+
+
 def _same_text(
     ours: dict[str, Rendering], theirs: dict[str, Rendering], prompts: tuple[Prompt, ...]
 ) -> CheckResult:
@@ -59,14 +138,43 @@ def _same_text(
     faults, rendered = [], [prompt for prompt in prompts if prompt.id in {*ours, *theirs}]
     for prompt in rendered:
         left, right = ours.get(prompt.id), theirs.get(prompt.id)
-        if left is None or right is None:
-            who = "onnx" if left is None else "transformers"
-            faults.append((prompt.id, f"{who} cannot render it"))
-        elif left.text != right.text and left.token_ids != right.token_ids:
-            difference = _text_difference(left.text, right.text, prompt.messages)
-            faults.append((prompt.id, difference))
+        texts = left.text if left else None, right.text if right else None
+        if texts[0] == texts[1] or (left and right and left.token_ids == right.token_ids):
+            continue
+        faults.append((prompt.id, _difference(*texts, prompt.messages)))
     comparable = rendered if ours and theirs else ()
     return _check("both render a conversation to the same prompt", faults, comparable)
+
+
+def _same_conversations(
+    ours: tuple[str | None, ...], theirs: tuple[str | None, ...]
+) -> CheckResult:
+    """Compare the chat markup of the generated conversations; what both decline is equal."""
+    pairs = [*zip(conversations(), ours, theirs, strict=False)]
+    faults = [(messages, left, right) for messages, left, right in pairs if left != right]
+    check = _check("both render generated conversations to the same prompt", [], pairs)
+    if faults:
+        observed = f"{len(faults)} of {len(pairs)} differ, such as {_described(*faults[0])}"
+        return check.model_copy(update={"passed": False, "observed": observed})
+    if not pairs:
+        return check
+    declined, longest = ours.count(None), max(len(messages) for messages, *_ in pairs)
+    covered = f"{len(pairs)} conversations of 1 to {longest} messages, {declined} declined by both"
+    return check.model_copy(update={"observed": covered})
+
+
+def _described(messages: Conversation, ours: str | None, theirs: str | None) -> str:
+    """Return who speaks in a conversation, and how its renderings differ."""
+    who = ", ".join(message.role for message in messages)
+    return f"({who}): {_difference(ours, theirs, messages)}"
+
+
+def _with_system(wrappers: tuple[Answers, ...], prompts: tuple[Prompt, ...]) -> CheckResult:
+    """Name the prompts that were asked without a part of them."""
+    observed = "asked without it, since the chat template declines it"
+    names = dict.fromkeys(name for answers in wrappers for name in answers.without_system)
+    faults = [(name, observed) for name in names]
+    return _check("every prompt is asked with its system message", faults, prompts, "warning")
 
 
 def _same_tokens(ours: dict[str, Rendering], theirs: dict[str, Rendering]) -> CheckResult:
@@ -115,8 +223,10 @@ def _by_prompt(answers: Answers) -> dict[str, Rendering]:
     return {rendering.prompt_id: rendering for rendering in answers.renderings}
 
 
-def _text_difference(ours: str, theirs: str, messages: tuple[PromptMessage, ...]) -> str:
-    """Return which turn one of them leaves out, or else where they differ first."""
+def _difference(ours: str | None, theirs: str | None, messages: Conversation) -> str:
+    """Return who cannot render it or leaves out a turn, or else where they differ first."""
+    if ours is None or theirs is None:
+        return f"{'onnx' if ours is None else 'transformers'} cannot render it"
     for message in messages:
         contained = [message.content.strip() in text for text in (ours, theirs)]
         if contained[0] != contained[1]:

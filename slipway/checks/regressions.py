@@ -1,21 +1,27 @@
-"""Prompts that the champion answers better than the candidate. Pure.
+"""Prompts that the champion, or the source, answers better than the candidate. Pure.
 
 A mean hides the one question that matters to a user. So every prompt is compared on its own: its
-answer, the words that a right answer contains, and the checks of the suite.
+answer, whether the answer is right, and the checks of the suite. Other rounding of the weights
+changes some answers of a small model, for better and for worse: ``slipway.evaluation.paired``
+decides whether more were lost than that explains.
 """
 
-import re
 from collections.abc import Iterator
 
 from slipway.checks import answer_table
-from slipway.values import CheckResult, Prompt, Regression, WrapperReport
+from slipway.evaluation import paired
+from slipway.values import (
+    CheckResult,
+    GateLimits,
+    PairedCounts,
+    Prompt,
+    Regression,
+    SuitePower,
+    WrapperReport,
+)
 
-NAME = "answers everything that the champion answers"
-
-#: Rounding changes an answer now and then: one regression, or up to this share of the prompts, is
-#: a warning. Measured with SmolLM2 135M on 17 prompts: int8 loses one right answer of fp32, but
-#: fp32, which equals the source, loses two of int8.
-ACCIDENTAL_SHARE = 0.2
+CHAMPION = "loses no prompts against the champion"
+SOURCE = "loses no prompts against its source"
 
 #: Columns that depend on the machine's load and not on the answer; gates check the speed.
 TIMED = frozenset({"latency_ms"})
@@ -26,8 +32,8 @@ def find(
 ) -> tuple[Regression, ...]:
     """Return the prompts that the champion answers better.
 
-    It does if it answered and the candidate did not, if only its answer contains an expected word,
-    or if it passed every check and the candidate fails one that applied to both.
+    It does if it answered and the candidate did not, if only its answer is right, or if it
+    passed every check and the candidate fails one that applied to both.
 
     Args:
         champion: The smoke test of the champion.
@@ -38,55 +44,68 @@ def find(
         At most one regression a prompt, in the order of ``prompts``. None if one of the two has no
         answers to compare.
     """
-    before, after = _texts(champion, prompts), _texts(candidate, prompts)
-    if not before or not after:
-        return ()
-    failed = _failed(champion, candidate)
-    return tuple(
-        Regression(
-            prompt_id=prompt.id,
-            what="; ".join(faults),
-            champion=before[prompt.id] or "",
-            candidate=after[prompt.id] or "",
-        )
-        for prompt in prompts
-        if (faults := [*_faults(prompt, before[prompt.id], after[prompt.id], failed)])
-    )
+    return _find(champion, candidate, _texts(champion, prompts), _texts(candidate, prompts))
 
 
 def weigh(
-    champion: WrapperReport | None, regressions: tuple[Regression, ...], prompts: tuple[Prompt, ...]
+    name: str,
+    base: WrapperReport | None,
+    candidate: WrapperReport,
+    prompts: tuple[Prompt, ...],
+    limits: GateLimits,
 ) -> tuple[CheckResult, ...]:
-    """Return regressions as a check.
+    """Return what the candidate lost and gained as a check.
 
-    One regression, or few of many prompts, is a ``warning``: other rounding of the weights changes
-    some answers of small models, for better and for worse, and a limit without tolerance would
-    reject every change. More is ``critical``: a real defect, such as another chat template, spoils
-    most answers.
+    A prompt that each of the two answers better in one respect counts as lost.
 
     Args:
-        champion: The smoke test of the champion; None if there is none.
-        regressions: The prompts that it answers better.
-        prompts: All prompts.
+        name: ``CHAMPION`` or ``SOURCE``.
+        base: The smoke test of that one; None if there is none.
+        candidate: The smoke test of the candidate.
+        prompts: The prompts of both.
+        limits: Of ``lost_prompts``; without a ``max``, nothing is checked.
 
     Returns:
-        One check, which is undecided and a warning if the champion has no answers; none without a
-        champion.
+        At most one check; undecided and a warning if there is nothing to compare with.
     """
-    if champion is None:
+    if base is None or limits.max is None or candidate.answers is None:
         return ()
-    if champion.answers is None:
-        observed = f"the champion could not be asked: {champion.error or 'no answers'}"
-        return (CheckResult(name=NAME, severity="warning", passed=None, observed=observed),)
-    few = len(regressions) <= max(1, ACCIDENTAL_SHARE * len(prompts))
-    return (
-        CheckResult(
-            name=NAME,
-            severity="warning" if regressions and few else "critical",
-            passed=not regressions,
-            failing=tuple(each.prompt_id for each in regressions),
-            observed=regressions[0].what if regressions else "",
-        ),
+    if base.answers is None:
+        observed = f"it could not be asked: {base.error or 'no answers'}"
+        return (CheckResult(name=name, severity="warning", passed=None, observed=observed),)
+    before, after = _texts(base, prompts), _texts(candidate, prompts)
+    lost = tuple(each.prompt_id for each in _find(base, candidate, before, after))
+    gained = {each.prompt_id for each in _find(candidate, base, after, before)} - {*lost}
+    can_be_lost = {each.id for each in prompts if each.has_right_answer} | {*lost} | gained
+    compared = len(can_be_lost)
+    counts = PairedCounts(
+        compared=compared, lost=len(lost), gained=len(gained), others=len(prompts) - compared
+    )
+    return (paired.check(name, counts, limits.max, limits.severity, lost),)
+
+
+def power(prompts: tuple[Prompt, ...], limits: GateLimits) -> SuitePower | None:
+    """Return how surely a loss is found with these prompts; None if no loss is looked for."""
+    if limits.max is None:
+        return None
+    return paired.suite_power(sum(each.has_right_answer for each in prompts), limits.max)
+
+
+def _find(
+    champion: WrapperReport,
+    candidate: WrapperReport,
+    before: dict[str, str | None],
+    after: dict[str, str | None],
+) -> tuple[Regression, ...]:
+    if not before or not after:
+        return ()
+    worse, failed = _worse(champion, candidate), _failed(champion, candidate)
+    return tuple(
+        Regression(
+            prompt_id=name, what="; ".join(faults), champion=text or "", candidate=after[name] or ""
+        )
+        for name, text in before.items()
+        if (faults := [*_faults(name, text, after[name], worse, failed)])
     )
 
 
@@ -119,22 +138,23 @@ def _failing(check: CheckResult) -> tuple[str, ...]:
     return () if check.passed is not False or check.column in TIMED else check.failing
 
 
+def _worse(champion: WrapperReport, candidate: WrapperReport) -> dict[str, tuple[str, ...]]:
+    """Return what the candidate's wrong answers lack, where the champion's answer is right."""
+    right = {each.prompt_id for each in champion.grades if each.right}
+    return {each.prompt_id: each.unmet for each in candidate.grades if each.prompt_id in right}
+
+
 def _faults(
-    prompt: Prompt, before: str | None, after: str | None, failed: dict[str, list[str]]
+    prompt_id: str,
+    before: str | None,
+    after: str | None,
+    worse: dict[str, tuple[str, ...]],
+    failed: dict[str, list[str]],
 ) -> Iterator[str]:
     if before is None:
         return
     if after is None:
         yield "the champion answers, the candidate does not"
         return
-    if _contains(before, prompt.expected) and not _contains(after, prompt.expected):
-        wanted = " or ".join(repr(word) for word in prompt.expected)
-        yield f"only the champion says {wanted}"
-    yield from (f"only the champion passes: {name}" for name in failed.get(prompt.id, ()))
-
-
-def _contains(text: str, words: tuple[str, ...]) -> bool:
-    """Return whether the text has one of the words as a whole word."""
-    folded = text.casefold()
-    patterns = (rf"(?<!\w){re.escape(word.casefold())}(?!\w)" for word in words)
-    return any(re.search(pattern, folded) for pattern in patterns)
+    yield from (f"only the champion {each}" for each in worse.get(prompt_id, ()))
+    yield from (f"only the champion passes: {name}" for name in failed.get(prompt_id, ()))

@@ -6,10 +6,31 @@ Renderings that cannot be read are left out and not guessed; the wrappers are th
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from slipway.checks.conversations import Conversation, conversations
 from slipway.values import Prompt, Rendering, WrapperKind
 
 Messages = list[dict[str, Any]]
-Render = Callable[[Messages], tuple[str, list[int]]]
+Render = Callable[[Messages], str]
+Encode = Callable[[str], list[int]]
+
+
+def askable(model: Any, kind: WrapperKind, prompts: tuple[Prompt, ...]) -> tuple[Prompt, ...]:
+    """Return the prompts as the wrapper takes them.
+
+    Some templates decline a system message, and such a model is asked without it.
+
+    Args:
+        model: A wrapper as MLflow loads it.
+        kind: The wrapper's kind.
+        prompts: The conversations.
+
+    Returns:
+        Each prompt, without its system messages if only then the wrapper renders it.
+    """
+    reader = _reader(model, kind)
+    if reader is None:
+        return prompts
+    return tuple(_askable(reader[0], prompt) for prompt in prompts)
 
 
 def renderings(model: Any, kind: WrapperKind, prompts: tuple[Prompt, ...]) -> tuple[Rendering, ...]:
@@ -23,8 +44,24 @@ def renderings(model: Any, kind: WrapperKind, prompts: tuple[Prompt, ...]) -> tu
     Returns:
         In the order of ``prompts``, without those that the wrapper refuses to render.
     """
-    render = _renderer(model, kind)
-    return () if render is None else tuple(_rendered(render, prompts))
+    reader = _reader(model, kind)
+    return () if reader is None else tuple(_renderings(*reader, prompts))
+
+
+def generated(model: Any, kind: WrapperKind) -> tuple[str | None, ...]:
+    """Return the text of every generated conversation, None for one that cannot be rendered.
+
+    Args:
+        model: A wrapper as MLflow loads it.
+        kind: The wrapper's kind.
+
+    Returns:
+        In the order of ``conversations``; empty if the wrapper cannot be read.
+    """
+    reader = _reader(model, kind)
+    if reader is None:
+        return ()
+    return tuple(_text(reader[0], each) for each in conversations())
 
 
 def end_token_ids(model: Any, kind: WrapperKind) -> tuple[int, ...]:
@@ -40,36 +77,51 @@ def end_token_ids(model: Any, kind: WrapperKind) -> tuple[int, ...]:
     return tuple(sorted(int(token_id) for token_id in several))
 
 
-def _renderer(model: Any, kind: WrapperKind) -> Render | None:
+def _reader(model: Any, kind: WrapperKind) -> tuple[Render, Encode] | None:
     try:
-        return _onnx(model) if kind == "onnx" else _transformers(model)
+        return _onnx(model) if kind == "onnx" else render_with_transformers(model)
     except (AttributeError, NotImplementedError):
         return None
 
 
-def _rendered(render: Render, prompts: tuple[Prompt, ...]) -> Iterator[Rendering]:
+def _askable(render: Render, prompt: Prompt) -> Prompt:
+    shorter = prompt.without_system()
+    if shorter == prompt or _text(render, prompt.messages) is not None:
+        return prompt
+    return prompt if _text(render, shorter.messages) is None else shorter
+
+
+def _renderings(render: Render, encode: Encode, prompts: tuple[Prompt, ...]) -> Iterator[Rendering]:
     for prompt in prompts:
         try:
-            text, token_ids = render([message.model_dump() for message in prompt.messages])
+            text = render(_messages(prompt.messages))
+            token_ids = tuple(encode(text))
         except Exception as error:  # noqa: BLE001 - a template may raise anything
             print(f"{prompt.id} cannot be rendered: {error}", flush=True)  # noqa: T201 - to the log
             continue
-        yield Rendering(prompt_id=prompt.id, text=text, token_ids=tuple(map(int, token_ids)))
+        yield Rendering(prompt_id=prompt.id, text=text, token_ids=token_ids)
 
 
-def _onnx(model: Any) -> Render:
+def _text(render: Render, conversation: Conversation) -> str | None:
+    try:
+        return render(_messages(conversation))
+    except Exception:  # noqa: BLE001 - a template may raise anything
+        return None
+
+
+def _messages(conversation: Conversation) -> Messages:
+    return [message.model_dump() for message in conversation]
+
+
+def _onnx(model: Any) -> tuple[Render, Encode]:
     wrapper = model.unwrap_python_model()
-    as_text, as_tokens = wrapper.render, wrapper.encode
-
-    def render(messages: Messages) -> tuple[str, list[int]]:
-        text = as_text(messages)
-        return text, as_tokens(text).tolist()
-
-    return render
+    return wrapper.render, wrapper.encode
 
 
-def _transformers(model: Any) -> Render:
-    """Render as MLflow 3.17's transformers flavor does: the template first, then the pipeline.
+def render_with_transformers(model: Any) -> tuple[Render, Encode]:
+    """Return what renders and encodes as MLflow 3.17's transformers flavor does.
+
+    It renders the template first, then asks the pipeline.
 
     The pipeline reads its settings from the logged model configuration, and the tokenizer adds its
     special tokens unless that forbids it: see ``predict`` in ``mlflow/transformers/__init__.py``
@@ -81,8 +133,10 @@ def _transformers(model: Any) -> Render:
     settings, _, _ = pipeline._sanitize_parameters(**model.model_config)  # noqa: SLF001
     settings = pipeline._preprocess_params | settings  # noqa: SLF001 - as its __call__ does
 
-    def render(messages: Messages) -> tuple[str, list[int]]:
-        text = convert_messages_to_prompt(messages, pipeline.tokenizer)
-        return text, pipeline.preprocess(text, **settings)["input_ids"][0].tolist()
+    def render(messages: Messages) -> str:
+        return str(convert_messages_to_prompt(messages, pipeline.tokenizer))
 
-    return render
+    def encode(text: str) -> list[int]:
+        return list(pipeline.preprocess(text, **settings)["input_ids"][0].tolist())
+
+    return render, encode

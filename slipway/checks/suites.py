@@ -1,4 +1,4 @@
-"""The prompts of the smoke test, and the checks of its answers with Great Expectations.
+"""The checks of a smoke test's answers with Great Expectations.
 
 A suite is data. Besides Great Expectations' own fields, the ``meta`` of an expectation may contain
 ``show``, the columns that explain a failure, and ``wrappers``, the wrappers that it applies to. The
@@ -8,7 +8,7 @@ JSON schema of an answer is a file of its own, one per contract.
 import hashlib
 import json
 import logging
-from collections import Counter
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,26 @@ from pydantic import Field, TypeAdapter
 
 from slipway.catalogue import read_json
 from slipway.checks import answer_table
+from slipway.checks.prompt_files import prompts_of, prompts_path
 from slipway.errors import CatalogueInvalid
-from slipway.values import Answers, CheckResult, Contract, Prompt, Severity, Value, WrapperKind
+from slipway.evaluation import gates, units
+from slipway.values import (
+    Answers,
+    CheckResult,
+    Contract,
+    Entry,
+    GateLimits,
+    Prompt,
+    Severity,
+    Value,
+    WrapperKind,
+)
 
 MATCH_SCHEMA = "expect_column_values_to_match_json_schema"
+COLUMN_EXISTS = "expect_column_to_exist"
+SHARE_OF_VALUES = "expect_column_proportion_of_non_null_values_to_be_between"
+#: Columns that only have values where a prompt has this field.
+NEEDED_FIELDS = {"stop_respected": "stop", "deterministic": "repeat"}
 OBSERVED_CHARACTERS = 80
 SHOWN_CHARACTERS = 30  # of a value that breaks the schema, so that the rule fits into the line
 
@@ -61,25 +77,46 @@ class Suite(Value):
     expectations: tuple[Expectation, ...]
 
 
-def load_prompts(path: Path) -> tuple[Prompt, ...]:
-    """Read the prompts of a smoke test.
+def require_checkable(entry: Entry, folder: Path) -> None:
+    """Check that the entry's prompts suffice for its suites and gates.
+
+    Else every release of it would be inconclusive, after everything was built.
 
     Args:
-        path: A JSON list of prompts.
-
-    Returns:
-        The prompts in the file's order, at least one.
+        entry: Names the prompts, the contracts and the gates.
+        folder: The folder of the suites and schemas, with the prompts below it.
 
     Raises:
-        SourceMissing: There is no such file.
-        CatalogueInvalid: It is not such a list, an id occurs twice, or prompts of one group, which
-            are sent in one call, differ in a field of the call.
+        SourceMissing: One of the files does not exist.
+        CatalogueInvalid: With everything that could never pass.
     """
-    prompts = read_json(TypeAdapter(tuple[Prompt, ...]), path)
-    empty = () if prompts else ("there has to be at least one prompt",)
-    if faults := (*empty, *_repeated_ids(prompts), *_mixed_groups(prompts)):
+    path = prompts_path(entry, folder)
+    prompts = prompts_of(entry, folder)
+    contracts: dict[WrapperKind, Contract] = {
+        "onnx": entry.wrappers.onnx,
+        "transformers": entry.wrappers.transformers,
+    }
+    lacking = (
+        fault
+        for kind, contract in contracts.items()
+        for fault in _lacking(prompts, _load_suite(folder, contract), kind)
+    )
+    least = gates.limits_for(entry.gates, "int8").get("answered_prompts", GateLimits()).min or 0
+    few = f"{len(prompts)} prompts, and the gate answered_prompts needs {least:g}"
+    way_out = f"add some, or set models.{entry.name}.gates.answered_prompts"
+    too_few = [f"{few}; {way_out}"] if len(prompts) < least else []
+    if faults := (*dict.fromkeys(lacking), *too_few):
         raise CatalogueInvalid(str(path), faults)
-    return prompts
+
+
+def _lacking(prompts: tuple[Prompt, ...], suite: Suite, kind: WrapperKind) -> Iterator[str]:
+    """Yield the critical checks of one wrapper for which no prompt has the field they need."""
+    for expectation in suite.expectations:
+        field = NEEDED_FIELDS.get(str(expectation.kwargs.get("column")))
+        applies = expectation.severity == "critical" and kind in expectation.meta.wrappers
+        if field and applies and not any(getattr(prompt, field) for prompt in prompts):
+            check = f"the check {expectation.description!r} of {suite.name}.json"
+            yield f"no prompt has a field {field}, so {check} could never pass; add one"
 
 
 def suite_digest(folder: Path, contract: Contract) -> str:
@@ -120,7 +157,7 @@ def check(answers: Answers, prompts: tuple[Prompt, ...], folder: Path) -> tuple[
     batch = _batch(table)
     parameters = {"prompt_count": len(prompts)}
     return tuple(
-        _check(entry, _validate(batch, expectation, parameters), table)
+        _check(entry, _validate(batch, expectation, parameters), table, batch)
         for entry, expectation in zip(entries, expectations, strict=True)
     )
 
@@ -136,19 +173,6 @@ def _suite_path(folder: Path, contract: Contract) -> Path:
 
 def _schema_path(folder: Path, contract: Contract) -> Path:
     return folder / f"{contract}.schema.json"
-
-
-def _repeated_ids(prompts: tuple[Prompt, ...]) -> tuple[str, ...]:
-    counts = Counter(prompt.id for prompt in prompts)
-    return tuple(f"id {name!r} occurs {count} times" for name, count in counts.items() if count > 1)
-
-
-def _mixed_groups(prompts: tuple[Prompt, ...]) -> tuple[str, ...]:
-    """Find groups that cannot be one call: MLflow reads these fields from its first row alone."""
-    calls = {(prompt.group, prompt.max_tokens, prompt.stop) for prompt in prompts if prompt.group}
-    counts = Counter(group for group, *_ in calls)
-    rule = "its prompts have to agree in max_tokens and stop"
-    return tuple(f"group {name!r}: {rule}" for name, count in counts.items() if count > 1)
 
 
 def _load_suite(folder: Path, contract: Contract) -> Suite:
@@ -207,8 +231,25 @@ def _validate(batch: Any, expectation: Any, parameters: dict[str, int]) -> dict[
     return dict(result.to_json_dict())
 
 
+def _nulls(batch: Any, entry: Expectation) -> dict[str, Any]:
+    """Return how many values the expectation's column has, and how many of them are missing."""
+    from great_expectations.expectations import ExpectColumnValuesToNotBeNull
+
+    named = {
+        name: entry.kwargs[name] for name in ("column", "row_condition") if name in entry.kwargs
+    }
+    counted = _validate(batch, ExpectColumnValuesToNotBeNull(**named), {})["result"]
+    return {
+        "element_count": counted.get("element_count", 0),
+        "missing_count": counted.get("unexpected_count", 0),
+    }
+
+
 def _check(
-    entry: Expectation, outcome: dict[str, Any], table: list[answer_table.Row]
+    entry: Expectation,
+    outcome: dict[str, Any],
+    table: list[answer_table.Row],
+    batch: Any,
 ) -> CheckResult:
     """Return the result of Great Expectations as ours."""
     column = entry.kwargs.get("column")
@@ -216,7 +257,7 @@ def _check(
     message, result = _exception(outcome["exception_info"]), outcome["result"]
     if message is not None:
         return result_of(passed=None, observed=_line(message))
-    if _is_empty(result):
+    if _is_empty(result if "element_count" in result else _counts(entry, batch)):
         return result_of(passed=None, observed="nothing to check")
     if outcome["success"]:
         return result_of(passed=True)
@@ -232,11 +273,21 @@ def _exception(info: dict[str, Any]) -> str | None:
     return next((str(one["exception_message"]) for one in infos if one["raised_exception"]), None)
 
 
-def _is_empty(result: dict[str, Any]) -> bool:
+def _counts(entry: Expectation, batch: Any) -> dict[str, Any]:
+    """Return the counts of an expectation about a whole column or the table.
+
+    Great Expectations reports none. Those of the table, and those that are about missing values or
+    columns themselves, have something to check as long as there are rows.
+    """
+    if entry.type == COLUMN_EXISTS or "column" not in entry.kwargs:
+        return {"element_count": 1}
+    counted = _nulls(batch, entry)
+    return counted | ({"missing_count": 0} if entry.type == SHARE_OF_VALUES else {})
+
+
+def _is_empty(counts: dict[str, Any]) -> bool:
     """Return whether there was no value to check, which Great Expectations counts as success."""
-    if "element_count" in result:
-        return bool(result["element_count"] == result.get("missing_count", 0))
-    return result.get("observed_value") is None
+    return bool(counts["element_count"] == counts.get("missing_count", 0))
 
 
 def _observed(
@@ -247,13 +298,35 @@ def _observed(
 ) -> str:
     """Return what is wrong with the first failing answer."""
     if not failing:
-        return _line(repr(result.get("observed_value")))
+        return _line(_of_the_column(entry, result))
     row = next(row for row in table if row["prompt_id"] == failing[0])
     if entry.type == MATCH_SCHEMA:
         return _line(_schema_fault(str(row["response"]), entry.kwargs["json_schema"]))
     if entry.meta.show:
-        return _line(", ".join(f"{column}={row.get(column)!r}" for column in entry.meta.show))
-    return _line(", ".join(repr(value) for value in result["partial_unexpected_list"]))
+        shown = ((column, _in_words(column, row.get(column))) for column in entry.meta.show)
+        return _line(", ".join(map("=".join, shown)))
+    values = result["partial_unexpected_list"]
+    return _line(", ".join(_in_words(str(entry.kwargs.get("column")), each) for each in values))
+
+
+def _of_the_column(entry: Expectation, result: dict[str, Any]) -> str:
+    """Return what is wrong with a whole column or the table."""
+    if entry.type == COLUMN_EXISTS:
+        return f"column {entry.kwargs['column']!r} is not there"
+    parts = {
+        "not allowed": result.get("partial_unexpected_list"),
+        "missing": result.get("partial_missing_list"),
+    }
+    if result.get("observed_value") is None and any(parts.values()):
+        return ", ".join(f"{what}: {values!r}" for what, values in parts.items() if values)
+    return _in_words(str(entry.kwargs.get("column")), result.get("observed_value"))
+
+
+def _in_words(column: str, value: Any) -> str:
+    """Write a value of a column, with the unit that the end of the column's name says."""
+    if not isinstance(value, float):
+        return repr(value)
+    return units.latency(value) if column.endswith("_ms") else units.number(value)
 
 
 def _schema_fault(response: str, schema: dict[str, Any]) -> str:

@@ -13,12 +13,7 @@ from slipway.values import Fidelity, Value
 
 
 class CandidateRequest(Value):
-    """What to compare.
-
-    Attributes:
-        artifact: A folder that onnxruntime-genai loads.
-        reading: The folder with the reference logits.
-    """
+    """A folder that onnxruntime-genai loads, and the folder with the reference logits."""
 
     artifact: Path
     reading: Path
@@ -30,23 +25,35 @@ def compare(request: CandidateRequest) -> Fidelity:
     Raises:
         SourceRefused: If the artifact has fewer tokens than the source: it is of another model.
     """
-    source = logits_module.load(request.reading)
-    kept = logits_module.join(_passes(Runtime(request.artifact), source))
-    return statistics.fidelity(source.notes, kept, source.sequences)
+    runtime = Runtime(request.artifact)
+    source, long = (
+        logits_module.load(request.reading, name)
+        for name in (logits_module.TEXTS, logits_module.LONG_TEXTS)
+    )
+    texts = [len(each.sequences.lengths) for each in (source, long)]
+    kept = logits_module.join(_passes(runtime, source, 0, sum(texts)))
+    long_kept = logits_module.join(_passes(runtime, long, texts[0], sum(texts)))
+    found = statistics.fidelity(source.notes, kept, source.sequences)
+    return statistics.with_long_texts(
+        found, statistics.fidelity(long.notes, long_kept, long.compared)
+    )
 
 
-def _passes(runtime: Runtime, source: ReferenceLogits) -> Iterator[Logits]:
-    start, count = 0, len(source.sequences.lengths)
-    for place, token_ids in enumerate(source.sequences, start=1):
+def _passes(runtime: Runtime, source: ReferenceLogits, before: int, total: int) -> Iterator[Logits]:
+    """Yield the logits at the noted positions of every text; ``before`` texts are done already."""
+    start, pairs = 0, zip(source.sequences, source.noted.tolist(), strict=True)
+    for place, (token_ids, noted) in enumerate(pairs, start=before + 1):
         targets = logits_module.following(token_ids)
-        done = 0
+        done, first = 0, len(token_ids) - noted
         for logits in runtime.logits(token_ids):
-            rows = slice(done, done + len(logits))
-            top_ids = source.top_ids[start + rows.start : start + rows.stop]
-            yield logits_module.note(_known(logits, source.vocabulary), top_ids, targets[rows])
-            done = rows.stop
-        start += len(token_ids)
-        report(place / count, f"compared {place} of {count} texts")
+            rows = slice(max(done, first), done + len(logits))
+            if rows.start < rows.stop:
+                top_ids = source.top_ids[start + rows.start - first : start + rows.stop - first]
+                known = _known(logits[rows.start - done :], source.vocabulary)
+                yield logits_module.note(known, top_ids, targets[rows])
+            done += len(logits)
+        start += noted
+        report(place / total, f"compared {place} of {total} texts")
 
 
 def _known(logits: Floats, vocabulary: int) -> Floats:

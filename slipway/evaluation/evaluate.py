@@ -1,9 +1,9 @@
 """BuildResults → Evaluations: every candidate is compared with its source, and all are timed."""
 
 from slipway.evaluation import fidelity, speed
-from slipway.evaluation.texts import Text
+from slipway.evaluation.runtime import unmeasurable
 from slipway.system.workspace import Workspace
-from slipway.values import BuildResult, Evaluation, Fidelity, Speed, Weights
+from slipway.values import BuildResult, Evaluation, Fidelity, Speed, Text, Weights
 
 
 def evaluate(
@@ -16,22 +16,18 @@ def evaluate(
 ) -> tuple[Evaluation, ...]:
     """Return the measurements of every candidate, in the order of ``built``.
 
-    A candidate that cannot be loaded or run is returned with the reason.
-
-    Args:
-        weights: The source.
-        built: The candidates.
-        texts: What source and candidates read.
-        workspace: Where and with what.
-        speed_rounds: How often each artifact is timed.
+    A candidate that cannot be loaded or run is returned with the reason. The source is read only if
+    there is a candidate to compare with it.
 
     Raises:
-        SourceRefused: If the source itself cannot be read.
-        StepFailed: If the pass of the source crashed, timed out or was ended for memory.
+        SlipwayError: If the source itself cannot be read.
     """
     artifacts = tuple(each.artifact for each in built if each.artifact)
-    if not artifacts:
-        return tuple(_evaluation(each, None, None) for each in built)
+    if all(map(unmeasurable, artifacts)):
+        return tuple(
+            _evaluation(each, unmeasurable(each.artifact) if each.artifact else None, None)
+            for each in built
+        )
     parts = len(artifacts) + 2
     reading = fidelity.read_source(weights, texts, workspace.part(0, parts))
     fidelities = {
@@ -55,4 +51,5 @@ def _evaluation(
         fidelity=fidelity if isinstance(fidelity, Fidelity) else None,
         speed=speed if isinstance(speed, Speed) else None,
         reason=next(iter(reasons), None),
+        runs_here=built.artifact is None or unmeasurable(built.artifact) is None,
     )

@@ -8,24 +8,18 @@ from slipway import keys
 from slipway.errors import MachineTooSmall, SlipwayError
 from slipway.evaluation import candidate, logits, reference
 from slipway.evaluation.runtime import unmeasurable
-from slipway.evaluation.texts import Text, texts_digest
+from slipway.evaluation.texts import texts_digest
 from slipway.system.call import call
 from slipway.system.process import ProcessLimits
 from slipway.system.workspace import Workspace
-from slipway.values import Artifact, Fidelity, Stored, Value, Weights
+from slipway.values import Artifact, Fidelity, Stored, Text, Value, Weights
 
 #: Memory of a source in float32, including a pass over a text.
 _BYTES_PER_PARAMETER = 4.5
 
 
 class ReferenceReading(Value):
-    """A source's pass over the texts, kept in the store.
-
-    Attributes:
-        stored: The reference logits.
-        texts: Number of texts, conversations included.
-        tokens: Number of tokens, the source's own answers included.
-    """
+    """A source's logits, and the count of texts and tokens, with conversations and its answers."""
 
     stored: Stored
     texts: int
@@ -39,8 +33,6 @@ def read_source(
 
     Raises:
         MachineTooSmall: If the source does not fit into memory in float32.
-        SourceRefused: If the source's tokenizer or weights cannot be used.
-        StepFailed: If the pass crashed, timed out or was ended for memory.
     """
 
     def fill(into: Path) -> None:

@@ -6,7 +6,7 @@ logarithm of the summed exponentials of all others. For an artifact, the same to
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -20,7 +20,8 @@ Floats = NDArray[np.float32]
 
 #: How many of the source's likeliest tokens are stored at each position; see docs/fidelity.md.
 TOP = 128
-_NAME = "reading.npz"
+#: Files of a reading: the texts, and the long texts.
+TEXTS, LONG_TEXTS = "reading.npz", "long.npz"
 _ROWS = 128  # of logits that are processed at once
 
 
@@ -73,13 +74,20 @@ class ReferenceLogits:
         sequences: The texts.
         notes: The source's logits.
         top_ids: Its likeliest tokens, the likeliest first; shape (positions, top).
+        noted: How many positions at the end of each text have logits; shape (texts,).
         vocabulary: Number of token ids; further columns of a model are padding.
     """
 
     sequences: Sequences
     notes: Logits
     top_ids: Ints
+    noted: Ints
     vocabulary: int
+
+    @property
+    def compared(self) -> Sequences:
+        """The texts as far as they have logits, for figures; all of them if they have no answer."""
+        return replace(self.sequences, lengths=self.noted, asked=self.noted)
 
 
 def note(logits: Floats, top_ids: Ints, token_ids: Ints) -> Logits:
@@ -125,22 +133,23 @@ def slices(count: int) -> Iterator[slice]:
     return (slice(start, start + _ROWS) for start in range(0, count, _ROWS))
 
 
-def write(folder: Path, kept: ReferenceLogits) -> None:
+def write(folder: Path, kept: ReferenceLogits, name: str = TEXTS) -> None:
     """Write a source's logits into ``folder``."""
-    parts = {**vars(kept.sequences), **vars(kept.notes)}
-    np.savez(folder / _NAME, **parts, top_ids=kept.top_ids, vocabulary=np.int32(kept.vocabulary))
+    parts = {**vars(kept.sequences), **vars(kept.notes), "noted": kept.noted}
+    np.savez(folder / name, **parts, top_ids=kept.top_ids, vocabulary=np.int32(kept.vocabulary))
 
 
-def load(folder: Path) -> ReferenceLogits:
+def load(folder: Path, name: str = TEXTS) -> ReferenceLogits:
     """Read what :func:`write` wrote."""
-    with np.load(folder / _NAME, allow_pickle=False) as file:
+    with np.load(folder / name, allow_pickle=False) as file:
         sequences, kept = _part(file, Sequences), _part(file, Logits)
-        return ReferenceLogits(sequences, kept, file["top_ids"], int(file["vocabulary"]))
+        counts = file["noted"], int(file["vocabulary"])
+        return ReferenceLogits(sequences, kept, file["top_ids"], *counts)
 
 
 def load_sequences(folder: Path) -> Sequences:
     """Read only the texts of what :func:`write` wrote."""
-    with np.load(folder / _NAME, allow_pickle=False) as file:
+    with np.load(folder / TEXTS, allow_pickle=False) as file:
         return _part(file, Sequences)
 
 

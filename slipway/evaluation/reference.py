@@ -10,24 +10,24 @@ import numpy as np
 from slipway.errors import SourceRefused
 from slipway.evaluation import logits as logits_module
 from slipway.evaluation.logits import Ints, Logits, ReferenceLogits, Sequences
-from slipway.evaluation.texts import Text
+from slipway.sources import lengths
+from slipway.sources.lengths import Lengths
 from slipway.system.progress import report
-from slipway.values import Value
+from slipway.values import Text, Value
 
 #: Most tokens of a text: a tokenizer without merges would make the pass take an hour.
 _LONGEST = 512
 #: Most tokens of the answer to a conversation.
 _ANSWER = 24
+#: Tokens of a long text beyond a limit of the model, and those at its end that are compared.
+_BEYOND = 256
+#: Most tokens of the text near the context's end, times the model's parameters: some ten seconds
+#: on two cores. The texts beyond a window or LongRoPE's switch have no such limit.
+_END_OPERATIONS = 280_000_000_000
 
 
 class ReferenceRequest(Value):
-    """What to read.
-
-    Attributes:
-        weights: A checkpoint in transformers' layout.
-        texts: The texts.
-        into: An empty folder for the logits.
-    """
+    """A checkpoint in transformers' layout, the texts, and an empty folder for the logits."""
 
     weights: Path
     texts: tuple[Text, ...]
@@ -43,23 +43,53 @@ def read(request: ReferenceRequest) -> None:
     source = _Source(request.weights)
     asked = [source.encode(text) for text in request.texts]
     token_ids = source.answered(asked, request.texts)
-    passes = []
-    for place, each in enumerate(token_ids, start=1):
-        passes += list(source.passes(each))
-        report(place / len(request.texts), f"read {place} of {len(request.texts)} texts")
-    sequences = Sequences(
+    texts = _sequences(token_ids, asked, [text.group for text in request.texts])
+    found = lengths.read(request.weights)
+    long = [np.resize(texts.token_ids, length) for length in long_lengths(found, source.parameters)]
+    long_texts = _sequences(long, long, [f"{len(each)} of {found.context} tokens" for each in long])
+    total = len(token_ids) + len(long)
+    kept = _reading(source, texts, texts.lengths, 0, total)
+    logits_module.write(request.into, kept)
+    ends = np.minimum(long_texts.lengths, _BEYOND).astype(np.int32)
+    kept = _reading(source, long_texts, ends, len(token_ids), total)
+    logits_module.write(request.into, kept, logits_module.LONG_TEXTS)
+
+
+def long_lengths(found: Lengths, parameters: int) -> tuple[int, ...]:
+    """Return the lengths of the long texts, in tokens and in ascending order.
+
+    One is beyond the window, one beyond LongRoPE's switch, and one ends with the context, or as
+    near to its end as the time allows.
+    """
+    limits = [limit for limit in (found.window, found.rope_switch) if limit]
+    beyond = {min(limit + _BEYOND, found.context) for limit in limits}
+    end = min(found.context, max(_END_OPERATIONS // parameters, _LONGEST))
+    return tuple(sorted({*beyond, end}))
+
+
+def _sequences(token_ids: list[Ints], asked: list[Ints], groups: list[str]) -> Sequences:
+    return Sequences(
         token_ids=np.concatenate(token_ids),
         lengths=np.array([len(each) for each in token_ids], np.int32),
         asked=np.array([len(each) for each in asked], np.int32),
-        groups=np.array([text.group for text in request.texts]),
+        groups=np.array(groups),
     )
+
+
+def _reading(
+    source: "_Source", sequences: Sequences, noted: Ints, before: int, total: int
+) -> ReferenceLogits:
+    """Return the source's logits at the noted positions; ``before`` texts are read already."""
+    passes: list[tuple[Logits, Ints]] = []
+    pairs = zip(sequences, noted.tolist(), strict=True)
+    for place, (token_ids, count) in enumerate(pairs, start=before + 1):
+        passes += source.passes(token_ids, count)
+        report(place / total, f"read {place} of {total} texts")
     logits = logits_module.join(part for part, _ in passes)
     if not logits.finite.all():
         raise SourceRefused("model.safetensors", "its logits are not finite", "use other weights")
     top_ids = np.concatenate([ids for _, ids in passes])
-    logits_module.write(
-        request.into, ReferenceLogits(sequences, logits, top_ids, source.vocabulary)
-    )
+    return ReferenceLogits(sequences, logits, top_ids, noted, source.vocabulary)
 
 
 class _Source:
@@ -80,13 +110,17 @@ class _Source:
         return int(min(known, self._columns))
 
     @cached_property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return int(self._model.num_parameters())
+
+    @cached_property
     def _columns(self) -> int:
         """Number of logits of a position, padding included."""
         return int(self._model.get_output_embeddings().weight.shape[0])
 
     @cached_property
     def _longest(self) -> int:
-        """Most tokens of a text."""
         context = getattr(self._model.config, "max_position_embeddings", None)
         return min(context or _LONGEST, _LONGEST)
 
@@ -149,22 +183,23 @@ class _Source:
         )
         return [_until(row, ends) for row in given[:, width:].numpy().astype(np.int32)]
 
-    def passes(self, token_ids: Ints) -> Iterator[tuple[Logits, Ints]]:
-        """Yield the logits and the likeliest tokens of one pass, some rows at a time."""
-        logits = self._logits(token_ids)
-        targets = logits_module.following(token_ids)
+    def passes(self, token_ids: Ints, noted: int) -> Iterator[tuple[Logits, Ints]]:
+        """Yield the logits and the likeliest tokens of the last positions, some rows at a time."""
+        logits = self._logits(token_ids, noted)
+        targets = logits_module.following(token_ids)[-noted:]
         top = min(logits_module.TOP, self.vocabulary)
-        for rows in logits_module.slices(len(token_ids)):
+        for rows in logits_module.slices(noted):
             top_ids = logits[rows].topk(top, dim=1).indices.numpy().astype(np.int32)
             yield logits_module.note(logits[rows].numpy(), top_ids, targets[rows]), top_ids
 
-    def _logits(self, token_ids: Ints) -> Any:
-        """Return the logits of the known tokens; shape (tokens, vocabulary)."""
+    def _logits(self, token_ids: Ints, noted: int) -> Any:
+        """Return the logits of the known tokens at the last positions; (noted, vocabulary)."""
         import torch
 
+        whole = torch.tensor(token_ids[None].astype(np.int64))
         with torch.inference_mode():
-            given = self._model(torch.tensor(token_ids[None].astype(np.int64)), use_cache=False)
-        return given.logits[0, :, : self.vocabulary]
+            given = self._model(whole, use_cache=False, logits_to_keep=noted)
+        return given.logits[0, -noted:, : self.vocabulary]
 
 
 def _until(token_ids: Ints, ends: int | list[int] | None) -> Ints:

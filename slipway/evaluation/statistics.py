@@ -39,11 +39,6 @@ def fidelity(source: Logits, candidate: Logits, sequences: Sequences) -> Fidelit
     Intervals are percentiles of a bootstrap over blocks of consecutive tokens, since positions of
     one text are not independent of each other (Künsch 1989). For the first divergence, the
     bootstrap is over conversations. Its seed is fixed.
-
-    Args:
-        source: Logits of the source.
-        candidate: Logits of the candidate at the same positions.
-        sequences: The texts.
     """
     figures = partial(Fidelity, tokens=len(sequences.token_ids))
     if broken := int((~candidate.finite).sum()):
@@ -61,6 +56,21 @@ def fidelity(source: Logits, candidate: Logits, sequences: Sequences) -> Fidelit
         first_divergence_tokens=first_divergence(source, candidate, sequences),
         max_logit_difference=Estimate.exact(_largest(source, candidate)),
         kl_by_group=_by_group(kl, sequences),
+    )
+
+
+def with_long_texts(found: Fidelity, long: Fidelity) -> Fidelity:
+    """Return the figures with the divergence on the long texts, which no other figure includes.
+
+    A position of a long text without finite logits leaves no figure either.
+    """
+    whole = found.model_copy(update=dict.fromkeys(_FIGURES)) if long.broken else found
+    return whole.model_copy(
+        update={
+            "broken": found.broken + long.broken,
+            "kl_long": None if found.broken else long.kl_mean,
+            "kl_by_group": whole.kl_by_group | long.kl_by_group,
+        }
     )
 
 
@@ -100,6 +110,18 @@ def first_divergence(source: Logits, candidate: Logits, sequences: Sequences) ->
         return None
     drawn = _generator().integers(len(counts), size=(_RESAMPLES, len(counts)))
     return _estimate(float(counts.mean()), counts[drawn].mean(axis=1))
+
+
+def ratio_of_sums(values: Array, base: Array) -> Estimate | None:
+    """Return the sum of values over that of their pairs; None if these are nothing.
+
+    The interval is a bootstrap over pairs, with a fixed seed.
+    """
+    if not base.sum():
+        return None
+    drawn = _generator().integers(len(base), size=(_RESAMPLES, len(base)))
+    ratios = values[drawn].sum(axis=1) / np.maximum(base[drawn].sum(axis=1), 1)
+    return _estimate(float(values.sum() / base.sum()), ratios)
 
 
 class Draws:

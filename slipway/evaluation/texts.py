@@ -1,4 +1,4 @@
-"""The texts on which an artifact is compared with its source."""
+"""The texts that a model reads: an artifact and its source to compare them, or to calibrate it."""
 
 from collections.abc import Callable, Iterator
 from itertools import cycle
@@ -9,21 +9,7 @@ from pydantic import TypeAdapter
 from slipway import keys
 from slipway.catalogue import read_json
 from slipway.errors import CatalogueInvalid, SourceMissing
-from slipway.values import PromptMessage, Value
-
-
-class Text(Value):
-    """One text, or a conversation without its last answer.
-
-    Attributes:
-        group: Kind of the text, such as a language: its file's name without the suffix.
-        content: The text; empty for a conversation.
-        messages: The conversation, which ends with the user; empty for a text.
-    """
-
-    group: str
-    content: str = ""
-    messages: tuple[PromptMessage, ...] = ()
+from slipway.values import Calibration, PromptMessage, Recipe, SelectRecipe, Text
 
 
 def load_texts(folder: Path) -> tuple[Text, ...]:
@@ -52,6 +38,21 @@ def load_texts(folder: Path) -> tuple[Text, ...]:
     if faults:
         raise CatalogueInvalid(str(folder), tuple(faults))
     return tuple(found)
+
+
+def load_calibration(recipe: Recipe, expectations: Path) -> Calibration | None:
+    """Read what a recipe's candidates are calibrated on; None if none of them is.
+
+    Args:
+        recipe: The recipe.
+        expectations: Has the texts in the folder ``calibration``, as ``load_texts`` reads them.
+
+    Raises:
+        SourceMissing: As ``load_texts``, and so is ``CatalogueInvalid``.
+    """
+    if isinstance(recipe, SelectRecipe) or not recipe.is_calibrated:
+        return None
+    return Calibration(texts=load_texts(expectations / "calibration"))
 
 
 def texts_digest(texts: tuple[Text, ...]) -> str:

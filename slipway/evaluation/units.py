@@ -21,6 +21,7 @@ TITLES: dict[Metric, str] = {
     "broken_positions": "Positions without finite logits",
     "kl_mean": "KL divergence from the source, mean",
     "kl_p99": "KL divergence, 99th percentile",
+    "kl_long": "KL divergence on the long texts, mean",
     "top1_agreement": "Top-1 agreement with the source",
     "perplexity_ratio": "Perplexity, as a multiple of the source's",
     "first_divergence_tokens": "Greedy tokens before the first difference",
@@ -30,11 +31,24 @@ TITLES: dict[Metric, str] = {
     "time_to_first_token_ms": "Time to the first token",
     "prefill_tokens_per_second": "Prefill speed",
     "decode_tokens_per_second": "Decoding speed",
+    "joules_per_1000_tokens": "Energy for 1,000 new tokens",
     "peak_memory_bytes": "Peak memory",
     "answered_prompts": "Prompts answered",
+    "lost_prompts": "Prompts lost against champion and source",
+    "lost_questions": "Questions of a capability lost against the source",
+    "answer_length_ratio": "Length of the answers, as a multiple of the source's",
     "median_latency_ms": "Median latency of an answer",
     "tokens_per_second": "Speed over whole answers",
+    "champion_speed_ratio": "Speed over whole answers, as a multiple of the champion's",
+    "stop_rate_loss": "Sampled answers that end, below the source's",
+    "loop_rate_gain": "Sampled answers that loop, above the source's",
+    "refusal_rate_gain": "Sampled answers that refuse, above the source's",
 }
+
+
+def title(metric: str) -> str:
+    """Return the title of a figure, or of a loss in a task, which has no other name."""
+    return TITLES.get(metric) or f"Loss in {metric.removesuffix('.loss')}"  # type: ignore[call-overload]
 
 
 def measured(value: float | None) -> float | None:
@@ -83,13 +97,19 @@ def speed(tokens_per_second: float | None, digits: int = DIGITS) -> str:
     return NOT_MEASURED if value is None else number(value, "tokens/s", digits)
 
 
+def energy(joules: float | None, digits: int = DIGITS) -> str:
+    """Write an energy, as ``21.4 J``."""
+    value = measured(joules)
+    return NOT_MEASURED if value is None else number(value, "J", digits)
+
+
 def percent(ratio: float | None, digits: int = DIGITS) -> str:
     """Write a share, as ``51 %``."""
     value = measured(ratio)
     return NOT_MEASURED if value is None else number(value * 100, "%", digits)
 
 
-def figure(metric: Metric, estimate: Estimate | None) -> str:
+def figure(metric: str, estimate: Estimate | None) -> str:
     """Write a figure in its unit, with its interval if it has one: ``0.57 (0.53 to 0.61)``."""
     if estimate is None or measured(estimate.value) is None:
         return NOT_MEASURED
@@ -98,7 +118,15 @@ def figure(metric: Metric, estimate: Estimate | None) -> str:
     return value if low == high else f"{value} ({low} to {high})"
 
 
-def brief(metric: Metric, estimate: Estimate | None) -> str:
+def difference(found: Estimate | None) -> str:
+    """Write the difference of two scores with its interval, as ``-0.075 (-0.135 to -0.011)``."""
+    if found is None:
+        return "no interval"
+    low, high = (number(each) for each in (found.low, found.high))
+    return f"{number(found.value)} ({low} to {high})"
+
+
+def brief(metric: str, estimate: Estimate | None) -> str:
     """Write a figure for a narrow column: only the KL divergence is shown with its interval.
 
     Args:
@@ -110,12 +138,12 @@ def brief(metric: Metric, estimate: Estimate | None) -> str:
     return figure(metric, estimate if metric == "kl_mean" else Estimate.exact(estimate.value))
 
 
-def limit(metric: Metric, value: float) -> str:
+def limit(metric: str, value: float) -> str:
     """Write a limit from the catalogue in the unit of its figure, as ``342 MB``."""
     return _write(metric, value, LIMIT_DIGITS)
 
 
-def _write(metric: Metric, value: float, digits: int) -> str:
+def _write(metric: str, value: float, digits: int) -> str:
     write = _WRITERS.get(metric)
     return write(value, digits) if write else number(value, digits=digits)
 
@@ -128,18 +156,26 @@ def _ratio(value: float, digits: int) -> str:
     return number(round(value, 3) if digits == DIGITS else value, digits=LIMIT_DIGITS)
 
 
-_WRITERS: dict[Metric, Callable[[float, int], str]] = {
+_WRITERS: dict[str, Callable[[float, int], str]] = {
     "compared_tokens": _whole,
     "broken_positions": _whole,
     "answered_prompts": _whole,
     "top1_agreement": percent,
     "perplexity_ratio": _ratio,
+    "lost_prompts": percent,
+    "lost_questions": percent,
+    "answer_length_ratio": _ratio,
     "size_bytes": size,
     "load_seconds": duration,
     "time_to_first_token_ms": latency,
     "prefill_tokens_per_second": speed,
     "decode_tokens_per_second": speed,
+    "joules_per_1000_tokens": energy,
     "peak_memory_bytes": size,
     "median_latency_ms": latency,
     "tokens_per_second": speed,
+    "champion_speed_ratio": _ratio,
+    "stop_rate_loss": percent,
+    "loop_rate_gain": percent,
+    "refusal_rate_gain": percent,
 }

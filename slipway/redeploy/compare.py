@@ -9,7 +9,6 @@ from slipway.redeploy.values import (
     Serving,
 )
 from slipway.registry import Registry
-from slipway.tracking.tag_values import VersionTags
 
 RELEASED = "released"
 
@@ -24,7 +23,9 @@ def champion_state(registry: Registry, model: str) -> ChampionState | None:
         version = registry.champion(model)
         if version is None:
             return None
-        state = VersionTags.from_tags(registry.tags(model, version))
+        state = registry.state(model, version)
+    if state is None:
+        return None
     return ChampionState(
         version=version,
         status=RELEASED if state.released else None,
@@ -44,7 +45,8 @@ def compare(
         champion: What the alias names; None if there is no alias.
     """
     if serving is None:
-        return NoChange(reason=f"no server of {model} is running; the next starts its champion")
+        then = "the next starts its champion" if champion else "it has no champion to start"
+        return NoChange(reason=f"no server of {model} is running; {then}")
     if champion is None:
         reason = f"{model} has no champion; version {serving.version} is still serving"
         return NoChange(reason=reason)

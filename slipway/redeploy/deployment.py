@@ -7,19 +7,21 @@ and does not count against the version.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
 from filelock import FileLock
 
 from slipway.errors import (
+    ArtifactChanged,
     CandidateFailed,
     MachineTooSmall,
     StepCrashed,
     StepFailed,
     StepOutOfMemory,
     StepTimedOut,
+    VersionRefused,
 )
 from slipway.redeploy import golden_prompts, model_server
 from slipway.redeploy.compare import compare
@@ -27,8 +29,8 @@ from slipway.redeploy.golden_prompts import GoldenPrompts
 from slipway.redeploy.preflight import preflight
 from slipway.redeploy.rolling_switch import RollingSwitch
 from slipway.redeploy.values import ChampionState, Deploy, RedeployDecision, SwitchResult
-from slipway.serving import loading
 from slipway.system.process import ProcessLimits
+from slipway.tracking.verified_copy import CopyPlace, CopyRequest, fetch
 
 #: Memory that a preflight leaves free for the serving processes.
 _RESERVE_BYTES = 300_000_000
@@ -42,17 +44,21 @@ class Deployment:
         model: Name of the registered model.
         folder: The server's folder: its pointer file and ``server.json``.
         locks: Folder of the lock that makes redeploys of a model run one at a time.
+        copies: Where versions come from, and where their copies are kept.
         limits: Of a preflight server: time until it is ready, memory, and where its log goes.
         golden: What the preflight server must answer.
         drain_seconds: Time limit for a replaced worker to complete its answers.
+        key: With which this home's own processes use its model servers.
     """
 
     model: str
     folder: Path
     locks: Path
+    copies: CopyPlace
     limits: ProcessLimits
     golden: GoldenPrompts
     drain_seconds: float
+    key: str = field(default="", repr=False)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -74,8 +80,9 @@ class Deployment:
         version, limits = candidate.version, self._limits(candidate.size_bytes)
 
         def check() -> None:
-            with preflight(self.model, version, self.folder, limits) as address:
-                golden_prompts.check(address, self.model, version, self.golden)
+            files = fetch(CopyRequest(place=self.copies, name=self.model, version=version))
+            with preflight(self.model, version, files, self.folder, limits) as address:
+                golden_prompts.check(address, self.model, version, self.golden, self.key)
 
         return _timed(check)
 
@@ -84,10 +91,6 @@ class Deployment:
         worker_seconds = self.limits.timeout_seconds + self.drain_seconds
         switch = RollingSwitch(self.model, self.folder, candidate.serving, worker_seconds)
         return _timed(lambda: switch.to(candidate.version))
-
-    def remove_copies(self, *, except_versions: set[int]) -> None:
-        """Remove the downloaded files of all other versions."""
-        loading.remove_copies(self.folder / loading.COPIES, except_versions=except_versions)
 
     def _limits(self, size_bytes: int) -> ProcessLimits:
         """Return the limits that leave the serving processes their memory."""
@@ -114,6 +117,8 @@ def _timed(step: Callable[[], None]) -> SwitchResult:
         step()
     except CandidateFailed as error:
         fault = error.reason
+    except (ArtifactChanged, VersionRefused) as error:
+        fault = f"{error.version}: {error.reason}"
     except StepFailed as error:
         fault = _reason(error)
     return SwitchResult(seconds=time.monotonic() - started, fault=fault)

@@ -16,6 +16,8 @@ from slipway.values import Prompt, Value
 #: A single answer may take this many times the limit of the median.
 _SLACK = 3
 _CHAT = "/v1/chat/completions"
+#: The wrapper's code for messages that its chat template does not render.
+_DECLINED = "messages_declined"
 
 
 class GoldenPrompts(Value):
@@ -32,8 +34,17 @@ class GoldenPrompts(Value):
     max_median_latency_ms: float
 
 
-def check(address: Address, model: str, version: int, golden: GoldenPrompts) -> float:
+def check(
+    address: Address, model: str, version: int, golden: GoldenPrompts, key: str = ""
+) -> float:
     """Send the golden prompts and return their median latency in ms.
+
+    Args:
+        address: The server.
+        model: What it has to serve.
+        version: What it has to answer with.
+        golden: The prompts, and what their answers must satisfy.
+        key: The server's key of our own, where it requires one.
 
     Raises:
         CandidateFailed: With the first prompt whose answer is not as it must be.
@@ -41,15 +52,21 @@ def check(address: Address, model: str, version: int, golden: GoldenPrompts) -> 
     timeout_seconds = _SLACK * golden.max_median_latency_ms / 1000
     validator = Draft202012Validator(golden.answer)
     latencies_ms: list[float] = []
+    asked: list[Prompt] = []
     step = ""
-    with httpx.Client(base_url=address.url, timeout=timeout_seconds, trust_env=False) as client:
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    with httpx.Client(
+        base_url=address.url, headers=headers, timeout=timeout_seconds, trust_env=False
+    ) as client:
         try:
             for prompt in golden.prompts:
                 step, started = prompt.id, time.monotonic()
-                _check_whole(client.post(_CHAT, json=_body(model, prompt)), version, validator)
+                answer, sent = _answered(client, model, prompt)
+                asked.append(sent)
+                _check_whole(answer, version, validator)
                 latencies_ms.append((time.monotonic() - started) * 1000)
             step = "the stream"
-            body = _body(model, golden.prompts[0]) | {"stream": True}
+            body = _body(model, asked[0]) | {"stream": True}
             with client.stream("POST", _CHAT, json=body) as answer:
                 _check_stream(answer, version)
         except (httpx.HTTPError, ValueError) as error:
@@ -59,6 +76,24 @@ def check(address: Address, model: str, version: int, golden: GoldenPrompts) -> 
         reason = f"too slow: the median answer took {median_ms:.0f} ms, allowed {limit_ms:.0f} ms"
         raise CandidateFailed(model, version, reason)
     return median_ms
+
+
+def _answered(client: httpx.Client, model: str, prompt: Prompt) -> tuple[httpx.Response, Prompt]:
+    """Send a prompt, and again without a system message that the chat template declines."""
+    answer = client.post(_CHAT, json=_body(model, prompt))
+    if _is_declined(answer):
+        prompt = prompt.without_system()
+        answer = client.post(_CHAT, json=_body(model, prompt))
+    return answer, prompt
+
+
+def _is_declined(answer: httpx.Response) -> bool:
+    if answer.status_code != httpx.codes.BAD_REQUEST:
+        return False
+    try:
+        return bool(answer.json()["error"]["code"] == _DECLINED)
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 def _reason(step: str, error: Exception) -> str:

@@ -18,6 +18,8 @@ from slipway.errors import Unreachable
 from slipway.redeploy.values import Serving
 from slipway.serving.protocol import Pointer, write_pointer
 from slipway.serving.responses import Ready
+from slipway.system.network import LOOPBACK, host_in_url
+from slipway.tracking.verified_copy import VerifiedCopy
 from slipway.values import Value
 
 MODULE = "slipway.serving"
@@ -34,7 +36,7 @@ class Address(Value):
 
     Attributes:
         pid: Its supervisor.
-        host: A loopback address.
+        host: Where it listens.
         port: Its port.
         workers: Number of workers.
     """
@@ -47,7 +49,7 @@ class Address(Value):
     @property
     def url(self) -> str:
         """Base URL without a trailing slash."""
-        return f"http://{self.host}:{self.port}"
+        return f"http://{host_in_url(self.host)}:{self.port}"
 
 
 def find(folder: Path) -> Address | None:
@@ -68,9 +70,13 @@ def is_server(pid: int) -> bool:
         return False
 
 
-def set_version(folder: Path, model: str, version: int) -> None:
-    """Write the pointer file: workers that start from now on load ``version``."""
-    write_pointer(folder / "pointer.json", Pointer(model=model, version=version))
+def set_version(folder: Path, model: str, version: int, files: VerifiedCopy | None = None) -> None:
+    """Write the pointer file: workers that start from now on load ``version``.
+
+    ``files`` is its copy, for a server that may not sign in to MLflow.
+    """
+    pointer = Pointer(model=model, version=version, files=files)
+    write_pointer(folder / "pointer.json", pointer)
 
 
 def replace_workers(address: Address) -> None:
@@ -132,7 +138,8 @@ def worker_pids(address: Address) -> set[int]:
         return set()
 
 
-def command(folder: Path, *, port: int, workers: int) -> list[str]:
-    """Return the interpreter's arguments that start a server of this folder on loopback."""
-    flags = {"--pointer": folder / "pointer.json", "--port": port, "--workers": workers}
+def command(folder: Path, *, port: int, workers: int, host: str = LOOPBACK) -> list[str]:
+    """Return the interpreter's arguments that start a server of this folder."""
+    pointer = folder / "pointer.json"
+    flags = {"--pointer": pointer, "--host": host, "--port": port, "--workers": workers}
     return ["-m", MODULE, *(str(text) for flag in flags.items() for text in flag)]

@@ -11,6 +11,7 @@ from slipway.redeploy import model_server
 from slipway.redeploy.model_server import Address
 from slipway.system import process as processes
 from slipway.system.process import Process, ProcessLimits
+from slipway.tracking.verified_copy import VerifiedCopy
 
 STEP = "preflight"
 
@@ -19,12 +20,15 @@ _END_SECONDS = 5.0
 
 
 @contextmanager
-def preflight(model: str, version: int, folder: Path, limits: ProcessLimits) -> Iterator[Address]:
+def preflight(
+    model: str, version: int, files: VerifiedCopy, folder: Path, limits: ProcessLimits
+) -> Iterator[Address]:
     """Yield the address of a server that answers with ``version``, and end the server afterwards.
 
     Args:
         model: Name of the registered model.
         version: The candidate.
+        files: Its copy; the server runs its wrapper, so it cannot sign in to MLflow.
         folder: Of the model's server; each preflight has a folder of its own below it.
         limits: Time until the server is ready, memory, and the folder of its log.
 
@@ -38,7 +42,7 @@ def preflight(model: str, version: int, folder: Path, limits: ProcessLimits) -> 
     own = Path(tempfile.mkdtemp(prefix=f"{STEP}-", dir=folder))
     log = limits.logs / f"{time.strftime('%Y%m%d-%H%M%S')}-{own.name}.log"
     try:
-        model_server.set_version(own, model, version)
+        model_server.set_version(own, model, version, files)
         with _started(own, log) as process:
             yield _wait_until_ready(process, own, limits)
     finally:

@@ -1,7 +1,9 @@
 """What is served, what should be, what is decided, and how a redeploy ended."""
 
+from bisect import bisect_left
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import Field
 
 from slipway.values import Value
@@ -90,6 +92,52 @@ class SwitchResult(Value):
 
     seconds: float
     fault: str | None = None
+
+
+class ServedFigures(Value):
+    """What a server counted of one version.
+
+    Attributes:
+        answered: Complete answers.
+        failed: Requests that a fault of the server ended (5xx), also at the end of a stream.
+        first_tokens: How many of the complete answers had their first token within a time in
+            seconds, by that time in rising order.
+    """
+
+    answered: int = 0
+    failed: int = 0
+    first_tokens: tuple[tuple[float, int], ...] = ()
+
+    @property
+    def requests(self) -> int:
+        """Requests that the version answered or failed."""
+        return self.answered + self.failed
+
+    def since(self, start: "ServedFigures") -> "ServedFigures":
+        """Return what was counted after ``start``."""
+        then = dict(start.first_tokens)
+        return ServedFigures(
+            answered=self.answered - start.answered,
+            failed=self.failed - start.failed,
+            first_tokens=tuple((edge, n - then.get(edge, 0)) for edge, n in self.first_tokens),
+        )
+
+    def answered_within(self, seconds: float) -> float:
+        """Return how many first tokens came within a time, interpolated between the edges."""
+        edges, counts = zip((0.0, 0), *self.first_tokens, strict=True)
+        return float(np.interp(seconds, edges, counts))
+
+    def quantile(self, share: float) -> float:
+        """Return the time in seconds within which this share of the first tokens came.
+
+        Interpolated, as ``histogram_quantile`` of Prometheus does; at most the last edge.
+        """
+        edges, counts = zip((0.0, 0), *self.first_tokens, strict=True)
+        wanted = share * self.answered
+        after = bisect_left(counts, wanted, hi=len(counts) - 1)
+        if after == 0 or counts[after] <= wanted:
+            return float(edges[after])
+        return float(np.interp(wanted, counts[after - 1 : after + 1], edges[after - 1 : after + 1]))
 
 
 class Redeployed(Value):

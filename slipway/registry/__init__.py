@@ -13,7 +13,7 @@ from slipway.registry.history import History
 from slipway.registry.lookup import registered_name
 from slipway.registry.rollback import Rollbacks
 from slipway.settings import Settings
-from slipway.tracking.location import mlflow_location
+from slipway.tracking.verified_copy import CopyPlace
 
 
 class Registry(Approvals, Rollbacks, History):
@@ -22,7 +22,7 @@ class Registry(Approvals, Rollbacks, History):
 
 def open_registry(settings: Settings) -> Registry:
     """Return the model registry that ``settings`` name, reached."""
-    return Registry(mlflow_location(settings), settings.home.resolve() / "locks")
+    return Registry(CopyPlace.of(settings), settings.home.resolve() / "locks")
 
 
 __all__ = ["Registry", "open_registry", "registered_name"]

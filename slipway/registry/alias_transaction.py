@@ -3,117 +3,33 @@
 The registry has no compare-and-set and no transaction. So one process at a time records what it is
 about to do and what was there before, does it, reads it back, and closes its record. A failure in
 between is rolled back at once; what a crashed process left behind, by the next one.
+
+Everybody who may write to the experiment may write a record. So an open one is only carried out if
+it has the shape of those that are written here.
 """
 
-import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
-
-from pydantic import Field
+from pathlib import Path
+from typing import Any
 
 from slipway.errors import RegistryConflict
-from slipway.registry.lookup import Lookup
-from slipway.tracking import format_1, tags
+from slipway.registry.change_record import Aliases, AliasTransaction, ChangeRecord, TagChanges
+from slipway.registry.lookup import Lookup, if_any, state_of
+from slipway.registry.transitions import Command, require, state_in
+from slipway.registry.version_page import with_state
+from slipway.tracking import heartbeat, tags
 from slipway.tracking.location import experiment_id
-from slipway.values import AliasChange, AliasChangeKind, AuditInfo, Value
+from slipway.tracking.tag_values import VersionTags
+from slipway.values import AliasChange, LoggedWrapper, VersionState
 
-#: By registered model and alias, the version that it is set to; None removes it.
-Aliases = dict[str, dict[str, int | None]]
-#: By registered model, version and tag, its value; None removes it.
-TagChanges = dict[str, dict[int, dict[str, str | None]]]
-
-#: A change takes seconds; MLflow's client may ask a slow server again for minutes.
+#: Records of earlier versions have no heartbeat; a change takes seconds.
 _LONGEST_CHANGE = timedelta(hours=1)
 
-
-class AliasTransaction(Value):
-    """What changes, and why.
-
-    Attributes:
-        model: Name of the entry.
-        version: The version that it is about.
-        aliases: Set first, in this order.
-        tag_changes: Tags of versions, set then.
-        run_tags: Further tags of the run that records it.
-    """
-
-    model: str
-    kind: AliasChangeKind
-    audit: AuditInfo
-    version: int | None
-    aliases: Aliases
-    tag_changes: TagChanges = Field(default_factory=dict)
-    run_tags: dict[str, str] = Field(default_factory=dict)
-
-
-class ChangeRecord(Value):
-    """What the run of an alias change says of it.
-
-    Attributes:
-        undo: The transaction that leads back.
-        before: Champion before it; None for none.
-        after: Champion after it; None for none.
-        at: When it was begun.
-        host: The machine on which it was begun.
-    """
-
-    transaction: AliasTransaction
-    undo: AliasTransaction
-    before: int | None
-    after: int | None
-    at: datetime = Field(default_factory=lambda: datetime.now(UTC))
-    host: str = Field(default_factory=lambda: socket.gethostname())  # noqa: PLW0108 - read late
-
-    def to_tags(self) -> dict[str, str]:
-        """Return the tags of the run; some of them only for people who look at it in MLflow."""
-        transaction = self.transaction
-        return {
-            tags.FORMAT: tags.CURRENT_FORMAT,
-            tags.KIND: transaction.kind,
-            tags.ACTOR: transaction.audit.actor,
-            tags.REASON: transaction.audit.reason,
-            tags.VERSION: json.dumps(transaction.version),
-            tags.BEFORE: json.dumps(self.before),
-            tags.AFTER: json.dumps(self.after),
-            tags.AT: self.at.isoformat(),
-            tags.HOST: self.host,
-            tags.TRANSACTION: transaction.model_dump_json(),
-            tags.UNDO: self.undo.model_dump_json(),
-            **transaction.run_tags,
-        }
-
-    @classmethod
-    def from_tags(cls, found: Mapping[str, str]) -> Self:
-        """Return the record that the tags of a run hold."""
-        read = format_1.upgrade(found)
-        return cls(
-            transaction=AliasTransaction.model_validate_json(read[tags.TRANSACTION]),
-            undo=AliasTransaction.model_validate_json(read[tags.UNDO]),
-            before=json.loads(read[tags.BEFORE]),
-            after=json.loads(read[tags.AFTER]),
-            at=datetime.fromisoformat(read[tags.AT]),
-            host=read[tags.HOST],
-        )
-
-    @property
-    def is_abandoned(self) -> bool:
-        """Whether nobody works on it: we hold its machine's lock, or it is old."""
-        return self.host == socket.gethostname() or datetime.now(UTC) - self.at > _LONGEST_CHANGE
-
-    def change(self, run_id: str) -> AliasChange:
-        """Return the change that the run ``run_id`` records."""
-        return AliasChange(
-            run_id=run_id,
-            kind=self.transaction.kind,
-            at=self.at,
-            audit=self.transaction.audit,
-            before=self.before,
-            after=self.after,
-            version=self.transaction.version,
-        )
+#: By version of the model that serves, what a transaction does to its state.
+Commands = Mapping[int, Command]
 
 
 class AliasTransactions(Lookup):
@@ -121,14 +37,18 @@ class AliasTransactions(Lookup):
 
     def changes(self, model: str) -> tuple[AliasChange, ...]:
         """Return every recorded change of a model's aliases, oldest first."""
-        records = self._records(model, "FINISHED").items()
-        changes = (record.change(run_id) for run_id, record in records)
+        found = ((run_id, _record(run)) for run_id, run in self._runs(model, "FINISHED").items())
+        changes = (record.change(run_id) for run_id, record in found if record)
         return tuple(sorted(changes, key=lambda change: change.at))
 
-    def recover(self, model: str) -> None:
-        """Roll back a change that a crashed process left behind."""
+    def recover(self, model: str) -> tuple[str, ...]:
+        """Roll back a change that a crashed process left behind, and end runs of dead processes.
+
+        Returns:
+            What was done, for the log: a sentence for each run that was ended.
+        """
         with self._locked(model):
-            self._recover(model)
+            return (*self._recover(model), *self._end_dead_releases(model))
 
     @contextmanager
     def consistent_read(self, model: str) -> Iterator[None]:
@@ -139,42 +59,174 @@ class AliasTransactions(Lookup):
         """
         with self._locked(model):
             self._recover(model)
-            if self._records(model, "RUNNING"):
-                raise RegistryConflict(model, "another machine moves its aliases")
+            self._require_alone(model)
             yield
 
+    def _previous_after(self, model: str, champion: LoggedWrapper) -> dict[str, int | None]:
+        """Return what ``previous`` becomes once one wrapper of a release is champion.
+
+        Both wrappers' ``previous`` are of one release. So where somebody deleted the champion that
+        served, the reference's champion does not become ``previous`` either.
+
+        Args:
+            model: The serving model.
+            champion: A wrapper of the release that becomes champion.
+        """
+        aliases = self.aliases(champion.name)
+        before = aliases.get("champion") if self.champion(model) else None
+        if before not in {None, champion.version}:
+            return {"previous": before}
+        return {"previous": None} if aliases.get("previous") == champion.version else {}
+
     @contextmanager
-    def _recorded(self, transaction: AliasTransaction) -> Iterator[str]:
+    def _recorded(self, transaction: AliasTransaction, commands: Commands) -> Iterator[str]:
         """Carry out ``transaction``; give the id of its run to the body, which belongs to it.
 
+        Args:
+            transaction: What changes.
+            commands: What it does to the state of each version that it is about.
+
         Raises:
-            RegistryConflict: If anything fails, the body included; all is as it was.
+            MoveRefused: If the state of a version does not allow its command.
+            RegistryConflict: If anything fails, the body included, or if another machine is
+                changing the aliases; all is as it was.
         """
         model = transaction.model
+        self._require_alone(model)
+        states = self._allowed(model, commands)
         before = self.champion(model)
         record = ChangeRecord(
             transaction=transaction,
             undo=self._undo_of(transaction),
             before=before,
             after=transaction.aliases.get(model, {}).get("champion", before),
+            lock=lock_identity(self.locks),
         )
         run_id = self._open(record)
-        try:
-            self._set(transaction.aliases, transaction.tag_changes)
-            self._read_back(transaction)
-            yield run_id
-        except Exception as error:
-            self._restore(record)
-            self.client.set_terminated(run_id, "FAILED")
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            raise RegistryConflict(model, f"the change was rolled back: {reason}") from error
+        if conflict := self._changed_since(record, run_id, states):
+            self._end(self.client.get_run(run_id), "FAILED", conflict)
+            raise RegistryConflict(model, conflict)
+        with heartbeat.beating(self.client, run_id):
+            try:
+                self._set(transaction.aliases, transaction.tag_changes)
+                self._read_back(transaction)
+                yield run_id
+                self._show_states(transaction)
+                self._require_open(run_id)
+            except Exception as error:
+                self._restore(record)
+                self.client.set_terminated(run_id, "FAILED")
+                reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+                raise RegistryConflict(model, f"the change was rolled back: {reason}") from error
         self.client.set_terminated(run_id, "FINISHED")
 
-    def _recover(self, model: str) -> None:
-        for run_id, record in self._records(model, "RUNNING").items():
-            if record.is_abandoned:
+    def _require_alone(self, model: str) -> None:
+        if self._runs(model, "RUNNING"):
+            raise RegistryConflict(model, "another machine moves its aliases")
+
+    def _allowed(self, model: str, commands: Commands) -> dict[int, VersionState]:
+        """Return the state of each version; refuse a command that it does not allow."""
+        found = {version: self.state(model, version) for version in commands}
+        for version, command in commands.items():
+            require(command, model, version, found[version])
+        return {version: state_in(state) for version, state in found.items()}
+
+    def _changed_since(
+        self, record: ChangeRecord, run_id: str, states: Mapping[int, VersionState]
+    ) -> str | None:
+        """Return what another machine did before ``record`` was open; None if it did nothing.
+
+        An open record keeps others out. So what is read from now on stays until it is closed; of
+        two that were opened at the same moment, at least one finds the other and gives up.
+        """
+        model = record.transaction.model
+        if self._runs(model, "RUNNING").keys() - {run_id}:
+            return "another machine moves its aliases"
+        now = {version: state_in(self.state(model, version)) for version in states}
+        if now != states or self._undo_of(record.transaction) != record.undo:
+            return "another machine changed it meanwhile, so nothing was changed"
+        return None
+
+    def _show_states(self, transaction: AliasTransaction) -> None:
+        """Let the pages of the versions whose tags changed, and of their runs, say their state."""
+        for name, versions in transaction.tag_changes.items():
+            for number in versions:
+                found = self.client.get_model_version(name, str(number))
+                text = found.description or ""
+                if (shown := with_state(text, state_of(found))) != text:
+                    self.client.update_model_version(name, str(number), shown)
+                if name == transaction.model and found.run_id:
+                    self._show_on_run(found.run_id, state_of(found))
+
+    def _show_on_run(self, run_id: str, state: VersionTags) -> None:
+        run = if_any(lambda: self.client.get_run(run_id))
+        if run is None or run.info.lifecycle_stage != "active":
+            return
+        note = run.data.tags.get(tags.NOTE, "")
+        if (shown := with_state(note, state)) != note:
+            self.client.set_tag(run_id, tags.NOTE, shown)
+
+    def _recover(self, model: str) -> Iterable[str]:
+        """Roll back what nobody works on, and refuse what no process of ours can have begun."""
+        ended: list[str] = []
+        for run in self._abandoned(model):
+            record, status = _record(run), "KILLED"
+            fault = self._fault(model, record)
+            reason = "its process was killed; the change was rolled back"
+            if fault:
+                status, reason = "FAILED", f"{fault}; nothing of it was carried out"
+            elif record:
                 self._restore(record)
-                self.client.set_terminated(run_id, "KILLED")
+            ended.append(self._end(run, status, reason))
+        return ended
+
+    def _abandoned(self, model: str) -> list[Any]:
+        """Return the open records of nobody: of a dead process, of our lock, or not ours at all."""
+        found, others = [], []
+        for run in self._runs(model, "RUNNING").values():
+            record = _record(run)
+            if record is None or record.fault(model) or self._holds_lock_of(record):
+                found.append(run)
+            elif tags.HEARTBEAT in run.data.tags:
+                others.append(run)
+            elif datetime.now(UTC) - record.at > _LONGEST_CHANGE:
+                found.append(run)
+        return found + heartbeat.dead(self.client, others)
+
+    def _fault(self, model: str, record: ChangeRecord | None) -> str | None:
+        """Return why an open record is not carried out; None if nothing is wrong with it."""
+        if record is None:
+            return "its tags are not those of a record"
+        champion = record.undo.aliases.get(model, {}).get("champion")
+        recorded = [change.after for change in self.changes(model)][-1:]
+        if champion is not None and champion not in recorded:
+            state = self.state(model, champion)
+            if state is None or not state.released:
+                return f"its undo makes version {champion} champion, which was never released"
+        return record.fault(model)
+
+    def _holds_lock_of(self, record: ChangeRecord) -> bool:
+        """Return whether the lock that this process holds is the one under which it was begun."""
+        if record.lock:
+            return record.lock == lock_identity(self.locks)
+        return record.host == socket.gethostname()
+
+    def _end_dead_releases(self, model: str) -> Iterator[str]:
+        """End the runs of releases whose process was killed while it logged."""
+        for run in heartbeat.dead(self.client, self._search(model, "RUNNING", tags.HEARTBEAT)):
+            yield self._end(run, "KILLED", "its process was killed before both models were logged")
+
+    def _end(self, run: Any, status: str, reason: str) -> str:
+        run_id = str(run.info.run_id)
+        self.client.set_tag(run_id, tags.ENDED, reason)
+        self.client.set_terminated(run_id, status)
+        return f"run {run_id} was ended as {status}: {reason}"
+
+    def _require_open(self, run_id: str) -> None:
+        """Refuse to finish a change that another machine took for abandoned, and rolled back."""
+        status = self.client.get_run(run_id).info.status
+        if status != "RUNNING":
+            raise LookupError(f"another process ended its record as {status}")
 
     def _undo_of(self, transaction: AliasTransaction) -> AliasTransaction:
         """Return the transaction that leads back."""
@@ -196,7 +248,22 @@ class AliasTransactions(Lookup):
             found, before = self.aliases(name), record.undo.aliases[name]
             ours = [alias for alias, version in targets.items() if found.get(alias) == version]
             self._set({name: {alias: before[alias] for alias in ours}}, {})
-        self._set({}, record.undo.tag_changes)
+        for name, versions in record.transaction.tag_changes.items():
+            for number, changed in versions.items():
+                self._restore_tags(name, number, changed, record.undo.tag_changes[name][number])
+        self._show_states(record.transaction)
+
+    def _restore_tags(
+        self,
+        name: str,
+        number: int,
+        changed: Mapping[str, str | None],
+        before: Mapping[str, str | None],
+    ) -> None:
+        found = self.tags(name, number)
+        for tag, value in changed.items():
+            if found.get(tag) == value:
+                self._set_tag(name, number, tag, before[tag])
 
     def _set(self, aliases: Aliases, tag_changes: TagChanges) -> None:
         for name, targets in aliases.items():
@@ -227,22 +294,49 @@ class AliasTransactions(Lookup):
         """Write a record into a run that is running, and return the run's id."""
         transaction = record.transaction
         run = self.client.create_run(
-            experiment_id(f"{transaction.model}/promotions", self.location),
+            self._experiment(f"{transaction.model}/promotions"),
             run_name=f"{transaction.kind} v{transaction.version}",
-            tags=record.to_tags(),
+            tags={**record.to_tags(), tags.HEARTBEAT: heartbeat.now()},
         )
         return str(run.info.run_id)
 
-    def _records(self, model: str, status: str) -> dict[str, ChangeRecord]:
-        """Return the records of runs with this status by the runs' ids, newest first."""
-        experiment = self.client.get_experiment_by_name(f"{model}/promotions")
-        if experiment is None:
-            return {}
-        filters = f"attributes.status = '{status}' AND tags.`{tags.AT}` != ''"
-        found: list[Any] = []
+    def _experiment(self, name: str) -> str:
+        return experiment_id(name, self.location)
+
+    def _runs(self, model: str, status: str) -> dict[str, Any]:
+        """Return the runs of changes with this status by their ids, newest first."""
+        runs = self._search(f"{model}/promotions", status, tags.AT)
+        return {str(run.info.run_id): run for run in runs}
+
+    def _search(self, experiment: str, status: str, tag: str) -> list[Any]:
+        """Return the runs of an experiment with this status that have ``tag``, newest first."""
+        found = self.client.get_experiment_by_name(experiment)
+        if found is None:
+            return []
+        filters = f"attributes.status = '{status}' AND tags.`{tag}` != ''"
+        runs: list[Any] = []
         token: str | None = ""
         while token is not None:
-            page = self.client.search_runs([experiment.experiment_id], filters, page_token=token)
-            found += page
+            page = self.client.search_runs([found.experiment_id], filters, page_token=token)
+            runs += page
             token = page.token
-        return {run.info.run_id: ChangeRecord.from_tags(run.data.tags) for run in found}
+        return runs
+
+
+def lock_identity(locks: Path) -> str:
+    """Return which locks these are: the same for all processes that they keep apart.
+
+    A file lock belongs to a folder and to the system that runs; names of machines repeat.
+    """
+    system = Path("/proc/sys/kernel/random/boot_id")
+    name = system.read_text(encoding="utf-8") if system.is_file() else socket.gethostname()
+    folder = locks.stat()
+    return f"{name.strip()}:{folder.st_dev}:{folder.st_ino}"
+
+
+def _record(run: Any) -> ChangeRecord | None:
+    """Return the record that a run holds; None if nothing of ours can have written it."""
+    try:
+        return ChangeRecord.from_tags(run.data.tags)
+    except (ValueError, TypeError, LookupError):
+        return None

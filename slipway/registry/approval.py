@@ -2,22 +2,16 @@
 
 from datetime import UTC, datetime, timedelta
 
-from slipway.errors import MoveRefused
-from slipway.registry.alias_transaction import AliasTransaction, TagChanges
+from slipway.registry.change_record import AliasTransaction
+from slipway.registry.lookup import state_of
 from slipway.registry.promotion import Promotions
-from slipway.tracking.tag_values import VersionTags
-from slipway.tracking.tags import (
-    APPROVAL,
-    APPROVAL_RUN,
-    DECIDED,
-    KEY,
-    PENDING_EVENT,
-    QUARANTINED,
-    RELEASE_RUN,
-)
+from slipway.registry.transitions import Command, after, require
+from slipway.tracking.tags import APPROVAL, APPROVAL_RUN, KEY, RELEASE_RUN
 from slipway.values import ApprovalDecision, AuditInfo, Promoted, Rejected, Release
 
 _ANSWERS: dict[str, ApprovalDecision] = {"approved": "approve", "rejected": "reject"}
+#: States of versions about which a person has decided.
+_ANSWERED = {"approved", "rejected"}
 
 
 class Approvals(Promotions):
@@ -31,20 +25,12 @@ class Approvals(Promotions):
         The first answer counts; a later one returns what the first one led to.
 
         Raises:
-            MoveRefused: If no approval was asked for.
+            MoveRefused: If it does not wait for approval: it is quarantined, for example.
             RegistryConflict: If the aliases could not be changed; they are as they were.
         """
         with self._locked(model):
             self._recover(model)
-            state = self.state(model, version)
-            if state is None or state.release is None or state.approval is None:
-                reason = f"version {version} does not wait for approval"
-                raise MoveRefused(model, reason, f"slipway status {model} shows what is there")
-            if not state.waiting:
-                return state.release.model_copy(update={"existed": True})
-            if decision == "approve":
-                return self._approve(state.release, audit)
-            return self._reject(state.release, audit)
+            return self._decide(model, version, decision, audit)
 
     def apply_answer(self, model: str, timeout_hours: float) -> Release | None:
         """Carry out an answer that was given as a tag; without one in time, a rejection.
@@ -52,22 +38,30 @@ class Approvals(Promotions):
         Returns:
             The release that was decided about; None if there was nothing to carry out.
         """
-        version = self.waiting(model)
-        if version is None:
+        if self.waiting(model) is None:
             return None
-        answer = self.tags(model, version)[APPROVAL].strip().lower()
-        if decision := _ANSWERS.get(answer):
-            audit = AuditInfo(actor="MLflow UI", reason=f"the tag {APPROVAL} was set to {answer}")
-            return self.decide(model, version, decision, audit)
-        if datetime.now(UTC) - self._asked_at(model, version) < timedelta(hours=timeout_hours):
-            return None
-        reason = f"nobody approved it within {timeout_hours:g} hours"
-        return self.decide(model, version, "reject", AuditInfo(actor="timeout", reason=reason))
+        with self._locked(model):
+            self._recover(model)
+            version = self.waiting(model)
+            if version is None:
+                return None
+            answer = self.tags(model, version)[APPROVAL].strip().lower()
+            if decision := _ANSWERS.get(answer):
+                audit = AuditInfo(
+                    actor="MLflow UI", reason=f"the tag {APPROVAL} was set to {answer}"
+                )
+                return self._decide(model, version, decision, audit)
+            if datetime.now(UTC) - self._asked_at(model, version) < timedelta(hours=timeout_hours):
+                return None
+            reason = f"nobody approved it within {timeout_hours:g} hours"
+            audit = AuditInfo(actor="timeout", reason=reason)
+            return self._decide(model, version, "reject", audit)
 
     def lift_quarantine(self, model: str, key: str, audit: AuditInfo) -> Release | None:
         """Let the quarantined version with this key serve again, since somebody asks for it.
 
-        Its gates were passed when it was released; its bytes are compared again.
+        Its gates were passed when it was released; its bytes are compared again. This counts as
+        its approval.
 
         Returns:
             The release, which serves now; None if no version with this key is quarantined.
@@ -79,13 +73,10 @@ class Approvals(Promotions):
         with self._locked(model):
             self._recover(model)
             for version in self._versions(model, key):
-                state = VersionTags.from_tags(version.tags)
-                if state.quarantined is not None and state.release:
-                    self._require_intact(state.release)
-                    if state.approval is not None:
-                        return self._approve(state.release, audit)
-                    pending: dict[str, str | None] = {PENDING_EVENT: "pending"}
-                    return self._promote_to("champion", state.release, audit, pending)
+                found = state_of(version)
+                if found.release and after("lift", found.state):
+                    self._require_intact(found.release)
+                    return self._approve("lift", found.release, audit)
         return None
 
     def record_approval_run(self, model: str, version: int, run_id: str) -> None:
@@ -96,23 +87,29 @@ class Approvals(Promotions):
         """Return the Prefect run whose form waits; None if there was none."""
         return self.tags(model, version).get(APPROVAL_RUN)
 
-    def _approve(self, release: Release, audit: AuditInfo) -> Release:
-        by = f"{audit.actor}: {audit.reason}"
+    def _decide(
+        self, model: str, version: int, decision: ApprovalDecision, audit: AuditInfo
+    ) -> Release:
+        found = self.state(model, version)
+        release = found.release if found else None
+        if found and release and found.state in _ANSWERED:
+            return self._as_found(release, found)
+        require(decision, model, version, found)
+        assert release is not None  # noqa: S101 - what waits is a release
+        if decision == "approve":
+            return self._approve("approve", release, audit)
+        return self._reject(release, audit)
+
+    def _approve(self, command: Command, release: Release, audit: AuditInfo) -> Release:
         verdict = release.verdict
         if not isinstance(verdict, Promoted):
-            verdict = Promoted(reasons=(f"approved by {by}",))
+            verdict = Promoted(reasons=(f"approved by {audit.actor}: {audit.reason}",))
         approved = release.model_copy(update={"waiting": False, "verdict": verdict})
-        tags: dict[str, str | None] = {APPROVAL: "approved", DECIDED: by, PENDING_EVENT: "pending"}
-        return self._promote_to("champion", approved, audit, tags)
+        return self._promote_to("champion", command, approved, audit)
 
     def _reject(self, release: Release, audit: AuditInfo) -> Release:
         """Quarantine a candidate that a person rejected: nobody is asked about it again."""
         versions, by = release.versions, f"{audit.actor}: {audit.reason}"
-        reason = f"rejected by {by}"
-        tag_changes: TagChanges = {
-            each.name: {each.version: {QUARANTINED: reason}} for each in versions.wrappers
-        }
-        tag_changes[versions.model][versions.onnx.version] |= {APPROVAL: "rejected", DECIDED: by}
         transaction = AliasTransaction(
             model=versions.model,
             kind="rejection",
@@ -123,12 +120,13 @@ class Approvals(Promotions):
                 for each in versions.wrappers
                 if self.aliases(each.name).get("candidate") == each.version
             },
-            tag_changes=tag_changes,
+            tag_changes=self._tags_of("reject", versions, by),
             run_tags={KEY: versions.key, RELEASE_RUN: versions.run_id},
         )
-        changes = {"waiting": False, "promotion": None, "verdict": Rejected(reasons=(reason,))}
+        verdict = Rejected(reasons=(f"rejected by {by}",))
+        changes = {"waiting": False, "promotion": None, "verdict": verdict}
         rejected = release.model_copy(update=changes)
-        with self._recorded(transaction):
+        with self._recorded(transaction, {versions.onnx.version: "reject"}):
             self._describe(rejected)
         return rejected
 

@@ -1,13 +1,19 @@
 """Who was champion when: the recorded changes, compared with the aliases as they are."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from slipway.registry.alias_transaction import AliasTransaction, AliasTransactions, ChangeRecord
-from slipway.tracking.tags import PENDING_EVENT
+from slipway.registry.alias_transaction import AliasTransactions, lock_identity
+from slipway.registry.change_record import Aliases, AliasTransaction, ChangeRecord
+from slipway.registry.lookup import registered_name
+from slipway.registry.transitions import Command
+from slipway.tracking.tags import KEY, PENDING_EVENT
 from slipway.values import AliasChange, AuditInfo, ChampionPeriod
 
 BY_HAND = AuditInfo(actor="unknown", reason="moved by hand, in the MLflow UI or through its API")
+
+#: Changes that make only what passed its gates, and was approved where that is asked for, champion.
+_APPROVED_BY = {"promotion", "rollback"}
 
 
 class History(AliasTransactions):
@@ -25,18 +31,64 @@ class History(AliasTransactions):
         """Record a champion that somebody set by hand; None if record and alias agree."""
         with self._locked(model):
             self._recover(model)
-            changes, champion = self.changes(model), self.champion(model)
-            recorded = changes[-1].after if changes else None
+            self._require_alone(model)
+            champion = self.champion(model)
+            recorded = recorded_champion(self.changes(model))
             if recorded == champion:
                 return None
             nothing = AliasTransaction(
                 model=model, kind="by-hand", audit=BY_HAND, version=champion, aliases={}
             )
             record = ChangeRecord(
-                transaction=nothing, undo=nothing, before=recorded, after=champion
+                transaction=nothing,
+                undo=nothing,
+                before=recorded,
+                after=champion,
+                lock=lock_identity(self.locks),
             )
             self.client.set_terminated(self._open(record), "FINISHED")
         return self.changes(model)[-1]
+
+    def undo_unapproved_change(self, model: str) -> AliasChange | None:
+        """Return the alias from a version that somebody chose by hand and nobody ever approved.
+
+        For models whose champions a person approves. A version that a promotion or a rollback made
+        champion before may be chosen by hand.
+
+        Returns:
+            The change back to the recorded champion; to none, if that one may not serve any more.
+            None if there was nothing to undo.
+        """
+        with self._locked(model):
+            self._recover(model)
+            changes, champion = self.changes(model), self.champion(model)
+            recorded = recorded_champion(changes)
+            known = {change.after for change in changes if change.kind in _APPROVED_BY}
+            if champion is None or champion == recorded or champion in known:
+                return None
+            state = self.state(model, recorded) if recorded else None
+            target = recorded if state and state.obstacle is None else None
+            transaction = self._back_to(model, champion, target)
+            commands: dict[int, Command] = {target: "serve"} if target else {}
+            with self._recorded(transaction, commands) as run_id:
+                pass
+            return next(change for change in self.changes(model) if change.run_id == run_id)
+
+    def _back_to(self, model: str, champion: int, target: int | None) -> AliasTransaction:
+        aliases: Aliases = {model: {"champion": target}}
+        reference = registered_name(model, "transformers")
+        pair = self._versions(reference, self.tags(model, target)[KEY]) if target else []
+        if pair or self.champion(reference):
+            aliases[reference] = {"champion": int(pair[0].version) if pair else None}
+        reason = f"version {champion} was made champion by hand, and nobody approved it"
+        return AliasTransaction(
+            model=model,
+            kind="restored",
+            audit=AuditInfo(actor="reconcile", reason=reason),
+            version=champion,
+            aliases=aliases,
+            tag_changes={model: {target: {PENDING_EVENT: "pending"}}} if target else {},
+        )
 
     def pending_events(self, model: str) -> tuple[AliasChange, ...]:
         """Return the changes whose event was not sent yet, oldest first."""
@@ -45,9 +97,23 @@ class History(AliasTransactions):
         last = {change.after: change for change in self.changes(model) if change.moved}
         return tuple(change for version, change in last.items() if version in versions)
 
-    def mark_event_sent(self, model: str, version: int) -> None:
-        """Record that the event of the change to ``version`` was sent."""
-        self._set_tag(model, version, PENDING_EVENT, None)
+    def mark_event_sent(self, model: str, change: AliasChange) -> None:
+        """Record that the event of ``change`` was sent, unless a later one has to be sent too."""
+        with self._locked(model):
+            self._recover(model)
+            if change.after is not None and change in self.pending_events(model):
+                self._set_tag(model, change.after, PENDING_EVENT, None)
+
+
+def recorded_champion(changes: Sequence[AliasChange]) -> int | None:
+    """Return the champion that the last recorded change of champions led to.
+
+    Changes of candidates say which champion they found: one that a hand chose is not recorded yet.
+
+    Args:
+        changes: Oldest first.
+    """
+    return next((change.after for change in reversed(changes) if change.moved), None)
 
 
 def champion_periods(
@@ -65,6 +131,8 @@ def champion_periods(
     found: list[ChampionPeriod] = []
     holder: int | None = None
     for change in sorted(changes, key=lambda each: each.at):
+        if change.kind == "by-hand" and found and change.after == holder:
+            continue  # a change of a candidate has found it before it was recorded
         if change.before != holder:
             found.append(_by_hand(change.before))
         if change.moved:
@@ -76,13 +144,7 @@ def champion_periods(
 
 
 def champion_at(changes: Iterable[AliasChange], champion: int | None, at: datetime) -> int | None:
-    """Return the version that was champion at a moment: the one before the next change.
-
-    Args:
-        changes: What was recorded, in any order.
-        champion: Version that the alias names now; None for none.
-        at: The moment.
-    """
+    """Return the version that was champion at a moment: the one before the next change."""
     later = [change for change in changes if change.at > at and change.moved]
     return min(later, key=lambda change: change.at).before if later else champion
 

@@ -1,30 +1,33 @@
 """What the registry knows: versions by key, aliases, tags."""
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 from slipway import keys
-from slipway.checks import suites
-from slipway.errors import MoveRefused
-from slipway.evaluation.texts import load_texts, texts_digest
-from slipway.keys import manifest_digest
+from slipway.checks import prompt_files, structured_files, suites
+from slipway.errors import ArtifactChanged, MoveRefused, VersionRefused
+from slipway.evaluation import task_evaluation
+from slipway.evaluation.texts import load_calibration, load_texts, texts_digest
+from slipway.registry.transitions import how_to_lift
 from slipway.settings import Settings, toolchain
-from slipway.system.store import manifest, sha256
+from slipway.system.store import sha256
 from slipway.tracking import format_1
-from slipway.tracking.location import MlflowLocation, connect
+from slipway.tracking.location import connect, require_active
 from slipway.tracking.metrics import figures_of
 from slipway.tracking.tag_values import Outcome, VersionTags
-from slipway.tracking.tags import DIGEST, KEY, VERDICT
+from slipway.tracking.tags import KEY, VERDICT
+from slipway.tracking.verified_copy import CopyPlace, CopyRequest, verify
 from slipway.values import (
     Champion,
     Contract,
     EarlierRejection,
     Entry,
+    LastRelease,
     LoggedWrapper,
     Rejected,
     Release,
@@ -38,25 +41,25 @@ def registered_name(model: str, kind: WrapperKind) -> str:
     return model if kind == "onnx" else f"{model}-{kind}"
 
 
-def how_to_lift(model: str) -> str:
-    """Return how a person lifts a quarantine."""
-    return f"lift it with slipway release {model} --lift-quarantine"
-
-
 def release_key(entry: Entry, revision: Revision, settings: Settings) -> str:
     """Return the key of a release: what is made, of what, with what, and how it is tested."""
     expectations, contracts = settings.expectations, entry.wrappers
+    calibration = load_calibration(entry.recipe, expectations)
+    suites.require_checkable(entry, expectations)
     shipped = {
         "wrapper": sha256(settings.wrappers / "onnx_genai.py"),
-        "prompts": sha256(expectations / "prompts" / f"{entry.suite}.json"),
+        "prompts": prompt_files.prompts_digest(entry, expectations),
         "texts": texts_digest(load_texts(expectations / "texts" / entry.texts)),
         "onnx": suites.suite_digest(expectations, contracts.onnx),
         "transformers": suites.suite_digest(expectations, contracts.transformers),
+        **({"calibration": calibration.digest} if calibration else {}),
+        **structured_files.digests(entry, expectations),
+        **task_evaluation.digests(entry, expectations),
     }
     return keys.release_key(entry, revision, toolchain(), shipped)
 
 
-def _if_any(read: Callable[[], Any]) -> Any:
+def if_any(read: Callable[[], Any]) -> Any:
     """Return what ``read`` finds in MLflow; None if there is no such thing."""
     from mlflow.exceptions import MlflowException
 
@@ -68,19 +71,32 @@ def _if_any(read: Callable[[], Any]) -> Any:
         return None
 
 
+def state_of(version: Any) -> VersionTags:
+    """Return what the tags of a version of the registry say.
+
+    A release that names other versions was copied there; the version counts as not released.
+    """
+    state = VersionTags.from_tags(version.tags)
+    named = state.release.versions.wrappers if state.release else ()
+    if (version.name, int(version.version)) in {(each.name, each.version) for each in named}:
+        return state
+    return state.model_copy(update={"release": None, "released": False})
+
+
 class Lookup:
     """Reads the model registry at one place.
 
     Args:
-        location: Address of tracking store and registry.
+        copies: Address of tracking store and registry, and where versions are copied to.
         locks: Folder for the locks that make its changes one at a time.
     """
 
-    def __init__(self, location: MlflowLocation, locks: Path) -> None:
-        connect(location)
+    def __init__(self, copies: CopyPlace, locks: Path) -> None:
+        connect(copies.location)
         from mlflow import MlflowClient
 
-        self.location = location
+        self.copies = copies
+        self.location = copies.location
         self.locks = locks
         self.client = MlflowClient()
 
@@ -90,14 +106,33 @@ class Lookup:
         Where its version is quarantined, the verdict says so, and how to lift the quarantine.
         """
         for version in self._versions(model, key):
-            state = VersionTags.from_tags(version.tags)
+            state = state_of(version)
             if state.released and state.release:
-                changes: dict[str, Any] = {"existed": True, "waiting": state.waiting}
-                if state.quarantined:
-                    reasons = (f"quarantined: {state.quarantined}", how_to_lift(model))
-                    changes["verdict"] = Rejected(reasons=reasons)
-                return state.release.model_copy(update=changes)
+                return self._as_found(state.release, state)
         return None
+
+    def _as_found(self, release: Release, state: VersionTags) -> Release:
+        """Return a release that an earlier run recorded, as it stands now."""
+        changes: dict[str, Any] = {"existed": True, "waiting": state.waiting}
+        if promotion := release.promotion:
+            served = release.versions.onnx
+            names = self.aliases(served.name).items()
+            now = tuple(sorted(alias for alias, version in names if version == served.version))
+            changes["promotion"] = promotion.model_copy(update={"aliases": now})
+        if state.quarantined is not None:
+            reasons = (f"quarantined: {state.quarantined}", how_to_lift(release.versions.model))
+            changes["verdict"] = Rejected(reasons=reasons)
+        return release.model_copy(update=changes)
+
+    def require_experiments(self, model: str) -> None:
+        """Refuse a model to whose experiments nothing can be logged.
+
+        Raises:
+            ExperimentDeleted: If a person deleted one of them.
+        """
+        for name in (model, f"{model}/promotions"):
+            if experiment := self.client.get_experiment_by_name(name):
+                require_active(experiment)
 
     def earlier_rejection(self, model: str, key: str) -> EarlierRejection | None:
         """Return why an earlier candidate with this key was rejected, by a gate or by a person.
@@ -120,15 +155,41 @@ class Lookup:
                 return EarlierRejection.model_validate(fields)
         return None
 
+    def last_release(self, model: str) -> LastRelease | None:
+        """Return how the last release of ``model`` ended; None if none was decided."""
+        experiment = self.client.get_experiment_by_name(model)
+        if experiment is None:
+            return None
+        runs = self.client.search_runs(
+            [experiment.experiment_id],
+            f"tags.`{KEY}` != '' AND tags.`{VERDICT}` != ''",
+            max_results=1,
+            order_by=["attributes.start_time DESC"],
+        )
+        for run in runs:
+            outcome = Outcome.from_tags(run.data.tags)
+            reason = self._obstacle(model, run.data.tags[KEY], outcome.verdict) or outcome.reasons
+            return LastRelease(
+                at=datetime.fromtimestamp(run.info.start_time / 1000, UTC),
+                verdict=outcome.verdict or "",
+                reason=reason,
+                run_id=run.info.run_id,
+            )
+        return None
+
+    def _obstacle(self, model: str, key: str, verdict: str | None) -> str | None:
+        """Return what keeps the version with this key from being champion; None if nothing does."""
+        versions = self._versions(model, key)
+        if verdict == "promoted" and not versions:
+            return "its version was deleted from the registry since"
+        for version in versions:
+            if obstacle := state_of(version).obstacle:
+                return f"version {version.version} {obstacle}"
+        return None
+
     def champion(self, name: str) -> int | None:
         """Return the version that ``champion`` names in the registered model ``name``."""
         return self.aliases(name).get("champion")
-
-    def load_champion(self, name: str) -> Any:
-        """Return the champion of ``name``, loaded as MLflow's Python model."""
-        import mlflow
-
-        return mlflow.pyfunc.load_model(f"models:/{name}@champion")
 
     def measured_champion(self, name: str, contract: Contract) -> Champion | None:
         """Return the champion of ``name``, with its wrapper and what was measured of it.
@@ -145,15 +206,16 @@ class Lookup:
         wrapper = LoggedWrapper(
             kind="onnx", contract=contract, model_id="", name=name, version=version, size_bytes=0
         )
-        if release := VersionTags.from_tags(found.tags).release:
+        if release := state_of(found).release:
             wrapper = release.versions.onnx
         run_id = str(found.run_id) if found.run_id else None
-        metrics = self.client.get_run(run_id).data.metrics if run_id else {}
-        return Champion(wrapper=wrapper, run_id=run_id, figures=figures_of(metrics))
+        data = self.client.get_run(run_id).data if run_id else None
+        figures = figures_of(data.tags, data.metrics) if data else {}
+        return Champion(wrapper=wrapper, run_id=run_id, figures=figures)
 
     def aliases(self, name: str) -> dict[str, int]:
         """Return every alias of the registered model ``name``; none if there is no such model."""
-        model = _if_any(lambda: self.client.get_registered_model(name))
+        model = if_any(lambda: self.client.get_registered_model(name))
         return {alias: int(version) for alias, version in model.aliases.items()} if model else {}
 
     def tags(self, name: str, version: int) -> dict[str, str]:
@@ -162,42 +224,27 @@ class Lookup:
 
     def state(self, name: str, version: int) -> VersionTags | None:
         """Return what the tags of one version say; None if there is no such version."""
-        found = _if_any(lambda: self.client.get_model_version(name, str(version)))
-        return VersionTags.from_tags(found.tags) if found else None
+        found = if_any(lambda: self.client.get_model_version(name, str(version)))
+        return state_of(found) if found else None
 
     def description(self, name: str, version: int) -> str:
         """Return the Markdown of a version's page."""
         return self.client.get_model_version(name, str(version)).description or ""
 
     def _require_intact(self, release: Release) -> None:
-        """Compare the files that MLflow keeps of a version with the digest in its tags.
+        """Compare what MLflow keeps of a version with the digests in its tags, as a server does.
 
         Raises:
-            MoveRefused: If a byte differs, or if there is nothing to compare.
+            MoveRefused: If a file differs, is missing or was added, or if there is no digest.
         """
         wrapper = release.versions.onnx
-        expected = self.tags(wrapper.name, wrapper.version).get(DIGEST)
-        if expected is None:
-            reason = f"version {wrapper.version} has no {DIGEST} to compare its files with"
-            raise MoveRefused(wrapper.name, reason, "name another version, or release it again")
-        if self._artifact_digest(wrapper.model_id) != expected:
-            reason = f"files of version {wrapper.version} are missing or changed"
-            advice = f"restore those of MLflow's model {wrapper.model_id}, or name another version"
-            raise MoveRefused(wrapper.name, reason, advice)
-
-    def _artifact_digest(self, model_id: str) -> str | None:
-        from mlflow.artifacts import download_artifacts
-        from mlflow.exceptions import MlflowException
-
-        with tempfile.TemporaryDirectory() as folder:
-            # without a destination, a folder on this machine is read where it lies
-            into = None if self.location.artifacts else folder
-            try:
-                address = self.client.get_logged_model(model_id).artifact_location
-                files = download_artifacts(f"{address}/artifacts/model", dst_path=into)
-            except (MlflowException, OSError):
-                return None
-            return manifest_digest(manifest(Path(files)))
+        request = CopyRequest(place=self.copies, name=wrapper.name, version=wrapper.version)
+        try:
+            verify(request)
+        except (ArtifactChanged, VersionRefused) as error:
+            reason = f"files of version {wrapper.version} are missing or changed ({error.reason})"
+            advice = "restore MLflow's files of this version, or name another version"
+            raise MoveRefused(wrapper.name, reason, advice) from error
 
     def _versions(self, name: str, key: str) -> list[Any]:
         found = self.client.search_model_versions(f"name = '{name}' AND tags.`{KEY}` = '{key}'")

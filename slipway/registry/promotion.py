@@ -2,20 +2,12 @@
 
 from datetime import UTC, datetime
 
-from slipway.errors import MoveRefused
-from slipway.registry.alias_transaction import AliasTransaction, AliasTransactions, TagChanges
-from slipway.registry.lookup import how_to_lift
+from slipway.registry.alias_transaction import AliasTransactions
+from slipway.registry.change_record import AliasTransaction, TagChanges
 from slipway.registry.registration import Registration
+from slipway.registry.transitions import Command, reference_tags, tags_of
 from slipway.tracking.tag_values import release_tags
-from slipway.tracking.tags import (
-    APPROVAL,
-    DECIDED,
-    KEY,
-    NOTE,
-    PENDING_EVENT,
-    QUARANTINED,
-    RELEASE_RUN,
-)
+from slipway.tracking.tags import KEY, NOTE, PENDING_EVENT, RELEASE_RUN
 from slipway.values import (
     AuditInfo,
     LoggedWrapper,
@@ -23,13 +15,14 @@ from slipway.values import (
     PromotionTarget,
     RegisteredVersions,
     Release,
+    Verdict,
 )
 
-#: Tags of the serving version by how far it goes; None removes one.
-_TAGS: dict[PromotionTarget, dict[str, str | None]] = {
-    "approval": {APPROVAL: "pending", DECIDED: None},
-    "champion": {PENDING_EVENT: "pending"},
-    "candidate": {},
+#: What a promotion does to the state of a version, by how far it goes.
+_COMMANDS: dict[PromotionTarget, Command] = {
+    "approval": "ask",
+    "champion": "release",
+    "candidate": "release",
 }
 
 
@@ -41,6 +34,8 @@ class Promotions(Registration, AliasTransactions):
     ) -> Release:
         """Return ``release`` with the promotion that was made: both models' aliases, or neither.
 
+        What another process has promoted meanwhile is returned as it is.
+
         Args:
             release: What may serve, and what is recorded on its versions.
             target: ``champion``; ``candidate`` to stop there; ``approval`` to wait there.
@@ -49,14 +44,46 @@ class Promotions(Registration, AliasTransactions):
 
         Raises:
             RegistryConflict: If the aliases could not be changed; they are as they were.
-            MoveRefused: If its version is quarantined.
+            MoveRefused: If its version is quarantined, or another run withdrew it.
         """
         versions = release.versions
         with self._locked(versions.model):
             self._recover(versions.model)
-            self._require_not_quarantined(versions)
+            self._require_alone(versions.model)
+            found = self.state(versions.onnx.name, versions.onnx.version)
+            if found and found.release and found.released and found.quarantined is None:
+                return self._as_found(found.release, found)
             waiting = release.model_copy(update={"waiting": target == "approval"})
-            return self._promote_to(target, waiting, audit, _TAGS[target], description)
+            return self._promote_to(target, _COMMANDS[target], waiting, audit, description)
+
+    def withdraw(self, versions: RegisteredVersions, verdict: Verdict) -> None:
+        """Delete the versions of a candidate that may not serve.
+
+        Its logged models and its run stay, with the verdict, so that people can look into it.
+
+        Raises:
+            MoveRefused: If it was released, or an alias names it; nothing is deleted.
+            RegistryConflict: If another machine is changing the aliases.
+        """
+        model, version = versions.model, versions.onnx.version
+        with self._locked(model):
+            self._recover(model)
+            found = [each for each in versions.wrappers if self._may_leave(model, each)]
+            transaction = AliasTransaction(
+                model=model,
+                kind="rejection",
+                audit=AuditInfo(actor="gates", reason="; ".join(verdict.reasons)[:1000]),
+                version=version,
+                aliases={},
+                tag_changes={},
+                run_tags={KEY: versions.key, RELEASE_RUN: versions.run_id},
+            )
+            if not found:
+                return
+            with self._recorded(transaction, {version: "withdraw"}):
+                self._set_outcome(versions, verdict)
+                for wrapper in found:
+                    self.client.delete_model_version(wrapper.name, str(wrapper.version))
 
     def waiting(self, model: str) -> int | None:
         """Return the version that waits for a person's answer; None if none does."""
@@ -67,42 +94,42 @@ class Promotions(Registration, AliasTransactions):
     def _promote_to(
         self,
         target: PromotionTarget,
+        command: Command,
         release: Release,
         audit: AuditInfo,
-        tags: dict[str, str | None],
         description: str | None = None,
     ) -> Release:
-        """Change the aliases up to ``target``, set ``tags`` on the serving version, record it."""
+        """Change the aliases up to ``target``, carry out ``command`` on the version, record it."""
         versions = release.versions
-        changed: TagChanges = {each.name: {each.version: {}} for each in versions.wrappers}
-        changed[versions.onnx.name] = self._superseded(versions) | {versions.onnx.version: tags}
+        commands: dict[int, Command] = {versions.onnx.version: command}
+        changed = self._tags_of(command, versions, f"{audit.actor}: {audit.reason}")
         if target == "champion":
-            for each in versions.wrappers:
-                changed[each.name][each.version] |= {QUARANTINED: None}
+            changed[versions.onnx.name][versions.onnx.version] |= {PENDING_EVENT: "pending"}
+        older = self.waiting(versions.model)
+        if older is not None and older != versions.onnx.version:
+            commands[older] = "supersede"
+            by = f"version {versions.onnx.version} came after it"
+            changed[versions.onnx.name][older] = tags_of("supersede", by)
         transaction = AliasTransaction(
             model=versions.model,
             kind="promotion",
             audit=audit,
             version=versions.onnx.version,
-            aliases={each.name: self._aliases_up_to(target, each) for each in versions.wrappers},
+            aliases={
+                each.name: self._aliases_up_to(target, versions.model, each)
+                for each in versions.wrappers
+            },
             tag_changes=changed,
             run_tags={KEY: versions.key, RELEASE_RUN: versions.run_id},
         )
-        with self._recorded(transaction) as run_id:
-            done = release.model_copy(update={"promotion": self._promotion(transaction, run_id)})
+        before = self.champion(versions.model)
+        with self._recorded(transaction, commands) as run_id:
+            promotion = _promotion(transaction, run_id, before)
+            done = release.model_copy(update={"promotion": promotion})
             self._describe(done, description)
             if description:
                 self.client.set_tag(run_id, NOTE, description)
         return done
-
-    def _promotion(self, transaction: AliasTransaction, run_id: str) -> Promotion:
-        targets = transaction.aliases[transaction.model]
-        return Promotion(
-            run_id=run_id,
-            at=datetime.now(UTC),
-            aliases=tuple(alias for alias, version in targets.items() if version is not None),
-            previous=self.aliases(transaction.model).get("previous"),
-        )
 
     def _describe(self, release: Release, description: str | None = None) -> None:
         """Write a release on its versions and on its run."""
@@ -115,34 +142,31 @@ class Promotions(Registration, AliasTransactions):
         self._set_outcome(release.versions, release.verdict)
 
     def _aliases_up_to(
-        self, target: PromotionTarget, wrapper: LoggedWrapper
+        self, target: PromotionTarget, model: str, wrapper: LoggedWrapper
     ) -> dict[str, int | None]:
         """Return the aliases that a promotion sets, in the order in which it sets them."""
         aliases: dict[str, int | None] = {"candidate": wrapper.version}
         if target == "champion":
-            before = self.aliases(wrapper.name)
-            champion = before.get("champion")
-            if champion not in {None, wrapper.version}:
-                aliases["previous"] = champion
-            elif before.get("previous") == wrapper.version:
-                aliases["previous"] = None
+            aliases |= self._previous_after(model, wrapper)
             aliases["champion"] = wrapper.version
         return aliases
 
-    def _superseded(self, versions: RegisteredVersions) -> dict[int, dict[str, str | None]]:
-        """Return the tags of an older candidate whose approval is no longer asked for."""
-        older = self.waiting(versions.model)
-        if older in {None, versions.onnx.version}:
-            return {}
+    @staticmethod
+    def _tags_of(command: Command, versions: RegisteredVersions, by: str) -> TagChanges:
+        """Return the tags of both versions of a release that a command sets."""
+        served = tags_of(command, by)
         return {
-            older: {
-                APPROVAL: "superseded",
-                DECIDED: f"version {versions.onnx.version} came after it",
-            }
+            versions.onnx.name: {versions.onnx.version: served},
+            versions.transformers.name: {versions.transformers.version: reference_tags(served)},
         }
 
-    def _require_not_quarantined(self, versions: RegisteredVersions) -> None:
-        state = self.state(versions.onnx.name, versions.onnx.version)
-        if state and state.quarantined:
-            what = f"version {versions.onnx.version} is quarantined ({state.quarantined})"
-            raise MoveRefused(versions.model, what, how_to_lift(versions.model))
+
+def _promotion(transaction: AliasTransaction, run_id: str, champion: int | None) -> Promotion:
+    """Return what a promotion set, given the champion before it."""
+    targets = transaction.aliases[transaction.model].items()
+    return Promotion(
+        run_id=run_id,
+        at=datetime.now(UTC),
+        aliases=tuple(alias for alias, version in targets if version == transaction.version),
+        previous=champion if champion != transaction.version else None,
+    )

@@ -1,90 +1,128 @@
 """Candidates enter the registry, found by their key or created, and leave it when rejected."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
+from typing import Any, get_args
 
-from slipway.errors import MoveRefused
-from slipway.registry.lookup import Lookup, registered_name
+from filelock import FileLock
+
+from slipway.errors import ArtifactChanged, MoveRefused, VersionRefused
+from slipway.registry.lookup import Lookup, if_any, registered_name
+from slipway.registry.transitions import after, state_in
+from slipway.tracking import logged_files
 from slipway.tracking.location import connect
-from slipway.tracking.log_models import Logged
+from slipway.tracking.log_models import Logged, LogRequest
 from slipway.tracking.tag_values import Outcome
-from slipway.tracking.tags import CURRENT_FORMAT, FORMAT, KEY, MLMODEL
-from slipway.values import Entry, LoggedWrapper, RegisteredVersions, Verdict, WrapperKind
+from slipway.tracking.tags import CURRENT_FORMAT, DIGEST, FORMAT, KEY, MLMODEL
+from slipway.tracking.verified_copy import CopyRequest, fetch
+from slipway.values import LoggedWrapper, RegisteredVersions, Verdict, WrapperKind
 
+KINDS: tuple[WrapperKind, ...] = get_args(WrapperKind)
 _ROLES = {"onnx": "the wrapper that serves", "transformers": "the reference, in transformers"}
 
 
 class Registration(Lookup):
     """Registers both wrappers of a release, once a key."""
 
-    def register(
-        self, entry: Entry, key: str, logged: Logged, tags: Mapping[str, str]
+    def register_once(
+        self, request: LogRequest, log: Callable[[LogRequest], Logged]
     ) -> RegisteredVersions:
-        """Return both wrappers as registered versions, found by ``key`` or created.
+        """Return both wrappers as registered versions, calling ``log`` only if one is missing.
 
-        Args:
-            entry: Names the registered models and the wrappers' contracts.
-            key: The release key.
-            logged: What was logged for it.
-            tags: Put on both versions.
-        """
-        connect(self.location)  # MLflow looks for the logged model where its client last pointed
-        with self._locked(entry.name):
-            tags = {KEY: key, FORMAT: CURRENT_FORMAT, **tags}
-            return RegisteredVersions(
-                model=entry.name,
-                key=key,
-                run_id=logged.run_id,
-                onnx=self._register("onnx", entry, logged, tags),
-                transformers=self._register("transformers", entry, logged, tags),
-            )
-
-    def withdraw(self, versions: RegisteredVersions, verdict: Verdict) -> None:
-        """Delete the versions of a candidate that may not serve.
-
-        Its logged models and its run stay, with the verdict, so that people can look into it.
+        Another process of this home that is about to log the same is waited for.
 
         Raises:
-            MoveRefused: If it was released, or an alias names it; nothing is deleted.
+            MoveRefused: If a version with the key of ``request`` is not what it would log.
         """
-        with self._locked(versions.model):
-            found = [each for each in versions.wrappers if self._may_leave(versions.model, each)]
-            self._set_outcome(versions, verdict)
-            for wrapper in found:
-                self.client.delete_model_version(wrapper.name, str(wrapper.version))
+        self.locks.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.locks / f"release-{request.key}.lock"):
+            return self.registered(request) or self.register(request, log(request))
+
+    def registered(self, request: LogRequest) -> RegisteredVersions | None:
+        """Return both wrappers as an earlier run registered them; None if one is missing.
+
+        Raises:
+            MoveRefused: If the files of a version are not what ``request`` would log.
+        """
+        connect(self.location)
+        found = [self._versions(_name(request, kind), request.key)[:1] for kind in KINDS]
+        if not all(found):
+            return None
+        versions = dict(zip(KINDS, (version for (version,) in found), strict=True))
+        for kind, version in versions.items():
+            self._require_ours(kind, version, request)
+        return _registered(versions, request)
+
+    def register(self, request: LogRequest, logged: Logged) -> RegisteredVersions:
+        """Return both wrappers as registered versions, found by their key or created.
+
+        Raises:
+            MoveRefused: If the files of a version that was found are not what was logged.
+        """
+        connect(self.location)  # MLflow looks for the logged model where its client last pointed
+        with self._locked(request.model):
+            versions = {kind: self._register(kind, request, logged) for kind in KINDS}
+        for kind, version in versions.items():
+            if _model_id(version) != logged.model_ids[kind]:
+                self._require_ours(kind, version, request)
+        return _registered(versions, request)
 
     def _may_leave(self, model: str, wrapper: LoggedWrapper) -> bool:
-        """Return whether a version exists; refuse if it has to stay."""
-        state = self.state(wrapper.name, wrapper.version)
-        aliases = self.aliases(wrapper.name).items()
-        named = [alias for alias, version in aliases if version == wrapper.version]
-        if named or (state and state.released):
-            reason = f"has the alias {named[0]!r}" if named else "is released"
+        """Return whether a version exists.
+
+        Raises:
+            MoveRefused: If it has to stay.
+        """
+        if reason := self._use_of(wrapper.name, wrapper.version):
             what = f"version {wrapper.version} of {wrapper.name} {reason}, so it is not deleted"
             raise MoveRefused(model, what, f"if it serves badly: slipway rollback {model}")
-        return state is not None
+        return self.state(wrapper.name, wrapper.version) is not None
 
-    def _register(
-        self, kind: WrapperKind, entry: Entry, logged: Logged, tags: dict[str, str]
-    ) -> LoggedWrapper:
-        name = registered_name(entry.name, kind)
-        self._ensure_model(name, entry.title, kind)
-        if not self._versions(name, tags[KEY]):
+    def _use_of(self, name: str, version: int) -> str | None:
+        """Return why a version may not leave the registry; None if it may."""
+        found = self.aliases(name).items()
+        if named := [alias for alias, number in found if number == version]:
+            return f"has the alias {named[0]!r}"
+        state = state_in(self.state(name, version))
+        return None if after("withdraw", state) else f"is {state}"
+
+    def _register(self, kind: WrapperKind, request: LogRequest, logged: Logged) -> Any:
+        name = _name(request, kind)
+        self._ensure_model(name, request.title, kind)
+        if not self._versions(name, request.key):
             model_id = logged.model_ids[kind]
-            tags = tags | {MLMODEL: logged.descriptions[kind]}
+            tags = {
+                KEY: request.key,
+                FORMAT: CURRENT_FORMAT,
+                DIGEST: logged.digests[kind],
+                MLMODEL: logged.descriptions[kind],
+            }
             self.client.create_model_version(
-                name, f"models:/{model_id}", run_id=logged.run_id, tags=tags, model_id=model_id
+                name,
+                f"models:/{model_id}",
+                run_id=logged.run_id,
+                tags=request.tags | tags,
+                model_id=model_id,
             )
-        first, *doubles = self._versions(name, tags[KEY])
-        for double in doubles:  # the answer to a creation was lost, and the client asked again
-            self.client.delete_model_version(name, double.version)
-        return LoggedWrapper(
-            kind=kind,
-            contract=entry.wrappers.onnx if kind == "onnx" else entry.wrappers.transformers,
-            model_id=logged.model_ids[kind],
-            name=name,
-            version=int(first.version),
-            size_bytes=logged.size_bytes[kind],
+        first, *doubles = self._versions(name, request.key)
+        for double in doubles:  # of a lost answer that was asked for again, or another machine's
+            if self._use_of(name, int(double.version)) is None:
+                if_any(lambda: self.client.delete_model_version(name, double.version))  # noqa: B023
+        return first
+
+    def _require_ours(self, kind: WrapperKind, version: Any, request: LogRequest) -> None:
+        """Compare what a version that was found by its key serves with what would be logged."""
+        copy = CopyRequest(
+            place=self.copies, name=version.name, version=int(version.version), kind=kind
         )
+        try:
+            different = logged_files.difference(fetch(copy).folder, kind, request)
+        except (ArtifactChanged, VersionRefused) as error:
+            different = error.reason
+        if different:
+            what = f"version {version.version} of {version.name} has the key of this release"
+            reason = f"{what}, but is not what it would log ({different})"
+            advice = "find out who registered it, delete it, and release the model again"
+            raise MoveRefused(request.model, reason, advice)
 
     def _ensure_model(self, name: str, title: str, kind: WrapperKind) -> None:
         from mlflow.exceptions import MlflowException
@@ -103,3 +141,35 @@ class Registration(Lookup):
         tags = [RunTag(name, value) for name, value in Outcome.of(verdict).to_tags().items()]
         self.client.log_batch(versions.run_id, tags=tags)
         self.client.set_terminated(versions.run_id, "FINISHED")
+
+
+def _registered(versions: dict[WrapperKind, Any], request: LogRequest) -> RegisteredVersions:
+    """Return what was found or created; every id is the version's own."""
+    return RegisteredVersions(
+        model=request.model,
+        key=request.key,
+        run_id=versions["onnx"].run_id,
+        onnx=_wrapper("onnx", versions["onnx"], request),
+        transformers=_wrapper("transformers", versions["transformers"], request),
+    )
+
+
+def _wrapper(kind: WrapperKind, version: Any, request: LogRequest) -> LoggedWrapper:
+    files = request.artifact if kind == "onnx" else request.weights
+    return LoggedWrapper(
+        kind=kind,
+        contract=request.contract if kind == "onnx" else "chat",
+        model_id=_model_id(version),
+        name=version.name,
+        version=int(version.version),
+        size_bytes=files.stored.size_bytes,
+    )
+
+
+def _model_id(version: Any) -> str:
+    """Return the id of the logged model that a version serves."""
+    return str(version.source).removeprefix("models:/")
+
+
+def _name(request: LogRequest, kind: WrapperKind) -> str:
+    return registered_name(request.model, kind)

@@ -1,13 +1,10 @@
 """The previous champion is restored, and the one that failed is quarantined."""
 
 from slipway.errors import MoveRefused
-from slipway.registry.alias_transaction import (
-    Aliases,
-    AliasTransaction,
-    AliasTransactions,
-    TagChanges,
-)
-from slipway.registry.lookup import how_to_lift, registered_name
+from slipway.registry.alias_transaction import AliasTransactions
+from slipway.registry.change_record import Aliases, AliasTransaction, TagChanges
+from slipway.registry.lookup import registered_name
+from slipway.registry.transitions import Command, how_to_lift, reference_tags, tags_of
 from slipway.tracking.tags import KEY, PENDING_EVENT, QUARANTINED
 from slipway.values import AliasChange, AuditInfo, Release
 
@@ -21,7 +18,8 @@ class Rollbacks(AliasTransactions):
         """Make ``previous``, or the version ``to``, champion of both models, or of neither.
 
         The present champion becomes ``previous`` and is quarantined: nothing promotes a version
-        with its key again until a person lifts the quarantine.
+        with its key again until a person lifts the quarantine. Where somebody deleted the champion,
+        or took its alias away, nothing is quarantined.
 
         Args:
             model: Name of the entry.
@@ -61,7 +59,7 @@ class Rollbacks(AliasTransactions):
         with self._locked(model):
             self._recover(model)
             if self.champion(model) != failed:
-                self._set({}, self._quarantine(model, failed, fault))
+                self._reject_other(model, failed, audit)
                 return None
             release, why = None, f"{why}: {audit.reason}"
             try:
@@ -70,6 +68,22 @@ class Rollbacks(AliasTransactions):
                 why = f"{why}; no champion is left, since {error.reason}"
             recorded = audit.model_copy(update={"reason": why[:1000]})
             return self._replace(model, failed, release, recorded, fault)
+
+    def _reject_other(self, model: str, failed: int, audit: AuditInfo) -> None:
+        """Quarantine a version that is not champion any more, unless it is gone or out already."""
+        found = self.state(model, failed)
+        if found is None or found.quarantined is not None:
+            return
+        transaction = AliasTransaction(
+            model=model,
+            kind="rejection",
+            audit=audit,
+            version=failed,
+            aliases={},
+            tag_changes=self._quarantine(model, failed, f"{audit.actor}: {audit.reason}"),
+        )
+        with self._recorded(transaction, {failed: "quarantine"}):
+            pass
 
     def _earlier(
         self, model: str, failed: int | None, to: int | None, champion: int | None
@@ -83,23 +97,32 @@ class Rollbacks(AliasTransactions):
         reason = f"version {failed} is not the champion, {present}; nothing was moved"
         raise MoveRefused(model, reason, f"slipway history {model} says since when")
 
-    def _target(self, model: str, failed: int | None, to: int | None) -> Release:
-        """Return the release that takes the place of ``failed``.
+    def require_successor(self, model: str, failed: int | None, to: int | None) -> int:
+        """Return the version that takes the place of ``failed``.
 
         Raises:
-            MoveRefused: If there is none, or if it may not serve.
+            MoveRefused: If there is none.
         """
-        if failed is None and to is None:
-            advice = f"release it first: slipway release {model}"
-            raise MoveRefused(model, "there is no champion to roll back from", advice)
         version = to if to is not None else self.aliases(model).get("previous")
+        if version is None and failed is None:
+            advice = f"release it first: slipway release {model}"
+            reason = "there is neither a champion to roll back from nor a previous version"
+            raise MoveRefused(model, reason, advice)
         if version is None:
             advice = "name a version with --to; slipway history lists those that served"
             raise MoveRefused(model, "there is no previous version to roll back to", advice)
         if version == failed:
             advice = "name another version with --to"
             raise MoveRefused(model, f"version {version} is the champion already", advice)
-        release = self._servable(model, version)
+        return version
+
+    def _target(self, model: str, failed: int | None, to: int | None) -> Release:
+        """Return the release that takes the place of ``failed``.
+
+        Raises:
+            MoveRefused: If there is none, or if it may not serve.
+        """
+        release = self._servable(model, self.require_successor(model, failed, to))
         self._require_intact(release)
         return release
 
@@ -119,9 +142,11 @@ class Rollbacks(AliasTransactions):
         self, model: str, failed: int | None, release: Release | None, audit: AuditInfo, fault: str
     ) -> AliasChange:
         """Set the aliases to ``release``, or remove them; quarantine ``failed`` for ``fault``."""
+        commands: dict[int, Command] = {failed: "quarantine"} if failed is not None else {}
         tag_changes = self._quarantine(model, failed, fault) if failed is not None else {}
         if release:
             serving = release.versions.onnx
+            commands[serving.version] = "serve"
             tag_changes.setdefault(model, {})[serving.version] = {PENDING_EVENT: "pending"}
         transaction = AliasTransaction(
             model=model,
@@ -132,30 +157,27 @@ class Rollbacks(AliasTransactions):
             tag_changes=tag_changes,
             run_tags={KEY: release.versions.key} if release else {},
         )
-        with self._recorded(transaction) as run_id:
+        with self._recorded(transaction, commands) as run_id:
             pass
         return next(change for change in self.changes(model) if change.run_id == run_id)
 
     def _aliases_back_to(self, model: str, release: Release | None) -> Aliases:
         if release is None:
             return {name: {"champion": None} for name in _names(model)}
-        aliases: Aliases = {}
-        for wrapper in release.versions.wrappers:
-            champion = self.champion(wrapper.name)
-            aliases[wrapper.name] = {"champion": wrapper.version}
-            if champion not in {None, wrapper.version}:
-                aliases[wrapper.name]["previous"] = champion
-        return aliases
+        return {
+            wrapper.name: self._previous_after(model, wrapper) | {"champion": wrapper.version}
+            for wrapper in release.versions.wrappers
+        }
 
     def _quarantine(self, model: str, failed: int, fault: str) -> TagChanges:
         """Return the tags of the failed version of both models, which its key pairs."""
         tags = self.tags(model, failed)
-        reason: dict[str, str | None] = {QUARANTINED: tags.get(QUARANTINED) or fault}
-        tag_changes: TagChanges = {model: {failed: reason}}
+        marks = tags_of("quarantine", fault, tags.get(QUARANTINED))
+        tag_changes: TagChanges = {model: {failed: marks}}
         if key := tags.get(KEY):
-            for name in _names(model):
-                versions = {int(each.version): reason for each in self._versions(name, key)}
-                tag_changes[name] = tag_changes.get(name, {}) | versions
+            name = registered_name(model, "transformers")
+            pairs = self._versions(name, key)
+            tag_changes[name] = {int(each.version): reference_tags(marks) for each in pairs}
         return tag_changes
 
 

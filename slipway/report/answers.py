@@ -14,11 +14,10 @@ class AnswerRow(NamedTuple):
 
     Attributes:
         wrapper: ``onnx``, ``transformers``, or ``champion`` for the champion's ONNX wrapper.
-        prompt_id: Name of the prompt.
         answer: The text; the whole response where no text can be read out of it.
-        finish_reason: Why the answer ended, where the contract has it.
-        latency_ms: Time of the call.
-        error: Why there is no answer.
+        right: Whether the answer is right; None if the prompt has no right answer, or it is
+            undecided.
+        unmet: What a right answer does and this one does not.
     """
 
     wrapper: str
@@ -27,6 +26,8 @@ class AnswerRow(NamedTuple):
     finish_reason: answer_table.Cell
     latency_ms: float
     error: answer_table.Cell
+    right: bool | None
+    unmet: str
 
     @property
     def text(self) -> str:
@@ -62,11 +63,33 @@ def side_by_side(summary: ReleaseSummary) -> list[tuple[str, dict[str, str]]]:
     ]
 
 
+def right_by_tag(summary: ReleaseSummary) -> list[tuple[str, ...]]:
+    """Return how many answers of each wrapper are right, of all prompts and by tag.
+
+    The list is empty if no prompt has a right answer, or no wrapper could be asked.
+    """
+    report = summary.report
+    tested = [each for each in (report.onnx, report.transformers, report.champion) if each]
+    if not any(each.grades for each in tested):
+        return []
+    tags = {tag for each in tested for grade in each.grades for tag in grade.tags}
+    return [
+        (tag or "all", *(_right(each, tag) for each in tested)) for tag in (None, *sorted(tags))
+    ]
+
+
+def _right(report: WrapperReport, tag: str | None) -> str:
+    """Return such as "7 of 10" for the prompts with a tag, all for None."""
+    asked = [each for each in report.grades if tag is None or tag in each.tags]
+    return f"{sum(bool(each.right) for each in asked)} of {len(asked)}" if asked else "—"
+
+
 def _rows(report: WrapperReport | None, name: str | None = None) -> list[AnswerRow]:
     """Return the answers of one wrapper in the suite's order; none if it could not be asked."""
     if report is None or report.answers is None:
         return []
     rows = answer_table.rows(report.answers, ())
+    grades = {each.prompt_id: each for each in report.grades}
     return [
         AnswerRow(
             wrapper=name or report.answers.kind,
@@ -75,8 +98,11 @@ def _rows(report: WrapperReport | None, name: str | None = None) -> list[AnswerR
             finish_reason=row["finish_reason"],
             latency_ms=prediction.latency_ms,
             error=row["error"],
+            right=grade.right if grade else None,
+            unmet="; ".join(grade.unmet) if grade else "",
         )
         for prediction, row in zip(report.answers.predictions, rows, strict=True)
+        for grade in (grades.get(prediction.prompt_id),)
     ]
 
 

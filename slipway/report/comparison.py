@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from slipway.values import (
     HIGHER_IS_BETTER,
     METRICS,
+    TIMED,
+    UNDIRECTED,
     AnswerChange,
     Change,
     Comparison,
@@ -15,19 +17,15 @@ from slipway.values import (
     Metric,
     ReleaseRecord,
     Trend,
+    short,
 )
 
+LEAST_SHARE = 0.05  # by which two timings of one artifact on an idle machine may differ
 DIGEST_DIGITS = 12  # enough to tell two digests apart
 
 
 def compare(model: str, before: ReleaseRecord, after: ReleaseRecord) -> Comparison:
-    """Compare two releases of a model.
-
-    Args:
-        model: Name of the catalogue's entry.
-        before: The earlier release.
-        after: The later release.
-    """
+    """Compare two releases of a model."""
     return Comparison(
         model=model,
         before=before,
@@ -60,8 +58,8 @@ def manifest_changes(before: Manifest | None, after: Manifest | None) -> tuple[C
     """Return what differs between two manifests, the origin first and single files last.
 
     Args:
-        before: What the earlier release was made of; None for one of before manifests were stored.
-        after: What the later release is made of.
+        before: None for a release of before manifests were stored.
+        after: Likewise.
 
     Returns:
         One change for each entry that differs, is new or is gone. Digests are cut to 12 digits. A
@@ -92,8 +90,12 @@ def _trend(metric: Metric, before: Estimate | None, after: Estimate | None) -> T
         return "not comparable"
     if before.value == after.value:
         return "equal"
+    if metric in UNDIRECTED:
+        return "different"
     if before.low <= after.high and after.low <= before.high:
         return "within the interval"
+    if metric in TIMED and abs(after.value - before.value) < LEAST_SHARE * before.value:
+        return "too small to tell"
     rose = after.value > before.value
     return "better" if rose == (metric in HIGHER_IS_BETTER) else "worse"
 
@@ -102,7 +104,7 @@ def _origin(manifest: Manifest) -> dict[str, str]:
     template = manifest.chat_template_digest
     origin = {
         "source": manifest.repo,
-        "commit": manifest.commit[:DIGEST_DIGITS],
+        "commit": short(manifest.commit, DIGEST_DIGITS),
         "license": manifest.license,
         "chat template": template and template[:DIGEST_DIGITS],
         "candidate": manifest.variant,

@@ -8,14 +8,14 @@ import html
 import re
 from urllib.parse import quote
 
+from slipway.validation.texts import UNSEEN
+
 CELL_CHARACTERS, LINE_CHARACTERS = 160, 200
 
 _MARKUP = re.compile(r"([\\`*_~\[|])")
 # Bare addresses and @names become links; a character of no width inside them prevents that.
 _LINK = re.compile(r"(?<=:)(?=//)|(?<=www)(?=\.)|(?<=@)", re.IGNORECASE)
 _WORD_JOINER = "\u2060"
-# Control characters, and those that reverse the direction of the text after them.
-_INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _URL_CHARACTERS = "/:?#@!$&'*+,;=%~"
 
 
@@ -34,7 +34,7 @@ def escape(value: object, limit: int = CELL_CHARACTERS) -> Markdown:
     """
     if isinstance(value, Markdown):
         return value
-    line = " ".join(_INVISIBLE.sub(" ", str(value)).split())
+    line = " ".join(UNSEEN.sub(" ", str(value)).split())
     shown = line if len(line) <= limit else line[: limit - 1] + "…"
     escaped = _MARKUP.sub(r"\\\1", html.escape(shown, quote=False))
     return Markdown(_LINK.sub(_WORD_JOINER, escaped))
@@ -47,4 +47,4 @@ def url(address: str) -> Markdown:
 
 def code(text: str) -> Markdown:
     """Return a text as a code span, which knows no escapes: what could end it is left out."""
-    return Markdown(f"`{' '.join(re.sub(r'[`|]', ' ', _INVISIBLE.sub(' ', text)).split())}`")
+    return Markdown(f"`{' '.join(re.sub(r'[`|]', ' ', UNSEEN.sub(' ', text)).split())}`")

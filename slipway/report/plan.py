@@ -6,48 +6,67 @@ import psutil
 
 from slipway import keys
 from slipway.build import onnx
-from slipway.evaluation import gates
+from slipway.checks import regressions
+from slipway.evaluation import gates, targets, units
 from slipway.sources import checkpoint
 from slipway.system.store import Store
-from slipway.values import Entry, QuantizeRecipe, Recipe, Revision, Value
+from slipway.values import (
+    Calibration,
+    Entry,
+    Prompt,
+    Recipe,
+    Revision,
+    SearchRecipe,
+    SelectRecipe,
+    SuitePower,
+    TaskLimits,
+    Value,
+)
 
 
 class Plan(Value):
     """What a release of one model would do.
 
     Attributes:
-        model: Name of the entry.
-        repo: Public name of the source.
-        commit: The commit that the source's ref names now.
-        license: The license that the source declares.
+        provenance: As in ``Revision``.
         exists: Whether the registry has this release, so that nothing would be done.
-        download_bytes: Bytes to download; 0 if the store has them.
-        variants: The candidates.
+        download_bytes: 0 if the store has the files.
+        variants: The candidates; of a search, the two between which is searched.
         variants_in_store: The candidates that are already built.
-        disk_bytes: Estimate of the disk space that is needed, with the copies in MLflow.
-        disk_free_bytes: Disk space that is free.
+        max_builds: Most artifacts that a search builds; None where the candidates are listed.
+        unmeasured: Why candidates are released without measurements, by target.
+        disk_bytes: Estimate of the disk space that is needed, with the copies in MLflow and those
+            that are tested.
         memory_bytes: Estimate of the largest build's memory; None where nothing is built.
-        memory_free_bytes: Memory that is free.
         registers: The registered models that would get a version.
-        aliases: The aliases that would be set, if every gate passes.
+        aliases: Set if every gate passes.
+        needs_approval: Whether ``champion`` is set as well once a person approves it.
+        tasks: What may be lost in each task, in words.
         gates: By precision, the limits of each figure in words.
+        power: How surely a lost prompt is found; None if no loss is looked for.
     """
 
     model: str
     repo: str
     commit: str
+    provenance: str
     license: str | None
     exists: bool
     download_bytes: int
     variants: tuple[str, ...]
     variants_in_store: tuple[str, ...]
+    max_builds: int | None
+    unmeasured: dict[str, str]
     disk_bytes: int
     disk_free_bytes: int
     memory_bytes: int | None
     memory_free_bytes: int
     registers: tuple[str, str]
     aliases: tuple[str, ...]
+    needs_approval: bool
     gates: dict[str, dict[str, str]]
+    tasks: dict[str, str]
+    power: SuitePower | None
 
     @property
     def fits(self) -> bool:
@@ -56,70 +75,117 @@ class Plan(Value):
         return self.disk_bytes <= self.disk_free_bytes and memory <= self.memory_free_bytes
 
 
-def make(
-    entry: Entry, revision: Revision, store: Store, tools: Mapping[str, str], *, exists: bool
+def make(  # noqa: PLR0913 - a plan is made of all of them
+    entry: Entry,
+    revision: Revision,
+    store: Store,
+    tools: Mapping[str, str],
+    *,
+    prompts: tuple[Prompt, ...],
+    exists: bool,
+    calibration: Calibration | None = None,
 ) -> Plan:
-    """Return what releasing ``revision`` would do.
+    """Return what releasing ``revision``, which the entry's source names now, would do.
 
     Args:
         entry: The catalogue's entry.
-        revision: The revision that its source names now.
-        store: The store of verified folders.
+        revision: What its source names.
+        store: The weights and artifacts that are here.
         tools: Versions of the tools that shape the bytes.
-        exists: Whether the registry has this release already.
+        prompts: Those of the entry's suite.
+        exists: Whether the registry has this release.
+        calibration: What candidates are calibrated on, if any is.
+
+    Raises:
+        TargetUnavailable: As ``targets.unmeasured``.
     """
     weights_key = keys.weights_key(revision, tools)
     weights = store.find(weights_key)
     weights_bytes = weights.size_bytes if weights else checkpoint.unpacked_bytes(revision)
     sizes = {
-        variant: found.size_bytes if (found := store.find(key)) else None
-        for variant, key in _artifacts(entry, revision, weights_key, tools)
+        variant: next((found.size_bytes for key in several if (found := store.find(key))), None)
+        for variant, several in _artifacts(entry, revision, weights_key, tools, calibration)
     }
-    published = revision.published.size_bytes if revision.published else 0
+    published = {each.folder or ".": each.size_bytes for each in revision.published}
+    expected = {
+        variant: size or published.get(variant, weights_bytes // 2)
+        for variant, size in sizes.items()
+    }
     missing = [variant for variant, size in sizes.items() if size is None]
-    artifacts_bytes = [size or published or weights_bytes // 2 for size in sizes.values()]
-    new_bytes = (0 if weights else weights_bytes) + len(missing) * max(artifacts_bytes)
+    new_bytes = (0 if weights else weights_bytes) + sum(expected[variant] for variant in missing)
+    max_builds = entry.recipe.max_builds if isinstance(entry.recipe, SearchRecipe) else None
+    if max_builds:
+        new_bytes += (max_builds - len(sizes)) * max(expected.values())
     free_folder = next(path for path in (store.root, *store.root.parents) if path.is_dir())
     return Plan(
         model=entry.name,
         repo=revision.source.repo,
         commit=revision.commit,
+        provenance=revision.provenance,
         license=revision.license,
         exists=exists,
-        download_bytes=(0 if weights else revision.size_bytes) + (published if missing else 0),
+        download_bytes=(0 if weights else revision.size_bytes)
+        + sum(published.get(variant, 0) for variant in missing),
         variants=tuple(sizes),
         variants_in_store=tuple(variant for variant, size in sizes.items() if size),
-        disk_bytes=0 if exists else new_bytes + weights_bytes + max(artifacts_bytes),
+        max_builds=max_builds,
+        unmeasured=targets.unmeasured(entry),
+        disk_bytes=0 if exists else new_bytes + 2 * (weights_bytes + max(expected.values())),
         disk_free_bytes=psutil.disk_usage(str(free_folder)).free,
         memory_bytes=_memory_bytes(entry.recipe, weights_bytes),
         memory_free_bytes=psutil.virtual_memory().available,
         registers=(entry.name, f"{entry.name}-transformers"),
-        aliases=("candidate",) if entry.aliases == "candidate" else ("candidate", "champion"),
+        aliases=("candidate", "champion") if entry.target == "champion" else ("candidate",),
+        needs_approval=entry.target == "approval",
         gates=dict(_gates(entry)),
+        tasks={task: _task_in_words(limits) for task, limits in entry.tasks.items()},
+        power=regressions.power(prompts, gates.margin(entry.gates)),
     )
 
 
 def _artifacts(
-    entry: Entry, revision: Revision, weights_key: str, tools: Mapping[str, str]
-) -> Iterator[tuple[str, str]]:
-    """Yield the name and the store's key of every candidate."""
-    if isinstance(entry.recipe, QuantizeRecipe):
+    entry: Entry,
+    revision: Revision,
+    weights_key: str,
+    tools: Mapping[str, str],
+    calibration: Calibration | None,
+) -> Iterator[tuple[str, set[str]]]:
+    """Yield the name of every candidate, and its key in the store.
+
+    A candidate has two keys where its embeddings are left to the checkpoint, which may not be here.
+    """
+    if not isinstance(entry.recipe, SelectRecipe):
         for candidate in entry.recipe.candidates:
-            yield candidate.variant, keys.artifact_key(weights_key, revision, candidate, tools)
-    elif revision.published:
-        yield revision.published.folder, keys.artifact_key(weights_key, revision, None, tools)
+            choices = {candidate.for_checkpoint(tied=tied) for tied in (True, False)}
+            yield (
+                candidate.variant,
+                {
+                    keys.artifact_key(weights_key, revision, each, tools, calibration)
+                    for each in choices
+                },
+            )
+    for published in revision.published:
+        yield (
+            published.folder or ".",
+            {keys.artifact_key(weights_key, revision, published, tools)},
+        )
 
 
 def _gates(entry: Entry) -> Iterator[tuple[str, dict[str, str]]]:
-    recipe = entry.recipe
-    several = recipe.candidates if isinstance(recipe, QuantizeRecipe) else (recipe,)
-    for precision in dict.fromkeys(each.precision for each in several):
+    for precision in dict.fromkeys(each.precision for each in entry.recipe.candidates):
         yield precision, gates.rules_in_words(gates.limits_for(entry.gates, precision))
+
+
+def _task_in_words(limits: TaskLimits) -> str:
+    """Return what may be lost in a task, as ``a loss of at most 0.05 of acc``."""
+    metrics = f" of {', '.join(limits.metrics)}" if limits.metrics else ""
+    items = f", {limits.limit} items" if limits.limit else ""
+    return f"a loss of at most {units.number(limits.margin)}{metrics}{items}"
 
 
 def _memory_bytes(recipe: Recipe, weights_bytes: int) -> int | None:
     """Estimate the memory from the size of the checkpoint, at four bytes a parameter."""
-    if not isinstance(recipe, QuantizeRecipe):
+    if isinstance(recipe, SelectRecipe):
         return None
     parameters = weights_bytes // 4
     return max(onnx.build_memory_bytes(candidate, parameters) for candidate in recipe.candidates)

@@ -1,6 +1,7 @@
 """The plot of a release: size, KL divergence from the source and speed of every candidate."""
 
 import io
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -9,7 +10,8 @@ from slipway.evaluation.outcome import CandidateState, candidate_outcome, short_
 from slipway.values import Estimate, ReleaseSummary, ScoredCandidate, Selection
 
 PIXELS_PER_INCH = 100
-WIDTH_INCHES, LEAST_HEIGHT_INCHES, BAR_INCHES = 9, 3.2, 0.4
+WIDTH_INCHES, LEAST_HEIGHT_INCHES, LINE_INCHES = 9, 3.2, 0.2
+NAME_CHARACTERS = 24  # in a line of the plot
 LABEL_SPACE = 1.45  # the axis ends this far beyond the longest bar
 LEAST_KL = 1e-6  # a logarithmic axis has no zero
 DARK, GREY, RED = "#22303c", "#9aa5b1", "#c0392b"
@@ -33,11 +35,8 @@ class Point(NamedTuple):
     """One candidate of the left panel.
 
     Attributes:
-        name: Its short name.
-        state: Its state.
-        size_mb: Its size.
-        kl: Its mean KL divergence in nats per token, ``LEAST_KL`` or more.
-        limit: The limit of its gate on the KL divergence; None without such a gate.
+        kl: Mean, in nats per token; ``LEAST_KL`` or more.
+        limit: The strictest of its gates on the KL divergence; None without such a gate.
     """
 
     name: str
@@ -53,11 +52,19 @@ def png(summary: ReleaseSummary) -> bytes:
     Returns:
         A PNG, 900 pixels wide, on white.
     """
+    from matplotlib import rc_context
+
+    with rc_context({"text.parse_math": False}):  # a repository may call a folder "$x$"
+        return _png(summary)
+
+
+def _png(summary: ReleaseSummary) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     selection = summary.selection
-    height = max(LEAST_HEIGHT_INCHES, 1 + BAR_INCHES * len(selection.candidates))
+    lines = sum(row.count("\n") + 1 for row in _rows(selection))
+    height = max(LEAST_HEIGHT_INCHES, 1 + LINE_INCHES * lines)
     figure = Figure((WIDTH_INCHES, height), PIXELS_PER_INCH, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
@@ -109,17 +116,29 @@ def draw_labels(axes: Any, points: Iterable[Point]) -> None:
 def _draw_speeds(axes: Any, selection: Selection) -> None:
     """Draw one bar a candidate, in the recipe's order, with its figure at the end."""
     _style(axes, "Decoding speed")
-    names = short_names([each.evaluation.variant for each in selection.candidates])
     states = [candidate_outcome(each, selection).state for each in selection.candidates]
     speeds = [_speed(each) for each in selection.candidates]
     lengths = [speed or 0 for speed in speeds]
-    rows = [f"{name}\n{state}" for name, state in zip(names.values(), states, strict=True)]
-    bars = axes.barh(rows, lengths, 0.6, color=[_color(state) for state in states])
+    bars = axes.barh(_rows(selection), lengths, 0.6, color=[_color(state) for state in states])
     axes.bar_label(bars, [units.speed(each) for each in speeds], padding=5, color=DARK, fontsize=9)
     axes.set_xlim(0, max(lengths) * LABEL_SPACE or 1)
     axes.invert_yaxis()
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelbottom=False)
+
+
+def _rows(selection: Selection) -> list[str]:
+    """Return what stands beside the bars: each candidate's name and state."""
+    names = short_names([each.evaluation.variant for each in selection.candidates])
+    return [
+        f"{_in_lines(names[each.evaluation.variant])}\n{candidate_outcome(each, selection).state}"
+        for each in selection.candidates
+    ]
+
+
+def _in_lines(name: str) -> str:
+    """Break a long name behind its hyphens."""
+    return textwrap.fill(name.replace("-", "- "), NAME_CHARACTERS).replace("- ", "-")
 
 
 def _speed(candidate: ScoredCandidate) -> float | None:
@@ -135,7 +154,7 @@ def _points(selection: Selection) -> Iterator[Point]:
         limits = [gate.limit for gate in each.gates if gate.metric == "kl_mean" and gate.limit]
         if size and kl and units.measured(kl.value) is not None:
             yield Point(
-                name=names[each.evaluation.variant],
+                name=_in_lines(names[each.evaluation.variant]),
                 state=candidate_outcome(each, selection).state,
                 size_mb=size.value / 1e6,
                 kl=Estimate(**{end: max(value, LEAST_KL) for end, value in kl}),

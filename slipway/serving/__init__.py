@@ -4,7 +4,7 @@
 
     supervisor (``python -m slipway.serving``)          replaces its workers on SIGHUP
     ├── worker   uvicorn + FastAPI: never runs the model, so it always answers
-    │   └── engine   holds one copy of the model; answers one request at a time, over pipes
+    │   └── engine   holds one copy of the model; answers many requests at a time, over pipes
     └── worker …
 
 In: a pointer file, which names the version that workers load when they start.

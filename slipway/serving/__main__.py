@@ -17,8 +17,10 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m slipway.serving", description=__doc__)
     parser.add_argument("--pointer", type=Path, required=True, help="JSON file: model and version")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8080, help="0 takes a free one")
-    parser.add_argument("--workers", type=int, default=2, help="each holds a copy of the weights")
+    parser.add_argument("--port", type=_port, default=8080, help="0 takes a free one")
+    parser.add_argument(
+        "--workers", type=_count, default=2, help="each holds a copy of the weights"
+    )
     options = parser.parse_args(arguments)
     disable_telemetry()
     from slipway.serving.supervisor import serve
@@ -28,6 +30,21 @@ def main(arguments: list[str]) -> int:
     except SlipwayError as error:
         print(f"slipway: {error}", file=sys.stderr)  # noqa: T201 - the command line prints
         return error.exit_code
+
+
+def _port(text: str) -> int:
+    return _between(0, 65535, text)
+
+
+def _count(text: str) -> int:
+    return _between(1, 1024, text)
+
+
+def _between(least: int, most: int, text: str) -> int:
+    if not least <= int(text) <= most:
+        expected = f"{text} is not between {least} and {most}"
+        raise argparse.ArgumentTypeError(expected)
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -8,14 +8,20 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi.responses import HTMLResponse, StreamingResponse
 from starlette.background import BackgroundTask
 from starlette.types import ASGIApp, Receive
 
+from slipway.serving import loading
 from slipway.serving.api_errors import ApiError, ErrorBody, add_error_handlers
-from slipway.serving.loading import COPIES
-from slipway.serving.middleware import RequestMiddleware
-from slipway.serving.protocol import Load, TextDelta, read_pointer
+from slipway.serving.api_keys import Keyring
+from slipway.serving.engine import EngineLimits
+from slipway.serving.key_check import KeyCheck, key_of, new_counter, require_allowed
+from slipway.serving.middleware import CrossOrigin, RequestMiddleware
+from slipway.serving.page import Beside, beside, page
+from slipway.serving.protocol import TextDelta, read_pointer
+from slipway.serving.request_rate import RequestRates
+from slipway.serving.request_record import RequestRecord
 from slipway.serving.requests import ChatRequest, CompletionRequest
 from slipway.serving.responses import (
     ChatCompletion,
@@ -29,13 +35,14 @@ from slipway.serving.responses import (
     header,
     whole,
 )
-from slipway.serving.service import ModelService, RequestLimits
+from slipway.serving.service import ModelService
 from slipway.settings import Settings
 from slipway.system import process
-from slipway.tracking.location import mlflow_location
+from slipway.system.network import allowed_hosts, listed
 
-#: Environment variable that names the pointer file.
+#: Environment variables that name the pointer file, and say "1" if other machines reach the server.
 POINTER = "SLIPWAY_SERVING_POINTER"
+EXPOSED = "SLIPWAY_SERVING_EXPOSED"
 
 Result = TypeVar("Result")
 Answer = ChatCompletion | Completion | Response
@@ -45,7 +52,10 @@ routes = APIRouter()
 _NOT_READY: dict[int | str, dict[str, Any]] = {503: {"model": ErrorBody}}
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {}}},
-    **{status: {"model": ErrorBody} for status in (400, 404, 413, 429, 503, 504)},
+    **{
+        status: {"model": ErrorBody}
+        for status in (400, 401, 403, 404, 408, 413, 429, 500, 503, 504)
+    },
 }
 
 
@@ -76,16 +86,30 @@ async def completions(body: CompletionRequest, request: Request, service: Servic
 
 
 @routes.get("/v1/models", tags=["model"])
-async def models(service: Service) -> ModelList:
-    """List the served model."""
-    return ModelList(data=[_card(service)])
+async def models(request: Request, service: Service) -> ModelList:
+    """List the served model, if the request's key may use it."""
+    key = key_of(request.scope)
+    is_listed = key is None or key.allows(service.pointer.model)
+    return ModelList(data=[_card(service)] if is_listed else [])
 
 
 @routes.get("/v1/models/{model}", responses={404: {"model": ErrorBody}}, tags=["model"])
-async def model(model: str, service: Service) -> ModelCard:
+async def model(model: str, request: Request, service: Service) -> ModelCard:
     """Describe the served model."""
-    _require_model(model, service)
+    _require_model(model, request, service)
     return _card(service)
+
+
+@routes.get("/", response_class=HTMLResponse, tags=["page"])
+async def chat_page() -> Response:
+    """Return the page that chats with the served version."""
+    return page(beside(_folder()))
+
+
+@routes.get("/beside", tags=["page"])
+async def others() -> tuple[Beside, ...]:
+    """List the servers of other versions that the page shows side by side with this one."""
+    return beside(_folder())
 
 
 @routes.get("/health", tags=["server"])
@@ -96,8 +120,8 @@ async def health() -> dict[str, str]:
 
 @routes.get("/ready", responses=_NOT_READY, tags=["server"])
 async def ready(service: Service) -> Ready:
-    """Report the version that this worker serves, or why it serves none."""
-    loaded, pointer = service.engine.require(), service.pointer
+    """Report the version that this worker serves, or why it serves none; its engine must live."""
+    loaded, pointer = service.engine.require_life(), service.pointer
     return Ready(
         model=pointer.model, version=pointer.version, digest=loaded.digest, pid=os.getpid()
     )
@@ -113,35 +137,45 @@ def create() -> ASGIApp:
     """Return the application for the version that the pointer file names now."""
     settings = Settings()
     pointer = read_pointer(Path(os.environ[POINTER]))
-    limits = RequestLimits(
+    memory_gb = settings.serving_memory_gb
+    limits = EngineLimits(
+        rows=settings.serving_rows,
         queue=settings.serving_queue,
         max_tokens=settings.serving_max_tokens,
         request_seconds=settings.serving_request_seconds,
+        silence_seconds=settings.serving_silence_seconds,
+        memory_bytes=int(memory_gb * 1e9) if memory_gb else None,
     )
     process.die_with_parent(signal.SIGTERM)
-    copies = settings.home.resolve() / "serving" / pointer.model / COPIES
-    load = Load(location=mlflow_location(settings), pointer=pointer, copies=copies)
-    service = ModelService(load, limits)
-    app = FastAPI(title=f"Slipway: {pointer.model}", docs_url=None, redoc_url=None)
+    service = ModelService(pointer, loading.source(pointer, settings), limits)
+    app = FastAPI(
+        title=f"Slipway: {pointer.model}", docs_url=None, redoc_url=None, redirect_slashes=False
+    )
     app.state.service = service
     app.include_router(routes)
     add_error_handlers(app)
-    return RequestMiddleware(app, service)
+    hosts = allowed_hosts(settings.serving_url, settings.allowed_hosts)
+    keyring = Keyring(settings, is_exposed=os.environ.get(EXPOSED) == "1")
+    checked = KeyCheck(app, keyring, RequestRates(settings.rates_folder), new_counter())
+    pages = CrossOrigin(checked, listed(settings.allowed_origins))
+    return RequestMiddleware(pages, service, hosts)
 
 
 async def _answer(
     form: Form, body: ChatRequest | CompletionRequest, request: Request, service: ModelService
 ) -> Answer:
-    _require_model(body.model, service)
-    default = service.engine.require().max_tokens
-    job = service.engine.submit(body.order(default=default, limit=service.limits.max_tokens))
-    counter = UsageCounter(job.order.n)
-    deltas = service.answer(job, counter, request.scope["route"].path)
+    _require_model(body.model, request, service)
+    loaded, limit = service.engine.require(), service.limits.max_tokens
     fields = header(form, body.model, service.fingerprint)
+    order = body.order(default=loaded.max_tokens, limit=limit, support=loaded.tools)
+    job = service.engine.submit(order)
+    counter, names = UsageCounter(job.order.n), body.names_of_tools
+    record: RequestRecord = request.state.record
+    deltas = service.answer(job, counter, record, body.guidance_place)
     try:
         if not body.stream:
             await _until_client_leaves(request.receive, _exhaust(deltas))
-            return whole(form, fields, counter)
+            return whole(form, fields, counter, names)
         # An error before the first delta is answered with its own status.
         first = await _until_client_leaves(request.receive, anext(deltas))
     except ClientLeft:
@@ -150,7 +184,7 @@ async def _answer(
     async def cancel() -> None:
         job.cancel()
 
-    stream = EventStream(form, fields, include_usage=body.include_usage)
+    stream = EventStream(form, fields, include_usage=body.include_usage, names=names)
     return StreamingResponse(
         stream.events(_beginning_with(first, deltas), counter),
         headers={"Cache-Control": "no-cache"},
@@ -196,10 +230,16 @@ async def _beginning_with(
         yield delta
 
 
-def _require_model(name: str, service: ModelService) -> None:
+def _folder() -> Path:
+    """Return the folder of this server."""
+    return Path(os.environ[POINTER]).parent
+
+
+def _require_model(name: str, request: Request, service: ModelService) -> None:
     if name != service.pointer.model:
         text = f"model {name!r:.80} does not exist; this server has {service.pointer.model}"
         raise ApiError(404, text, param="model", code="model_not_found")
+    require_allowed(request.scope, name)
 
 
 def _card(service: ModelService) -> ModelCard:

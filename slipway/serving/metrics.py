@@ -3,10 +3,16 @@
 Workers share files in ``PROMETHEUS_MULTIPROC_DIR``, which the supervisor sets before it starts
 them. ``prometheus_client`` reads the variable when a metric is created, so all of them are created
 in ``Metrics()``.
+
+Names, labels and buckets that begin with ``gen_ai`` are those of OpenTelemetry's semantic
+conventions for generative AI (``gen_ai.server.request.duration`` …), as Prometheus spells them. The
+conventions end at a minute and a half; a request here may take longer, so larger buckets follow. No
+label has a value that a client chooses.
 """
 
 import os
 import re
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -21,45 +27,114 @@ from prometheus_client import (
     multiprocess,
 )
 
+from slipway.serving.engine import Engine
+from slipway.serving.request_record import PROVIDER, RequestRecord, response_model
+
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+
+DURATION = "gen_ai_server_request_duration_seconds"
+FIRST_TOKEN = "gen_ai_server_time_to_first_token_seconds"  # noqa: S105 - no password
+_TOKEN_TIME = "gen_ai_server_time_per_output_token_seconds"  # noqa: S105
+_TOKENS = "gen_ai_client_token_usage"
+
+_OWN = "slipway_serving"
+_LONG_SECONDS = (163.84, 327.68)
+_DURATION_SECONDS = (*(0.01 * 2**power for power in range(14)), *_LONG_SECONDS)
+_FIRST_SECONDS = (
+    *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75),
+    *(1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0, *_LONG_SECONDS),
+)
+_TOKEN_SECONDS = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
+_TOKEN_COUNTS = tuple(4**power for power in range(11))  # to a million
 
 
 class Metrics:
-    """The metrics of one worker."""
+    """The metrics of one worker, which serves one version.
+
+    Args:
+        model: Name of the registered model.
+        version: Its version.
+    """
 
     content_type = CONTENT_TYPE_LATEST
 
-    def __init__(self) -> None:
-        prefix = "slipway_serving"
-        route = ["route"]
-        self.requests = Counter(f"{prefix}_requests", "Responses", [*route, "status"])
-        self.latency = Histogram(
-            f"{prefix}_request_seconds",
-            "From request to the end of its answer",
-            route,
-            buckets=_SECONDS,
+    def __init__(self, model: str, version: int) -> None:
+        self._version = {"model": model, "version": str(version)}
+        self._gen_ai = {
+            "gen_ai_provider_name": PROVIDER,
+            "gen_ai_request_model": model,
+            "gen_ai_response_model": response_model(model, version),
+        }
+        self._counted = (0, 0)
+        self._create_histograms()
+        self._create_own(tuple(self._version))
+
+    def _create_histograms(self) -> None:
+        histogram = partial(Histogram, registry=None)  # the page is read from the files
+        labels = ("gen_ai_operation_name", *self._gen_ai)
+        self._duration = histogram(
+            DURATION,
+            "From a request to the end of its answer",
+            (*labels, "error_type"),
+            buckets=_DURATION_SECONDS,
         )
-        self.first = Histogram(
-            f"{prefix}_first_token_seconds",
-            "From request to its first token",
-            route,
-            buckets=_SECONDS,
+        self._first = histogram(
+            FIRST_TOKEN, "From a request to its first token", labels, buckets=_FIRST_SECONDS
         )
-        self.tokens = Counter(f"{prefix}_tokens", "Tokens of prompts and of answers", ["kind"])
-        self.cancelled = Counter(
-            f"{prefix}_cancelled", "Requests whose client left or whose time ran out"
+        self._token_time = histogram(
+            _TOKEN_TIME, "Time for a token after the first", labels, buckets=_TOKEN_SECONDS
         )
-        self.restarts = Counter(f"{prefix}_engine_restarts", "Restarts of engines")
+        self._tokens = histogram(
+            _TOKENS,
+            "Tokens of a request, and of its answers",
+            (*labels, "gen_ai_token_type"),
+            buckets=_TOKEN_COUNTS,
+        )
+
+    def _create_own(self, labels: tuple[str, ...]) -> None:
         live: Literal["livesum"] = "livesum"
-        self.waiting = Gauge(f"{prefix}_queue", "Requests that wait", multiprocess_mode=live)
-        self.busy = Gauge(f"{prefix}_busy", "Requests being answered", multiprocess_mode=live)
-        self.workers = Gauge(
-            f"{prefix}_workers",
-            "Workers whose model is ready, by what they serve",
-            ["model", "version"],
-            multiprocess_mode=live,
+        counter = partial(Counter, namespace=_OWN, registry=None)
+        gauge = partial(Gauge, namespace=_OWN, registry=None, multiprocess_mode=live)
+        self._requests = counter("requests", "Responses", (*labels, "route", "status"))
+        self._cancelled = counter(
+            "cancelled", "Requests whose client left or whose time ran out", labels
         )
+        self._restarts = counter("engine_restarts", "Restarts of engines", labels)
+        self._waiting = gauge("queue", "Requests that wait", labels)
+        self._busy = gauge("busy", "Requests being answered", labels)
+        self._workers = gauge("workers", "Workers whose model is ready", labels)
+
+    def update(self, engine: Engine) -> None:
+        """Copy the state of the worker's engine."""
+        self._waiting.labels(**self._version).set(engine.waiting)
+        self._busy.labels(**self._version).set(engine.inside)
+        self._workers.labels(**self._version).set(engine.served is not None)
+        counts = (engine.cancelled, engine.restarts)
+        for counter, count, before in zip(
+            (self._cancelled, self._restarts), counts, self._counted, strict=True
+        ):
+            counter.labels(**self._version).inc(count - before)
+        self._counted = counts
+
+    def count(self, record: RequestRecord) -> None:
+        """Count a response and, if the model was asked, its times and tokens."""
+        self._requests.labels(**self._version, route=record.route, status=str(record.status)).inc()
+        if not record.operation:
+            return
+        labels = {"gen_ai_operation_name": record.operation} | self._gen_ai
+        error = record.error_type
+        self._duration.labels(**labels, error_type=error).observe(record.seconds)
+        if record.first_seconds is None:
+            return
+        usage = record.usage
+        for kind, tokens in (("input", usage.prompt_tokens), ("output", usage.completion_tokens)):
+            self._tokens.labels(**labels, gen_ai_token_type=kind).observe(tokens)
+        if error:
+            return
+        self._first.labels(**labels).observe(record.first_seconds)
+        if usage.completion_tokens > 1:
+            seconds = (record.seconds - record.first_seconds) / (usage.completion_tokens - 1)
+            self._token_time.labels(**labels).observe(seconds)
 
     def page(self) -> bytes:
         """Return the metrics of all workers in Prometheus's text format."""

@@ -6,21 +6,30 @@ and its engine write each other one JSON value a line: orders go in, events come
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from slipway.errors import SourceMissing
 from slipway.system.store import flush
-from slipway.tracking.location import MlflowLocation
-from slipway.values import PromptMessage, Value
+from slipway.tracking.verified_copy import VerifiedCopy
+from slipway.values import Value
+
+#: How a family of models writes calls of tools; ``json`` is any other whose template knows tools.
+ToolFormat = Literal["hermes", "llama", "phi4", "mistral", "json"]
 
 
 class Pointer(Value):
-    """A version of a registered model."""
+    """A version of a registered model.
+
+    Attributes:
+        files: Its verified copy, for a server that may not sign in to MLflow; None lets the server
+            make one.
+    """
 
     model: str = Field(min_length=1)
     version: int = Field(gt=0)
+    files: VerifiedCopy | None = None
 
     def __str__(self) -> str:
         return f"{self.model} v{self.version}"
@@ -50,42 +59,44 @@ def write_pointer(path: Path, pointer: Pointer) -> None:
 
 
 class Load(Value):
-    """The worker's first line: the version to load.
+    """The worker's first line: the verified copy to load, and what its requests may cost.
 
     Attributes:
-        location: The MLflow that has it.
-        pointer: Model and version.
-        copies: Folder for copies of files that an MLflow server stores.
+        rows: Answers to generate at the same time, if the version's wrapper can.
+        memory_bytes: Most that the engine may hold; None for what its model needs.
     """
 
-    location: MlflowLocation
-    pointer: Pointer
-    copies: Path
+    files: VerifiedCopy
+    rows: int = 1
+    memory_bytes: int | None = None
 
 
 class Generate(Value):
-    """One client's request.
+    """One client's request, in OpenAI's terms; None leaves the model's default.
 
     Attributes:
         request_id: Repeated in every event of its answer.
-        prompts: Texts or conversations, each to be answered ``n`` times.
-        n: Answers per prompt.
-        max_tokens: Limit of new tokens of one answer.
-        temperature: 0 takes the likeliest token; None leaves the model's default.
-        top_p: Draws from the likeliest tokens that have this much probability together.
+        prompts: Texts or conversations (messages as chat templates know them), each to be answered
+            ``n`` times.
         seed: Of the first answer; each further answer adds one.
-        stop: Texts that end an answer.
+        guidance: What an answer must match: the runtime's name of the kind (``json_schema``,
+            ``regex`` or ``lark_grammar``), and its text.
+        tools: For the chat template; None unless it knows tools and the conversation has any.
     """
 
     kind: Literal["generate"] = "generate"
     request_id: int
-    prompts: tuple[str | tuple[PromptMessage, ...], ...]
+    prompts: tuple[str | tuple[dict[str, Any], ...], ...]
     n: int = 1
     max_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
+    top_k: int | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    repetition_penalty: float | None = None
+    guidance: tuple[str, str] | None = None
+    tools: tuple[dict[str, Any], ...] | None = None
 
 
 class Cancel(Value):
@@ -95,17 +106,35 @@ class Cancel(Value):
     request_id: int
 
 
+class ToolSupport(Value):
+    """What a chat template that knows tools does with them.
+
+    Attributes:
+        form: How the family writes calls.
+        in_system: It renders them as a field of the system message.
+    """
+
+    form: ToolFormat
+    in_system: bool = False
+
+
 class Loaded(Value):
     """The engine's first line: its model is verified and loaded.
 
     Attributes:
         digest: Of the artifact's files, equal to the released digest.
         max_tokens: Limit of an answer where the request sets none.
+        memory_bytes: Most that the engine may hold.
+        rows: Requests that it takes at the same time; 1 with the wrappers of earlier versions.
+        tools: None if the chat template, or a wrapper that was logged earlier, knows none.
     """
 
     kind: Literal["loaded"] = "loaded"
     digest: str
     max_tokens: int
+    memory_bytes: int
+    rows: int = 1
+    tools: ToolSupport | None = None
 
 
 class LoadFailed(Value):
@@ -115,15 +144,20 @@ class LoadFailed(Value):
     reason: str
 
 
+class Alive(Value):
+    """A sign of life, and the request that the engine works on if it works on one alone."""
+
+    kind: Literal["alive"] = "alive"
+    request_id: int | None
+
+
 class TextDelta(Value):
     """The next piece of an answer.
 
     Attributes:
         index: Of the answer; the ``n`` answers to the first prompt come first.
-        text: To be appended to the answer.
         finish_reason: Set in the answer's last piece.
-        prompt_tokens: Tokens of its prompt.
-        completion_tokens: Tokens generated for this answer so far.
+        completion_tokens: Of this answer so far.
     """
 
     kind: Literal["delta"] = "delta"
@@ -136,21 +170,22 @@ class TextDelta(Value):
 
 
 class End(Value):
-    """The last event of a request.
+    """The last event of a request: ``refused`` is the client's fault, ``failed`` the server's.
 
     Attributes:
-        outcome: ``refused`` is the client's fault, ``failed`` the server's.
-        reason: Of these two.
+        param: Place of the field that the wrapper refuses; None from older wrappers.
     """
 
     kind: Literal["end"] = "end"
     request_id: int
     outcome: Literal["done", "cancelled", "refused", "failed"]
     reason: str = ""
+    code: str = "invalid_value"
+    param: str | None = None
 
 
 Order = Generate | Cancel
-Event = Loaded | LoadFailed | TextDelta | End
+Event = Loaded | LoadFailed | Alive | TextDelta | End
 
 ORDER: TypeAdapter[Order] = TypeAdapter(Annotated[Order, Field(discriminator="kind")])
 EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])

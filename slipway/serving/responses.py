@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from slipway.serving.api_errors import as_api_error
 from slipway.serving.protocol import TextDelta
-from slipway.values import Value
+from slipway.serving.tool_text import ToolText, as_tool_call
+from slipway.values import ToolCall, Value
 
 Form = Literal["chat", "text"]
 
@@ -43,11 +44,34 @@ class AssistantMessage(Value):
     content: str
 
 
+class FunctionCall(Value):
+    """The function of a call; ``arguments`` is a JSON object in a text."""
+
+    name: str
+    arguments: str
+
+
+class MessageToolCall(Value):
+    """A call of a tool that the client is to run."""
+
+    id: str
+    type: Literal["function"] = "function"
+    function: FunctionCall
+
+
+class ToolCallMessage(Value):
+    """The message of a choice that calls tools; ``content`` is what the model wrote before."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str | None
+    tool_calls: list[MessageToolCall]
+
+
 class ChatChoice(Value):
     """One of the answers to a conversation."""
 
     index: int
-    message: AssistantMessage
+    message: ToolCallMessage | AssistantMessage
     logprobs: None = None
     finish_reason: str
 
@@ -104,17 +128,16 @@ class Ready(Value):
 
 @dataclass
 class UsageCounter:
-    """Texts, finish reasons and token counts of a request so far.
+    """Texts, finish reasons and token counts of a request so far, by the answer's index.
 
-    Attributes:
-        n: Answers per prompt.
-        texts: By the answer's index.
-        finish_reasons: By the answer's index.
+    ``n`` is the number of answers per prompt, ``failed_status`` the status of an error that ended a
+    stream.
     """
 
     n: int
     texts: dict[int, str] = field(default_factory=dict)
     finish_reasons: dict[int, str] = field(default_factory=dict)
+    failed_status: int | None = None
     _prompt_tokens: dict[int, int] = field(default_factory=dict)
     _completion_tokens: dict[int, int] = field(default_factory=dict)
 
@@ -129,9 +152,8 @@ class UsageCounter:
     @property
     def usage(self) -> Usage:
         """The counts so far."""
-        prompt, completion = (
-            sum(counts.values()) for counts in (self._prompt_tokens, self._completion_tokens)
-        )
+        prompt = sum(self._prompt_tokens.values())
+        completion = sum(self._completion_tokens.values())
         return Usage(
             prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion
         )
@@ -139,9 +161,8 @@ class UsageCounter:
 
 def header(form: Form, model: str, fingerprint: str) -> dict[str, Any]:
     """Return the fields of ``ResponseHeader`` for a new answer."""
-    prefix, kind = {"chat": ("chatcmpl", "chat.completion"), "text": ("cmpl", "text_completion")}[
-        form
-    ]
+    names = {"chat": ("chatcmpl", "chat.completion"), "text": ("cmpl", "text_completion")}
+    prefix, kind = names[form]
     return {
         "id": f"{prefix}-{uuid.uuid4().hex}",
         "object": kind,
@@ -151,32 +172,58 @@ def header(form: Form, model: str, fingerprint: str) -> dict[str, Any]:
     }
 
 
-def whole(form: Form, header: dict[str, Any], counter: UsageCounter) -> ChatCompletion | Completion:
-    """Return the answer that is sent at once."""
+def whole(
+    form: Form, header: dict[str, Any], counter: UsageCounter, names: frozenset[str]
+) -> ChatCompletion | Completion:
+    """Return the answer that is sent at once.
+
+    Args:
+        form: Of the response.
+        header: Its first fields.
+        counter: Has the texts.
+        names: Of the tools that may be called.
+    """
     choices = [
-        {"index": index, "finish_reason": counter.finish_reasons[index]}
-        | ({"message": {"content": text}} if form == "chat" else {"text": text})
+        {"index": index} | _ended(form, text, counter.finish_reasons[index], names)
         for index, text in sorted(counter.texts.items())
     ]
     kind = ChatCompletion if form == "chat" else Completion
     return kind.model_validate({**header, "choices": choices, "usage": counter.usage})
 
 
+def _ended(form: Form, text: str, reason: str, names: frozenset[str]) -> dict[str, Any]:
+    """Return what an answer is, and why it ended."""
+    if form == "text":
+        return {"text": text, "finish_reason": reason}
+    if not names:
+        return {"message": {"content": text}, "finish_reason": reason}
+    parts = ToolText(names)
+    shown = parts.push(text)
+    rest, calls = parts.end()
+    if not calls:
+        return {"message": {"content": shown + rest}, "finish_reason": reason}
+    message = {"content": shown.strip() or None, "tool_calls": [*map(as_tool_call, calls)]}
+    return {"message": message, "finish_reason": _reason(reason, calls)}
+
+
+def _reason(reason: str, calls: tuple[ToolCall, ...]) -> str:
+    """Return why an answer ended; one that is cut says so, with its whole calls."""
+    return "tool_calls" if calls and reason == "stop" else reason
+
+
 class EventStream:
-    """The server-sent events of one streamed answer.
+    """The server-sent events of one streamed answer; every chunk begins with ``header``."""
 
-    Args:
-        form: Whether the answer is a chat's or a text's.
-        header: The fields that every chunk begins with.
-        include_usage: Whether the client wants the token counts at the end.
-    """
-
-    def __init__(self, form: Form, header: dict[str, Any], *, include_usage: bool) -> None:
+    def __init__(
+        self, form: Form, header: dict[str, Any], *, include_usage: bool, names: frozenset[str]
+    ) -> None:
         self._form = form
         self._header = header | ({"object": "chat.completion.chunk"} if form == "chat" else {})
         self._include_usage = include_usage
         if include_usage:
             self._header["usage"] = None
+        self._names = names
+        self._tools: dict[int, ToolText] = {}  # by the answer's index, if there are tools
         self._begun: set[int] = set()
 
     async def events(
@@ -188,7 +235,9 @@ class EventStream:
                 for choice in self._choices(delta):
                     yield _event(self._header | {"choices": [choice]})
         except Exception as error:  # noqa: BLE001 - every error must reach the client
-            yield f"data: {as_api_error(error).body}\n\n"
+            failed = as_api_error(error)
+            counter.failed_status = failed.status
+            yield f"data: {failed.body}\n\n"
             return
         if self._include_usage:
             yield _event(self._header | {"choices": [], "usage": counter.usage.model_dump()})
@@ -197,17 +246,40 @@ class EventStream:
     def _choices(self, delta: TextDelta) -> Iterator[dict[str, Any]]:
         """Yield a choice for each chunk; a chat's role and finish reason have their own chunks."""
         common = {"index": delta.index, "logprobs": None, "finish_reason": None}
-        ended = {"finish_reason": delta.finish_reason}
         if self._form == "text":
-            yield common | ended | {"text": delta.text}
+            yield common | {"finish_reason": delta.finish_reason, "text": delta.text}
             return
         if delta.index not in self._begun:
             self._begun.add(delta.index)
             yield common | {"delta": {"role": "assistant", "content": ""}}
-        if delta.text:
-            yield common | {"delta": {"content": delta.text}}
+        text, calls = self._parts(delta)
+        if text:
+            yield common | {"delta": {"content": text}}
+        for part in _call_deltas(calls):
+            yield common | {"delta": {"tool_calls": [part]}}
         if delta.finish_reason:
-            yield common | ended | {"delta": {}}
+            reason = _reason(delta.finish_reason, calls)
+            yield common | {"finish_reason": reason, "delta": {}}
+
+    def _parts(self, delta: TextDelta) -> tuple[str, tuple[ToolCall, ...]]:
+        """Return the text that can be shown now, and with the last delta the calls."""
+        if not self._names:
+            return delta.text, ()
+        tools = self._tools.setdefault(delta.index, ToolText(self._names))
+        text = tools.push(delta.text)
+        if not delta.finish_reason:
+            return text, ()
+        rest, calls = tools.end()
+        return text + rest, calls
+
+
+def _call_deltas(calls: tuple[ToolCall, ...]) -> Iterator[dict[str, Any]]:
+    """Yield the parts of a streamed call: its identifier and name, then its arguments."""
+    for index, call in enumerate(calls):
+        whole = as_tool_call(call)
+        arguments = whole["function"]["arguments"]
+        yield {"index": index, **whole, "function": whole["function"] | {"arguments": ""}}
+        yield {"index": index, "function": {"arguments": arguments}}
 
 
 def _event(chunk: dict[str, Any]) -> str:

@@ -2,98 +2,93 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
 
-from slipway.serving.api_errors import ApiError
-from slipway.serving.engine import Engine, Job
+from slipway.serving.api_errors import NO_RETRY, ApiError
+from slipway.serving.engine import Engine, EngineLimits, Job
+from slipway.serving.loading import Source
 from slipway.serving.metrics import Metrics
-from slipway.serving.protocol import End, Load, Pointer, TextDelta
+from slipway.serving.protocol import End, Pointer, TextDelta
+from slipway.serving.request_record import RequestRecord
+from slipway.serving.request_traces import request_traces
 from slipway.serving.responses import UsageCounter
 
 
-@dataclass(frozen=True)
-class RequestLimits:
-    """What one request may cost.
-
-    Attributes:
-        queue: Requests that may wait.
-        max_tokens: Limit of new tokens of one answer.
-        request_seconds: Time limit, including the wait in the queue.
-    """
-
-    queue: int
-    max_tokens: int
-    request_seconds: float
-
-
 class ModelService:
-    """Serves one version.
+    """Serves the version that the pointer file named when the worker started.
 
     Attributes:
         engine: Generates the answers.
         started: Unix time in seconds.
     """
 
-    def __init__(self, load: Load, limits: RequestLimits) -> None:
+    def __init__(self, pointer: Pointer, source: Source, limits: EngineLimits) -> None:
         self.limits = limits
-        self.metrics = Metrics()
-        self.engine = Engine(load, limits.queue, self._update_metrics)
+        self.metrics = Metrics(pointer.model, pointer.version)
+        self._traces = request_traces(pointer.model, pointer.version)
+        self.engine = Engine(pointer, source, limits, self._update_metrics)
         self.started = int(time.time())
-        self._restarts = 0
 
     @property
     def pointer(self) -> Pointer:
-        """The version that the pointer file named when the worker started."""
+        """The served version."""
         return self.engine.pointer
 
     @property
     def fingerprint(self) -> str:
-        """The ``system_fingerprint`` of answers: model, version and digest."""
+        """The ``system_fingerprint`` of answers."""
         return f"{self.pointer.model}-{self.pointer.version}-{self.engine.require().digest[:12]}"
 
-    async def answer(self, job: Job, counter: UsageCounter, route: str) -> AsyncIterator[TextDelta]:
+    async def answer(
+        self, job: Job, counter: UsageCounter, record: RequestRecord, guidance_place: str
+    ) -> AsyncIterator[TextDelta]:
         """Yield the deltas of an answer and count them; cancel the job if the caller stops early.
+
+        Args:
+            job: The request in the engine.
+            counter: Of its answer.
+            record: For the metrics.
+            guidance_place: The field of the request that the engine calls ``guidance``.
 
         Raises:
             NotServing: If the engine exited.
             ApiError: If the model refused the request or failed.
             TimeoutError: If the answer took longer than a request may.
         """
-        started = time.monotonic()
-        deadline = asyncio.get_running_loop().time() + self.limits.request_seconds
+        record.counter = counter
         try:
-            while True:
-                async with asyncio.timeout_at(deadline):
-                    event = await job.next_event()
-                if isinstance(event, End):
-                    _require_done(event)
-                    return
+            while isinstance(event := await job.next_event(), TextDelta):
                 counter.add(event)
-                if event.index == 0 and event.completion_tokens == 1:
-                    self.metrics.first.labels(route).observe(time.monotonic() - started)
+                record.note_token()
                 yield event
+            _require_done(event, guidance_place)
+            record.complete = True
         finally:
-            if not job.ended:
-                self.metrics.cancelled.inc()
             job.cancel()
-            self.metrics.tokens.labels("prompt").inc(counter.usage.prompt_tokens)
-            self.metrics.tokens.labels("completion").inc(counter.usage.completion_tokens)
+
+    def ended(self, record: RequestRecord, headers: Mapping[str, str]) -> None:
+        """Count a request, and send its span if that is asked for."""
+        self.metrics.count(record)
+        if self._traces:
+            self._traces.add(record, headers)
+
+    async def stop(self) -> None:
+        """End the engine, and send the spans that are left."""
+        await self.engine.stop()
+        if self._traces:
+            await asyncio.to_thread(self._traces.stop)
 
     def _update_metrics(self) -> None:
-        engine, pointer = self.engine, self.pointer
-        self.metrics.waiting.set(engine.waiting)
-        self.metrics.busy.set(engine.busy)
-        self.metrics.workers.labels(pointer.model, pointer.version).set(engine.served is not None)
-        self.metrics.restarts.inc(engine.restarts - self._restarts)
-        self._restarts = engine.restarts
+        self.metrics.update(self.engine)
 
 
-def _require_done(end: End) -> None:
+def _require_done(end: End, guidance_place: str) -> None:
     if end.outcome == "refused":
-        # A released wrapper reports both faults as ValueError; only its text tells them apart.
-        too_long = "don't fit a context" in end.reason
-        code = "context_length_exceeded" if too_long else "invalid_value"
-        raise ApiError(400, end.reason, code=code)
+        param, reason = end.param, end.reason
+        if param == "guidance":
+            shown = " ".join(reason.replace(param, guidance_place, 1).split())  # it quotes patterns
+            param, reason = guidance_place, f"{shown:.300}"
+        raise ApiError(400, reason, param=param, code=end.code)
     if end.outcome == "failed":
-        raise ApiError(500, f"the model failed: {end.reason}", code="model_failed")
+        text = f"the model failed: {end.reason}"
+        raise ApiError(500, text, code="model_failed", headers=NO_RETRY)

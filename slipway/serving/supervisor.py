@@ -18,6 +18,7 @@ How uvicorn 0.54 reacts to a worker whose model cannot be loaded (its applicatio
 A single worker has the same supervisor, so SIGHUP replaces it too.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -27,15 +28,18 @@ import time
 from pathlib import Path
 
 from uvicorn import Config
-from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
-from slipway.serving.app import POINTER
+from slipway.errors import PortTaken
+from slipway.serving.api_keys import require_keys
+from slipway.serving.app import EXPOSED, POINTER
 from slipway.serving.engine import LOAD_SECONDS
 from slipway.serving.metrics import FOLDER
 from slipway.serving.protocol import read_pointer
 from slipway.settings import Settings
+from slipway.system.connections import SERVER_LIMITS, LimitedConnection, allow_many_files
+from slipway.system.network import is_loopback
 
 #: A client that sends requests more often than this never meets a closed connection.
 LINGER_SECONDS = 3.0
@@ -46,7 +50,7 @@ _GRACE_SECONDS = 15.0  # beyond the longest answer, when a worker is asked to en
 _CLOSE = (b"connection", b"close")
 
 
-class GracefulKeepAlive(H11Protocol):
+class GracefulKeepAlive(LimitedConnection):
     """Graceful shutdown of keep-alive connections.
 
     uvicorn 0.54 closes every idle connection at once when a worker is asked to end. A request that
@@ -81,12 +85,9 @@ class GracefulKeepAlive(H11Protocol):
 
 
 class Workers(Multiprocess):
-    """The workers of one server.
+    """The workers of one server, which share a bound socket.
 
-    Args:
-        config: uvicorn's configuration.
-        listener: The bound socket that all workers share.
-        server_file: Written once all workers listen: pid, host, port, workers.
+    ``server_file`` is written once all of them listen: pid, host, port, workers.
     """
 
     def __init__(self, config: Config, listener: socket.socket, server_file: Path) -> None:
@@ -127,40 +128,56 @@ class Workers(Multiprocess):
 def serve(pointer_file: Path, host: str, port: int, workers: int) -> int:
     """Serve until SIGTERM or SIGINT; on SIGHUP the workers are replaced one by one.
 
-    Args:
-        pointer_file: Names the version; ``server.json`` is written beside it.
-        host: Address to listen on.
-        port: Port to listen on; 0 takes a free one.
-        workers: Processes, each with a copy of the model.
-
     Returns:
         0, or 1 if the model could not be loaded.
 
     Raises:
         SourceMissing: If the pointer file cannot be read.
+        KeysMissing: If other machines could use it without a key.
+        PortTaken: If the port cannot be used.
     """
     read_pointer(pointer_file)  # fails before anything is started
+    settings = Settings()
+    require_keys(host, settings)
+    os.environ[EXPOSED] = "0" if is_loopback(host) else "1"
+    listener = _bound(host, port)
     server_file, metrics = pointer_file.parent / "server.json", pointer_file.parent / "metrics"
     server_file.unlink(missing_ok=True)
     shutil.rmtree(metrics, ignore_errors=True)
     metrics.mkdir()
     os.environ[POINTER], os.environ[FOLDER] = str(pointer_file.resolve()), str(metrics.resolve())
+    allow_many_files()  # the workers inherit it
     config = Config(
         "slipway.serving.app:create",
         factory=True,
-        http="slipway.serving.supervisor:GracefulKeepAlive",
+        **SERVER_LIMITS | {"http": "slipway.serving.supervisor:GracefulKeepAlive"},
         host=host,
         port=port,
         workers=workers,
         access_log=False,
         log_level="info",
         server_header=False,
-        timeout_graceful_shutdown=int(Settings().serving_request_seconds + _GRACE_SECONDS),
+        timeout_graceful_shutdown=int(settings.serving_request_seconds + _GRACE_SECONDS),
         timeout_worker_healthcheck=int(LOAD_SECONDS + 30),
     )
-    supervisor = Workers(config, config.bind_socket(), server_file)
+    supervisor = Workers(config, listener, server_file)
     try:
         supervisor.run()
     finally:
         server_file.unlink(missing_ok=True)
     return 0 if supervisor.listens else 1
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """Return a socket for the workers; uvicorn would exit with status 3 if the port is taken."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        taken = error.errno == errno.EADDRINUSE
+        fault = "is taken" if taken else f"cannot be used ({error.strerror})"
+        raise PortTaken("the model server", port, "--port", fault) from error
+    listener.set_inheritable(True)
+    return listener

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from slipway.sources import hub_client
 from slipway.sources.hub_client import ListedFile, RepositoryAddress
 from slipway.system import store
 from slipway.system.progress import Progress, silent
+from slipway.validation import contents, names
 
 ATTEMPTS = 3
 WAIT_SECONDS = 2.0
@@ -41,14 +42,16 @@ class Download:
     Attributes:
         address: The commit.
         paths: The files, relative to the repository; no others are requested.
+        files_digest: What their digest was when the commit was resolved.
         progress: Receives the downloaded share.
         wait_seconds: Wait after a file's first failure; it doubles with the next.
     """
 
     address: RepositoryAddress
     paths: Sequence[str]
+    files_digest: str
     progress: Progress = silent
-    wait_seconds: float = WAIT_SECONDS
+    wait_seconds: float = field(default_factory=lambda: WAIT_SECONDS)
 
     def write(self, into: Path, partial: Path | None = None) -> dict[str, str]:
         """Write the files into a folder, all of them or none.
@@ -63,13 +66,14 @@ class Download:
 
         Raises:
             StoreDamaged: If the received bytes are not those that the Hub lists.
-            SourceRefused: If the Hub does not list one of the files.
-            SourceMissing: If the repository does not exist.
-            Unreachable: If the Hub does not answer.
+            SourceRefused: If the Hub lists others than when the commit was resolved.
         """
+        names.require_inside(str(self.address), self.paths)
         folder = partial or into / ".partial"
         shutil.rmtree(folder / _CLIENT_FOLDER, ignore_errors=True)
-        files = hub_client.list_files(self.address, self.paths)
+        files = hub_client.list_files(self.address, self.paths, self.files_digest)
+        for file in files:
+            contents.require_size(file.path, file.size_bytes)
         self.progress(0.0, _plan(self.address, files, folder))
         meter = _Meter(self.progress, sum(file.size_bytes for file in files))
         digests = _Transfer(self.address, folder, meter, self.wait_seconds).all(files)
@@ -96,6 +100,7 @@ class _Meter:
         self._progress = progress
         self._total_bytes = total_bytes
         self._present_bytes: dict[str, int] = {}
+        self._listed_bytes: dict[str, int] = {}
         self._received_bytes = 0
         self._started = time.monotonic()
         self._lock = threading.Lock()
@@ -106,17 +111,25 @@ class _Meter:
         with self._lock:
             self._present_bytes[path] = size_bytes
 
+    def begin(self, file: ListedFile) -> None:
+        """Expect the bytes of a file, and not more of them than the Hub lists."""
+        with self._lock:
+            self._present_bytes[file.path], self._listed_bytes[file.path] = 0, file.size_bytes
+
     def add(self, path: str, count_bytes: int) -> None:
         """Add received bytes of a file; a negative number takes back bytes that come again.
 
         Raises:
             DownloadStopped: After :meth:`stop`.
+            StoreDamaged: If these are more than the file has.
         """
         if self._stopped.is_set():
             raise DownloadStopped
         with self._lock:
             self._present_bytes[path] += count_bytes
             self._received_bytes += max(count_bytes, 0)
+            if self._present_bytes[path] > self._listed_bytes[path]:
+                raise StoreDamaged("the download", path)
 
     def pause(self, seconds: float) -> None:
         """Wait.
@@ -210,7 +223,7 @@ class _Transfer:
                 each.result()
 
     def _attempt(self, file: ListedFile, cache: Path | None) -> str:
-        self.meter.set(file.path, 0)
+        self.meter.begin(file)
         with hub_client.translated_errors(*self.address):
             hub_client.client(self.address.endpoint).hf_hub_download(
                 self.address.repo,

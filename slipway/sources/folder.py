@@ -1,14 +1,16 @@
 """A folder on this machine as the source of a model."""
 
-import re
 import shutil
 from pathlib import Path
 
 from slipway import keys
 from slipway.errors import SourceMissing
-from slipway.system.store import manifest
-from slipway.validation import folders
-from slipway.values import FolderSource, Revision
+from slipway.sources import model_card
+from slipway.sources.auto_map import drop_auto_map
+from slipway.system.store import manifest, sha256
+from slipway.validation import folders, names
+from slipway.values import FileEntry, FolderSource, Revision
+from slipway.values.sources import DIGEST_OF
 
 
 def resolve(source: FolderSource) -> Revision:
@@ -20,16 +22,18 @@ def resolve(source: FolderSource) -> Revision:
     """
     if not source.path.is_dir():
         raise SourceMissing(f"folder {source.path}", "correct the entry's source.path")
-    folders.inspect_checkpoint(source.path)
-    files = manifest(source.path)
+    paths = names.checkpoint_files(path.name for path in source.path.iterdir())
+    folders.check_checkpoint(source.path, paths)
+    files = tuple(_entry(source.path, path) for path in paths)
     digest = keys.manifest_digest(files)
     return Revision(
         source=source,
-        commit=digest[:40],
+        commit=f"{DIGEST_OF}{digest}",
         digest=digest,
-        paths=tuple(file.path for file in files),
+        files_digest=_files_digest(files),
+        paths=paths,
         size_bytes=sum(file.size_bytes for file in files),
-        license=declared_license(source.path),
+        license=model_card.declared_license(source.path),
     )
 
 
@@ -39,19 +43,26 @@ def fetch(source: FolderSource, revision: Revision, into: Path) -> None:
     Raises:
         SourceMissing: If they differ from those of ``revision``.
     """
-    shutil.copytree(source.path, into, dirs_exist_ok=True)
-    if keys.manifest_digest(manifest(into))[:40] != revision.commit:
+    for path in revision.paths:
+        if (source.path / path).exists():
+            shutil.copy2(source.path / path, into / path, follow_symlinks=False)
+    names.files(into)  # a link that came since would bring in a file from elsewhere
+    if _files_digest(manifest(into)) != revision.files_digest:
         what = f"folder {source.path} as it was resolved"
         raise SourceMissing(what, "its files changed meanwhile; run the release again")
+    drop_auto_map(into / "config.json")
 
 
-def declared_license(folder: Path) -> str | None:
-    """Return the license that the model card's header declares, in lower case."""
-    card = folder / "README.md"
-    if not card.is_file():
-        return None
-    text = card.read_text(encoding="utf-8", errors="replace")
-    header = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
-    pattern = r"""^license:[ \t]*["']?([\w.+-]+)"""
-    found = re.search(pattern, header[1], re.MULTILINE) if header else None
-    return found[1].lower() if found else None
+def fetch_settings(source: FolderSource, revision: Revision, into: Path) -> None:
+    """Copy the small files of a checkpoint, which say what it is, into ``into``."""
+    for path in folders.small_files(revision.paths):
+        shutil.copy2(source.path / path, into / path, follow_symlinks=False)
+
+
+def _entry(folder: Path, path: str) -> FileEntry:
+    file = folder / path
+    return FileEntry(path=path, size_bytes=file.stat().st_size, sha256=sha256(file))
+
+
+def _files_digest(files: tuple[FileEntry, ...]) -> str:
+    return keys.digest([(file.path, file.sha256) for file in files])

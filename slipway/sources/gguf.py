@@ -9,13 +9,7 @@ from slipway.values import Value
 
 
 class UnpackRequest(Value):
-    """A file to convert.
-
-    Attributes:
-        file: The GGUF file.
-        into: An empty folder for the checkpoint.
-        name: The model's public name, which replaces the name in the file.
-    """
+    """A GGUF file, an empty folder, and the public name, which replaces that in the file."""
 
     file: Path
     into: Path

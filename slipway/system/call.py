@@ -12,7 +12,7 @@ import signal
 import tempfile
 import time
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Generic, Self, TypeVar
@@ -20,26 +20,22 @@ from typing import IO, Any, Generic, Self, TypeVar
 from pydantic import BaseModel, TypeAdapter
 
 from slipway import errors
-from slipway.errors import StepCrashed, StepOutOfMemory
+from slipway.errors import StepCrashed, StepFailed, StepOutOfMemory, StepTimedOut
 from slipway.system import fork_server
-from slipway.system.process import Process, ProcessLimits, environment, spawn
+from slipway.system.process import Process, ProcessLimits, Watch, environment, spawn
 from slipway.system.progress import Progress, silent
 
 Request = TypeVar("Request", bound=BaseModel)
 Result = TypeVar("Result")
 
 _POLL_SECONDS = 0.2
+_END_SECONDS = 10.0  # between a child's answer and its end
+_LONGEST_BYTES = 64_000_000  # of a progress report or a result
 
 
 @dataclass(frozen=True)
 class CallResult(Generic[Result]):
-    """What a child returned, and what it cost.
-
-    Attributes:
-        value: The function's result.
-        seconds: Time from start to end of the process.
-        peak_memory_bytes: Most memory that the process and its descendants held at once.
-    """
+    """What a child returned, and what it and its descendants cost."""
 
     value: Result
     seconds: float
@@ -60,7 +56,7 @@ def call(
         function: Of a module's top level, with annotations; imports heavy libraries itself.
         request: Its only argument.
         limits: What the child may use.
-        step: Name for errors, for the log, and by its first word for the policy of secrets.
+        step: Name for errors, for the log, and by its first word for the allow-list of variables.
         progress: Receives what the function reports with ``slipway.system.progress.report``.
 
     Raises:
@@ -71,16 +67,17 @@ def call(
     """
     with _Channel() as channel:
         try:
-            child = _start(function, request, channel.writing, limits.logs, step)
+            child = _start(function, request, channel.writing, limits, step)
         finally:
             os.close(channel.writing)
-        try:
-            answer, peak = _follow(child, channel, limits, progress)
-            seconds = child.seconds
-            value = _value(function, answer, child, peak)
-        finally:
-            child.end()
-    return CallResult(value, seconds, max(peak, answer["peak_memory_bytes"]))
+        with Watch(child, limits) as watch:
+            try:
+                answer = _follow(child, channel, watch, progress)
+                seconds = child.seconds
+            finally:
+                child.end()
+    value = _value(function, answer, child, limits, watch)
+    return CallResult(value, seconds, max(watch.peak_bytes, answer["peak_memory_bytes"]))
 
 
 class _Channel:
@@ -89,7 +86,7 @@ class _Channel:
     def __init__(self) -> None:
         self._reading, self.writing = os.pipe()
         self.closed = False
-        self._rest = b""
+        self._rest = bytearray()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._reading, selectors.EVENT_READ)
 
@@ -100,25 +97,39 @@ class _Channel:
         self._selector.close()
         os.close(self._reading)
 
-    def receive(self, seconds: float) -> Iterator[dict[str, Any]]:
-        """Yield what has arrived; wait for it at most so long."""
-        while not self.closed and self._selector.select(seconds):
-            block = os.read(self._reading, 1 << 16)
-            self.closed = not block
-            *lines, self._rest = (self._rest + block).split(b"\n")
-            yield from map(json.loads, lines)
-            seconds = 0
+    def receive(self, seconds: float) -> list[dict[str, Any]] | None:
+        """Return what one block completes; None if nothing arrives within ``seconds``.
+
+        Raises:
+            OverflowError: If a document is too long.
+        """
+        if self.closed or not self._selector.select(seconds):
+            return None
+        block = os.read(self._reading, 1 << 16)
+        self.closed = not block
+        *lines, rest = block.split(b"\n")
+        if lines:
+            lines[0], self._rest = bytes(self._rest) + lines[0], bytearray()
+        self._rest += rest
+        if len(self._rest) > _LONGEST_BYTES:
+            raise OverflowError
+        return [json.loads(line) for line in lines]
 
 
 def _start(
-    function: Callable[[Request], Any], request: Request, channel: int, logs: Path, step: str
+    function: Callable[[Request], Any],
+    request: Request,
+    channel: int,
+    limits: ProcessLimits,
+    step: str,
 ) -> Process:
     """Fork the child from a server that has imported what the step needs, or start it anew."""
     variables = environment(step)
-    log = _new_log(logs, step)
+    log = _new_log(limits.logs, step)
+    held_to = [limits.timeout_seconds, limits.memory_bytes] if limits.strict else []
     with _document() as document, log.open("ab") as output:
         document.write(f"{function.__module__}:{function.__qualname__}\n".encode())
-        document.write(request.model_dump_json().encode())
+        document.write(f"{json.dumps(held_to)}\n{request.model_dump_json()}".encode())
         document.seek(0)
         forked = fork_server.fork(step, variables, document.fileno(), output.fileno(), channel)
         if forked:
@@ -142,36 +153,42 @@ def _new_log(logs: Path, step: str) -> Path:
     return Path(log)
 
 
-def _follow(
-    child: Process, channel: _Channel, limits: ProcessLimits, progress: Progress
-) -> tuple[dict[str, Any], int]:
-    """Return the child's answer, empty if there is none, and its peak memory, when it has ended.
+def _follow(child: Process, channel: _Channel, watch: Watch, progress: Progress) -> dict[str, Any]:
+    """Return the child's answer, empty if there is none, when the child has ended.
 
     A process that the child started may keep the channel open, so the child's end is what counts.
     """
-    answer: dict[str, Any] = {}
-    peak, running = 0, True
-    while running:
+    while watch.error is None:
         running = child.is_running()
-        for document in channel.receive(_POLL_SECONDS if running else 0):
-            if "progress" in document:
-                progress(*document["progress"])
-            else:
-                answer = document
-        if running:
-            peak = max(peak, child.require_limits(limits))
+        try:
+            documents = channel.receive(_POLL_SECONDS if running else 0)
+        except OverflowError:
+            reason = f"its answer is longer than {_LONGEST_BYTES // 1_000_000} MB"
+            raise StepCrashed(child.name, reason, str(child.log)) from None
+        for document in documents or ():
+            if "progress" not in document:
+                child.wait(_END_SECONDS)
+                return document
+            progress(*document["progress"])
+        if documents is None and not running:
+            break
         if channel.closed:
             child.wait(_POLL_SECONDS)
-    return answer, peak
+    return {}
 
 
 def _value(
-    function: Callable[[Any], Result], answer: dict[str, Any], child: Process, peak: int
+    function: Callable[[Any], Result],
+    answer: dict[str, Any],
+    child: Process,
+    limits: ProcessLimits,
+    watch: Watch,
 ) -> Result:
     if not answer:
-        if child.wait() == -signal.SIGKILL:
-            raise StepOutOfMemory(child.name, peak, str(child.log))
-        raise child.crashed()
+        raise watch.error or _ended(child, limits, watch.peak_bytes)
+    if "out_of_memory" in answer:
+        peak = max(watch.peak_bytes, answer["out_of_memory"])
+        raise StepOutOfMemory(child.name, peak, str(child.log))
     if error := answer.get("error"):
         kind = getattr(errors, error["kind"], None)
         if kind is None:
@@ -180,3 +197,13 @@ def _value(
     result = TypeAdapter(typing.get_type_hints(function)["return"])
     value: Result = result.validate_python(answer["value"], strict=False)
     return value
+
+
+def _ended(child: Process, limits: ProcessLimits, peak: int) -> StepFailed:
+    """Return why a child that has ended has no answer."""
+    status = child.wait()
+    if status == -signal.SIGKILL:
+        return StepOutOfMemory(child.name, peak, str(child.log))
+    if status == -signal.SIGALRM and limits.strict:
+        return StepTimedOut(child.name, limits.timeout_seconds, str(child.log))
+    return child.crashed()

@@ -26,7 +26,6 @@ from typing import Any, NoReturn
 
 from slipway.system import process as processes
 from slipway.system import worker
-from slipway.system.secret_policy import visible
 
 _BUILD = ("onnxruntime_genai.models.builder", "transformers", "slipway.build.onnx")
 _MEASURE = ("onnxruntime_genai", "slipway.evaluation.candidate")
@@ -41,6 +40,7 @@ PRELOADED: Mapping[str, tuple[str, ...]] = {
     "build": _BUILD,
     "read": _BUILD,
     "render": _BUILD,
+    "validate": _BUILD,
     "compare": _MEASURE,
     "log": _TRANSFORMERS,
     "smoke-test transformers": _TRANSFORMERS,
@@ -48,7 +48,7 @@ PRELOADED: Mapping[str, tuple[str, ...]] = {
 }
 
 #: Variables that no import reads. A server does not receive them, so it serves all their values.
-_READ_LATE = ("MLFLOW_REGISTRY_", "MLFLOW_TRACKING_", "PREFECT_", "PYTEST_", "SLIPWAY_")
+_READ_LATE = ("SLIPWAY_", "TMPDIR")
 #: Without these, an import of numpy and pyarrow starts threads.
 _ONE_THREAD = {
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
@@ -146,8 +146,8 @@ def fork(
     modules = PRELOADED.get(step) or PRELOADED.get(step.partition(" ")[0], ())
     if not modules or sys.platform != "linux":
         return None
-    job = json.dumps({"variables": dict(variables), "folder": str(Path.cwd())})
-    public = visible("fork-server", variables)
+    job = json.dumps(dict(variables))
+    public = processes.environment("fork-server", variables)
     early = {name: text for name, text in public.items() if not name.startswith(_READ_LATE)}
     key = (os.getpid(), modules, tuple(sorted(early.items())))
     with _lock, os.fdopen(os.memfd_create("job"), "w+b") as file:  # no secret reaches a disk
@@ -230,11 +230,9 @@ def _be_child(job: int, document: int, log: int, channel: int) -> NoReturn:
         os.close(log)
         with os.fdopen(job, "rb") as file:
             file.seek(0)
-            order = json.load(file)
-        os.chdir(order["folder"])
-        sys.path[0] = order["folder"]
+            variables = json.load(file)
         os.environ.clear()
-        os.environ.update(order["variables"])
+        os.environ.update(variables)
         worker.leave(worker.answer(sys.stdin.buffer, channel))
     finally:
         os._exit(1)

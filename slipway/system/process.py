@@ -1,7 +1,7 @@
 """The one way in which this project starts, watches and ends a process.
 
-A process leads a session of its own, receives only the secrets of its row in the policy, writes to
-a log, and is ended together with everything that it started.
+A process leads a session of its own, works in this checkout, receives only the variables of its row
+in the allow-list, writes to a log, and is ended together with everything that it started.
 """
 
 import contextlib
@@ -11,16 +11,17 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Protocol, Self
 
 import psutil
 
-from slipway.errors import StepCrashed, StepOutOfMemory, StepTimedOut
-from slipway.settings import TELEMETRY_OFF
+from slipway.errors import StepCrashed, StepFailed, StepOutOfMemory, StepTimedOut
+from slipway.settings import PROJECT, TELEMETRY_OFF
 from slipway.system.secret_policy import visible
 
 _POLL_SECONDS = 0.1
@@ -29,8 +30,11 @@ _REASON_CHARACTERS = 300
 
 #: Set for every child that runs our own code: nothing is downloaded, no pickle is opened, and no
 #: library takes a Git repository around it for its own (the builder writes a commit into graphs).
+#: Large tensors are in huge pages, since thousands of small ones take longer to provide than to
+#: fill (https://sourceware.org/glibc/manual/latest/html_node/Memory-Allocation-Tunables.html).
 _IMPOSED = {
     "GIT_DIR": os.devnull,
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
     "HF_HUB_OFFLINE": "1",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "PYTHONUNBUFFERED": "1",
@@ -45,11 +49,15 @@ class ProcessLimits:
         timeout_seconds: Longest run.
         memory_bytes: Most memory at once, that of its descendants included; None for no limit.
         logs: Folder for logs.
+        strict: Whether the system holds the process to them as well: it refuses more memory, and
+            ends the process with SIGALRM. For work that loads no model, since libraries reserve
+            more memory than they use.
     """
 
     timeout_seconds: float
     memory_bytes: int | None
     logs: Path
+    strict: bool = False
 
 
 class Handle(Protocol):
@@ -66,14 +74,7 @@ class Handle(Protocol):
 
 @dataclass(frozen=True)
 class Process:
-    """A process that was started here.
-
-    Attributes:
-        name: Name of the step or service, for errors.
-        log: File that receives its output.
-        handle: The system's handle; its process leads a session.
-        started: When it was started; seconds of the monotonic clock.
-    """
+    """A process that was started here; ``started`` is in seconds of the monotonic clock."""
 
     name: str
     log: Path
@@ -118,8 +119,7 @@ class Process:
     def crashed(self, marker: str = "") -> StepCrashed:
         """Return the error for a process that has ended, or has to, without its result.
 
-        Args:
-            marker: Precedes the message of an error in the process's own log lines.
+        In its log, ``marker`` precedes the message of an error.
         """
         status = self.handle.poll()
         if status is not None and status < 0:
@@ -133,19 +133,52 @@ class Process:
         end((self,), grace_seconds)
 
 
+class Watch:
+    """Ends a process, and what it started, at its limits, whatever its caller does meanwhile.
+
+    Attributes:
+        peak_bytes: Most memory that the process and its descendants held at once.
+        error: Why the process was ended; None if it was not.
+    """
+
+    def __init__(self, process: Process, limits: ProcessLimits) -> None:
+        self.peak_bytes = 0
+        self.error: StepFailed | None = None
+        self._process, self._limits = process, limits
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while self.error is None and not self._done.wait(_POLL_SECONDS):
+            try:
+                held = self._process.require_limits(self._limits)
+                self.peak_bytes = max(self.peak_bytes, held)
+            except StepFailed as error:
+                self.error = error
+                kill(process_tree(self._process.pid))
+
+
 def environment(who: str, variables: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the environment of a process that runs our own code.
 
     Args:
-        who: Its row in the policy of secrets.
+        who: Its row in the allow-list.
         variables: What to choose from; this process's environment by default.
     """
     return TELEMETRY_OFF | visible(who, os.environ if variables is None else variables) | _IMPOSED
 
 
 def command(*arguments: str) -> list[str]:
-    """Return the command line of a Python process with these arguments."""
-    return [sys.executable, *arguments]
+    """Return the command line of a Python process that imports nothing from its folder."""
+    return [sys.executable, "-P", *arguments]
 
 
 def spawn(  # noqa: PLR0913 - as many as the system takes
@@ -156,10 +189,9 @@ def spawn(  # noqa: PLR0913 - as many as the system takes
     *,
     stdin: IO[bytes] | None = None,
     pass_fds: Sequence[int] = (),
-    folder: Path | None = None,
     at_start: Callable[[], None] | None = None,
 ) -> Process:
-    """Start a Python process in a session of its own.
+    """Start a Python process in a session of its own, with this checkout as its folder.
 
     Args:
         name: Name of the step or service.
@@ -168,7 +200,6 @@ def spawn(  # noqa: PLR0913 - as many as the system takes
         variables: Its whole environment.
         stdin: What it reads; nothing by default.
         pass_fds: Descriptors that it inherits.
-        folder: Its working folder; this process's by default.
         at_start: Runs in the process before the interpreter; only for a parent without threads.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -179,7 +210,7 @@ def spawn(  # noqa: PLR0913 - as many as the system takes
             stdout=output,
             stderr=output,
             env=dict(variables),
-            cwd=folder,
+            cwd=PROJECT,
             start_new_session=True,
             pass_fds=pass_fds,
             preexec_fn=at_start,  # noqa: PLW1509 - see the argument
@@ -245,9 +276,7 @@ def held_bytes(pid: int) -> int:
 def last_line(log: Path, marker: str = "") -> str:
     """Return the last line of a log, shortened; empty if there is none.
 
-    Args:
-        log: The log.
-        marker: The text after the last ``marker`` is preferred, if a line has one.
+    The text after the last ``marker`` is preferred, if a line has one.
     """
     text = log.read_text(encoding="utf-8", errors="replace")
     lines = [line.strip() for line in text.splitlines() if line.strip()]

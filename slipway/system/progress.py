@@ -46,7 +46,7 @@ def send(document: dict[str, Any]) -> None:
     """Write one JSON line to the parent; does nothing in a process that is not a child."""
     if _Channel.descriptor is None:
         return
-    line = json.dumps(document).encode() + b"\n"
+    line = memoryview(json.dumps(document).encode() + b"\n")
     while line:
         line = line[os.write(_Channel.descriptor, line) :]
 

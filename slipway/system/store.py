@@ -1,19 +1,20 @@
 """The store of verified folders, addressed by key.
 
 An entry is written to a staging folder, hashed, flushed to disk and renamed into place, so it
-exists as a whole or not at all. The next run that makes the same entry removes what an interrupted
-run has left. Every byte of an entry is compared with its manifest before it is used.
+exists as a whole or not at all. The next run removes what an interrupted one has left. Every byte
+of an entry is compared with its manifest before it is used.
 """
 
 import hashlib
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 
 import psutil
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from slipway.errors import MachineTooSmall, StoreDamaged
 from slipway.values import FileEntry, Stored
@@ -79,6 +80,15 @@ class Store:
                 shutil.rmtree(partial, ignore_errors=True)
                 return entry
             finally:
+                shutil.rmtree(staging, ignore_errors=True)
+
+    def remove_leftovers(self) -> None:
+        """Remove what runs that were killed had begun to write; what is being written now stays."""
+        for staging in self.root.glob("*.staging"):
+            with (
+                suppress(Timeout),
+                FileLock(self.root / f"{staging.stem}.lock", blocking=False),
+            ):
                 shutil.rmtree(staging, ignore_errors=True)
 
     def _publish(self, key: str, staging: Path, digests: Mapping[str, str]) -> Stored:

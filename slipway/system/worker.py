@@ -4,10 +4,14 @@
 """
 
 import importlib
+import json
 import os
+import re
+import signal
 import sys
 import traceback
 import typing
+from pathlib import Path
 from typing import BinaryIO
 
 from pydantic import TypeAdapter
@@ -21,12 +25,14 @@ def answer(document: BinaryIO, channel: int) -> int:
     """Compute a call, send its answer, and return the exit status.
 
     Args:
-        document: The address of a function in its first line, and its argument in the rest.
+        document: The address of a function, a line with the limits that the system enforces, and
+            the function's argument.
         channel: Descriptor that takes progress and answer.
     """
     open_channel(channel)
     try:
         module, name = document.readline().decode().strip().split(":")
+        hold_to(*json.loads(document.readline()))
         function = getattr(importlib.import_module(module), name)
         hints = typing.get_type_hints(function)
         kind = next(hint for argument, hint in hints.items() if argument != "return")
@@ -36,12 +42,34 @@ def answer(document: BinaryIO, channel: int) -> int:
         _, fields = error.__reduce__()
         send({"error": {"kind": type(error).__name__, "fields": fields}})
         return 1
+    except MemoryError:
+        traceback.print_exc()
+        send({"out_of_memory": peak_memory_bytes()})
+        return 1
     except Exception as error:  # noqa: BLE001 - reported to the parent, whatever it is
         traceback.print_exc()
         send({"error": {"kind": "", "text": describe(error)}})
         return 1
     send({"value": json_value, "peak_memory_bytes": peak_memory_bytes()})
     return 0
+
+
+def hold_to(seconds: float | None = None, memory_bytes: int | None = None) -> None:
+    """Let the system end this process after ``seconds`` and refuse it ``memory_bytes`` more memory.
+
+    No library can catch SIGALRM's default action. RLIMIT_DATA counts what may be written, not the
+    libraries themselves, see setrlimit(2).
+    """
+    if seconds is not None:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+    if memory_bytes is not None and sys.platform == "linux":
+        import resource
+
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        (held_kb,) = re.findall(r"^VmData:\s*(\d+) kB", status, re.MULTILINE)
+        most = int(held_kb) * 1024 + memory_bytes
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
 def leave(status: int) -> typing.NoReturn:

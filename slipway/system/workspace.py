@@ -10,14 +10,7 @@ from slipway.system.store import Store
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where the steps of a release work, and with what.
-
-    Attributes:
-        store: Keeps verified folders.
-        limits: What a child process may use.
-        tools: Versions of the tools that shape the bytes.
-        progress: Receives the progress of a step.
-    """
+    """Where the steps of a release work, and with what; ``tools`` are versions by name."""
 
     store: Store
     limits: ProcessLimits
@@ -25,12 +18,7 @@ class Workspace:
     progress: Progress = silent
 
     def part(self, index: int, total: int) -> Self:
-        """Return the same workspace for one of several pieces of work of the same size.
-
-        Args:
-            index: Which piece, from 0.
-            total: Number of pieces.
-        """
+        """Return the same workspace for piece ``index``, from 0, of ``total`` equal pieces."""
 
         def progress(share: float | None, text: str) -> None:
             self.progress(None if share is None else (index + share) / total, text)

@@ -1,12 +1,15 @@
 """Where MLflow keeps things, and the connection to it."""
 
+import os
 import socket
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
-from slipway.errors import Unreachable
+from slipway.errors import ExperimentDeleted, Unreachable, VersionRefused
 from slipway.settings import Settings
 from slipway.values import Value
+from slipway.values.paths import stays_inside
 
 
 class MlflowLocation(Value):
@@ -23,7 +26,7 @@ class MlflowLocation(Value):
 
 def mlflow_location(settings: Settings) -> MlflowLocation:
     """Return the MLflow that ``settings`` name."""
-    artifacts = None if settings.registry.startswith("http") else settings.mlflow / "artifacts"
+    artifacts = None if settings.registry.startswith("http") else settings.artifacts_folder
     return MlflowLocation(uri=settings.registry, artifacts=artifacts)
 
 
@@ -33,27 +36,72 @@ def connect(location: MlflowLocation) -> None:
     Raises:
         Unreachable: If no server listens there.
     """
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one for each file
     import mlflow
 
     if location.artifacts:
         location.artifacts.mkdir(parents=True, exist_ok=True)
     else:
         require_listener(location.uri)
+    _read_served_artifacts(location.artifacts)
     mlflow.set_tracking_uri(location.uri)
     mlflow.set_registry_uri(location.uri)
+
+
+def _read_served_artifacts(folder: Path | None) -> None:
+    """Say from where MLflow's client reads what a server wrote, whose addresses have no host.
+
+    Args:
+        folder: Where the server of this home keeps artifacts; None to ask the server.
+    """
+    from mlflow.store.artifact.artifact_repository_registry import (
+        get_registered_artifact_repositories,
+    )
+    from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
+    from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
+
+    def in_folder(uri: str, **options: Any) -> LocalArtifactRepository:
+        path = unquote(urlsplit(uri).path).lstrip("/")
+        if folder is None or not stays_inside(path):
+            raise VersionRefused(uri, "it is no address below MLflow's folder", "release it again")
+        return LocalArtifactRepository(str(folder / path), **options)
+
+    repositories: dict[str, Any] = get_registered_artifact_repositories()
+    repositories["mlflow-artifacts"] = in_folder if folder else MlflowArtifactsRepository
 
 
 def experiment_id(name: str, location: MlflowLocation) -> str:
     """Return the id of the experiment ``name``, made on first use.
 
     Without a location of its own, an experiment in a database would write to ``./mlruns``.
+
+    Raises:
+        ExperimentDeleted: If a person deleted it.
     """
     import mlflow
+    from mlflow.exceptions import MlflowException
 
     if found := mlflow.get_experiment_by_name(name):
+        require_active(found)
         return str(found.experiment_id)
     folder = str(location.artifacts / name.replace("/", "-")) if location.artifacts else None
-    return str(mlflow.create_experiment(name, artifact_location=folder))
+    try:
+        return str(mlflow.create_experiment(name, artifact_location=folder))
+    except MlflowException as error:
+        found = mlflow.get_experiment_by_name(name)  # another process has just made it
+        if error.error_code != "RESOURCE_ALREADY_EXISTS" or found is None:
+            raise
+        return str(found.experiment_id)
+
+
+def require_active(experiment: Any) -> None:
+    """Refuse an experiment that a person deleted.
+
+    Raises:
+        ExperimentDeleted: If it is deleted.
+    """
+    if experiment.lifecycle_stage == "deleted":
+        raise ExperimentDeleted(experiment.name, str(experiment.experiment_id))
 
 
 def require_listener(uri: str) -> None:

@@ -5,21 +5,23 @@
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from slipway import keys
-from slipway.sources.hub_client import model_card
+from slipway.sources import model_card
 from slipway.system.progress import report
-from slipway.system.store import sha256
+from slipway.system.store import manifest, sha256
+from slipway.tracking.heartbeat import beating, now
 from slipway.tracking.location import MlflowLocation, connect, experiment_id
+from slipway.tracking.signatures import signature
 from slipway.tracking.tag_values import ReleaseOrigin
-from slipway.tracking.tags import KEY, MLMODEL, SOURCE_NAME, WRAPPER
-from slipway.values import Artifact, Entry, Revision, Value, Weights, WrapperKind
+from slipway.tracking.tags import HEARTBEAT, KEY, SOURCE_NAME, WRAPPER
+from slipway.tracking.verified_copy import payload_digest
+from slipway.values import Artifact, Contract, Revision, Value, Weights, WrapperKind
 
 #: The reference decodes greedily. The chat template writes the BOS: a tokenizer that adds another
 #: one would double it, and MLflow would leave it out of the usage.
@@ -27,20 +29,25 @@ TRANSFORMERS_CONFIG = {"max_new_tokens": 256, "do_sample": False, "add_special_t
 
 
 class LogRequest(Value):
-    """What to log.
+    """What to log and to register.
 
     Attributes:
         key: The release key.
+        model: Name of the registered model that serves.
+        title: Its name for people.
+        contract: Of the ONNX wrapper.
         weights: For the transformers wrapper.
         artifact: For the ONNX wrapper.
         wrapper: The ONNX wrapper's file.
         tools: Installed versions, which become the wrappers' requirements.
-        tags: Of the run.
+        tags: Of the run and of both versions.
     """
 
     location: MlflowLocation
     key: str
-    entry: Entry
+    model: str
+    title: str
+    contract: Contract
     weights: Weights
     artifact: Artifact
     wrapper: Path
@@ -54,32 +61,34 @@ class Logged(Value):
     Attributes:
         model_ids: MLflow's id of each logged model.
         descriptions: SHA-256 of the ``MLmodel`` of each.
+        digests: Of the files that each reads.
     """
 
     run_id: str
     model_ids: dict[WrapperKind, str]
     descriptions: dict[WrapperKind, str]
-    size_bytes: dict[WrapperKind, int]
+    digests: dict[WrapperKind, str]
 
 
 def log(request: LogRequest) -> Logged:
-    """Return the run and the logged models of ``request.key``, logging what is missing."""
+    """Return a new run with both wrappers logged in it.
+
+    What an earlier run logged is neither used nor touched: its tags prove nothing, and another
+    machine may still be writing it.
+    """
+    import mlflow
+
     connect(request.location)
-    experiment = experiment_id(request.entry.name, request.location)
-    run_id = _run_id(experiment, request)
+    run_id = _create_run(request)
     ids: dict[WrapperKind, str] = {}
     descriptions: dict[WrapperKind, str] = {}
-    sizes: dict[WrapperKind, int] = {}
-    with _active(run_id):
-        _remove_unfinished(experiment, run_id)
+    digests: dict[WrapperKind, str] = {}
+    with beating(mlflow.MlflowClient(), run_id), mlflow.start_run(run_id=run_id):
         for kind in ("onnx", "transformers"):
             report(None, f"logging the {kind} wrapper")
-            model = _find(experiment, request.key, kind) or _log_wrapper(kind, request)
-            ids[kind] = model.model_id
-            descriptions[kind] = model.tags[MLMODEL]
-            folder = request.artifact if kind == "onnx" else request.weights
-            sizes[kind] = folder.stored.size_bytes
-    return Logged(run_id=run_id, model_ids=ids, descriptions=descriptions, size_bytes=sizes)
+            ids[kind], descriptions[kind] = _log_wrapper(kind, request)
+            digests[kind] = _digest(ids[kind], kind, request)
+    return Logged(run_id=run_id, model_ids=ids, descriptions=descriptions, digests=digests)
 
 
 def origin(
@@ -100,30 +109,27 @@ def origin(
 def requirements(kind: WrapperKind, tools: Mapping[str, str]) -> list[str]:
     """Return what a fresh environment needs to load a wrapper and to predict with it."""
     needed = {
-        "onnx": ("mlflow", "onnxruntime", "onnxruntime-genai"),
+        "onnx": ("jinja2", "mlflow", "onnxruntime", "onnxruntime-genai", "tokenizers"),
         "transformers": ("mlflow", "torch", "transformers"),
     }[kind]
     return [f"{tool}=={tools[tool]}" for tool in needed]
 
 
-def _run_id(experiment: str, request: LogRequest) -> str:
+def _create_run(request: LogRequest) -> str:
     import mlflow
 
     client = mlflow.MlflowClient()
-    found = client.search_runs([experiment], f"tags.`{KEY}` = '{request.key}'", max_results=1)
-    if found:
-        return str(found[0].info.run_id)
     revision = request.weights.revision
     run = client.create_run(
-        experiment,
-        run_name=f"{revision.commit[:8]} {request.artifact.variant}",
-        tags={KEY: request.key, **request.tags},
+        experiment_id(request.model, request.location),
+        run_name=f"{revision.short} {request.artifact.variant}",
+        tags={KEY: request.key, HEARTBEAT: now(), **request.tags},
     )
-    parameters = [
-        mlflow.entities.Param(name, str(value)) for name, value in _parameters(request).items()
-    ]
-    client.log_batch(run.info.run_id, params=parameters)
-    return str(run.info.run_id)
+    run_id = str(run.info.run_id)
+    parameters = _parameters(request).items()
+    params = [mlflow.entities.Param(name, str(value)) for name, value in parameters]
+    client.log_batch(run_id, params=params)
+    return run_id
 
 
 def _parameters(request: LogRequest) -> dict[str, str | int]:
@@ -144,76 +150,38 @@ def _parameters(request: LogRequest) -> dict[str, str | int]:
     }
 
 
-@contextmanager
-def _active(run_id: str) -> Iterator[None]:
-    import mlflow
-
-    with mlflow.start_run(run_id=run_id):
-        yield
-
-
-def _find(experiment: str, key: str, kind: WrapperKind) -> Any:
-    """Return the finished logged model of an earlier run with the same key."""
-    import mlflow
-
-    filters = f"tags.`{KEY}` = '{key}' AND tags.`{WRAPPER}` = '{kind}'"
-    found = mlflow.search_logged_models(
-        experiment_ids=[experiment], filter_string=filters, output_format="list"
-    )
-    whole = (model for model in found if model.status == "READY" and MLMODEL in model.tags)
-    return next(whole, None)
-
-
-def _remove_unfinished(experiment: str, run_id: str) -> None:
-    """Delete what an interrupted log left: models of this run without our tags."""
-    import mlflow
-
-    filters = f"source_run_id = '{run_id}'"
-    for model in mlflow.search_logged_models(
-        experiment_ids=[experiment], filter_string=filters, output_format="list"
-    ):
-        if WRAPPER not in model.tags:
-            mlflow.MlflowClient().delete_logged_model(model.model_id)
-
-
-def _log_wrapper(kind: WrapperKind, request: LogRequest) -> Any:
-    """Log one wrapper without loading its model, and tag it once it is complete."""
+def _log_wrapper(kind: WrapperKind, request: LogRequest) -> tuple[str, str]:
+    """Return the id of one wrapper, logged without loading its model, and its ``MLmodel``'s sum."""
     import mlflow
 
     info = _log_onnx(request) if kind == "onnx" else _log_transformers(request)
     description = _remove_host_paths(info.model_id, kind, request)
-    client = mlflow.MlflowClient()
-    tags = {KEY: request.key, WRAPPER: kind, MLMODEL: description}
-    client.set_logged_model_tags(info.model_id, tags | {SOURCE_NAME: "slipway"})
-    return client.get_logged_model(info.model_id)
+    tags = {KEY: request.key, WRAPPER: kind, SOURCE_NAME: "slipway"}
+    mlflow.MlflowClient().set_logged_model_tags(info.model_id, tags)
+    return info.model_id, description
 
 
 def _log_onnx(request: LogRequest) -> Any:
     import mlflow
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
-    from mlflow.types.llm import CHAT_MODEL_INPUT_SCHEMA, CHAT_MODEL_OUTPUT_SCHEMA
 
-    signatures = {
-        "prompt": ModelSignature(
-            Schema([ColSpec("string", "prompt")]), Schema([ColSpec("string")])
-        ),
-        "chat": ModelSignature(CHAT_MODEL_INPUT_SCHEMA, CHAT_MODEL_OUTPUT_SCHEMA),
-    }
-    contract = request.entry.wrappers.onnx
     return mlflow.pyfunc.log_model(
         name="onnx",
         python_model=str(request.wrapper),
         artifacts={"model": str(request.artifact.stored.folder)},
-        signature=signatures[contract],
+        signature=signature(request.contract),
         pip_requirements=requirements("onnx", request.tools),
-        model_config={
-            "contract": contract,
-            "model_name": request.entry.name,
-            "max_tokens": 256,
-            "temperature": 0.0,
-        },
+        model_config=onnx_config(request),
     )
+
+
+def onnx_config(request: LogRequest) -> dict[str, Any]:
+    """Return the configuration of the ONNX wrapper, which its ``MLmodel`` holds."""
+    return {
+        "contract": request.contract,
+        "model_name": request.model,
+        "max_tokens": 256,
+        "temperature": 0.0,
+    }
 
 
 def _log_transformers(request: LogRequest) -> Any:
@@ -226,7 +194,30 @@ def _log_transformers(request: LogRequest) -> Any:
         task="llm/v1/chat",
         pip_requirements=requirements("transformers", request.tools),
         model_config=TRANSFORMERS_CONFIG,
-        model_card=model_card(folder),
+        model_card=model_card.read(folder),
+    )
+
+
+def _digest(model_id: str, kind: WrapperKind, request: LogRequest) -> str:
+    """Return the digest of the files that a logged wrapper reads.
+
+    MLflow copies an artifact and a checkpoint as they are, and writes the tokenizer again.
+    """
+    import mlflow
+
+    if kind == "onnx":
+        return keys.manifest_digest(request.artifact.stored.files)
+    location = mlflow.MlflowClient().get_logged_model(model_id).artifact_location
+    with tempfile.TemporaryDirectory() as room:
+        written = mlflow.artifacts.download_artifacts(f"{location}/components", dst_path=room)
+        files = {"model": request.weights.stored.files, "components": manifest(Path(written))}
+    return payload_digest(
+        kind,
+        tuple(
+            file.model_copy(update={"path": f"{folder}/{file.path}"})
+            for folder, found in files.items()
+            for file in found
+        ),
     )
 
 

@@ -1,7 +1,6 @@
 """Reads what releases wrote into their MLflow runs."""
 
 import json
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -68,6 +67,19 @@ def release(run_id: str, name: str, location: MlflowLocation) -> ReleaseRecord:
     )
 
 
+def artifact(run_id: str, name: str, location: MlflowLocation) -> str:
+    """Return a text that a release wrote into its run.
+
+    Raises:
+        SourceMissing: If its release, an older one, did not write it.
+    """
+    text = _read(_client(location), run_id, name)
+    if text is None:
+        advice = "an earlier version made this release; release the model again with --force"
+        raise SourceMissing(f"{name} of MLflow run {run_id}", advice)
+    return text
+
+
 def candidates(run_id: str, location: MlflowLocation) -> tuple[ReleaseRecord, ...]:
     """Return what was measured of every candidate of a release, as they were written."""
     client = _client(location)
@@ -78,7 +90,6 @@ def candidates(run_id: str, location: MlflowLocation) -> tuple[ReleaseRecord, ..
 
 
 def _client(location: MlflowLocation) -> Any:
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     connect(location)
     from mlflow import MlflowClient
 
@@ -97,7 +108,7 @@ def _record(run: Any, name: str) -> ReleaseRecord:
         variant=tags.get(CANDIDATE) or tags.get(VARIANT, ""),
         verdict=outcome.verdict,
         reasons=outcome.reasons,
-        figures=figures_of(run.data.metrics),
+        figures=figures_of(run.data.tags, run.data.metrics),
     )
 
 

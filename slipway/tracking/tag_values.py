@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Self
 
 from slipway.tracking import format_1, tags
-from slipway.values import Release, Value, Verdict
+from slipway.values import Release, Value, Verdict, VersionState
 
 _LONGEST = 5_000  # characters of a tag, which every database behind MLflow takes
 
@@ -16,9 +16,6 @@ class ReleaseOrigin(Value):
     """What a release is made of; on its run and on both of its versions.
 
     Attributes:
-        repo: Public name of the source.
-        commit: The source's commit.
-        variant: Name of the artifact.
         license: As the source declares it; empty where it declares none.
         flow_run: Where people see the Prefect run; empty without one.
         digest: ``keys.manifest_digest`` of the artifact.
@@ -116,20 +113,39 @@ class VersionTags(Value):
         )
 
     @property
+    def state(self) -> VersionState:
+        """The state that these tags describe; a quarantine counts before all but a rejection."""
+        if self.approval == "rejected" and self.decided is not None:
+            return "rejected"
+        if self.quarantined is not None:
+            return "quarantined"
+        if not self.released:
+            return "registered"
+        if self.approval is None:
+            return "released"
+        if self.decided is None:
+            return "pending"
+        return "approved" if self.approval == "approved" else "superseded"
+
+    @property
     def waiting(self) -> bool:
-        """Whether an approval was asked for and no answer was carried out yet."""
-        return self.approval is not None and self.decided is None
+        """Whether an approval was asked for and may still be given."""
+        return self.state == "pending"
 
     @property
     def obstacle(self) -> str | None:
         """Why this version may not become champion; None if it may."""
-        if not self.released:
-            return "is not released"
-        if self.quarantined:
+        if self.quarantined is not None:
             return f"is quarantined ({self.quarantined})"
-        if self.waiting:
-            return "waits for approval"
-        return "was not approved" if self.approval not in {None, "approved"} else None
+        return _OBSTACLES.get(self.state)
+
+
+_OBSTACLES: dict[VersionState, str] = {
+    "registered": "is not released",
+    "pending": "waits for approval",
+    "rejected": "was not approved",
+    "superseded": "was not approved",
+}
 
 
 def release_tags(release: Release) -> dict[str, str]:

@@ -13,8 +13,8 @@ KEY, WRAPPER = "slipway.key", "slipway.wrapper"
 REPO, COMMIT, VARIANT = "slipway.repo", "slipway.commit", "slipway.variant"
 LICENSE, FLOW_RUN = "slipway.license", "slipway.flow_run"
 
-#: What a version's bytes are: the artifact's digest, as ``keys.manifest_digest`` counts it, and the
-#: SHA-256 of the wrapper's code and of ``MLmodel``.
+#: What a version's bytes are: the digest of what its wrapper reads, as ``keys.manifest_digest``
+#: counts it, and the SHA-256 of the ONNX wrapper's code and of ``MLmodel``.
 DIGEST, CODE, MLMODEL = "slipway.digest", "slipway.code_sha256", "slipway.mlmodel_sha256"
 
 #: On a version: ``released``, and the release as JSON.
@@ -38,14 +38,25 @@ PENDING_EVENT = "slipway.announce"
 #: On the run of a release, and on that of each of its candidates: how it ended, and why.
 VERDICT, REASONS = "slipway.verdict", "slipway.reasons"
 
+#: On both: every figure with its interval, as JSON; the run's metrics are a few of them.
+FIGURES = "slipway.figures"
+
 #: On the run of a candidate: the release's run, and the name of the candidate.
 PARENT, CANDIDATE = "mlflow.parentRunId", "slipway.candidate"
 
 #: On the run that records an alias change.
 KIND, ACTOR, REASON, VERSION = "slipway.kind", "slipway.by", "slipway.reason", "slipway.version"
 BEFORE, AFTER, AT, HOST = "slipway.from", "slipway.to", "slipway.at", "slipway.host"
+#: Which file locks the process held that wrote it.
+LOCK = "slipway.lock"
 TRANSACTION, UNDO = "slipway.transaction", "slipway.undo"
 RELEASE_RUN = "slipway.release_run"
+
+#: On a run that is being written: when its process last showed that it lives.
+HEARTBEAT = "slipway.heartbeat"
+
+#: On a run of a process that was killed: who ended it, and why.
+ENDED = "slipway.ended"
 
 #: On a model's experiment: what the last poll of its source returned.
 LAST_SEEN = "slipway.watched"

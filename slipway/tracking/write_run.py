@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from slipway.evaluation.outcome import candidate_outcome
-from slipway.tracking import format_1
+from slipway.tracking import format_1, pages
+from slipway.tracking import metrics as metrics_module
 from slipway.tracking.location import MlflowLocation, connect
-from slipway.tracking.metrics import candidate_metrics, metrics
 from slipway.tracking.tag_values import Outcome
 from slipway.tracking.tags import CANDIDATE, NOTE, PARENT, SOURCE_NAME, TABLES
-from slipway.values import Manifest, QuantizeRecipe, Recipe, ReleaseSummary, ScoredCandidate
+from slipway.values import Manifest, QuantizeRecipe, ReleaseSummary, ScoredCandidate
 
 MANIFEST, PREDICTIONS, GATES = "manifest.json", "predictions.json", "gates.json"
+NUMBERS, JUNIT = "figures.json", "junit.xml"
 
 #: Without this tag, MLflow's page shows a table as a file.
 _SHOW_TABLE = {TABLES: json.dumps([{"path": PREDICTIONS, "type": "table"}])}
@@ -51,13 +52,17 @@ def publish(
     documents = {
         MANIFEST: manifest.model_dump_json(indent=2).encode(),
         GATES: json.dumps(gates, indent=2).encode(),
+        NUMBERS: json.dumps(metrics_module.numbers(summary), indent=2).encode(),
         **files,
     }
     with tempfile.TemporaryDirectory() as folder:
         for name, content in documents.items():
             (Path(folder) / name).write_bytes(content)
         client.log_artifacts(run.info.run_id, folder)
-    _write(client, run, metrics=metrics(summary), tags={NOTE: description, **_SHOW_TABLE})
+    figures = metrics_module.figures(summary)
+    reached = metrics_module.of_tasks(summary.selection.chosen.evaluation.task_comparisons)
+    tags = {NOTE: description, **_SHOW_TABLE, **metrics_module.tags(figures)}
+    _write(client, run, metrics=metrics_module.metrics(figures) | reached, tags=tags)
     for candidate in summary.selection.candidates:
         _publish_candidate(client, run, candidate, summary)
 
@@ -68,7 +73,7 @@ def page(server: str, run_id: str, location: MlflowLocation) -> str:
     from mlflow import MlflowClient
 
     experiment = MlflowClient().get_run(run_id).info.experiment_id
-    return f"{server}/#/experiments/{experiment}/runs/{run_id}"
+    return pages.run(server, str(experiment), run_id)
 
 
 def _publish_candidate(
@@ -81,9 +86,11 @@ def _publish_candidate(
     _write(
         client,
         run,
-        metrics=candidate_metrics(evaluation),
-        params=_parameters(evaluation.variant, summary.entry.recipe),
-        tags=Outcome(verdict=state, reasons=reason).to_tags(),
+        metrics=metrics_module.metrics(evaluation.figures)
+        | metrics_module.of_tasks(evaluation.task_comparisons),
+        params=_parameters(evaluation.variant, summary),
+        tags=Outcome(verdict=state, reasons=reason).to_tags()
+        | metrics_module.tags(evaluation.figures),
     )
     ended = "FAILED" if evaluation.built.artifact is None else "FINISHED"
     client.set_terminated(run.info.run_id, ended)
@@ -149,11 +156,15 @@ def _write(
     )
 
 
-def _parameters(variant: str, recipe: Recipe) -> dict[str, str]:
+def _parameters(variant: str, summary: ReleaseSummary) -> dict[str, str]:
     """Return how a candidate is made, one parameter for each setting."""
-    how: Any = recipe
+    recipe = summary.entry.recipe
+    how: Any
     if isinstance(recipe, QuantizeRecipe):
         how = next(each for each in recipe.candidates if each.variant == variant)
+    else:
+        chosen = summary.weights.revision.published_variants.index(variant)
+        how = recipe.model_copy(update={"candidates": (recipe.candidates[chosen],)})
     settings = how.model_dump(mode="json", exclude_none=True)
     return {
         name: value if isinstance(value, str) else json.dumps(value)

@@ -1,11 +1,12 @@
 """The content of a file has to be of the kind that its name says."""
 
 import json
-import math
+import re
 from pathlib import Path
 from typing import Any
 
-from slipway.errors import SourceRefused
+from slipway.errors import SourceRefused, TextRefused
+from slipway.validation.texts import require_text
 
 #: First bytes of programs and of formats that may contain one. Weights hardly begin like this.
 _FOREIGN = {
@@ -30,10 +31,31 @@ _FOREIGN_TOKENIZERS |= {b"MZ": "a Windows program"}
 #: The first field of every serialized graph: ``ir_version``, number 1, a varint.
 _GRAPH = b"\x08"
 
-_LARGEST_TEXT_BYTES = 50_000_000
+#: Largest files by name, else by suffix, in megabytes; about twice the largest published ones:
+#: Gemma 3 has a tokenizer.json of 33 MB, Mistral a tekken.json of 19, Kimi K2 an index of 9 MB.
+_LARGEST_MB = {
+    "genai_config.json": 0.5,
+    "merges.txt": 20,
+    "model.safetensors.index.json": 20,
+    "tekken.json": 40,
+    "tokenizer.json": 70,
+    "vocab.json": 20,
+    "vocab.txt": 20,
+    ".jinja": 0.5,
+    ".json": 5,
+    ".model": 70,
+    ".onnx": 2000,
+}
+_LARGEST_TEXT_MB = 5
+_UNLIMITED = (".safetensors", ".data")  # read in parts, and never as a whole
+
+#: Most values of a JSON file; each takes 50 to 100 bytes of memory. Gemma 3's tokenizer has two
+#: million. They are counted as the characters that separate or open them.
+_MOST_VALUES = 6_000_000
 _MAX_DEPTH = 64
 #: Dictionaries of words, in which a key is a token and not a setting.
-_VOCABULARIES = ("tokenizer.json", "vocab.json")
+VOCABULARIES = ("tokenizer.json", "vocab.json", "added_tokens.json", "tekken.json")
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 _FETCH_AGAIN = "fetch it again"
 
@@ -41,12 +63,13 @@ _FETCH_AGAIN = "fetch it again"
 def check(name: str, path: Path) -> None:
     """Check that a file's content is of the kind that its name says.
 
-    Safetensors files are checked by :func:`count_parameters`, and numbers without a header
-    (``.data``) together with the graph that refers to them.
+    Weights are checked by ``weights``, and numbers without a header (``.data``) together with the
+    graph that refers to them.
 
     Raises:
         SourceRefused: If it is not.
     """
+    require_size(name, path.stat().st_size)
     suffix = path.suffix
     if suffix == ".safetensors":
         return
@@ -58,30 +81,25 @@ def check(name: str, path: Path) -> None:
         raise SourceRefused(name, f"it is {kind} under another name", "remove it")
     if suffix == ".onnx" and not head.startswith(_GRAPH):
         raise SourceRefused(name, "it does not begin like an ONNX graph", _FETCH_AGAIN)
-    if suffix == ".json":
-        read_json(name, path)
-    elif suffix not in (".model", ".onnx", ".data"):
+    if suffix not in (".json", ".model", ".onnx", ".data"):
         read_text(name, path)
 
 
-def count_parameters(path: Path) -> int:
-    """Return how many numbers a safetensors file has.
-
-    The safetensors library compares the header with the file: its tensors have to fill the file
-    without gaps or overlaps. No tensor is read.
+def require_size(name: str, size_bytes: int) -> None:
+    """Check a file's size before it is downloaded or read.
 
     Raises:
-        SourceRefused: If the file is cut short, or its header does not describe it.
+        SourceRefused: If a file of that name is never so large.
     """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
-        reason = str(error).removeprefix("Error while deserializing header: ")[:120]
-        rule = f"not a whole safetensors file: {reason if reason.isprintable() else ascii(reason)}"
-        raise SourceRefused(path.name, rule, _FETCH_AGAIN) from error
+    last, dot, suffix = name.rpartition("/")[2].rpartition(".")
+    if f".{suffix}" in _UNLIMITED:
+        return
+    largest_mb = _LARGEST_MB.get(f"{last}{dot}{suffix}") or _LARGEST_MB.get(
+        f".{suffix}", _LARGEST_TEXT_MB
+    )
+    if size_bytes > largest_mb * 1e6:
+        rule = f"{size_bytes / 1e6:.1f} MB, and {largest_mb:g} MB are the limit for such a file"
+        raise SourceRefused(name, rule, "remove it, or use another revision")
 
 
 def read_text(name: str, path: Path) -> str:
@@ -90,10 +108,7 @@ def read_text(name: str, path: Path) -> str:
     Raises:
         SourceRefused: If it is too large, not UTF-8, or contains a NUL.
     """
-    size_mb = path.stat().st_size / 1e6
-    if size_mb > _LARGEST_TEXT_BYTES / 1e6:
-        limit = f"{_LARGEST_TEXT_BYTES / 1e6:.0f} MB are the limit"
-        raise SourceRefused(name, f"{size_mb:.0f} MB of text, and {limit}", "remove it")
+    require_size(name, path.stat().st_size)
     try:
         decoded = path.read_bytes().decode()
     except UnicodeDecodeError as error:
@@ -110,11 +125,20 @@ def read_json(name: str, path: Path) -> Any:
     reader takes the first and another the last.
 
     Raises:
-        SourceRefused: If it is no such JSON, or nested too deeply.
+        SourceRefused: If it is no such JSON, has too many values, or is nested too deeply.
     """
-    pairs = None if path.name in _VOCABULARIES else _unique_keys
+    text = read_text(name, path)
+    if (count := sum(map(text.count, ",[{"))) > _MOST_VALUES:
+        rule = f"{count:,} values, and {_MOST_VALUES:,} are the limit"
+        raise SourceRefused(name, rule, "use another revision")
+    pairs = None if path.name in VOCABULARIES else unique_keys
     try:
-        found = json.loads(read_text(name, path), object_pairs_hook=pairs, parse_constant=_refuse)
+        found = json.loads(text, object_pairs_hook=pairs, parse_constant=_refuse)
+        if _HALF.search(text):
+            require_text(name, found)
+    except TextRefused as error:
+        rule = "it has half a character (a lone surrogate)"
+        raise SourceRefused(name, rule, "save it as UTF-8") from error
     except (ValueError, RecursionError) as error:
         raise SourceRefused(name, f"not JSON: {error}", _FETCH_AGAIN) from error
     if _is_deeper(found, _MAX_DEPTH):
@@ -128,13 +152,22 @@ def read_object(name: str, path: Path) -> dict[str, Any]:
     Raises:
         SourceRefused: If it is no such JSON.
     """
-    found = read_json(name, path)
-    if not isinstance(found, dict):
+    return as_object(name, read_json(name, path))
+
+
+def as_object(name: str, content: Any) -> dict[str, Any]:
+    """Return the content of a JSON file if it is an object.
+
+    Raises:
+        SourceRefused: If it is none.
+    """
+    if not isinstance(content, dict):
         raise SourceRefused(name, "not a JSON object", _FETCH_AGAIN)
-    return found
+    return content
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON; raises ``ValueError`` if a key occurs twice."""
     named: dict[str, Any] = {}
     for key, value in pairs:
         if key in named:

@@ -1,11 +1,27 @@
-"""All checks of a folder: a checkpoint in transformers' layout, or an ONNX artifact."""
+"""All checks of a folder: a checkpoint in transformers' layout, or an ONNX artifact.
 
-from dataclasses import dataclass
+They run in a child process with limits of its own, since even a parser may take all memory.
+"""
+
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
 
-from slipway.errors import ArchitectureUnsupported, SourceRefused
-from slipway.validation import chat_templates, contents, genai_config, names, onnx_graphs
+from slipway.errors import ArchitectureUnsupported, SourceRefused, StepFailed
+from slipway.system.call import call
+from slipway.system.process import ProcessLimits
+from slipway.validation import (
+    chat_templates,
+    contents,
+    genai_config,
+    names,
+    onnx_graphs,
+    references,
+    weights,
+)
+from slipway.validation.chat_templates import Template
+from slipway.values import Value
 
 #: Architectures whose ONNX build was compared with transformers, logit by logit.
 SUPPORTED = (
@@ -20,68 +36,186 @@ SUPPORTED = (
 )
 
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
+_OUTPUT_LAYER = "lm_head.weight"
+
+#: Files that say what a checkpoint is; the largest of them is an index of some megabytes.
+_SMALL = frozenset(
+    {
+        *("config.json", "generation_config.json", "tokenizer_config.json"),
+        *("chat_template.json", "processor_config.json", "special_tokens_map.json"),
+        weights.INDEX,
+    }
+)
+#: Where AWQ, GPTQ, bitsandbytes, FP8, compressed-tensors and ModelOpt say that weights are theirs.
+_QUANTIZED_FIELDS = ("quantization_config", "compression_config")
+_QUANTIZED_FILES = frozenset({"hf_quant_config.json", "quant_config.json", "quantize_config.json"})
+_UNQUANTIZED = "name the repository with the original weights as the source"
+
+#: What the checks of one folder may take. A graph with its weights inside is read as a whole.
+_SECONDS = 300
+_BYTES = 2_500_000_000
+_BYTES_PER_GRAPH_BYTE = 3
 
 
-@dataclass(frozen=True)
-class CheckpointFacts:
-    """Facts about a checkpoint.
+class FolderRequest(Value):
+    """A folder to check.
 
     Attributes:
-        architecture: First entry of ``architectures``.
-        parameters: Numbers in its tensors.
-        chat_template_digest: SHA-256 of its chat template, 64 hex digits; None if it has none.
+        paths: The files of the source; None for all that the folder has. Others are not looked at.
     """
+
+    folder: Path
+    paths: tuple[str, ...] | None = None
+
+
+class CheckpointFacts(Value):
+    """Facts about a checkpoint: see ``slipway.values.Weights``, which repeats them."""
 
     architecture: str
     parameters: int
-    chat_template_digest: str | None
+    tied: bool
+    templates: tuple[Template, ...]
+
+    @property
+    def chat_template_digest(self) -> str | None:
+        """SHA-256 of the template that is used, 64 hex digits; None if there is none."""
+        return chat_templates.digest(self.templates)
 
 
-@dataclass(frozen=True)
-class ArtifactFacts:
-    """Facts about an ONNX artifact.
+class SettingsFacts(Value):
+    """Facts that the small files of a checkpoint tell, before its weights are here.
 
     Attributes:
-        context_length: Most tokens of a prompt and its answer.
-        nodes: Nodes of its graphs.
-        chat_template_digest: SHA-256 of its chat template, 64 hex digits; None if it has none.
+        ties: What the configuration says of its embeddings; None if it says nothing.
     """
 
-    context_length: int
-    nodes: int
-    chat_template_digest: str | None
+    architecture: str
+    ties: bool | None
+    templates: tuple[Template, ...]
 
 
-def inspect_checkpoint(folder: Path) -> CheckpointFacts:
-    """Check every file of a checkpoint in transformers' layout.
+class ArtifactFacts(Value):
+    """Facts about an ONNX artifact: its quantized nodes by kind, and its chat templates."""
+
+    nodes: dict[str, int]
+    templates: tuple[Template, ...]
+
+
+Facts = TypeVar("Facts", CheckpointFacts, SettingsFacts, ArtifactFacts)
+
+
+def check_checkpoint(folder: Path, paths: tuple[str, ...] | None = None) -> CheckpointFacts:
+    """Check every file of a checkpoint in child processes, and render its chat templates.
+
+    Args:
+        folder: The folder.
+        paths: As in ``FolderRequest``.
 
     Raises:
         SourceRefused: With the file and the rule that it breaks.
     """
-    files = _checked(folder)
-    config = _config(folder / "config.json")
-    _require(files, _TOKENIZER, "a checkpoint")
-    weights = [path for path in files.values() if path.suffix == ".safetensors"]
-    if not weights:
-        raise SourceRefused("*.safetensors", "there are no weights", "save them as safetensors")
-    count = sum(contents.count_parameters(path) for path in weights)
+    return _in_child(inspect_checkpoint, FolderRequest(folder=folder, paths=paths))
+
+
+def check_settings(folder: Path, paths: tuple[str, ...]) -> SettingsFacts:
+    """Check a checkpoint of which the small files are here, and the others are only listed.
+
+    Args:
+        folder: Has those of :func:`small_files`.
+        paths: All files of the source.
+
+    Raises:
+        SourceRefused: With the file and the rule that it breaks, or the file that is missing.
+    """
+    return _in_child(inspect_settings, FolderRequest(folder=folder, paths=paths))
+
+
+def check_artifact(folder: Path) -> ArtifactFacts:
+    """Check every file of an ONNX artifact in child processes, and render its chat templates.
+
+    Raises:
+        SourceRefused: With the file and the rule that it breaks.
+    """
+    return _in_child(inspect_artifact, FolderRequest(folder=folder))
+
+
+def small_files(paths: Iterable[str]) -> tuple[str, ...]:
+    """Return those of a checkpoint's files that say what it is: settings, template, index."""
+    return tuple(path for path in paths if path in _SMALL or path.endswith(".jinja"))
+
+
+def inspect_checkpoint(request: FolderRequest) -> CheckpointFacts:
+    """Check every file of a checkpoint but for what its chat templates do; runs in the child."""
+    files = _checked(request)
+    facts = _settings_of(files, request.paths)
+    tensors = weights.check(files)
     onnx_graphs.check(files)
+    has_output_layer = any(name.endswith(_OUTPUT_LAYER) for name in tensors)
+    return CheckpointFacts(
+        architecture=facts.architecture,
+        parameters=sum(tensors.values()),
+        tied=not has_output_layer if facts.ties is None else facts.ties,
+        templates=facts.templates,
+    )
+
+
+def inspect_settings(request: FolderRequest) -> SettingsFacts:
+    """Check the settings of a checkpoint against the list of its files; runs in the child."""
+    files = _checked(request)
+    facts = _settings_of(files, request.paths)
+    index = (
+        contents.read_object(weights.INDEX, path) if (path := files.get(weights.INDEX)) else None
+    )
+    weights.check_names({path: request.folder / path for path in request.paths or ()}, index)
+    return facts
+
+
+def _settings_of(files: dict[str, Path], paths: tuple[str, ...] | None) -> SettingsFacts:
+    _require(paths or files, ("config.json", *_TOKENIZER), "a checkpoint")
+    config = contents.read_object("config.json", files["config.json"])
+    _require_unquantized(config, paths or files)
     architectures = config.get("architectures") or ["not named"]
-    return CheckpointFacts(str(architectures[0]), count, chat_templates.check(files))
+    settings = references.check(
+        files, paths or (), knows_code=paths is not None and has_known_code(config)
+    )
+    ties = config.get("tie_word_embeddings")
+    return SettingsFacts(
+        architecture=str(architectures[0]),
+        ties=None if ties is None else bool(ties),
+        templates=chat_templates.find(files, settings),
+    )
 
 
-def inspect_artifact(folder: Path) -> ArtifactFacts:
-    """Check every file of an ONNX artifact, before onnxruntime-genai opens one of them.
+def has_known_code(config: Any) -> bool:
+    """Return whether transformers itself has the code of the model with this ``config.json``."""
+    architectures = config.get("architectures") if isinstance(config, dict) else None
+    named = {*map(str, architectures)} if isinstance(architectures, list) else set()
+    return bool(named) and named <= {*SUPPORTED}
 
-    Raises:
-        SourceRefused: With the file and the rule that it breaks.
-    """
-    files = _checked(folder)
+
+def _require_unquantized(config: dict[str, Any], names: Collection[str]) -> None:
+    """Check that a checkpoint has its original weights: others need a library for each method."""
+    for key, value in references.fields(config):
+        if key in _QUANTIZED_FIELDS and value:
+            method = value.get("quant_method") if isinstance(value, dict) else None
+            how = f" with {ascii(str(method))[1:41]}" if method else ""
+            rule = f"its weights are quantized already{how}, and a source needs its original ones"
+            raise SourceRefused("config.json", rule, _UNQUANTIZED)
+    for name in _QUANTIZED_FILES & {*names}:
+        raise SourceRefused(name, "it belongs to weights that are quantized already", _UNQUANTIZED)
+
+
+def inspect_artifact(request: FolderRequest) -> ArtifactFacts:
+    """Check every file of an artifact before a runtime opens one; runs in the child."""
+    files = _checked(request)
     _require(files, (genai_config.NAME, *_TOKENIZER), "an artifact")
-    context_length = genai_config.check(folder / genai_config.NAME)
-    for path in (path for path in files.values() if path.suffix == ".safetensors"):
-        contents.count_parameters(path)
-    return ArtifactFacts(context_length, onnx_graphs.check(files), chat_templates.check(files))
+    genai_config.check(files[genai_config.NAME])
+    settings = references.check(files)
+    for name, path in files.items():
+        if path.suffix == weights.SUFFIX:
+            weights.read_shapes(name, path)
+    nodes = onnx_graphs.check(files)
+    return ArtifactFacts(nodes=nodes, templates=chat_templates.find(files, settings))
 
 
 def require_supported(architecture: str) -> None:
@@ -94,25 +228,31 @@ def require_supported(architecture: str) -> None:
         raise ArchitectureUnsupported(architecture, SUPPORTED)
 
 
-def _checked(folder: Path) -> dict[str, Path]:
+def _in_child(inspect: Callable[[FolderRequest], Facts], request: FolderRequest) -> Facts:
+    folder = request.folder
+    names.files(folder, request.paths)  # before anything follows a link in it
+    graphs = sum(path.stat().st_size for path in folder.rglob("*.onnx"))
+    with TemporaryDirectory(prefix="slipway-") as logs:
+        limits = ProcessLimits(_SECONDS, _BYTES + _BYTES_PER_GRAPH_BYTE * graphs, Path(logs))
+        try:
+            facts = call(inspect, request, limits, step="validate").value
+        except StepFailed as error:
+            rule = f"its files could not be checked: {error.brief}"
+            raise SourceRefused("the source", rule, "use another revision") from error
+    for template in facts.templates:
+        chat_templates.require_renders(template)
+    return facts
+
+
+def _checked(request: FolderRequest) -> dict[str, Path]:
     """Return every file by name, each of the kind that its name says."""
-    files = names.files(folder)
+    files = names.files(request.folder, request.paths)
     for name, path in files.items():
         contents.check(name, path)
     return files
 
 
-def _require(files: dict[str, Path], needed: tuple[str, ...], user: str) -> None:
+def _require(files: Collection[str], needed: tuple[str, ...], user: str) -> None:
     for name in needed:
         if name not in files:
             raise SourceRefused(name, f"{user} needs it, and it is missing", "add the file")
-
-
-def _config(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise SourceRefused("config.json", "it is missing", "add the file")
-    config = contents.read_object("config.json", path)
-    if "auto_map" in config:
-        rule = "auto_map asks to run code of the source"
-        raise SourceRefused("config.json", rule, "use a model that transformers itself supports")
-    return config

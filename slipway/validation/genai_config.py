@@ -20,26 +20,20 @@ NAME = "genai_config.json"
 SCHEMA = PROJECT / "expectations" / "genai_config.schema.json"
 
 _FILE_FIELDS = ("filename", "config_filename")
-_LARGEST_BYTES = 500_000  # hundred times what the builder writes
 _REPORTED_FAULTS = 100
 _SHOWN_CHARACTERS = 160
 _LONG_CHARACTERS = 60
 
 
-def check(path: Path) -> int:
+def check(path: Path) -> None:
     """Check a configuration before onnxruntime-genai reads it.
 
     Args:
         path: The file, in the folder of the graphs that it names.
 
-    Returns:
-        The model's context length in tokens.
-
     Raises:
         SourceRefused: With the field at fault.
     """
-    if path.stat().st_size > _LARGEST_BYTES:
-        raise SourceRefused(NAME, f"larger than {_LARGEST_BYTES:,} bytes", "fetch it again")
     config = contents.read_object(NAME, path)
     _check_schema(config)
     for file in _named_files(config):
@@ -49,7 +43,6 @@ def check(path: Path) -> int:
     if longest > context:
         rule = f"search.max_length is {longest:,}, and model.context_length {context:,}"
         raise SourceRefused(NAME, rule, "lower search.max_length")
-    return int(context)
 
 
 def _check_schema(config: dict[str, Any]) -> None:

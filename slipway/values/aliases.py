@@ -3,13 +3,13 @@
 from datetime import datetime
 from typing import Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from slipway.values.base import Value
 
 PromotionTarget = Literal["champion", "candidate", "approval"]
 ApprovalDecision = Literal["approve", "reject"]
-AliasChangeKind = Literal["promotion", "rollback", "rejection", "by-hand"]
+AliasChangeKind = Literal["promotion", "rollback", "rejection", "by-hand", "restored"]
 
 
 class AuditInfo(Value):
@@ -17,7 +17,6 @@ class AuditInfo(Value):
 
     Attributes:
         actor: A person (``user@host``), ``schedule``, ``event …``, ``Prefect UI``, ``MLflow UI``.
-        reason: For whoever reads the history.
     """
 
     actor: str = Field(min_length=1)
@@ -28,12 +27,8 @@ class AliasChange(Value):
     """A recorded change of a model's aliases.
 
     Attributes:
-        run_id: MLflow run that records it.
         kind: A rejection changes no champion, and nor does a promotion that stops at ``candidate``.
-        at: When it was begun.
-        before: Champion before it; None for none.
-        after: Champion after it.
-        version: The version that it is about.
+        before: Champion before it, None without one; likewise ``after``.
     """
 
     run_id: str
@@ -57,7 +52,6 @@ class ChampionPeriod(Value):
         version: None for a time without a champion.
         since: None where nothing recorded the beginning.
         until: None if it lasts, or if nothing recorded its end.
-        kind: What made the version champion.
         run_id: MLflow run that records it; None for a change by hand that is not recorded yet.
     """
 
@@ -67,6 +61,22 @@ class ChampionPeriod(Value):
     kind: AliasChangeKind
     audit: AuditInfo
     run_id: str | None
+
+
+class LastRelease(Value):
+    """How the last release of a model that was decided ended.
+
+    Attributes:
+        verdict: ``promoted``, ``rejected`` or ``inconclusive``.
+        reason: The state of its version, where that keeps it from being champion; else why it ended
+            so.
+        run_id: MLflow run of that release.
+    """
+
+    at: AwareDatetime
+    verdict: str
+    reason: str
+    run_id: str
 
 
 class EarlierRejection(Value):

@@ -10,22 +10,24 @@ from slipway.values.figures import Estimate, Figures, Metric
 from slipway.values.summary import Change
 from slipway.values.versions import Manifest
 
-Trend = Literal["better", "worse", "equal", "within the interval", "not comparable"]
+Trend = Literal[
+    "better",
+    "worse",
+    "equal",
+    "different",
+    "within the interval",
+    "too small to tell",
+    "not comparable",
+]
 
 
 class ReleaseRecord(Value):
     """What the MLflow run of a release, or of one of its candidates, holds.
 
     Attributes:
-        name: Title for people, such as ``version 3``.
-        run_id: Identifier of the MLflow run.
-        variant: Name of the artifact.
         verdict: Verdict on a release, state of a candidate; None where neither was recorded.
-        reasons: Reasons for the verdict or the state.
-        figures: Every figure that was measured.
         gates: Empty for a candidate, and for a release of before gates were recorded.
         manifest: What the release is made of; None for the same two.
-        answers: Answers of the ONNX wrapper, by prompt.
     """
 
     name: str
@@ -40,15 +42,13 @@ class ReleaseRecord(Value):
 
 
 class FigureChange(Value):
-    """One figure of two releases.
+    """One figure of two releases; None where it was not measured.
 
     Attributes:
-        metric: Name of the figure.
-        before: The earlier release's; None if it was not measured.
-        after: The later release's; None if it was not measured.
         share: The difference as a share of the earlier figure; None where there is none.
         trend: ``within the interval`` where both intervals overlap, so that the difference may be
-            chance.
+            chance; ``too small to tell`` where a time, a speed or a memory has no interval and
+            differs by less than 5 %; ``different`` where no direction is better.
     """
 
     metric: Metric
@@ -67,16 +67,7 @@ class AnswerChange(Value):
 
 
 class Comparison(Value):
-    """Two releases side by side.
-
-    Attributes:
-        model: Name of the catalogue's entry.
-        before: The earlier release.
-        after: The later release.
-        figures: Every figure that either release has.
-        changes: Differences between their manifests.
-        differing: The prompts that they answer differently.
-    """
+    """Two releases side by side; ``changes`` are differences between their manifests."""
 
     model: str
     before: ReleaseRecord

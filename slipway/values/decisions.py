@@ -48,7 +48,6 @@ class Champion(Value):
     Attributes:
         wrapper: Its ONNX wrapper, with the contract that its release recorded.
         run_id: MLflow run of its release; None if somebody registered it without one.
-        figures: What was measured when it was released.
     """
 
     wrapper: LoggedWrapper
@@ -65,7 +64,6 @@ class Promotion(Value):
     """Aliases that a release has set.
 
     Attributes:
-        run_id: The MLflow run that records it.
         aliases: Those that name the candidate since.
         previous: Version of the ONNX wrapper that was champion before; None for the first.
     """
@@ -80,8 +78,7 @@ class Release(Value):
     """How a release ended.
 
     Attributes:
-        commit: The source's commit.
-        promotion: None unless the verdict is Promoted.
+        provenance: How the source's weights came to be, as in ``Revision``.
         existed: Whether an earlier run had already released the same key.
         waiting: Whether a person still has to approve it.
     """
@@ -92,6 +89,7 @@ class Release(Value):
     variant: str
     verdict: Verdict
     promotion: Promotion | None
+    provenance: str = ""
     existed: bool = False
     waiting: bool = False
 

@@ -1,24 +1,21 @@
 """The candidates of a recipe: built, measured, scored, and one of them selected."""
 
+from itertools import chain
 from typing import Literal
+
+from pydantic import Field
 
 from slipway.values.answers import Severity
 from slipway.values.artifacts import Artifact, VariantPrecision
 from slipway.values.base import Value
-from slipway.values.figures import METRICS, Estimate, Fidelity, Figures, Metric, Speed
+from slipway.values.figures import METRICS, Estimate, Fidelity, Figures, Speed
+from slipway.values.paired import SuitePower
 
 GateState = Literal["pass", "fail", "inconclusive"]
 
 
 class BuildResult(Value):
-    """One candidate of a recipe, built or not.
-
-    Attributes:
-        variant: Name for people, such as ``cpu-int8-rtn-block-32``.
-        precision: Type of its weights, which decides its default gates.
-        artifact: The artifact; None if it could not be built.
-        reason: Why not, in one line.
-    """
+    """One candidate of a recipe; without an artifact and with a reason if it was not built."""
 
     variant: str
     precision: VariantPrecision
@@ -26,25 +23,62 @@ class BuildResult(Value):
     reason: str | None = None
 
 
-class Evaluation(Value):
-    """One candidate of a recipe, measured against the source.
+class TaskComparison(Value):
+    """A source and a candidate on the same items of a task.
 
     Attributes:
-        built: The candidate, built or not.
-        fidelity: None if it could not be measured.
-        speed: None if it could not be measured.
-        reason: Why it could not be built or measured, in one line; None if it could.
+        metric: The harness' name, with that of its filter if it has one, as ``exact_match.strict``.
+        items: How many they are.
+        difference: Candidate less source, paired by item; None for a single item and where only
+            the totals are known.
+        state: Whether the candidate is within the margin; None without one.
+        blocks: Whether the state prevents a promotion.
+        power: How surely a loss of the margin is found; None without a margin, and where items are
+            not simply right or wrong.
+    """
+
+    task: str
+    metric: str
+    items: int = Field(ge=0)
+    source: float
+    candidate: float
+    higher_is_better: bool
+    difference: Estimate | None
+    state: GateState | None = None
+    blocks: bool = False
+    power: SuitePower | None = None
+
+    @property
+    def loss(self) -> Estimate | None:
+        """By how much the candidate is worse; negative if it is better."""
+        found = self.difference
+        return found.negative if found and self.higher_is_better else found
+
+
+class Evaluation(Value):
+    """One candidate of a recipe, measured against the source, or the reason why it was not.
+
+    Attributes:
+        tasks: What it reached, by the names of the entry's tasks; without those that were not run.
+        runs_here: Whether the machine that measures has the device that it was made for.
     """
 
     built: BuildResult
     fidelity: Fidelity | None
     speed: Speed | None
+    tasks: dict[str, tuple[TaskComparison, ...]] = Field(default_factory=dict)
     reason: str | None = None
+    runs_here: bool = True
 
     @property
     def variant(self) -> str:
         """Name of the candidate."""
         return self.built.variant
+
+    @property
+    def task_comparisons(self) -> tuple[TaskComparison, ...]:
+        """What it reached on all tasks."""
+        return tuple(chain.from_iterable(self.tasks.values()))
 
     @property
     def failure(self) -> str:
@@ -72,17 +106,15 @@ class GateResult(Value):
     """The result of one gate for one candidate.
 
     Attributes:
-        metric: The figure that the gate limits.
+        metric: One of ``Metric``, or ``<task>.<metric>.loss`` of a task.
         rule: The limit in words, such as ``at most 342 MB`` or ``at most 5 % below the champion
             (28.5 tokens/s)``.
-        limit: The limit as a number in the metric's unit.
         observed: The figure; None if it was not measured.
         state: ``inconclusive`` where the figure's interval includes the limit, or nothing was
             measured.
-        severity: A ``critical`` gate that does not pass blocks, a ``warning`` is shown.
     """
 
-    metric: Metric
+    metric: str
     rule: str
     limit: float | None
     observed: Estimate | None
@@ -96,25 +128,25 @@ class GateResult(Value):
 
 
 class ScoredCandidate(Value):
-    """A measured candidate with its gates, which are empty for one that was not built."""
+    """A measured candidate with its gates, which are empty for one that was not built.
+
+    Attributes:
+        accepted: Why it was not measured, where its entry accepts that.
+    """
 
     evaluation: Evaluation
     gates: tuple[GateResult, ...]
+    accepted: str | None = None
 
     @property
     def passes(self) -> bool:
-        """Whether there are gates, and every critical one passes."""
-        return bool(self.gates) and not any(gate.blocks for gate in self.gates)
+        """Whether there are gates or none are needed, and every critical one passes."""
+        weighed = bool(self.gates or self.accepted)
+        return weighed and not any(gate.blocks for gate in self.gates)
 
 
 class Selection(Value):
-    """The candidates of a recipe, and which of them goes on.
-
-    Attributes:
-        candidates: Every candidate, in the recipe's order.
-        variant: Name of the selected one.
-        reason: Why it was selected, in one line.
-    """
+    """The candidates of a recipe, and which of them goes on."""
 
     candidates: tuple[ScoredCandidate, ...]
     variant: str

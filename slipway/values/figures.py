@@ -10,6 +10,7 @@ Metric = Literal[
     "broken_positions",
     "kl_mean",
     "kl_p99",
+    "kl_long",
     "top1_agreement",
     "perplexity_ratio",
     "first_divergence_tokens",
@@ -19,10 +20,18 @@ Metric = Literal[
     "time_to_first_token_ms",
     "prefill_tokens_per_second",
     "decode_tokens_per_second",
+    "joules_per_1000_tokens",
     "peak_memory_bytes",
     "answered_prompts",
+    "lost_prompts",
+    "lost_questions",
+    "answer_length_ratio",
     "median_latency_ms",
     "tokens_per_second",
+    "champion_speed_ratio",
+    "stop_rate_loss",
+    "loop_rate_gain",
+    "refusal_rate_gain",
 ]
 METRICS: tuple[Metric, ...] = get_args(Metric)
 
@@ -39,6 +48,11 @@ class Estimate(Value):
         """Return a figure without uncertainty, such as a size."""
         return cls(value=value, low=value, high=value)
 
+    @property
+    def negative(self) -> "Estimate":
+        """The same difference, seen from the other side."""
+        return Estimate(value=0 - self.value, low=0 - self.high, high=0 - self.low)
+
 
 Figures = dict[Metric, Estimate]
 
@@ -52,6 +66,36 @@ HIGHER_IS_BETTER: frozenset[Metric] = frozenset(
         "decode_tokens_per_second",
         "answered_prompts",
         "tokens_per_second",
+        "champion_speed_ratio",
+    }
+)
+
+#: No value is better than another: how much was looked at, and how long answers are.
+UNDIRECTED: frozenset[Metric] = frozenset({"compared_tokens", "answer_length_ratio"})
+
+#: Medians without an interval, which other work on the machine changes.
+TIMED: frozenset[Metric] = frozenset(
+    {
+        "load_seconds",
+        "time_to_first_token_ms",
+        "prefill_tokens_per_second",
+        "decode_tokens_per_second",
+        "joules_per_1000_tokens",
+        "peak_memory_bytes",
+        "median_latency_ms",
+        "tokens_per_second",
+        "champion_speed_ratio",
+    }
+)
+
+#: Measured of the candidates of one release alone; a champion's are of another day.
+TIMED_ONCE: frozenset[Metric] = frozenset(
+    {
+        "load_seconds",
+        "time_to_first_token_ms",
+        "prefill_tokens_per_second",
+        "decode_tokens_per_second",
+        "joules_per_1000_tokens",
     }
 )
 
@@ -64,12 +108,12 @@ class Fidelity(Value):
         broken: Positions at which the artifact's logits were not all finite; with any, the figures
             below are None.
         kl_mean: Mean KL divergence of the artifact from the source, in nats per token.
-        kl_p99: 99th percentile of the KL divergence, in nats.
+        kl_long: ``kl_mean`` on the long texts, which no other figure includes.
         top1_agreement: Share of positions at which both find the same token likeliest, 0 to 1.
-        perplexity_ratio: The artifact's perplexity over the source's.
         first_divergence_tokens: Mean count of greedy tokens before the first that differs.
         max_logit_difference: Largest difference of one logit among the source's likeliest tokens.
-        kl_by_group: Mean KL divergence for each kind of text, such as a language.
+        kl_by_group: Mean KL divergence for each kind of text, such as a language, and for each
+            long text.
     """
 
     tokens: int
@@ -81,6 +125,7 @@ class Fidelity(Value):
     first_divergence_tokens: Estimate | None
     max_logit_difference: Estimate | None
     kl_by_group: dict[str, float]
+    kl_long: Estimate | None = None
 
 
 class Speed(Value):
@@ -91,10 +136,10 @@ class Speed(Value):
         time_to_first_token_ms: Time from a prompt of ``prompt_tokens`` to its first new token.
         prefill_tokens_per_second: Tokens of the prompt over the time to read them.
         decode_tokens_per_second: New tokens after the first over the time to generate them.
-        peak_memory_bytes: Peak memory of the process.
-        prompt_tokens: Length of the prompt.
-        new_tokens: Length of the answer.
         rounds: How often each was measured, in turn with the other candidates.
+        joules_per_1000_tokens: Energy of all processor packages, for whatever process they worked,
+            while new tokens after the first were generated; None if it cannot be measured.
+        energy_unknown: Why not, in one line.
     """
 
     load_seconds: float
@@ -105,3 +150,5 @@ class Speed(Value):
     prompt_tokens: int
     new_tokens: int
     rounds: int
+    joules_per_1000_tokens: float | None = None
+    energy_unknown: str | None = None

@@ -11,12 +11,10 @@ from slipway.values.versions import RegisteredVersions
 
 
 class Change(Value):
-    """A difference between a release and the champion.
+    """A difference between a release and the champion; None where one of them has no such entry.
 
     Attributes:
         what: The entry that differs, such as a file's name or ``license``.
-        before: Its value in the champion; None if the champion has none.
-        after: Its value in the release; None if the release has none.
     """
 
     what: str
@@ -28,17 +26,10 @@ class ReleaseSummary(Value):
     """Everything about one release.
 
     Attributes:
-        entry: The catalogue's entry.
-        weights: The source weights.
-        selection: The candidates, and which of them was selected.
-        versions: The registered versions of both wrappers.
-        report: The smoke test.
-        verdict: The decision.
         gates: The gates of the selected candidate, with those on the smoke test's figures.
         champion: Version of the champion's ONNX wrapper at the decision; None without a champion.
-        changes: Differences from the champion.
         flow_run_url: Page of the Prefect run; None outside of a run.
-        mlflow_url: Page of the MLflow run.
+        chat_url: Page that chats with the served champion; None if no server is meant to have it.
     """
 
     entry: Entry
@@ -52,6 +43,7 @@ class ReleaseSummary(Value):
     changes: tuple[Change, ...]
     flow_run_url: str | None
     mlflow_url: str
+    chat_url: str | None = None
 
     @property
     def artifact(self) -> Artifact:

@@ -7,18 +7,27 @@ from pydantic import Field
 from slipway.values.base import Value
 
 Contract = Literal["prompt", "chat"]
+#: ``onnx`` serves, ``transformers`` is the reference.
 WrapperKind = Literal["onnx", "transformers"]
+#: Of a version of the registry; ``slipway.registry.transitions`` has what leads to each.
+VersionState = Literal[
+    "absent",
+    "registered",
+    "pending",
+    "approved",
+    "rejected",
+    "superseded",
+    "released",
+    "quarantined",
+]
 
 
 class LoggedWrapper(Value):
     """One wrapper in MLflow: a logged model, and the registry's version of it.
 
     Attributes:
-        kind: ``onnx`` serves, ``transformers`` is the reference.
-        contract: What it is asked and answers.
         model_id: MLflow's id of the logged model, ``m-…``.
-        name: Name of the registered model.
-        version: Number of the registered version.
+        name: The registered model's.
     """
 
     kind: WrapperKind
@@ -35,13 +44,7 @@ class LoggedWrapper(Value):
 
 
 class RegisteredVersions(Value):
-    """Both wrappers of one release, registered and not yet promoted.
-
-    Attributes:
-        model: Name of the catalogue's entry.
-        key: The release key, 64 hex digits.
-        run_id: MLflow run of the release: parameters, metrics, report.
-    """
+    """Both wrappers of one release, registered and not yet promoted."""
 
     model: str
     key: str
@@ -59,14 +62,10 @@ class Manifest(Value):
     """Everything that shaped a release, so that the next one can say what changed.
 
     Attributes:
-        repo: Public name of the source.
-        license: As the source declares it.
         chat_template_digest: SHA-256 of its chat template; None if it has none.
-        variant: Name of the artifact.
         settings: Entries of the configuration files, as ``config.json: rope_theta``.
         weights: SHA-256 of the checkpoint's files, by path.
         artifact: SHA-256 of the artifact's files, by path.
-        tools: Versions of the tools that shaped them.
     """
 
     repo: str

@@ -21,7 +21,6 @@ class LastSeen(Value):
         commits: Heads of the entry's repositories, each 40 hex digits: the source's, and that of
             the recipe's where it selects. A source that is not on a Hub has its own commit here.
         entry: Digest of the entry that was polled.
-        revision: What the heads resolved to.
     """
 
     commits: tuple[str, ...]
@@ -33,8 +32,6 @@ class SourceState(Value):
     """A source that answered.
 
     Attributes:
-        model: Name of the entry.
-        now: What the source has.
         before: What it had at the last poll; None at the first.
     """
 
@@ -52,10 +49,7 @@ class ReleaseStatus(Value):
     """What is known of a release key.
 
     Attributes:
-        released: Whether a release of it was finished.
-        waiting: Whether that release still waits for a person's approval.
-        refused: Why it was rejected; None if it was not.
-        quarantined: Why it was taken out of service; None if it was not.
+        refused: Why it was rejected; None if it was not. Likewise ``quarantined``.
         attempts: What became of the flow runs that were started for it, in any order.
     """
 
@@ -70,15 +64,11 @@ class WatchResult(Value):
     """What one poll found at one entry's source, and what follows from it.
 
     Attributes:
-        model: Name of the entry.
         commit: The source's commit; None if the source did not answer, as the next two.
-        digest: SHA-256 over the files that a release uses.
-        key: The release key.
         state: ``released``: there is nothing to do; ``ignored``: a new commit, of which a release
             uses nothing new; ``new``: a release is started; ``waiting``: polled again next time;
             ``unreachable``: the source does not answer, or is gone; ``refused`` and
             ``quarantined``: it was decided before that this may not serve.
-        reason: Why, in one line.
         attempt: Which attempt at the release is started, from 1; None unless the state is ``new``.
     """
 

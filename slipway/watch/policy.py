@@ -34,14 +34,15 @@ def decide(source: SourceState, key: str, status: ReleaseStatus) -> WatchResult:
     )
 
 
-def unanswered(model: str, error: SlipwayError) -> WatchResult:
-    """Return what follows from a source that could not be resolved, given the error."""
+def unanswered(model: str, error: Exception) -> WatchResult:
+    """Return what follows from a model about which nothing could be found out, given the error."""
     state: WatchState = "refused"
     if isinstance(error, ScanPending):
         state = "waiting"
     elif isinstance(error, Unreachable | SourceMissing | AccessDenied):
         state = "unreachable"
-    return WatchResult(model=model, state=state, reason=str(error))
+    reason = str(error) if isinstance(error, SlipwayError) else f"{type(error).__name__}: {error}"
+    return WatchResult(model=model, state=state, reason=" ".join(reason.split())[:500])
 
 
 def next_attempt(attempts: Sequence[RunState]) -> int | None:
@@ -79,7 +80,7 @@ def _unreleased(source: SourceState, attempts: Sequence[RunState]) -> tuple[Watc
     if attempt is not None and attempt > 1:
         return "new", f"attempt {attempt} of {ATTEMPTS}: the last one failed"
     if attempt is not None:
-        return "new", f"{source.now.revision.commit[:8]} is not released yet"
+        return "new", f"{source.now.revision.short} is not released yet"
     if "running" in attempts:
         return "waiting", "its release is under way"
     if "ended" in attempts:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from slipway import keys
-from slipway.errors import SlipwayError, Unreachable
+from slipway.errors import Unreachable
 from slipway.sources import checkpoint, hub, hub_client
 from slipway.values import Entry, LastSeen, Revision, SourceState, WatchResult
 from slipway.watch import policy
@@ -98,15 +98,15 @@ def _poll(entry: Entry, before: LastSeen | None, server: RetryPolicy) -> SourceS
             revision = before.revision
         else:
             revision = server.ask(lambda: checkpoint.resolve(entry))
-    except SlipwayError as error:
+    except Exception as error:  # noqa: BLE001 - one entry's trouble is the row of that entry
         return policy.unanswered(entry.name, error)
     now = LastSeen(commits=_commits(revision), entry=identity, revision=revision)
     return SourceState(model=entry.name, now=now, before=before)
 
 
 def _commits(revision: Revision) -> tuple[str, ...]:
-    published = (revision.published.commit,) if revision.published else ()
-    return (revision.commit, *published)
+    published = (each.commit for each in revision.published)
+    return (revision.commit, *dict.fromkeys(published))  # one repository, at one commit
 
 
 def _endpoint(entry: Entry) -> str | None:

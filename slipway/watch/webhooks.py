@@ -16,6 +16,8 @@ from typing import Annotated, Any, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from slipway.errors import TextRefused
+from slipway.validation.texts import require_text
 from slipway.values import Entry, Value
 
 #: Allowed difference between the sender's clock and ours.
@@ -28,13 +30,7 @@ Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 
 
 class ChangeEvent(Value):
-    """A reason to look at one model again.
-
-    Attributes:
-        event: Name of the Prefect event.
-        model: Name of the entry in the catalogue.
-        payload: Facts of the webhook; ``model`` is always among them.
-    """
+    """A reason to look at one model again: a Prefect event; ``model`` is also in its payload."""
 
     event: EventName
     model: str
@@ -48,47 +44,28 @@ class Received(BaseModel):
 
 
 class HubEvent(Received):
-    """What happened.
-
-    Attributes:
-        action: ``create``, ``update``, ``delete`` or ``move``.
-        scope: ``repo``, ``repo.content``, ``discussion`` and narrower ones.
-    """
+    """What happened: such as ``update`` in the scope ``repo.content``."""
 
     action: Text
     scope: Text
 
 
 class HubRepository(Received):
-    """The repository.
-
-    Attributes:
-        type: ``model``, ``dataset`` or ``space``.
-        name: ``organisation/name``.
-    """
+    """The repository: ``model``, ``dataset`` or ``space``, and ``organisation/name``."""
 
     type: Text
     name: Text
 
 
 class HubRef(Received):
-    """A branch or tag that moved.
-
-    Attributes:
-        ref: Its full name, such as ``refs/heads/main``.
-        newSha: Its new commit; None if it was deleted.
-    """
+    """A branch or tag that moved, such as ``refs/heads/main``; without a commit it was deleted."""
 
     ref: Text
     newSha: Commit | None = None  # noqa: N815 - the Hub's name
 
 
 class HubPayload(Received):
-    """The body of a webhook of the Hub, as far as it is used.
-
-    Attributes:
-        updatedRefs: The refs that moved; None where the Hub does not say.
-    """
+    """The body of a webhook of the Hub, as far as it is used."""
 
     event: HubEvent
     repo: HubRepository
@@ -96,13 +73,7 @@ class HubPayload(Received):
 
 
 class AliasEvent(Received):
-    """An alias that moved.
-
-    Attributes:
-        name: The registered model.
-        alias: The alias.
-        version: Its new version; None if the alias was deleted.
-    """
+    """An alias that moved; without a version it was deleted."""
 
     name: Text
     alias: Text
@@ -110,13 +81,7 @@ class AliasEvent(Received):
 
 
 class MlflowPayload(Received):
-    """The body of a webhook of MLflow, as far as it is used.
-
-    Attributes:
-        entity: Such as ``model_version_alias``.
-        action: Such as ``created``, which is also sent when an alias moves.
-        data: Depends on the entity.
-    """
+    """The body of a webhook of MLflow, as far as it is used; a moved alias is ``created``."""
 
     entity: Text
     action: Text
@@ -127,9 +92,8 @@ class Delivery(Received):
     """The headers of a webhook of MLflow.
 
     Attributes:
-        id: Unique; a repeated attempt at the same delivery has the same id.
+        id: A repeated attempt at the same delivery has the same one.
         timestamp: When it was made, in seconds since 1970.
-        signature: ``v1,`` and the signature in base64.
     """
 
     id: Annotated[str, Field(pattern=r"^[\w.-]{1,100}$")]
@@ -164,7 +128,8 @@ def parse(body: bytes) -> Any:
     """Return ``body`` as JSON of moderate depth.
 
     Raises:
-        ValueError: If it is anything else, or has NaN, infinity or a repeated name.
+        ValueError: If it is anything else, or has NaN, infinity, a repeated name or half a
+            character.
     """
     try:
         document = json.loads(
@@ -172,8 +137,11 @@ def parse(body: bytes) -> Any:
         )
         if _depth(document) > DEEPEST:
             raise ValueError("nested too deeply")
+        require_text("body", document)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+    except TextRefused as error:
+        raise ValueError(str(error)) from error
     return document
 
 
@@ -190,10 +158,6 @@ def source_changes(payload: HubPayload, entries: Iterable[Entry]) -> tuple[Chang
 
 def champion_changes(payload: MlflowPayload, models: Iterable[str]) -> tuple[ChangeEvent, ...]:
     """Return an event if the alias ``champion`` of one of ``models`` moved or was deleted.
-
-    Args:
-        payload: The webhook.
-        models: Names of registered models that are served.
 
     Raises:
         ValueError: If the event of an alias has no alias or no model.

@@ -29,23 +29,17 @@ SERVICE = {
         "ports": WORDS,
         "restart": {"enum": ["no", "on-failure", "unless-stopped"]},
         "healthcheck": {"type": "object"},
-        "depends_on": {
+        "depends_on": {"type": "object", "additionalProperties": {"$ref": "#/$defs/wait"}},
+    },
+    "$defs": {
+        "wait": {
             "type": "object",
-            "additionalProperties": {
-                "type": "object",
-                "additionalProperties": False,
-                "required": ["condition"],
-                "properties": {
-                    "condition": {
-                        "enum": [
-                            "service_started",
-                            "service_healthy",
-                            "service_completed_successfully",
-                        ]
-                    }
-                },
+            "additionalProperties": False,
+            "required": ["condition"],
+            "properties": {
+                "condition": {"pattern": "^service_(started|healthy|completed_successfully)$"}
             },
-        },
+        }
     },
 }
 
@@ -104,3 +98,18 @@ def test_no_password_stands_in_the_file() -> None:
 
     assert found
     assert all(value.startswith("${") for value in found)
+
+
+def test_a_service_holds_the_secrets_that_it_needs() -> None:
+    """Whatever `install` downloads runs there: it holds none."""
+    words = ("PASSWORD", "SECRET", "AUTH", "URI", "CONNECTION_URL", "ACCESS_KEY_ID")
+    held = {
+        name: {key for key in each.get("environment", {}) if key.endswith(words)}
+        for name, each in SERVICES.items()
+    }
+
+    hooks = "SLIPWAY_MLFLOW_WEBHOOK_SECRET"
+    assert held["install"] == set()
+    assert held["worker"] == held["model-server"] == {"SLIPWAY_AUTH"}
+    assert {name for name in PARTS if hooks in held[name]} == {"receiver"}
+    assert held["apply"] == held["receiver"] == {"SLIPWAY_AUTH", hooks}

@@ -2,7 +2,6 @@
 
 import ast
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from deployments import services
-from slipway.settings import PROJECT, TELEMETRY_OFF, Settings, disable_telemetry
+from slipway.settings import PROJECT, TELEMETRY_OFF, Settings, disable_telemetry, toolchain
 from slipway.system import process
+from slipway.tracking.log_models import requirements
+from tests.support.project import printed_by
 
-#: What a wrapper may import besides the standard library: it is shipped inside the model, alone.
-SHIPPED = {"mlflow", "numpy", "onnxruntime_genai", "pandas"}
+#: What every installation of MLflow has.
+WITH_MLFLOW = {"numpy", "pandas"}
 
 
 def imported(module: Path) -> Iterator[str]:
@@ -29,21 +30,16 @@ def imported(module: Path) -> Iterator[str]:
 @pytest.mark.parametrize("wrapper", sorted((PROJECT / "wrappers").rglob("*.py")), ids=str)
 def test_a_wrapper_needs_nothing_of_this_project(wrapper: Path) -> None:
     """It is loaded where only its model's requirements are installed."""
-    assert set(imported(wrapper)) - sys.stdlib_module_names <= SHIPPED
+    required = {line.partition("==")[0] for line in requirements("onnx", toolchain())}
+    shipped = {name.replace("-", "_") for name in required} | WITH_MLFLOW
+
+    assert set(imported(wrapper)) - sys.stdlib_module_names <= shipped
 
 
 def python(code: str) -> list[str]:
     """Return the words that ``code`` prints in a new process, without our variables."""
     variables = {name: text for name, text in os.environ.items() if name not in TELEMETRY_OFF}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=PROJECT,
-        env=variables,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.split()
+    return printed_by(code, variables).split()
 
 
 def test_importing_the_core_changes_no_environment_variable() -> None:

@@ -130,6 +130,16 @@ def test_an_entrypoint_is_a_flow_that_takes_the_parameters(deployment: dict[str,
     assert flow.validate_parameters(given | asked) is not None
 
 
+def test_the_form_of_a_rollback_refuses_a_reason_of_spaces() -> None:
+    """The browser checks the schema, and its page says what is wrong before there is a run."""
+    deployment = next(each for each in DEPLOYMENTS if each["name"] == "roll-back")
+    schema = flow_of(deployment).parameters.properties["reason"]
+
+    jsonschema.validate("it answers in verse", schema)
+    with pytest.raises(jsonschema.ValidationError, match="does not match"):
+        jsonschema.validate("   ", schema)
+
+
 @pytest.mark.parametrize(
     ("deployment", "trigger"),
     [(each, trigger) for each in DEPLOYMENTS for trigger in each.get("triggers", ())],

@@ -20,7 +20,7 @@ COMMANDS = [
 #: Run by tests/end_to_end/test_embedded_model.py, from nothing; they take minutes.
 LONG = {
     "slipway release smollm2-135m",
-    'slipway predict smollm2-135m "What is the capital of Spain?"',
+    'slipway predict smollm2-135m "What is the capital of Japan?"',
 }
 #: Runs until it is stopped.
 ENDLESS = {"slipway ui", "slipway up", "slipway serve smollm2-135m"}

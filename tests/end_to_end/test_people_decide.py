@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
 from prefect.client.schemas.objects import FlowRun
@@ -11,6 +12,8 @@ from commands.main import run
 from flows.approve_model import approve_model
 from tests.support.fake_registry import FakeRegistry
 from tests.support.project import Project
+
+pytestmark = pytest.mark.slow  # seven flow runs with a real server
 
 
 @contextmanager

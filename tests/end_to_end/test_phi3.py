@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from commands.main import run
 from flows.release_model import release_model
+from slipway.errors import TargetUnavailable
 from tests.support.hub import LocalHub
 from tests.support.phi3_repositories import ONNX, VARIANT, WEIGHTS, lay_out_onnx, lay_out_weights
 from tests.support.project import Project
@@ -59,6 +61,31 @@ def test_phi_3_is_released_from_the_hub(project: Project, endpoint: str, contrac
     _ask_both(contract)
     stored = {path.name for path in (project.home / "store").rglob("*") if path.is_file()}
     assert {name for name in stored if name.endswith(".py")} == set()
+
+
+def test_a_device_that_is_not_here_needs_the_entrys_word(
+    project: Project, endpoint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Plan and release refuse it with the way out; accepted, it is a candidate like any other."""
+    facts = {"weights": WEIGHTS, "onnx": ONNX, "endpoint": endpoint, "contract": "chat"}
+    several = 'candidates = [{ target = "cuda", precision = "int4" }, { precision = "int4" }]'
+    table = ENTRY.format(**facts).replace('precision = "int4"', several)
+    project.catalogue.write_text(table, encoding="utf-8")
+
+    assert run(["plan", "phi-3-mini-4k"]) == 2
+    assert 'unmeasured = "accept"' in capsys.readouterr().err
+    with pytest.raises(TargetUnavailable):
+        release_model("phi-3-mini-4k")
+    assert not [*(project.home / "store").glob("weights-*")]
+
+    project.catalogue.write_text(f'{table}unmeasured = "accept"\n', encoding="utf-8")
+    assert run(["plan", "phi-3-mini-4k"]) == 0
+    assert "not measured" in capsys.readouterr().out
+    outcome = release_model("phi-3-mini-4k")
+
+    assert outcome.variant == "cuda-int4-rtn-block-32"
+    assert outcome.verdict.kind == "promoted", outcome.verdict.reasons
+    assert any("not measured, as the entry accepts" in each for each in outcome.verdict.reasons)
 
 
 def _ask_both(contract: str) -> None:

@@ -86,6 +86,7 @@ def test_both_wrappers_answer_invocations(released: tuple[Project, Release]) -> 
         assert post(url, CHAT)[0]["choices"][0]["message"]["content"] == ANSWER
 
 
+@pytest.mark.slow
 def test_the_chat_contract_answers_invocations(released_project: Project) -> None:
     """With contract = "chat" the ONNX wrapper takes what OpenAI's clients send."""
     project = released_project

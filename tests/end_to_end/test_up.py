@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +13,11 @@ import httpx
 import pytest
 import websockets
 
+from commands import main
 from slipway.system.network import answers
-from tests.support.full_stack import AUTH, Running, running
+from tests.support.full_stack import AUTH, SERVERS, Running, environment, running
+from tests.support.network import free_port
+from tests.support.project import PROJECT
 from tests.support.server_routes import filled
 
 USER, PASSWORD = AUTH.split(":")
@@ -87,6 +92,7 @@ def test_all_deployments_and_automations_are_there(everything: Running) -> None:
         "release-catalogue",
         "watch-sources",
         "redeploy",
+        "watch-switch",
         "roll-back",
         "approve-model",
         "reconcile",
@@ -94,6 +100,7 @@ def test_all_deployments_and_automations_are_there(everything: Running) -> None:
     assert {each["name"] for each in automations} == {
         "redeploy a champion that has moved",
         "watch a source that has changed",
+        "watch a switch",
         "slipway: crash runs that went silent",
         "slipway: crash runs that never started",
         "slipway: reconcile after a failed action",
@@ -138,6 +145,22 @@ def test_a_stranger_is_refused_everywhere(everything: Running, server: str) -> N
     assert len(seen) > 150
     assert len(OPEN) <= 6
     assert {path for (_, path), code in seen.items() if code not in REFUSED} <= set(OPEN) | HEALTH
+
+
+def test_mlflow_answers_under_its_own_names_and_to_its_own_pages(everything: Running) -> None:
+    """MLflow's own checks are on: of the name for each request, of the page for each change."""
+    url = everything.url("mlflow")
+    api = f"{url}/api/2.0/mlflow/experiments/create"
+    evil = {"Origin": "http://evil.example"}
+
+    with httpx.Client(auth=(USER, PASSWORD)) as person:
+        for host in ("evil.example", "10.evil.example", "127.0.0.1.evil.example:5000"):
+            assert person.get(url, headers={"Host": host}).status_code == 403
+        assert person.get(url, headers={"Host": "localhost:9000"}).status_code == 200
+        assert person.post(api, json={"name": "evil"}, headers=evil).status_code == 403
+        assert person.post(api, json={"name": "mine"}, headers={"Origin": url}).status_code == 200
+        routes = _routes(everything, "mlflow")
+    assert [path for method, path in routes if method == "WEBSOCKET"] == []
 
 
 def test_a_stranger_hears_nothing_on_a_web_socket(everything: Running) -> None:
@@ -205,9 +228,28 @@ def test_the_doctor_says_what_to_do_with_a_wrong_password(everything: Running) -
     assert all("SLIPWAY_AUTH" in advice for advice in failed.values())
 
 
-def test_a_second_one_says_which_port_is_taken(everything: Running) -> None:
+def test_a_second_one_on_the_same_home_starts_nothing(everything: Running) -> None:
+    """Also on other ports: two Prefect servers on one database lock each other out."""
+    elsewhere = {
+        f"SLIPWAY_{each.upper()}_URL": f"http://127.0.0.1:{free_port()}" for each in SERVERS
+    }
+    done = everything.command("-c", "from commands.main import main; main()", "up", **elsewhere)
+
+    pid, url = everything.process.pid, everything.url("prefect")
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"slipway: the prefect server of {everything.home} is running already: process {pid}, at "
+        f"{url}; stop it first (Ctrl-C), or set SLIPWAY_HOME to another folder\n"
+    )
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+    assert everything.process.poll() is None
+
+
+def test_one_in_another_home_says_which_port_is_taken(everything: Running, tmp_path: Path) -> None:
     """It starts nothing, and leaves the first one alone."""
-    done = everything.command("-c", "from commands.main import main; main()", "up")
+    home = {"SLIPWAY_HOME": str(tmp_path)}
+    done = everything.command("-c", "from commands.main import main; main()", "up", **home)
 
     port = everything.url("prefect").rpartition(":")[2]
     assert done.returncode == 2
@@ -215,6 +257,64 @@ def test_a_second_one_says_which_port_is_taken(everything: Running) -> None:
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
     assert everything.process.poll() is None
+
+
+def test_a_command_uses_the_servers_that_run_in_its_home(everything: Running) -> None:
+    """The flow run of a rollback that is refused is in the running server."""
+    words = ("rollback", "tiny", "--reason", "of a test", "--failed", "7")
+    done = everything.command("-c", "from commands.main import main; main()", *words)
+
+    asked = {"flows": {"name": {"any_": ["roll-back"]}}}
+    runs = everything.prefect("/flow_runs/filter", asked)
+    assert done.returncode != 0
+    assert [each["parameters"]["failed"] for each in runs] == [7]
+    assert "temporary server" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_new_entry_reaches_the_run_form_without_a_restart(everything: Running) -> None:
+    """The catalogue is watched; the deployments are applied again."""
+    catalogue = Path(everything.environment["SLIPWAY_CATALOGUE"])
+    text = catalogue.read_text(encoding="utf-8")
+    other = text.replace("models.tiny", "models.other")
+    catalogue.write_text(f"{text}\n{other}", encoding="utf-8")
+    deadline = time.monotonic() + 180
+    while "other" not in (models := _models_of_the_form(everything)):
+        assert time.monotonic() < deadline, everything.said.read_text(encoding="utf-8")
+        time.sleep(1)
+
+    assert models == ["tiny", "other"]
+    catalogue.write_text(text, encoding="utf-8")
+
+
+def _models_of_the_form(everything: Running) -> list[str]:
+    found = everything.prefect("/deployments/filter", {})
+    (release,) = (each for each in found if each["name"] == "release-model")
+    return list(release["parameter_openapi_schema"]["properties"]["model"]["enum"])
+
+
+@pytest.mark.parametrize("words", [("up",), ("up", "--open"), ("ui",)])
+def test_it_does_not_listen_beyond_this_machine_without_a_password(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """One line says which address, and what to do; nothing is started."""
+    variables = environment(tmp_path, None) | {"SLIPWAY_MLFLOW_URL": "http://0.0.0.0:5999"}
+
+    done = subprocess.run(
+        [sys.executable, "-c", "from commands.main import main; main()", *words],
+        env=variables,
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == (
+        "slipway: other machines could reach http://0.0.0.0:5999 without a password, so nothing "
+        "was started; set SLIPWAY_AUTH=user:password, or listen on 127.0.0.1\n"
+    )
 
 
 def test_the_uis_that_run_already_are_named(everything: Running) -> None:
@@ -238,4 +338,47 @@ def test_secrets_are_for_their_owner_alone(everything: Running) -> None:
         "webhook-encryption",
     }
     assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+    assert everything.home.stat().st_mode & 0o777 == 0o700
+    laid_out = {everything.home / "mlflow", everything.home / "mlflow" / "mlflow.db"}
+    written = {path for path in everything.home.rglob("*") if not path.is_symlink()} - laid_out
+    assert [path for path in written if path.stat().st_mode & 0o077] == []
     assert PASSWORD not in printed
+
+
+@pytest.mark.slow
+def test_json_is_alone_on_standard_output_of_every_command(
+    everything: Running, tmp_path: Path
+) -> None:
+    """Also of those that fail, and of a release through MLflow's server, which prints addresses."""
+    every = (
+        ("release", "tiny"),
+        ("plan", "tiny"),
+        ("models",),
+        ("suite", "check", str(PROJECT / "expectations/prompts/full.jsonl")),
+        ("status",),
+        ("compare", "tiny"),
+        ("evaluate", "tiny", "--tasks", "a-task-that-nobody-wrote"),
+        ("history", "tiny"),
+        ("predict", "tiny", "What is the capital of Spain?"),
+        ("redeploy", "tiny"),
+        ("approve", "tiny", "--reason", "nothing waits"),
+        ("rollback", "tiny", "--reason", "nothing is before it"),
+        ("variants", "acme/tiny"),
+        ("add", "hf:acme/tiny"),
+        ("init", str(tmp_path / "own")),
+        ("du",),
+        ("doctor",),
+        ("keys", "list"),
+    )
+    assert {words[0] for words in every} == {name.partition(" ")[0] for name in main._COMMANDS} - {
+        "beside",
+        "chat",
+        "serve",
+        "ui",
+        "up",
+    }
+
+    for words in every:
+        done = everything.command("-c", "from commands.main import main; main()", *words, "--json")
+        document = json.loads(done.stdout)
+        assert done.returncode in {0, *([document["exit_code"]] if "exit_code" in document else [])}

@@ -4,13 +4,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 import pytest
 
 from flows.redeploy import redeploy
+from flows.watch_switch import watch_switch
 from slipway.errors import MachineTooSmall
-from slipway.redeploy import deployment
-from slipway.redeploy.values import DeployRejected, Unchanged
-from tests.support.bad_versions import BAD, LATENCY_MS, MEMORY_GB, Bad
+from slipway.redeploy import deployment, watch_record
+from slipway.redeploy.switch_watch import KeepWatching, RollBackSwitch, WatchEnded
+from slipway.redeploy.values import DeployRejected, Redeployed, Unchanged
+from tests.support.bad_versions import BAD, FAILS_LATER, LATENCY_MS, MEMORY_GB, Bad
 from tests.support.project import Project
 from tests.support.served_project import ServedProject, running
 from tests.support.traffic import traffic
@@ -113,6 +116,45 @@ def test_where_neither_may_serve_the_old_one_goes_on_without_a_champion(
     finally:
         client.delete_model_version_tag("tiny", "1", "slipway.quarantined")
         served.move(1)
+
+
+def test_a_version_that_fails_after_its_switch_is_rolled_back_once(served: ServedProject) -> None:
+    """Golden prompts find no fault; people's prompts do. The history has the figures."""
+    with served.project.catalogue.open("a", encoding="utf-8") as catalogue:
+        catalogue.write("\n[models.tiny.watch]\nerror_rate = 0.02\n")
+    version = served.add(FAILS_LATER)
+    served.move(version)
+    redeployed = redeploy("tiny")
+    early = watch_switch("tiny")
+
+    statuses = {ask(served, "a planted fault") for _ in range(20)}
+    late, again = watch_switch("tiny"), watch_switch("tiny")
+    change = served.project.registry().changes("tiny")[-1]
+    back = redeploy("tiny")
+
+    figures = "20 of 20 requests failed (limit 2.0%; of the version before 0 of "
+    assert isinstance(redeployed, Redeployed)
+    assert isinstance(early, KeepWatching)
+    assert statuses == {500}
+    assert isinstance(late, RollBackSwitch)
+    assert late.reason.startswith(figures)
+    assert again == WatchEnded(reason="no switch is being watched")
+    assert (change.kind, change.audit.actor, change.audit.reason) == (
+        "rollback",
+        "watch",
+        late.reason,
+    )
+    assert served.champions() == [1, 1]
+    assert figures in (served.quarantine(version) or "")
+    assert isinstance(back, Redeployed)
+    assert served.served() == 1
+    assert watch_record.pending(served.folder) is None
+
+
+def ask(served: ServedProject, text: str) -> int:
+    """Return the status of the response to a prompt."""
+    body = {"model": "tiny", "prompt": text, "max_tokens": 2}
+    return httpx.post(f"{served.url}/v1/completions", json=body, timeout=60).status_code
 
 
 def test_a_machine_without_room_for_two_says_so(

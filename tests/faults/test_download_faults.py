@@ -17,6 +17,8 @@ from tests.support import download_faults
 from tests.support.acme_models import contents
 from tests.support.download_faults import FAULTS, FILES, OFFSETS
 
+pytestmark = pytest.mark.slow  # waits out the limits of 140 downloads
+
 Outcomes = list[dict[str, Any]]
 
 _DAMAGED = {"other byte", "web page"}

@@ -12,12 +12,30 @@ from typing import NamedTuple
 
 import pytest
 
-from slipway.checks import regressions
+from slipway.checks import regressions, structured_grades
+from slipway.checks.ask import FurtherQuestions
 from slipway.evaluation import gates, selection
 from slipway.values import Answers, Evaluation, Gates
-from tests.support.fault_bench import PROMPTS, REFERENCE, Bench, Outcome, Project, report
+from tests.support.fault_bench import (
+    PROMPTS,
+    REFERENCE,
+    SAMPLED,
+    Bench,
+    Outcome,
+    Project,
+    report,
+)
 from tests.support.model_changes import Plant, write
-from tests.support.planted_faults import CLOSE, HARMLESS, IN_CODE, IN_FILES, IN_WEIGHTS, OTHER_TURNS
+from tests.support.planted_faults import (
+    CLOSE,
+    HARMLESS,
+    IN_CODE,
+    IN_FILES,
+    IN_SAMPLES,
+    IN_WEIGHTS,
+    OTHER_TURNS,
+)
+from tests.support.recorded_answers import as_it_is, in_other_markup, without_last_brace
 from tests.support.tiny_phi3 import build_onnx, write_checkpoint
 from tests.support.two_wrappers import Subject
 
@@ -29,19 +47,32 @@ CRUDE = Plant("int4 with one scale for 256 numbers, as int8", CLOSE)
 OTHER_SEED = Plant("weights of another model of the same shape", CLOSE)
 FEW_TEXTS = Plant("two texts instead of all", ("compared_tokens",))
 FEW_PROMPTS = Plant("a suite of eleven prompts", ("answered_prompts",))
-WORSE_SOURCE = Plant("a source that its own new template spoils", (regressions.NAME,))
+SHORTENED = Plant("a suite that was shortened", ("answered_prompts",))
+WORSE_SOURCE = Plant("a source that its own new template spoils", (regressions.CHAMPION,))
+#: In answers that were recorded: the tiny model neither writes documents nor calls tools.
+IN_ANSWERS = {
+    Plant("JSON without its last brace", (structured_grades.DOCUMENTS,)): without_last_brace,
+    Plant(
+        "a broken tool format",
+        (structured_grades.CALLS, structured_grades.TOOLS, structured_grades.ARGUMENTS),
+    ): in_other_markup,
+}
 FAULTS = (
     *IN_WEIGHTS,
     CRUDE,
     OTHER_SEED,
     *IN_FILES,
     *IN_CODE,
+    *IN_SAMPLES,
+    *IN_ANSWERS,
     WORSE_SOURCE,
     FEW_TEXTS,
     FEW_PROMPTS,
+    SHORTENED,
 )
 MEASURED = (HEALTHY, *IN_WEIGHTS, *HARMLESS)
-ASKED = (HEALTHY, *IN_FILES, *IN_CODE, *HARMLESS)
+DRAWN = (HEALTHY, *IN_SAMPLES, *HARMLESS)
+ASKED = (*IN_FILES, *IN_CODE, *DRAWN)
 
 
 class Season(NamedTuple):
@@ -99,9 +130,14 @@ def asked(project: Project, folders: Mapping[str, Path]) -> dict[str, Answers]:
     write("chat_template.jinja", OTHER_TURNS)(worse)
     references = {REFERENCE: checkpoint, WORSE_SOURCE.name: worse}
     return project.ask(
-        {plant.name: project.subject(plant, folders[plant.name]) for plant in ASKED}
+        {
+            plant.name: project.subject(
+                plant, folders[plant.name], SAMPLED if plant in DRAWN else FurtherQuestions()
+            )
+            for plant in ASKED
+        }
         | {
-            name: Subject(kind="transformers", contract="chat", folder=folder)
+            name: Subject(kind="transformers", contract="chat", folder=folder, more=SAMPLED)
             for name, folder in references.items()
         }
     )
@@ -113,12 +149,18 @@ def judged(
     """Judge every plant in the place of the healthy part."""
     for plant in (*IN_WEIGHTS, CRUDE, OTHER_SEED, FEW_TEXTS):
         yield bench.judge(plant, evaluation=evaluations[plant.name])
-    for plant in (*IN_FILES, *IN_CODE):
+    for plant in (*IN_FILES, *IN_CODE, *IN_SAMPLES):
         yield bench.judge(plant, onnx=report(answers[plant.name]))
+    able = bench.project.capabilities(as_it_is)
     for plant in (HEALTHY, *HARMLESS):
         yield bench.judge(
-            plant, evaluation=evaluations[plant.name], onnx=report(answers[plant.name])
+            plant,
+            evaluation=evaluations[plant.name],
+            onnx=report(answers[plant.name]),
+            structured=able,
         )
+    for plant, change in IN_ANSWERS.items():
+        yield bench.judge(plant, structured=bench.project.capabilities(change))
     few = PROMPTS[:11]
     yield bench.judge(
         FEW_PROMPTS,
@@ -126,6 +168,7 @@ def judged(
         transformers=report(first(answers[REFERENCE], 11), few),
         asked=few,
     )
+    yield bench.judge(SHORTENED, champions_prompts=20)
     spoilt = next(plant for plant in IN_FILES if "another model" in plant.name)
     yield bench.judge(
         WORSE_SOURCE,
@@ -176,7 +219,10 @@ def test_every_gate_that_blocks_by_default_has_a_fault() -> None:
     limits = gates.limits_for(Gates(), "fp32")
     critical = {metric for metric, limit in limits.items() if limit.severity == "critical"}
 
-    assert critical <= {name for plant in FAULTS for name in plant.caught_by}
+    losses = {"lost_prompts", "lost_questions"}  # gates that are checks of other names
+    compared = {regressions.CHAMPION, regressions.SOURCE, structured_grades.DOCUMENTS}
+    caught = {name for plant in FAULTS for name in plant.caught_by}
+    assert (critical - losses) | compared <= caught
 
 
 def test_a_candidate_that_cannot_be_measured_says_why_and_others_go_on(season: Season) -> None:

@@ -45,11 +45,18 @@ NEEDED: Mapping[str, AbstractSet[str]] = {
         "block-encryption",
     },
     r"mlflow(\.server| server|/server)": {"aws", "proxy", "webhook-encryption", "mlflow-forms"},
-    r"python -m deployments\.apply": {"auth", "mlflow hook"},
-    r"python -m prefect --no-prompt deploy": {"auth"},
-    r"python -m prefect( worker|\.engine|\.runner)": {"auth", "hf", "proxy"},
-    r"python -m deployments\.receiver": {"auth", "hub hook", "mlflow hook"},
-    r"python -m slipway\.serving|python -B -c from multiprocessing": {"auth"},
+    r"python -P -m deployments\.apply": {"auth", "mlflow hook"},
+    r"python -P -m prefect --no-prompt deploy": {"auth"},
+    r"python (-P )?-m prefect( worker|\.engine|\.runner)": {"auth", "hf", "proxy"},
+    r"python -P -m deployments\.receiver": {"auth", "hub hook", "mlflow hook"},
+    r"python -P -m slipway\.system\.worker": {"auth"},  # fetches a version for the model server
+    r"python -P -m slipway\.serving|python (-B )?-P -c from multiprocessing": {"auth"},
+}
+
+#: Tools of the system that live for a moment, so that nobody may see them, and what they may find.
+BRIEF: Mapping[str, AbstractSet[str]] = {
+    # MLflow asks for the commit when the child that logs models opens a run.
+    r"^git .* of \S*python -P -m slipway\.system\.fork_server \d+ torch": {"auth"},
 }
 
 ENTRY = """
@@ -167,13 +174,16 @@ def aftermath(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Aft
     hub.configure("acme/guarded", gated="manual", readers={"ann"})
     hub.configure("acme/closed", gated="manual")
     with hub.serve() as served, secret_canaries.watched() as witness:
-        more = secrets() | secret_canaries.sandboxed(folder) | {"SLIPWAY_SERVE": "guarded"}
+        served_here = {"HF_ENDPOINT": served.endpoint, "SLIPWAY_SERVE": "guarded"}
+        more = secrets() | secret_canaries.sandboxed(folder) | served_here
         arrange = partial(_add_entries, endpoint=served.endpoint)
         with running(folder, checkpoint, more, arrange=arrange) as everything:
             _prepare(everything)
             everything.release("guarded")
             told = _fail(everything)
             everything.wait_until_it_serves()
+            again = everything.command(*SLIPWAY, "redeploy", "guarded", **_at_work(everything))
+            assert again.returncode == 0, again.stdout + again.stderr  # and uses the server's key
             logs = _flow_run_logs(everything)
     said = {name: each.said.encode() for name, each in told.items()} | {"logs by API": logs}
     texts = secret_canaries.written(folder, folder / "home" / "secrets") | said
@@ -255,8 +265,8 @@ def test_no_secret_was_written(aftermath: Aftermath) -> None:
     """Not in a log, a database, an artifact, a cache or an answer, in whatever form."""
     secrets_of_all = {**GIVEN, **WRONG, **aftermath.made()}
 
-    assert len(secrets_of_all) == 17
-    assert len(aftermath.texts) > 200
+    assert len(secrets_of_all) == 18
+    assert len(aftermath.texts) > 150
     assert b"guarded" in aftermath.texts["logs by API"]
     assert b"slipway.key" in aftermath.texts["home/mlflow/mlflow.db rows"]
     assert b"ops" in aftermath.texts["home/prefect/prefect.db rows"]
@@ -267,11 +277,12 @@ def test_no_secret_was_written(aftermath: Aftermath) -> None:
 def test_no_process_found_a_secret_that_it_does_not_need(aftermath: Aftermath) -> None:
     """In its environment, or on its command line; and each row of the table was seen at work."""
     found = secret_canaries.hits(aftermath.witness.seen, {**GIVEN, **WRONG, **aftermath.made()})
+    allowed = {**NEEDED, **BRIEF}
 
     needed = {
         (secret, program)
         for secret, program in found
-        if any(secret in row and re.search(pattern, program) for pattern, row in NEEDED.items())
+        if any(secret in row and re.search(pattern, program) for pattern, row in allowed.items())
     }
     assert found - needed == set()
     assert [

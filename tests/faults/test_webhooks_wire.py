@@ -13,6 +13,7 @@ from schemathesis.generation.modes import GenerationMode
 
 from deployments.receiver import requests
 from deployments.receiver.requests import LONGEST_BYTES
+from slipway.system import connections
 from tests.support.receiver import Receiver, hub_headers, mlflow_headers
 
 
@@ -22,7 +23,9 @@ def test_a_huge_body_is_not_read_to_its_end(receiver: Receiver, declared: str) -
     head = "\r\n".join(f"{name}: {value}" for name, value in hub_headers().items())
     chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
     with connected(receiver) as connection:
-        connection.sendall(f"POST /hooks/hub HTTP/1.1\r\nHost: x\r\n{head}\r\n{declared}".encode())
+        connection.sendall(
+            f"POST /hooks/hub HTTP/1.1\r\nHost: 127.0.0.1\r\n{head}\r\n{declared}".encode()
+        )
         connection.sendall(b"\r\n\r\n")
         sent = 0 if "Length" in declared else sum(len(chunk) for _ in send(connection, chunk, 5))
 
@@ -39,7 +42,9 @@ def test_a_body_that_does_not_come_is_not_waited_for(
     """Meanwhile other requests are answered."""
     monkeypatch.setattr(requests, "READ_SECONDS", 0.5)
     head = "\r\n".join(f"{name}: {value}" for name, value in hub_headers().items())
-    request = f"POST /hooks/hub HTTP/1.1\r\nHost: x\r\n{head}\r\nContent-Length: 100\r\n\r\n{{"
+    request = (
+        f"POST /hooks/hub HTTP/1.1\r\nHost: 127.0.0.1\r\n{head}\r\nContent-Length: 100\r\n\r\n{{"
+    )
     with connected(receiver) as connection:
         connection.sendall(request.encode())
 
@@ -53,12 +58,36 @@ def test_a_body_that_does_not_come_is_not_waited_for(
 def test_a_client_that_hangs_up_changes_nothing(receiver: Receiver) -> None:
     """After half a body the connection is closed; the next request is answered."""
     head = "\r\n".join(f"{name}: {value}" for name, value in hub_headers().items())
-    request = f"POST /hooks/hub HTTP/1.1\r\nHost: x\r\n{head}\r\nContent-Length: 100\r\n\r\n{{"
+    request = (
+        f"POST /hooks/hub HTTP/1.1\r\nHost: 127.0.0.1\r\n{head}\r\nContent-Length: 100\r\n\r\n{{"
+    )
 
     with connected(receiver) as connection:
         connection.sendall(request.encode())
 
     assert receiver.hub().status_code == 202
+
+
+def test_silent_connections_stop_nobody(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each new one takes the place of the one that waited longest."""
+    monkeypatch.setattr(connections, "CONNECTIONS", 50)
+    with contextlib.ExitStack() as silent:
+        for _ in range(250):
+            silent.enter_context(connected(receiver))
+
+        assert [receiver.hub().status_code for _ in range(3)] == [202] * 3
+
+
+def test_another_hosts_name_is_refused(receiver: Receiver) -> None:
+    """A web page that points its own name at this machine reaches nothing."""
+    receiver.take_events()
+
+    refused = receiver.hub(Host="evil.example")
+
+    assert (refused.status_code, receiver.take_events()) == (421, [])
+    assert refused.json().keys() == {"error", "advice"}
 
 
 def test_openapi_is_true_whatever_is_sent(receiver: Receiver) -> None:

@@ -62,36 +62,43 @@ def test_a_catalogue_with_five_faults_lists_all_five(
 def test_an_outdated_field_is_a_warning_in_the_runs_log(
     project: Project, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It names the file, the model and the field's present name; the run goes on."""
+    """One for each run names the file, the models and the field's present name; the run goes on."""
     from prefect import flow
 
     from tasks.entries import entry_of
 
     project.edit("licenses", "licences")
+    text = project.catalogue.read_text(encoding="utf-8")
+    other = text.replace("models.tiny", "models.other")
+    project.catalogue.write_text(text + other, encoding="utf-8")
     logger = logging.getLogger("prefect.flow_runs")
     logger.addHandler(caplog.handler)  # where Prefect has set up its logs, it passes nothing on
 
     try:
-        entry = flow(entry_of, name="look")("tiny")
+        tiny, other_entry = flow(lambda: (entry_of("tiny"), entry_of("other")), name="look")()
+        assert run(["rollback", "tiny", "--reason", "none", "--failed", "7"]) == 2
     finally:
         logger.removeHandler(caplog.handler)
 
-    text = f"{project.catalogue}: models.tiny.licences is now called licenses; rename it"
-    logged = {(each.levelname, each.name) for each in caplog.records if text in each.getMessage()}
-    assert logged == {("WARNING", "prefect.flow_runs")}
-    assert entry.licenses == ("mit",)
+    names = "models.tiny, models.other"
+    warning = f"{project.catalogue}: licences is now called licenses; rename it in {names}"
+    logged = {id(each): each for each in caplog.records if warning in each.getMessage()}
+    found = [(each.levelname, each.name) for each in logged.values()]
+    assert found == [("WARNING", "prefect.flow_runs")] * 2  # one for each run
+    assert tiny.licenses == other_entry.licenses == ("mit",)
 
 
-def pickle_beside_the_weights(checkpoint: Path) -> None:
+def pickle_instead_of_the_weights(checkpoint: Path) -> None:
     """Weights in a format that can run code."""
-    (checkpoint / "pytorch_model.bin").write_bytes(b"\x80\x04.")
+    (checkpoint / "model.safetensors").rename(checkpoint / "pytorch_model.bin")
 
 
-def code_and_auto_map(checkpoint: Path) -> None:
-    """A model that brings its own code."""
+def code_of_its_own(checkpoint: Path) -> None:
+    """A model that transformers has no class for."""
     (checkpoint / "modeling_tiny.py").write_text("print('hello')\n", encoding="utf-8")
     config = json.loads((checkpoint / "config.json").read_bytes())
-    config["auto_map"] = {"AutoModelForCausalLM": "modeling_tiny.Tiny"}
+    config["architectures"] = ["TinyForCausalLM"]
+    config["auto_map"] = {"AutoModelForCausalLM": "modeling_tiny.TinyForCausalLM"}
     (checkpoint / "config.json").write_text(json.dumps(config), encoding="utf-8")
 
 
@@ -123,8 +130,8 @@ def another_license(checkpoint: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "text"),
     [
-        (pickle_beside_the_weights, "slipway: pytorch_model.bin: only .safetensors"),
-        (code_and_auto_map, "slipway: modeling_tiny.py: code is never run"),
+        (pickle_instead_of_the_weights, "there are no weights; save them as safetensors"),
+        (code_of_its_own, "auto_map asks to run code of the source"),
         (truncated_weights, "slipway: model.safetensors: not a whole safetensors file"),
         (no_tokenizer, "slipway: tokenizer.json: a checkpoint needs it, and it is missing"),
         (unsupported_architecture, "architecture GPT2LMHeadModel cannot be quantized"),
@@ -180,26 +187,27 @@ def test_a_builder_that_crashes_is_reported_with_its_reason(
     assert [*(project.home / "logs").glob("build-*.log")]
 
 
-def test_a_builder_that_hangs_is_stopped_at_its_limit(
-    project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [
+        # less than the builder takes, and less than its libraries alone need
+        ("SLIPWAY_STEP_TIMEOUT_SECONDS", "build did not end within 0.1 s"),
+        ("SLIPWAY_STEP_MEMORY_GB", "build was ended for memory"),
+    ],
+)
+def test_a_builder_is_stopped_at_its_limit(
+    project: Project,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    setting: str,
+    text: str,
 ) -> None:
-    """A tenth of a second is less than the builder takes."""
-    monkeypatch.setenv("SLIPWAY_STEP_TIMEOUT_SECONDS", "0.1")
+    """One that hangs, or takes too much memory, does not take the machine."""
+    monkeypatch.setenv(setting, "0.1")
 
     assert run(["release", "tiny"]) == 1
 
-    assert "build did not end within 0.1 s" in complaint(capsys)
-
-
-def test_a_builder_that_takes_too_much_memory_is_stopped(
-    project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The limit is below what the builder's libraries alone need."""
-    monkeypatch.setenv("SLIPWAY_STEP_MEMORY_GB", "0.1")
-
-    assert run(["release", "tiny"]) == 1
-
-    assert "build was ended for memory" in complaint(capsys)
+    assert text in complaint(capsys)
 
 
 def test_an_mlflow_address_without_a_server_is_reported_at_once(

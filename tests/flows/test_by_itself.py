@@ -42,6 +42,7 @@ with signed_in(Settings()):
 MARGIN_SECONDS = 60
 #: How often sources are watched here, since a test has not the 15 minutes of ``prefect.yaml``.
 WATCH_SECONDS = 20
+_SCHEDULER_SECONDS = 90  # a loaded machine takes its time
 _PATIENCE_SECONDS = 400  # on a machine that has other work
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(900)]
@@ -70,12 +71,7 @@ class Place:
 
     def runs(self, deployment: str) -> list[dict[str, Any]]:
         """Return the flow runs of a deployment that have ended."""
-        asked = {
-            "deployments": {"name": {"any_": [deployment]}},
-            "flow_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED"]}}},
-        }
-        found: list[dict[str, Any]] = self.everything.prefect("/flow_runs/filter", asked)
-        return found
+        return _runs(self.everything, deployment, "COMPLETED", "FAILED", "CRASHED")
 
     def releases(self, commit: str) -> list[dict[str, Any]]:
         """Return the runs that looked at a commit; their names say at which."""
@@ -97,12 +93,15 @@ def place(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Iterato
     """Run everything, push a first commit, and let people ask once it serves."""
     folder = tmp_path_factory.mktemp("itself")
     hub = LocalHub(folder / "hub")
-    secret = {"SLIPWAY_HUB_WEBHOOK_SECRET": SHARED}
+    variables = {
+        "SLIPWAY_HUB_WEBHOOK_SECRET": SHARED,
+        "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",  # it sees changed schedules then
+    }
     with (
         message_server() as received,
         hub.serve() as remote,
         running(
-            folder, checkpoint, secret, arrange=partial(_follow, endpoint=remote.endpoint)
+            folder, checkpoint, variables, arrange=partial(_follow, endpoint=remote.endpoint)
         ) as everything,
     ):
         hub.webhooks.append(Webhook(f"{everything.url('receiver')}/hooks/hub", SHARED))
@@ -181,6 +180,15 @@ def test_with_every_webhook_lost_the_watch_finds_it(place: Place) -> None:
     assert seconds <= WATCH_SECONDS + build + MARGIN_SECONDS
 
 
+def _runs(everything: Running, deployment: str, *states: str) -> list[dict[str, Any]]:
+    asked = {
+        "deployments": {"name": {"any_": [deployment]}},
+        "flow_runs": {"state": {"type": {"any_": states}}},
+    }
+    found: list[dict[str, Any]] = everything.prefect("/flow_runs/filter", asked)
+    return found
+
+
 def _watch_every(everything: Running, seconds: int) -> None:
     (watch,) = everything.prefect(
         "/deployments/filter", {"deployments": {"name": {"any_": ["watch-sources"]}}}
@@ -191,6 +199,10 @@ def _watch_every(everything: Running, seconds: int) -> None:
         {"schedule": {"interval": seconds, "timezone": "UTC"}},
         "PATCH",
     )
+    deadline = time.monotonic() + _SCHEDULER_SECONDS
+    while len(_runs(everything, "watch-sources", "SCHEDULED")) < 3:  # those of the new interval
+        assert time.monotonic() < deadline, everything.logs()
+        time.sleep(0.5)
 
 
 def _forget_mlflow_webhook(everything: Running) -> None:

@@ -1,17 +1,20 @@
 """The command line after a release: text for people, JSON for scripts."""
 
 import json
+import os
+import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
 from commands.main import run
+from slipway.registry import open_registry
+from slipway.settings import Settings
 from slipway.values import Release
-from tests.support.project import PROJECT, Project
+from tests.support.project import PROJECT, Project, printed_by
 
 Said = pytest.CaptureFixture[str]
 
@@ -30,7 +33,21 @@ def test_release_says_that_it_already_exists(
     said = capsys.readouterr().out
     assert "tiny: already released in" in said
     assert "models:/tiny/1  (prompt" in said
-    assert 'slipway predict tiny "What is the capital of Spain?"' in said
+    assert 'slipway predict tiny "What is the capital of Japan?"' in said
+
+
+def test_release_writes_junit_xml_also_of_what_exists(
+    released: tuple[Project, Release], tmp_path: Path, capsys: Said
+) -> None:
+    """A CI job that finds the release there has its results all the same."""
+    file = tmp_path / "results.xml"
+
+    assert run(["release", "tiny", "--junit", str(tmp_path / "none" / "x.xml")]) == 2
+    assert "make the folder of the JUnit file first" in capsys.readouterr().err
+    assert run(["release", "tiny", "--junit", str(file)]) == 0
+
+    suites = {each.attrib["name"] for each in ET.parse(file).getroot()}  # noqa: S314
+    assert suites == {"tiny prompts", "tiny checks", "tiny gates"}
 
 
 def test_release_as_json_is_one_document(released: tuple[Project, Release], capsys: Said) -> None:
@@ -47,7 +64,9 @@ def test_status_shows_commit_versions_and_champion(
     assert run(["status", "tiny", "--json"]) == 0
 
     _, outcome = released
-    assert parsed(capsys) == [
+    (found,) = parsed(capsys)
+    assert found.pop("last_release")["verdict"] == "promoted"
+    assert [found] == [
         {
             "model": "tiny",
             "commit": outcome.commit,
@@ -58,6 +77,24 @@ def test_status_shows_commit_versions_and_champion(
             "candidate": 1,
         }
     ]
+
+
+def test_a_release_leads_to_a_champion_where_somebody_took_it_away(
+    released: tuple[Project, Release], capsys: Said, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is there is named as it is, with the command that makes it champion again."""
+    registry = open_registry(Settings())
+    registry.client.delete_registered_model_alias("tiny", "champion")
+
+    assert run(["release", "tiny"]) == 0
+    how = "slipway rollback tiny --to 1 --reason TEXT"
+    assert f"tiny has no champion; {how} makes version 1 champion" in caplog.text
+    said = capsys.readouterr().out
+    assert re.search(r"aliases +candidate; previous champion: none", said)
+
+    assert run(how.replace("TEXT", "again").split()[1:]) == 0
+    assert "tiny: version 1 is champion\n" in capsys.readouterr().out
+    assert registry.aliases("tiny") == {"candidate": 1, "champion": 1}
 
 
 def test_compare_shows_the_candidates_of_the_only_release(
@@ -102,11 +139,7 @@ def test_a_command_that_only_reads_does_not_import_prefect(
     """It takes seconds, and may start a server."""
     code = f"import sys; from commands.main import run; print(run({arguments}), *sys.modules)"
 
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True
-    )
-
-    exit_code, *modules = done.stdout.splitlines()[-1].split()
+    exit_code, *modules = printed_by(code, os.environ).splitlines()[-1].split()
     assert exit_code == "0"
     assert "slipway.catalogue" in modules
     assert "prefect" not in modules
@@ -154,15 +187,16 @@ def test_a_setting_that_makes_no_sense_is_bad_input(
 def test_an_internal_error_is_one_line_with_its_traceback_in_a_file(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: Said
 ) -> None:
-    """Also an error that no code expects is one line; the exit code is 1."""
+    """The exit code is 1; a number in the error's text is no status code."""
 
     def defect(_path: Path) -> None:
-        raise ZeroDivisionError("of ours")
+        raise ValueError("http version 401 is odd")
 
     monkeypatch.setattr("slipway.catalogue.load", defect)
 
     assert run(["models"]) == 1
 
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("slipway: internal error: ZeroDivisionError: of ours; traceback: ")
+    expected = "slipway: internal error: ValueError: http version 401 is odd; traceback: "
+    assert line.startswith(expected)
     assert "in defect" in Path(line.rsplit(" ", 1)[1]).read_text(encoding="utf-8")

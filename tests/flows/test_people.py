@@ -16,11 +16,12 @@ from prefect.flow_engine import run_flow
 from commands.main import run
 from flows.approve_model import approve_model
 from flows.roll_back import roll_back
+from slipway import catalogue
 from slipway.errors import MoveRefused
-from slipway.values import Entry
+from slipway.values import ApprovalDecision
 from tasks.approval import apply_answer
 from tests.support import project
-from tests.support.fake_registry import FakeRegistry, fresh_name
+from tests.support.fake_registry import ANN, FakeRegistry, fresh_name
 from tests.support.project import Project
 
 Said = pytest.CaptureFixture[str]
@@ -105,14 +106,23 @@ def test_a_rejection_in_the_form_keeps_the_champion(waiting: FakeRegistry, form:
     assert waiting.tags(2)["slipway.quarantined"] == "rejected by Prefect UI: it is rude"
 
 
+@pytest.fixture
+def _served(waiting: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the model be the one that `slipway up` serves."""
+    monkeypatch.setenv("SLIPWAY_SERVE", waiting.model)
+
+
+@pytest.mark.usefixtures("_served")
 def test_the_form_shows_what_the_report_says(waiting: FakeRegistry, form: UUID) -> None:
-    """The version's description, and a link to its page."""
+    """The version's description, links to its page and to the champion, and how to see both."""
     with get_client(sync_client=True) as client:
         keyset = client.read_flow_run(form).state.state_details.run_input_keyset
         shown = client._client.get(f"/flow_runs/{form}/input/{keyset['description']}").text
 
     assert "Release two." in shown
     assert f"/#/models/{waiting.model}/versions/2" in shown
+    assert "[Chat with the champion](http://127.0.0.1:8080/)" in shown
+    assert f"`slipway beside {waiting.model} 2`" in shown
 
 
 def test_the_command_approves_and_closes_the_form(
@@ -128,21 +138,25 @@ def test_the_command_approves_and_closes_the_form(
     assert "@" in waiting.tags(2)["slipway.decided"]
 
 
-def test_a_tag_in_mlflow_approves_and_closes_the_form(waiting: FakeRegistry, form: UUID) -> None:
+def test_a_tag_in_mlflow_approves_and_closes_the_form(
+    shared_project: Project, waiting: FakeRegistry, form: UUID
+) -> None:
     """Carried out by whatever looks at the model next."""
     waiting.registry.client.set_model_version_tag(
         waiting.model, "2", "slipway.approval", "approved"
     )
-    apply_answer(waiting.entry)
+    apply_answer(catalogue.find(shared_project.catalogue, waiting.model))
 
     assert waiting.registry.champion(waiting.model) == 2
     assert executed(approve_model, form).is_completed()
 
 
-def test_too_late_is_rejected_and_closes_the_form(waiting: FakeRegistry, form: UUID) -> None:
+def test_too_late_is_rejected_and_closes_the_form(
+    shared_project: Project, waiting: FakeRegistry, form: UUID
+) -> None:
     """The entry says how long is too long."""
-    entry: Entry = waiting.entry.model_copy(update={"approval_timeout_hours": 1e-9})
-    apply_answer(entry)
+    entry = catalogue.find(shared_project.catalogue, waiting.model)
+    apply_answer(entry.model_copy(update={"approval_timeout_hours": 1e-9}))
 
     assert waiting.aliases()[0] == {"champion": 1}
     assert waiting.tags(2)["slipway.decided"].startswith("timeout: nobody approved it within")
@@ -157,6 +171,40 @@ def test_the_command_rejects(waiting: FakeRegistry, capsys: Said) -> None:
     assert waiting.aliases()[0] == {"champion": 1}
 
 
+@pytest.mark.parametrize(
+    ("first", "arguments", "code", "word"),
+    [
+        ("approve", ["--reject"], 1, "approved"),
+        ("reject", [], 3, "rejected"),
+        ("reject", ["--reject"], 0, "rejected"),
+    ],
+)
+def test_an_answer_that_comes_too_late_says_what_the_first_one_was(
+    waiting: FakeRegistry,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Said,
+    *,
+    first: ApprovalDecision,
+    arguments: list[str],
+    code: int,
+    word: str,
+) -> None:
+    """Somebody else answers once the flow has found that the version waits."""
+
+    def answered_meanwhile(model: str) -> int:
+        waiting.registry.decide(model, 2, first, ANN)
+        return 2
+
+    monkeypatch.setattr("flows.approve_model.waiting", answered_meanwhile)
+
+    assert run(["approve", waiting.model, "--reason", "it is rude", *arguments]) == code
+    printed = capsys.readouterr().out
+    assert f"{waiting.model}: already {word}" in printed
+    assert f"{ANN.actor}: {ANN.reason}" in printed
+    assert "it is rude" not in printed
+    assert ("slipway rollback" in printed) is (code == 1)
+
+
 def test_nothing_waits_is_a_line(fake_registry: FakeRegistry, capsys: Said) -> None:
     """Bad input, and where to look."""
     fake_registry.release("one")
@@ -166,6 +214,35 @@ def test_nothing_waits_is_a_line(fake_registry: FakeRegistry, capsys: Said) -> N
     assert f"{fake_registry.model}: no candidate waits for approval" in capsys.readouterr().err
     with pytest.raises(MoveRefused):
         approve_model(fake_registry.model)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["approve", "--reason", "fine"], "no candidate waits for approval"),
+        (["rollback", "--reason", "it is rude"], "there is no previous version to roll back to"),
+        (["release", "--lift-quarantine"], "lifting a quarantine needs a reason"),
+    ],
+    ids=lambda each: each[0] if isinstance(each, list) else "",
+)
+def test_what_is_refused_starts_no_flow(
+    fake_registry: FakeRegistry,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Said,
+    arguments: list[str],
+    said: str,
+) -> None:
+    """A flow without a server starts a temporary one, which takes most of a minute."""
+    fake_registry.release("one")
+
+    def start(*_: object, **__: object) -> None:
+        pytest.fail("a flow was started")
+
+    monkeypatch.setattr("prefect.flows.Flow.__call__", start)
+
+    assert run([arguments[0], fake_registry.model, *arguments[1:]]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
 
 
 def test_rollback_and_history_by_command(fake_registry: FakeRegistry, capsys: Said) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -19,8 +18,10 @@ from deployments.receiver import hooks, outbox
 from deployments.receiver.hooks import ReceiverSettings
 from slipway.errors import CatalogueInvalid
 from slipway.settings import PROJECT
+from slipway.system.network import wait_until_answers
 from slipway.watch import webhooks
 from tests.support.hub import LocalHub, Webhook
+from tests.support.network import free_port
 from tests.support.receiver import (
     AFTER,
     CATALOGUE,
@@ -86,7 +87,7 @@ def test_a_champion_that_moved_is_an_event(
     """For the model that is served; a deleted alias counts as moved."""
     answer = receiver.mlflow(payload)
 
-    (event,) = receiver.wait_for_events()
+    (event,) = receiver.take_events()
     assert answer.json() == {"status": "accepted", "models": ["tiny-1.5"]}
     assert event.event == "slipway.champion.moved"
     assert event.payload == {"model": "tiny-1.5", "version": version}
@@ -151,7 +152,7 @@ def test_an_event_that_cannot_be_sent_is_logged_and_the_next_is_sent(
 
     receiver.hub()
 
-    assert len(receiver.wait_for_events()) == 1
+    assert len(receiver.take_events()) == 1
     assert "slipway.source.changed tiny-1.5: lost" in caplog.text
     assert "the next scheduled run" in caplog.text
 
@@ -178,10 +179,13 @@ def test_a_route_without_a_secret_rejects_and_names_the_variable(
     with receive(tmp_path, hub_webhook_secret=None, mlflow_webhook_secret=None) as receiver:
         answer = receiver.hub() if sender == "hub" else receiver.mlflow()
         health = receiver.client.get("/health")
+        head = receiver.client.head("/health")
 
     assert answer.status_code == 403
     assert f"SLIPWAY_{sender.upper()}_WEBHOOK_SECRET" in answer.json()["advice"]
     assert health.json() == {"status": "ok", "hub": False, "mlflow": False}
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == health.headers["content-length"]
 
 
 @pytest.mark.parametrize("secret", ["", "too short"])
@@ -265,8 +269,7 @@ def started(folder: Path) -> Iterator[str]:
     """Run the receiver in a process of its own."""
     from prefect.settings import PREFECT_API_URL
 
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "deployments.receiver", "--port", str(port)],
         cwd=PROJECT,
@@ -280,20 +283,8 @@ def started(folder: Path) -> Iterator[str]:
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        _await(url)
+        wait_until_answers("receiver", f"{url}/health", lambda: process.poll() is None)
         yield url
     finally:
         process.terminate()
         process.wait(20)
-
-
-def _await(url: str) -> None:
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        try:
-            httpx.get(f"{url}/health").raise_for_status()
-        except httpx.HTTPError:
-            time.sleep(0.2)
-        else:
-            return
-    raise AssertionError("the receiver did not start")

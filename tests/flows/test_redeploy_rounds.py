@@ -12,7 +12,7 @@ import pytest
 
 from commands.redeploy import sentence
 from flows import redeploy as module
-from slipway.checks import suites
+from slipway.checks import prompt_files
 from slipway.redeploy import model_server, preflight
 from slipway.redeploy.deployment import Deployment
 from slipway.redeploy.golden_prompts import GoldenPrompts
@@ -26,8 +26,9 @@ from slipway.redeploy.values import (
     SwitchResult,
     Unchanged,
 )
-from slipway.settings import PROJECT
+from slipway.settings import PROJECT, Settings
 from slipway.system.process import ProcessLimits
+from slipway.tracking.verified_copy import CopyPlace
 
 EQUAL = NoChange(reason="version 5 is already serving")
 
@@ -68,6 +69,7 @@ class Steps:
         for name in ("compare", "preflight", "switch", "reject"):
             monkeypatch.setattr(module, name, getattr(self, name))
         monkeypatch.setattr(module, "locked", lambda _model: nullcontext())
+        monkeypatch.setattr(module, "ended", lambda outcome: outcome)
         return module.redeploy.fn("tiny")
 
 
@@ -160,11 +162,12 @@ def test_the_command_prints_how_it_ended(outcome: Any, line: str) -> None:
 @pytest.fixture
 def deployment(tmp_path: Path) -> Deployment:
     """Where the tiny model would be served."""
-    prompts = suites.load_prompts(PROJECT / "expectations" / "prompts" / "general.json")
+    prompts = prompt_files.load_prompts(PROJECT / "expectations" / "prompts" / "general.json")
     return Deployment(
         model="tiny",
         folder=tmp_path / "serving",
         locks=tmp_path / "locks",
+        copies=CopyPlace.of(Settings()),
         limits=ProcessLimits(timeout_seconds=1, memory_bytes=None, logs=tmp_path),
         golden=GoldenPrompts(prompts=prompts, answer={}, max_median_latency_ms=1),
         drain_seconds=1,

@@ -63,9 +63,21 @@ def test_the_reports_are_where_people_look(released: tuple[Project, Release]) ->
     client = project.registry().client
     run = client.get_run(outcome.versions.run_id)
     files = {file.path for file in client.list_artifacts(outcome.versions.run_id)}
-    assert {"report.md", "picture.png", "predictions.json", "manifest.json"} <= files
+    assert {
+        "report.md",
+        "picture.png",
+        "predictions.json",
+        "manifest.json",
+        "figures.json",
+        "junit.xml",
+    } <= files
     assert run.data.metrics["kl_mean"] >= 0
-    assert run.data.metrics["onnx.tokens_per_second"] > 0
+    assert run.data.metrics["tokens_per_second"] > 0
+    traces = client.search_traces(
+        locations=[run.info.experiment_id], run_id=run.info.run_id, max_results=5
+    )
+    assert all(trace.info.assessments[0].name == "checks" for trace in traces)
+    assert traces
     assert "tiny-phi3" in client.get_model_version("tiny", "1").description
 
 
@@ -138,15 +150,18 @@ def test_a_candidate_below_a_gate_is_rejected_and_leaves_the_registry(
     assert project.versions() == before
 
 
+@pytest.mark.slow
 def test_a_candidate_alias_policy_stops_before_the_champion(project: Project) -> None:
     """With aliases = "candidate" a person moves the champion."""
     project.edit('suite = "brief"', 'suite = "brief"\naliases = "candidate"')
 
-    release()
+    outcome = release()
 
+    assert outcome.verdict.kind == "promoted", outcome.verdict
     assert project.registry().aliases("tiny") == {"candidate": 1}
 
 
+@pytest.mark.slow
 def test_files_that_vanished_from_the_store_are_made_again(released_project: Project) -> None:
     """Prefect's cached result still names them; the line looks before it believes."""
     project = released_project
@@ -159,32 +174,36 @@ def test_files_that_vanished_from_the_store_are_made_again(released_project: Pro
     assert len(list((project.home / "store").glob("*/manifest.json"))) == 2
 
 
+@pytest.mark.slow
 def test_a_chat_contract_is_released_the_same_way(project: Project) -> None:
-    """With contract = "chat" both wrappers speak llm/v1/chat."""
-    project.edit('onnx = "prompt"', 'onnx = "chat"')
+    """With contract = "chat" both wrappers speak llm/v1/chat; both sample, as the entry says."""
+    project.edit('onnx = "prompt" }', 'onnx = "chat" }\nsampling = { temperature = 0.5 }')
 
     outcome = release()
+    figures = project.registry().measured_champion("tiny", "chat").figures
 
     assert outcome.verdict.kind == "promoted"
     assert outcome.versions.onnx.contract == "chat"
+    assert {"stop_rate_loss", "loop_rate_gain"} <= figures.keys()
 
 
 def edit_wrapper(project: Project, monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
     """Release with a changed copy of the ONNX wrapper."""
     text = (PROJECT / "wrappers" / "onnx_genai.py").read_text(encoding="utf-8")
     assert old in text
-    (project.folder / "wrappers").mkdir()
+    shutil.copytree(PROJECT / "wrappers", project.folder / "wrappers")
     changed = text.replace(old, new)
     (project.folder / "wrappers" / "onnx_genai.py").write_text(changed, encoding="utf-8")
     monkeypatch.setenv("SLIPWAY_WRAPPERS", str(project.folder / "wrappers"))
 
 
+@pytest.mark.slow
 def test_a_wrapper_that_answers_the_wrong_shape_is_rejected_by_a_gate(
     released_project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The smoke test sees numbers where texts were promised; the exit code is 3."""
     before = released_project.versions()
-    answer = "[self._answer((params or {}) | row) for row in given]"
+    answer = "self._answers([(params or {}) | row for row in given])"
     edit_wrapper(released_project, monkeypatch, answer, "[7 for _ in given]")
 
     assert run(["release", "tiny"]) == 3
@@ -192,6 +211,7 @@ def test_a_wrapper_that_answers_the_wrong_shape_is_rejected_by_a_gate(
     assert released_project.versions() == before
 
 
+@pytest.mark.slow
 def test_a_wrapper_that_cannot_be_loaded_is_inconclusive(
     released_project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

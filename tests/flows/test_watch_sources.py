@@ -41,7 +41,7 @@ def test_new_weights_of_a_released_model_start_one_more_release(hub_project: Hub
     assert first.key
     hub_project.record_release(name, first.key)
 
-    commit = hub_project.push(name, model__safetensors=b"trained further" * 1000)
+    commit = hub_project.push(name, **{"model[1]__safetensors": b"trained further" * 1000})
     (second,) = hub_project.see(name)
 
     assert (second.state, second.commit) == ("new", commit)
@@ -66,6 +66,7 @@ def test_a_commit_of_the_card_alone_is_recorded_and_starts_nothing(hub_project: 
     assert len(hub_project.runs(name)) == 1
 
 
+@pytest.mark.slow
 def test_a_hundred_dispatches_of_one_key_are_one_flow_run(hub_project: HubProject) -> None:
     """Eight at a time, as webhooks and schedules may come; Prefect's own database decides."""
     from tasks.dispatch import dispatch
@@ -101,46 +102,37 @@ def test_a_crashed_release_is_tried_again_at_the_next_look_but_not_for_ever(
     assert len(hub_project.runs(name)) == 3
 
 
-@pytest.mark.parametrize("how", ["COMPLETED", "CANCELLED"])
-def test_a_release_that_ended_by_a_decision_is_not_started_again(
-    hub_project: HubProject, how: str
+@pytest.mark.parametrize(
+    ("decided", "state", "reason"),
+    [
+        pytest.param({"ended": "COMPLETED"}, "refused", "by hand", id="a gate kept it"),
+        pytest.param({"ended": "CANCELLED"}, "refused", "by hand", id="a person cancelled it"),
+        # whoever started that release: the registry knows why
+        pytest.param({"refused": "it loops"}, "refused", "it loops", id="a gate refused it"),
+        pytest.param(
+            {"quarantined": "it leaked"}, "quarantined", "quarantined: it leaked", id="rolled back"
+        ),
+    ],
+)
+def test_what_was_decided_is_not_started_again(
+    hub_project: HubProject, decided: dict[str, str], state: str, reason: str
 ) -> None:
-    """A gate that kept it, or a person who cancelled it, would only be asked the same again."""
-    name = hub_project.follow()
-    hub_project.see(name)
-    hub_project.end(hub_project.runs(name)[0], how)
-
-    (result,) = hub_project.see(name)
-
-    assert result.state == "refused"
-    assert "by hand" in result.reason
-    assert len(hub_project.runs(name)) == 1
-
-
-def test_what_a_gate_refused_is_not_started_again(hub_project: HubProject) -> None:
-    """Whoever started that release: the registry knows why it was kept."""
+    """The same release would only be decided the same; new files, or a person, change that."""
     name = hub_project.follow()
     (first,) = hub_project.see(name)
     assert first.key
-    hub_project.record_refusal(name, first.key, "it loops")
+    if how := decided.get("ended"):
+        hub_project.end(hub_project.runs(name)[0], how)
+    elif why := decided.get("refused"):
+        hub_project.record_refusal(name, first.key, why)
+    else:
+        tags = {"slipway.quarantined": decided["quarantined"]}
+        hub_project.record_release(name, first.key, **tags)
 
     (second,) = hub_project.see(name)
 
-    assert (second.state, second.reason) == ("refused", "it loops")
-    assert len(hub_project.runs(name)) == 1
-
-
-def test_what_was_quarantined_is_not_started_again(hub_project: HubProject) -> None:
-    """It was rolled back; only new files, or a person, change that."""
-    name = hub_project.follow()
-    (first,) = hub_project.see(name)
-    assert first.key
-    hub_project.record_release(name, first.key, **{"slipway.quarantined": "it leaked"})
-
-    (second,) = hub_project.see(name)
-
-    assert second.state == "quarantined"
-    assert second.reason.startswith("quarantined: it leaked")
+    assert second.state == state
+    assert reason in second.reason
     assert len(hub_project.runs(name)) == 1
 
 
@@ -166,6 +158,21 @@ def test_one_source_that_is_gone_does_not_end_the_watch(hub_project: HubProject)
     assert (first.state, second.state) == ("unreachable", "new")
     assert f"repository acme/{gone} was not found" in first.reason
     assert [row["model"] for row in _table()][-2:] == [gone, there]
+
+
+def test_a_deleted_experiment_is_the_row_of_its_model(hub_project: HubProject) -> None:
+    """Nothing can be logged there, so nothing is started; the others are released."""
+    from tasks.context import registry
+
+    deleted, there = hub_project.follow(), hub_project.follow()
+    client = registry().client
+    client.delete_experiment(client.create_experiment(deleted))
+
+    first, second = hub_project.see(deleted, there)
+
+    assert (first.state, second.state) == ("refused", "new")
+    assert f"experiment '{deleted}' is deleted; restore it" in first.reason
+    assert hub_project.runs(deleted) == []
 
 
 def test_the_whole_catalogue_is_watched_unless_models_are_named(hub_project: HubProject) -> None:

@@ -159,6 +159,7 @@ class HubProject(RuleBasedStateMachine):
             self.fake_registry.registry.roll_back(model, to, ANN)
 
 
+@pytest.mark.slow
 def test_promises_hold_after_every_step(registry: Registry, tmp_path: Path) -> None:
     """The champion is released and free, never the previous one, and the history leads to it."""
     cheap = settings(

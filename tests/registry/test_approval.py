@@ -5,7 +5,6 @@ from datetime import datetime, timedelta, tzinfo
 import pytest
 
 from slipway.errors import MoveRefused
-from slipway.registry import alias_transaction
 from slipway.values import AuditInfo
 from tests.support.fake_registry import ANN, FakeRegistry
 
@@ -137,8 +136,8 @@ def test_a_later_candidate_takes_the_place_of_one_that_waits(waiting: FakeRegist
     waiting.release("three", "approval")
 
     assert waiting.registry.waiting(waiting.model) == 3
-    overtaken = waiting.registry.decide(waiting.model, 2, "approve", ANN)
-    assert overtaken.existed
+    with pytest.raises(MoveRefused, match=r"\(version 3 came after it\), so it cannot be approved"):
+        waiting.registry.decide(waiting.model, 2, "approve", ANN)
     assert waiting.registry.champion(waiting.model) == 1
     assert waiting.tags(2)["slipway.decided"] == "version 3 came after it"
     with pytest.raises(MoveRefused, match="version 2 was not approved"):
@@ -147,27 +146,62 @@ def test_a_later_candidate_takes_the_place_of_one_that_waits(waiting: FakeRegist
 
 def test_a_version_that_never_waited_is_not_decided_about(waiting: FakeRegistry) -> None:
     """Nor is one that does not exist."""
-    for version in (1, 9):
-        with pytest.raises(MoveRefused, match=f"version {version} does not wait"):
+    for version, state in ((1, "is released without an approval"), (9, "is not in the registry")):
+        with pytest.raises(MoveRefused, match=f"version {version} {state}, so it cannot be"):
             waiting.registry.decide(waiting.model, version, "approve", ANN)
 
 
-def test_an_old_entry_of_another_machine_is_undone_and_a_young_one_is_not(
-    waiting: FakeRegistry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its lock is not ours: somebody there may still be at work."""
+def test_a_champion_that_a_hand_chose_without_an_approval_is_undone(waiting: FakeRegistry) -> None:
+    """The record says who was restored and why; the event of that change is sent."""
+    waiting.move_by_hand(2)
+
+    change = waiting.registry.undo_unapproved_change(waiting.model)
+
+    assert change is not None
+    assert (change.kind, change.before, change.after) == ("restored", 2, 1)
+    assert "version 2 was made champion by hand" in change.audit.reason
+    assert waiting.aliases() == ({"candidate": 2, "champion": 1},) * 2
+    assert waiting.registry.waiting(waiting.model) == 2
+    assert waiting.registry.pending_events(waiting.model) == (change,)
+    assert waiting.registry.undo_unapproved_change(waiting.model) is None
+    periods = waiting.registry.history(waiting.model)
+    kinds = [(each.version, each.kind) for each in periods]
+    assert kinds == [(1, "promotion"), (2, "by-hand"), (1, "restored")]
+
+
+def test_a_version_that_copies_the_tags_of_another_is_not_released(waiting: FakeRegistry) -> None:
+    """Somebody makes it with our tags, and the alias; what a release names is its own version."""
     client = waiting.registry.client
-    before = waiting.aliases()
-    with monkeypatch.context() as patch:
-        patch.setattr("socket.gethostname", lambda: "elsewhere")
-        patch.setattr(client, "set_terminated", lambda *_: (_ for _ in ()).throw(SystemExit))
-        with pytest.raises(SystemExit):
-            waiting.registry.decide(waiting.model, 2, "approve", ANN)
-    moved = waiting.aliases()
+    source = client.get_model_version(waiting.model, "1")
+    forged = client.create_model_version(waiting.model, source.source, tags=source.tags)
 
-    waiting.registry.recover(waiting.model)
-    assert waiting.aliases() == moved != before
+    state = waiting.registry.state(waiting.model, int(forged.version))
 
-    monkeypatch.setattr(alias_transaction, "_LONGEST_CHANGE", timedelta(0))
-    waiting.registry.recover(waiting.model)
-    assert waiting.aliases() == before
+    assert state is not None
+    assert (state.released, state.release, state.obstacle) == (False, None, "is not released")
+
+
+def test_a_hand_may_choose_a_version_that_was_champion(waiting: FakeRegistry) -> None:
+    """It was approved then; reconcile records the change as one by hand."""
+    waiting.registry.decide(waiting.model, 2, "approve", ANN)
+    waiting.move_by_hand(1)
+
+    assert waiting.registry.undo_unapproved_change(waiting.model) is None
+    change = waiting.registry.record_manual_change(waiting.model)
+
+    assert change is not None
+    assert (change.kind, change.after) == ("by-hand", 1)
+
+
+def test_where_the_recorded_champion_may_not_serve_none_is_left(waiting: FakeRegistry) -> None:
+    """Nobody approved the version that the hand chose, and the one before is quarantined."""
+    waiting.registry.client.set_model_version_tag(
+        waiting.model, "1", "slipway.quarantined", "it answers in verse"
+    )
+    waiting.move_by_hand(2)
+
+    change = waiting.registry.undo_unapproved_change(waiting.model)
+
+    assert change is not None
+    assert change.after is None
+    assert waiting.aliases() == ({"candidate": 2},) * 2

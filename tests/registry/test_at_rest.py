@@ -41,7 +41,7 @@ def test_a_redeploy_waits_for_the_end_of_a_promotion(fake_registry: FakeRegistry
     with half_done(fake_registry, "two") as go_on, ThreadPoolExecutor(1) as reader:
         wanted = reader.submit(champion_state, fake_registry.registry, fake_registry.model)
         assert fake_registry.registry.champion(fake_registry.model) == 2
-        assert "slipway.status" not in fake_registry.tags(2)
+        assert "slipway.release" not in fake_registry.tags(2)
         with pytest.raises(TimeoutError):
             wanted.result(1)
         go_on.set()
@@ -57,7 +57,7 @@ def test_a_move_on_another_machine_is_an_error_to_try_again(fake_registry: FakeR
     client = fake_registry.registry.client
     experiment = client.get_experiment_by_name(f"{fake_registry.model}/promotions")
     (run,) = client.search_runs([experiment.experiment_id])
-    copied = {**run.data.tags, "slipway.host": "another machine"}
+    copied = {**run.data.tags, "slipway.lock": "another machine's"}
     client.create_run(experiment.experiment_id, tags=copied)
 
     with pytest.raises(RegistryConflict, match="another machine moves its aliases") as caught:

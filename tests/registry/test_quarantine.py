@@ -27,7 +27,7 @@ def test_a_quarantined_key_is_found_as_kept(fake_registry: FakeRegistry, failed:
     assert found.verdict == Rejected(
         reasons=(
             "quarantined: bob@harbour: it answers in verse",
-            f"lift it with slipway release {fake_registry.model} --lift-quarantine",
+            f"lift it with slipway release {fake_registry.model} --lift-quarantine --reason TEXT",
         )
     )
 
@@ -61,6 +61,20 @@ def test_a_lifted_quarantine_lets_the_version_serve_again(
     found = fake_registry.registry.released(fake_registry.model, "two")
     assert found is not None
     assert found.verdict.kind == "promoted"
+
+
+def test_the_page_of_a_version_says_its_state(fake_registry: FakeRegistry, failed: Release) -> None:
+    """Above what its release wrote; the run of its release says the same."""
+    version = failed.versions.onnx
+    page = fake_registry.registry.description(version.name, version.version)
+
+    assert page == (
+        "**⛔ Quarantined.** `bob@harbour: it answers in verse`\n\nAt its release: Release two."
+    )
+    fake_registry.registry.lift_quarantine(fake_registry.model, "two", ANN)
+    page = fake_registry.registry.description(version.name, version.version)
+    assert page.startswith("**✅ Approved.** `ann@harbour: all checks hold`")
+    assert page.count("At its release: ") == 1
 
 
 def test_nothing_is_lifted_where_nothing_is_quarantined(fake_registry: FakeRegistry) -> None:
@@ -103,6 +117,9 @@ def test_what_a_gate_refused_is_known_by_its_key(
     assert refusal is not None
     assert (refusal.kind, refusal.reasons) == (verdict.kind, verdict.reasons)
     assert refusal.run_id == candidate.run_id
+    last = fake_registry.registry.last_release(fake_registry.model)
+    assert last is not None
+    assert (last.verdict, last.reason) == (verdict.kind, "; ".join(verdict.reasons))
 
 
 def test_a_quarantined_key_is_refused_and_others_are_not(
@@ -113,6 +130,9 @@ def test_a_quarantined_key_is_refused_and_others_are_not(
 
     assert refusal is not None
     assert refusal.reasons[0] == "quarantined: bob@harbour: it answers in verse"
+    last = fake_registry.registry.last_release(fake_registry.model)
+    assert last is not None
+    assert last.reason == "version 2 is quarantined (bob@harbour: it answers in verse)"
     assert fake_registry.registry.earlier_rejection(fake_registry.model, "one") is None
     assert fake_registry.registry.earlier_rejection(fake_registry.model, "three") is None
     assert fake_registry.registry.earlier_rejection("a-model-that-nobody-released", "one") is None

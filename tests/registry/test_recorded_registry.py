@@ -6,20 +6,23 @@ import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import mlflow
 import pytest
 
 from commands.main import run
 from slipway import keys
-from slipway.errors import RegistryConflict
+from slipway.checks.load import load
+from slipway.errors import RegistryConflict, VersionRefused
 from slipway.registry import Registry, open_registry
-from slipway.serving.loading import load
-from slipway.serving.protocol import Load, Pointer
 from slipway.settings import Settings, toolchain
 from slipway.tracking import format_1, last_seen, read_run
-from slipway.tracking.location import mlflow_location
+from slipway.tracking.location import connect, mlflow_location
 from slipway.tracking.tag_values import Outcome, ReleaseOrigin, VersionTags
-from slipway.values import AuditInfo, Promoted
+from slipway.tracking.tags import LAST_SEEN
+from slipway.tracking.verified_copy import CopyRequest, fetch
+from slipway.values import AuditInfo, Promoted, Revision
 from tests.support import recorded_registry
 
 ANN = AuditInfo(actor="ann@vm", reason="it is rude")
@@ -79,6 +82,7 @@ def test_the_command_line_shows_the_status(recorded: Registry) -> None:
     )
 
     found = {row["model"]: row for row in json.loads(done.stdout)}
+    assert found["tiny"].pop("last_release")["verdict"] == "rejected"
     assert found["tiny"] == {
         "model": "tiny",
         "commit": recorded.tags("tiny", 3)["slipway.commit"],
@@ -175,14 +179,23 @@ def test_reading_twice_changes_nothing(recorded: Registry) -> None:
     assert sum(before != after for before, after in zip(found, upgraded, strict=True)) > len(runs)
 
 
-def test_the_last_poll_is_read(recorded: Registry) -> None:
-    """With it, a source that did not change costs one small request."""
-    seen = last_seen.last_seen("tiny", mlflow_location(Settings()))
+def last_revision() -> dict[str, Any]:
+    """Return the revision of the last poll, as it is recorded."""
+    experiment = mlflow.get_experiment_by_name("tiny")
+    assert experiment is not None
+    revision: dict[str, Any] = json.loads(format_1.upgrade(experiment.tags)[LAST_SEEN])["revision"]
+    return revision
 
-    assert seen is not None
-    assert seen.revision.license == "mit"
-    assert seen.revision.commit == recorded.tags("tiny", 3)["slipway.commit"]
-    assert seen.commits == (seen.revision.commit,)
+
+def test_the_last_poll_has_no_digest_of_all_files(recorded: Registry) -> None:
+    """So the next poll resolves the source once more, and remembers what it finds."""
+    location = mlflow_location(Settings())
+
+    assert last_seen.last_seen("tiny", location) is None
+    revision = last_revision()
+    assert revision["license"] == "mit"
+    assert revision["commit"] == recorded.tags("tiny", 3)["slipway.commit"]
+    assert "files_digest" not in revision
 
 
 def test_two_recorded_versions_are_compared(recorded: Registry, capsys: Printed) -> None:
@@ -285,10 +298,10 @@ def test_stored_files_are_reused_and_stored_results_are_not(
         {path.name for path in (unpacked / "home" / folder).iterdir()}
         for folder in ("store", "prefect/results")
     )
-    seen = last_seen.last_seen("tiny", mlflow_location(Settings()))
-    assert seen is not None
+    connect(mlflow_location(Settings()))
+    revision = Revision.model_validate(last_revision() | {"files_digest": "0" * 64})
 
-    key = keys.weights_key(seen.revision, toolchain())
+    key = keys.weights_key(revision, toolchain())
 
     assert key in stored
     assert key in results
@@ -296,20 +309,34 @@ def test_stored_files_are_reused_and_stored_results_are_not(
 
 
 @pytest.mark.parametrize("version", [1, 3])
-def test_a_recorded_version_loads_as_the_server_loads_it(
-    recorded: Registry, tmp_path: Path, version: int
-) -> None:
-    """Its files are those that were released, and the model answers."""
-    request = Load(
-        pointer=Pointer(model="tiny", version=version),
-        location=mlflow_location(Settings()),
-        copies=tmp_path / "copies",
+def test_a_recorded_version_loads_as_the_server_loads_it(recorded: Registry, version: int) -> None:
+    """Its files are those that were released, its wrapper is known, and the model answers."""
+    files = fetch(CopyRequest(place=recorded.copies, name="tiny", version=version))
+
+    assert files.digest == recorded.tags("tiny", version)["slipway.digest"]
+    assert load(files.folder).predict({"prompt": QUESTION}) == [ANSWER]
+
+
+def test_a_recorded_version_without_a_digest_is_refused(changeable: Registry) -> None:
+    """Whatever the format: each of the three tags is needed."""
+    changeable.client.delete_model_version_tag("tiny", "3", "slipway.mlmodel_sha256")
+
+    with pytest.raises(VersionRefused, match=r"slipway.mlmodel_sha256 is missing.*--force"):
+        fetch(CopyRequest(place=changeable.copies, name="tiny", version=3))
+
+
+def test_a_recorded_reference_is_refused(recorded: Registry) -> None:
+    """Its files had no digest then; only a smoke test loads a reference, and only a new one."""
+    request = CopyRequest(
+        place=recorded.copies, name="tiny-transformers", version=3, kind="transformers"
     )
-    _, loaded = load(request)
 
-    assert loaded.digest == recorded.tags("tiny", version)["slipway.digest"]
+    with pytest.raises(VersionRefused, match="before the files of the reference had a digest"):
+        fetch(request)
 
 
-def test_the_champion_answers(recorded: Registry) -> None:
-    """It was trained to answer by heart."""
-    assert recorded.load_champion("tiny").predict({"prompt": QUESTION}) == [ANSWER]
+def test_the_command_line_predicts(recorded: Registry, capsys: Printed) -> None:
+    """The champion was trained to answer by heart."""
+    assert recorded.champion("tiny") == 3
+
+    assert printed(capsys, "predict", "tiny", QUESTION) == {"text": ANSWER}

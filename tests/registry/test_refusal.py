@@ -11,12 +11,6 @@ BOB = AuditInfo(actor="bob@harbour", reason="it answers in verse")
 EVENT = AuditInfo(actor="event", reason="it did not get ready")
 
 
-def hand(fake_registry: FakeRegistry, version: int) -> None:
-    """Move the alias of both models, as somebody does in the MLflow UI."""
-    for name in (fake_registry.model, f"{fake_registry.model}-transformers"):
-        fake_registry.registry.client.set_registered_model_alias(name, "champion", str(version))
-
-
 def test_a_version_that_is_refused_again_keeps_its_first_reason(
     fake_registry: FakeRegistry,
 ) -> None:
@@ -26,7 +20,7 @@ def test_a_version_that_is_refused_again_keeps_its_first_reason(
     fake_registry.registry.reject_champion(fake_registry.model, 2, 1, EVENT)
     reason = fake_registry.tags(2)["slipway.quarantined"]
     for _ in range(2):
-        hand(fake_registry, 2)
+        fake_registry.move_by_hand(2)
         wanted = champion_state(fake_registry.registry, fake_registry.model)
         assert wanted is not None
         again = EVENT.model_copy(update={"reason": f"it is quarantined: {wanted.quarantine}"})
@@ -72,7 +66,7 @@ def test_a_model_without_a_champion_is_given_one_by_name(rolled_back: FakeRegist
     """A person names one of those that served; nothing else is quarantined for it."""
     rolled_back.registry.reject_champion(rolled_back.model, 2, 3, EVENT)
 
-    with pytest.raises(MoveRefused, match="there is no champion to roll back from"):
+    with pytest.raises(MoveRefused, match="version 3 is quarantined"):
         rolled_back.registry.roll_back(rolled_back.model, None, BOB)
     move = rolled_back.registry.roll_back(rolled_back.model, 1, BOB)
 

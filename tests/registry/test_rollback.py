@@ -1,5 +1,7 @@
 """A rollback: what served before serves again, and what failed does not come back by itself."""
 
+import json
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -79,12 +81,13 @@ def test_versions_of_both_models_are_paired_by_their_release(fake_registry: Fake
     assert "slipway.quarantined" in fake_registry.registry.tags(name, 3)
 
 
-def test_a_flipped_bit_in_the_target_is_refused(fake_registry: FakeRegistry) -> None:
+@pytest.mark.parametrize("path", ["artifacts/model/model.onnx", "onnx_genai.py", "MLmodel"])
+def test_a_flipped_bit_in_the_target_is_refused(fake_registry: FakeRegistry, path: str) -> None:
     """No alias moves, and nothing is quarantined."""
     first = fake_registry.release("one")
     fake_registry.release("two")
     before = fake_registry.aliases()
-    fake_registry.damage(first)
+    fake_registry.damage(first, path)
 
     with pytest.raises(MoveRefused, match="files of version 1 are missing or changed"):
         fake_registry.registry.roll_back(fake_registry.model, None, BOB)
@@ -93,11 +96,26 @@ def test_a_flipped_bit_in_the_target_is_refused(fake_registry: FakeRegistry) -> 
     assert "slipway.quarantined" not in fake_registry.tags(2)
 
 
+def test_what_is_compared_is_what_the_version_serves(fake_registry: FakeRegistry) -> None:
+    """Its record names another copy of the same files, which nobody has touched."""
+    first = fake_registry.release("one")
+    fake_registry.release("two")
+    copy = fake_registry.log(fake_registry.request("one")).model_ids["onnx"]
+    record = first.model_dump(mode="json")
+    record["versions"]["onnx"]["model_id"] = copy
+    client = fake_registry.registry.client
+    client.set_model_version_tag(fake_registry.model, "1", "slipway.release", json.dumps(record))
+    fake_registry.damage(first)
+
+    with pytest.raises(MoveRefused, match="files of version 1 are missing or changed"):
+        fake_registry.registry.roll_back(fake_registry.model, None, BOB)
+
+
 def test_a_target_whose_files_are_gone_is_refused(fake_registry: FakeRegistry) -> None:
     """What cannot be compared is not what was released."""
     first = fake_registry.release("one")
     fake_registry.release("two")
-    fake_registry.registry.client.delete_logged_model(first.versions.onnx.model_id)
+    shutil.rmtree(fake_registry.file(first.versions.onnx, ""))
 
     with pytest.raises(MoveRefused, match="files of version 1"):
         fake_registry.registry.roll_back(fake_registry.model, None, BOB)
@@ -105,7 +123,7 @@ def test_a_target_whose_files_are_gone_is_refused(fake_registry: FakeRegistry) -
 
 def test_nothing_to_roll_back_is_told_in_a_line(fake_registry: FakeRegistry) -> None:
     """First there is no champion, then none before it."""
-    with pytest.raises(MoveRefused, match="there is no champion to roll back from; release it"):
+    with pytest.raises(MoveRefused, match=r"neither a champion .* nor a previous .*; release it"):
         fake_registry.registry.roll_back(fake_registry.model, None, BOB)
 
     fake_registry.release("one")

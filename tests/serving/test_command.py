@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
 
-from tests.support.model_servers import MADRID, MODEL, SPAIN, Registered
+from commands.main import run
+from tests.support.model_servers import MADRID, MODEL, SPAIN, Registered, Server
 
 CODE = "import sys; from commands.main import run; sys.exit(run(sys.argv[1:]))"
 
@@ -54,6 +56,72 @@ def test_a_model_that_was_never_released_cannot_be_served(tmp_path: Path) -> Non
     assert process.returncode == 2
     assert errors == "slipway: model 'nothing' has no champion; run `slipway release nothing`\n"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--port", "99999"], 'Invalid value "99999" for --port. Must be <= 65535'),
+        (["--workers", "0"], 'Invalid value "0" for --workers. Must be >= 1'),
+        (["--version", "0"], 'Invalid value "0" for --version. Must be >= 1'),
+        (["--version", "77"], "tiny v77 was not found: `slipway status tiny` lists the versions"),
+    ],
+)
+def test_what_cannot_be_served_is_one_line(
+    registered: Registered,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    line: str,
+) -> None:
+    """Nothing was started, and the pointer of a server that runs is as it was."""
+    monkeypatch.setenv("SLIPWAY_HOME", str(registered.home))
+    monkeypatch.setenv("COLUMNS", "300")
+
+    pointer = registered.home / "serving" / MODEL / "pointer.json"
+    before = pointer.is_file() and pointer.read_bytes()
+
+    assert run(["serve", MODEL, *arguments]) == 2
+
+    assert capsys.readouterr().err.startswith(f"slipway: {line}")
+    assert (pointer.is_file() and pointer.read_bytes()) == before
+
+
+@pytest.mark.usefixtures("found_by_commands")
+def test_a_model_is_served_once(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two servers would share a folder; the error says where the first one listens."""
+    assert run(["serve", MODEL, "--version", "1"]) == 2
+
+    assert capsys.readouterr().err == (
+        f"slipway: tiny is being served at {server.url}; use that server, or stop it first\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        (
+            ["--port", "{taken}"],
+            "port {taken} of the model server is taken, so nothing was started",
+        ),
+        (["--port", "70000"], "argument --port: 70000 is not between 0 and 65535"),
+        (["--workers", "0"], "argument --workers: 0 is not between 1 and 1024"),
+    ],
+)
+def test_a_server_that_cannot_listen_ends_with_one_line(
+    server: Server, flags: list[str], line: str
+) -> None:
+    """Exit code 3, which uvicorn gives, would mean that a gate rejected something."""
+    taken = server.url.rpartition(":")[2]
+    copy = server.pointer.with_name("other") / "pointer.json"
+    copy.parent.mkdir(exist_ok=True)
+    copy.write_bytes(server.pointer.read_bytes())
+    flags = ["--pointer", str(copy), *(flag.format(taken=taken) for flag in flags)]
+    command = [sys.executable, "-m", "slipway.serving", *flags]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    assert done.returncode == 2
+    assert line.format(taken=taken) in done.stderr.splitlines()[-1]
 
 
 def test_the_help_says_what_a_worker_costs() -> None:

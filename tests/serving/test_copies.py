@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from slipway.errors import ArtifactChanged
-from slipway.serving import loading
-from slipway.serving.protocol import Load, Pointer
+from slipway.settings import PROJECT
 from slipway.system.network import answers
-from slipway.tracking.location import MlflowLocation, connect
+from slipway.tracking.location import MlflowLocation
+from slipway.tracking.verified_copy import CopyPlace, CopyRequest, fetch
 from tests.support.model_servers import MODEL, Registered, wait_until
 from tests.support.network import free_port
+
+pytestmark = pytest.mark.slow  # starts model servers again and again
 
 WEIGHTS = "artifacts/model/model.onnx.data"
 
@@ -37,12 +39,14 @@ class Remote:
     log: Path
     root: Path
 
+    @property
+    def place(self) -> CopyPlace:
+        """Where versions come from, and where their copies are kept."""
+        return CopyPlace(location=self.location, root=self.root, wrappers=PROJECT / "wrappers")
+
     def download(self) -> Path:
         """Return the folder that an engine would load."""
-        pointer = Pointer(model=MODEL, version=1)
-        connect(self.location)
-        load = Load(location=self.location, pointer=pointer, copies=self.root)
-        return loading.verified_files(load, loading.released_digests(pointer))
+        return fetch(CopyRequest(place=self.place, name=MODEL, version=1)).folder
 
     def downloads(self) -> int:
         """Return how often the weights were requested."""
@@ -50,7 +54,7 @@ class Remote:
 
     def copies(self) -> list[Path]:
         """Return the folders of all copies."""
-        return list(self.root.glob("*-*/"))
+        return list((self.root / MODEL).glob("*-*/"))
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +108,7 @@ def test_a_damaged_copy_is_downloaded_again(remote: Remote) -> None:
     weights = remote.download() / WEIGHTS
     whole = weights.read_bytes()
     before = remote.downloads()
+    weights.chmod(0o600)
     weights.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
 
     assert (remote.download() / WEIGHTS).read_bytes() == whole
@@ -111,8 +116,14 @@ def test_a_damaged_copy_is_downloaded_again(remote: Remote) -> None:
 
 
 def test_a_copy_that_differs_from_the_release_is_not_stored(remote: Remote) -> None:
-    """Repaired at the server, it is. Copies of versions that no longer serve are removed."""
-    loading.remove_copies(remote.root, except_versions={2})
+    """Repaired at the server, it is. Copies that are not used any more are removed."""
+    remote.download()
+    remote.place.remove_unused(MODEL, keep=set())
+    (copy,) = remote.copies()
+    os.utime(copy, (0, 0))
+    remote.place.remove_unused(MODEL, keep={1, 2})
+    assert remote.copies() == [copy]
+    remote.place.remove_unused(MODEL, keep={2})
     assert remote.copies() == []
     whole = (remote.files / WEIGHTS).read_bytes()
     (remote.files / WEIGHTS).write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
@@ -123,5 +134,3 @@ def test_a_copy_that_differs_from_the_release_is_not_stored(remote: Remote) -> N
 
     (remote.files / WEIGHTS).write_bytes(whole)
     assert remote.download().is_dir()
-    loading.remove_copies(remote.root, except_versions={1, 2})
-    assert len(remote.copies()) == 1

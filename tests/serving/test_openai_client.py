@@ -9,7 +9,8 @@ import pytest
 from openai import OpenAI
 
 from slipway.serving.middleware import BODY_BYTES
-from tests.support.model_servers import MADRID, MODEL, SPAIN, Server
+from slipway.values.request_fields import NEUTRAL
+from tests.support.model_servers import MADRID, MODEL, PAGES, SPAIN, Server
 
 JOKE = "Tell me a joke."
 PUNCHLINE = "Why did the ship stay in the harbour? It was tired of waves!"
@@ -176,11 +177,19 @@ REFUSED = [
     ({"temperature": "warm"}, openai.BadRequestError, "temperature", "invalid_value"),
     ({"max_tokens": 0}, openai.BadRequestError, "max_tokens", "invalid_value"),
     ({"n": 17}, openai.BadRequestError, "n", "invalid_value"),
-    ({"stop": ["a", "b", "c", "d", "e"]}, openai.BadRequestError, "stop", "invalid_value"),
+    ({"stop": ["a"] * 33}, openai.BadRequestError, "stop", "invalid_value"),
     ({"stop": ""}, openai.BadRequestError, "stop", "invalid_value"),
+    ({"stop": ["a", ""]}, openai.BadRequestError, "stop.1", "invalid_value"),
+    (
+        {"reasoning_effort": "high"},
+        openai.BadRequestError,
+        "reasoning_effort",
+        "unsupported_parameter",
+    ),
+    ({"extra_body": {"top_k": -2}}, openai.BadRequestError, "top_k", "invalid_value"),
     ({"messages": []}, openai.BadRequestError, "messages", "invalid_value"),
     ({"logprobs": True}, openai.BadRequestError, "logprobs", "unsupported_parameter"),
-    ({"tools": [{"type": "x"}]}, openai.BadRequestError, "tools", "unsupported_parameter"),
+    ({"tools": [{"type": "x"}]}, openai.BadRequestError, "tools.0.type", "invalid_value"),
     ({"presence_penalty": 1}, openai.BadRequestError, "presence_penalty", "unsupported_parameter"),
     ({"extra_body": {"beams": 4}}, openai.BadRequestError, "beams", "unknown_parameter"),
     ({"stream_options": {}}, openai.BadRequestError, "stream_options", "invalid_value"),
@@ -199,24 +208,125 @@ def test_unsupported_fields_are_refused_by_name(
     assert refused.value.body["message"]  # type: ignore[index]
 
 
+IMAGE = {"type": "image_url", "image_url": {"url": "data:,"}}
+
+
 @pytest.mark.parametrize(
-    ("messages", "code"),
+    ("messages", "param", "code"),
     [
-        ([{"role": "user", "content": "ship " * 600}], "context_length_exceeded"),
-        ([{"role": "user", "content": "end\0here"}], "invalid_value"),
-        ([{"role": "tool", "content": "5"}], "invalid_value"),
-        ([{"role": "user", "content": [{"type": "image_url"}]}], "invalid_value"),
+        ([{"role": "user", "content": "ship " * 600}], None, "context_length_exceeded"),
+        ([{"role": "user", "content": "end\0here"}], "messages.0.content", "invalid_value"),
+        ([{"role": "tool", "content": "5"}], "messages.0.tool_call_id", "invalid_value"),
+        ([{"role": "user"}], "messages.0.content", "invalid_value"),
+        ([{"role": "user", "content": []}], "messages.0.content", "invalid_value"),
+        (
+            [{"role": "user", "content": [{"type": "text", "text": "x"}, IMAGE]}],
+            "messages.0.content.1.type",
+            "invalid_value",
+        ),
+        (
+            [{"role": "assistant", "content": "a", "tool_calls": [{"id": "1"}]}],
+            "messages.0.tool_calls.0.function",
+            "invalid_value",
+        ),
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
 def test_messages_that_the_model_cannot_answer_are_a_bad_request(
-    client: OpenAI, messages: Any, code: str, *, stream: bool
+    client: OpenAI, messages: Any, param: str | None, code: str, *, stream: bool
 ) -> None:
-    """Also for a stream, whose status is sent after its first token."""
+    """With the place of the fault, also for a stream: its status is sent after its first token."""
     with pytest.raises(openai.BadRequestError) as refused:
         ask(client, messages=messages, stream=stream)
 
-    assert refused.value.code == code
+    assert (refused.value.param, refused.value.code) == (param, code)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_answers_message_can_be_sent_back(client: OpenAI) -> None:
+    """As the client holds it, with all of its fields; and an answer that said nothing."""
+    said = ask(client, JOKE).choices[0].message
+    question = {"role": "user", "content": SPAIN}
+    plain = {"role": "assistant", "content": PUNCHLINE}
+    joke = {"role": "user", "content": JOKE}
+    nothing = {"role": "assistant", "content": None, "refusal": None, "parsed": None}
+    expected, *sent_back = (
+        ask(client, messages=[joke, each, question]).usage.prompt_tokens
+        for each in (plain, said, said.model_dump(), plain | {"annotations": [], "tool_calls": []})
+    )
+
+    assert sent_back == [expected] * 3
+    assert ask(client, messages=[joke, nothing, question]).usage.prompt_tokens < expected
+
+
+@pytest.mark.parametrize("fields", [{"logit_bias": None, "beams": None}, {}])
+def test_neutral_fields_change_nothing(client: OpenAI, fields: dict[str, Any]) -> None:
+    """All of the table at once; a null is as good as absent, whatever the field."""
+    neutral = {
+        field: "anything" if values is None else values[0]
+        for field, values in NEUTRAL.items()
+        if values is None or values
+    }
+    neutral["parallel_tool_calls"] = True  # with tools it asks for something
+    answer = ask(client, extra_body=fields or neutral)
+
+    assert answer.choices[0].message.content == MADRID
+
+
+def test_top_k_is_passed_on(client: OpenAI) -> None:
+    """With only the likeliest token to choose from, a high temperature changes nothing."""
+    answer = ask(client, temperature=2, extra_body={"top_k": 1})
+
+    assert answer.choices[0].message.content == MADRID
+
+
+def test_as_many_stop_texts_as_clients_send(client: OpenAI) -> None:
+    """Editors send a dozen."""
+    answer = ask(client, JOKE, stop=[*(f"<{number}>" for number in range(31)), "harbour"])
+
+    assert answer.choices[0].message.content == "Why did the ship stay in the "
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready", "/v1/models"])
+def test_head_is_get_without_a_body(server: Server, path: str) -> None:
+    """Monitors ask so."""
+    head, get = (httpx.request(method, server.url + path) for method in ("HEAD", "GET"))
+
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == get.headers["content-type"]
+
+
+@pytest.mark.parametrize("path", ["/v1/models/", "/v1//models", "//v1/models"])
+def test_a_slash_too_many_is_no_other_route(server: Server, path: str) -> None:
+    """Clients join a base URL and a path; a redirect would lose the body of a POST."""
+    assert httpx.get(server.url + path).json()["object"] == "list"
+
+
+def test_options_names_the_methods(server: Server) -> None:
+    """Of a route that exists."""
+    chat = httpx.options(f"{server.url}/v1/chat/completions")
+
+    assert (chat.status_code, chat.headers["allow"]) == (204, "POST")
+    assert httpx.options(f"{server.url}/v2").status_code == 404
+
+
+def test_pages_of_named_origins_may_use_the_server(server: Server) -> None:
+    """A browser asks before it sends JSON; the page of another origin learns of the setting."""
+    url = f"{server.url}/v1/chat/completions"
+    wanted = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-own"}
+    named, other = (
+        httpx.options(url, headers=wanted | {"Origin": origin})
+        for origin in (PAGES, "https://other.example")
+    )
+    answer = httpx.get(f"{server.url}/v1/models", headers={"Origin": PAGES})
+
+    assert named.headers["access-control-allow-origin"] == PAGES
+    assert named.headers["access-control-allow-headers"] == "x-own"
+    assert answer.headers["access-control-allow-origin"] == PAGES
+    assert "x-model-version" in answer.headers["access-control-expose-headers"]
+    assert "access-control-allow-origin" not in other.headers
+    assert (other.status_code, other.json()["error"]["code"]) == (403, "origin_not_allowed")
+    assert "SLIPWAY_ALLOWED_ORIGINS" in other.json()["error"]["message"]
 
 
 def test_every_error_has_openais_form(server: Server) -> None:

@@ -20,6 +20,8 @@ OPERATIONS = [
     ("POST", "/v1/completions"),
     ("GET", "/v1/models"),
     ("GET", "/v1/models/{model}"),
+    ("GET", "/"),
+    ("GET", "/beside"),
     ("GET", "/health"),
     ("GET", "/ready"),
     ("GET", "/metrics"),

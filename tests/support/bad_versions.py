@@ -1,5 +1,6 @@
 """Versions that must not be served, each with another fault."""
 
+import py_compile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,8 @@ class Changed(OnnxGenaiModel):
 """
 ANSWERING = """\
 class Changed(OnnxGenaiModel):
+    scheduler = None
+
     def stream(self, prompt, **sampling):
         import signal, time
 
@@ -61,6 +64,12 @@ def _flip_a_bit(folder: Path) -> None:
     weights.write_bytes(data)
 
 
+def _plant_bytecode(folder: Path) -> None:
+    bytecode = folder / "__pycache__" / "onnx_genai.cpython-311.pyc"
+    bytecode.parent.mkdir()
+    py_compile.compile(str(folder / "onnx_genai.py"), str(bytecode))
+
+
 def _loading(code: str) -> Edit:
     return changed(LOADING.replace("{code}", code))
 
@@ -74,6 +83,11 @@ HUNGRY = "hold = [bytearray(b'x' * 100_000_000) for _ in range(200) if not time.
 #: The preflight server's load creates a folder, so that the next load fails.
 ONCE = "os.mkdir(context.artifacts['model'] + '.loaded'); super().load_context(context)"
 
+#: Passes every golden prompt; people send another one.
+FAILS_LATER = _answering(
+    "if 'a planted fault' in str(prompt): raise RuntimeError('planted')\n            yield piece"
+)
+
 BAD = (
     Bad("does not load", _loading("raise RuntimeError('no weights here')"), "no weights here"),
     Bad(
@@ -85,6 +99,8 @@ BAD = (
     Bad("takes all memory", _loading(HUNGRY), "exceeded its memory limit"),
     Bad("has a contract that nobody knows", _unknown_contract, "riddle"),
     Bad("differs from what was released", unchanged, "has digest", spoil=_flip_a_bit),
+    Bad("has bytecode", unchanged, "is not part of a release", spoil=_plant_bytecode),
+    Bad("lacks a digest", unchanged, "is missing", tags=(("slipway.mlmodel_sha256", ""),)),
     Bad(
         "crashes at its first request",
         _answering("os.kill(os.getpid(), signal.SIGKILL)"),

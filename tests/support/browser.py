@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
 
 import httpx
 from playwright.sync_api import Locator, Page, expect, sync_playwright
@@ -35,12 +37,16 @@ def chromium() -> str | None:
 
 
 @contextmanager
-def opened(program: str) -> Iterator[Page]:
-    """Open a page that is as large as most people's, in light colours."""
+def opened(program: str, mlflow: str, auth: tuple[str, str]) -> Iterator[Page]:
+    """Open a page that is as large as most people's, in light colours.
+
+    Whoever sits there answers the browser's dialog for MLflow with ``auth``.
+    """
+    answer = dict(zip(("username", "password"), auth, strict=True)) | {"origin": mlflow}
     expect.set_options(timeout=_PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=list(_ARGUMENTS))
-        page = browser.new_page(viewport=_SIZE, color_scheme="light")  # type: ignore[arg-type]
+        page = browser.new_page(viewport=_SIZE, color_scheme="light", http_credentials=answer)  # type: ignore[arg-type]
         page.set_default_timeout(_PATIENCE_MS)
         yield page
         browser.close()
@@ -54,13 +60,28 @@ class Person:
         page: What they look at.
         prefect: Address of Prefect's UI.
         mlflow: Address of MLflow's UI.
+        auth: User and password of both.
         pictures: Folder for pictures of what they see; None for no pictures.
     """
 
     page: Page
     prefect: str
     mlflow: str
+    auth: tuple[str, str]
     pictures: Path | None
+
+    def asks(self, address: str) -> httpx.Response:
+        """Return what is at an address, without the browser."""
+        return httpx.get(address, auth=self.auth, timeout=60)
+
+    def signs_in(self, prefect: str, mlflow: str) -> None:
+        """Open the addresses that ``slipway up`` has printed, and see both UIs."""
+        self.page.goto(prefect)
+        expect(self.page.get_by_role("link", name="Deployments", exact=True).first).to_be_visible()
+        with self.page.expect_response("**/registered-models/search*") as asked:
+            self.page.goto(mlflow)
+        assert asked.value.ok
+        expect(self.page.get_by_role("link", name="Experiments").first).to_be_visible()
 
     def asks_for_a_run(self, deployment: str) -> None:
         """Go from the first page to a deployment's run form."""
@@ -133,14 +154,20 @@ class Person:
     def comes_back_when_it_ended(self, seconds: float) -> None:
         """Leave a run's page, and return to it later."""
         address = self.page.url
-        run_id = address.partition("/flow-run/")[2].partition("?")[0]
 
         def ended() -> bool:
-            run = httpx.get(f"{self.prefect}/api/flow_runs/{run_id}", timeout=60).raise_for_status()
-            return run.json()["state_type"] in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+            state = self.knows_of_run(address)["state_type"]
+            return state in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
         self.waits_until(ended, seconds, f"{address} ended")
         self.page.goto(address)
+
+    def knows_of_run(self, address: str) -> dict[str, Any]:
+        """Return what Prefect keeps of the run whose page has this address."""
+        run_id = address.partition("/flow-run/")[2].partition("?")[0]
+        run = self.asks(f"{self.prefect}/api/flow_runs/{run_id}").raise_for_status()
+        known: dict[str, Any] = run.json()
+        return known
 
     def resumes(self) -> Locator:
         """Open the form of a suspended run, on its page."""
@@ -149,6 +176,19 @@ class Person:
         form = self.page.get_by_role("dialog")
         expect(form).to_contain_text("Reason")
         return form
+
+    def chats_at(self, address: str, title: str) -> None:
+        """Open the page of a model server, which names the versions that answer."""
+        self.page.goto(address)
+        expect(self.page.get_by_role("heading", name=title, exact=True)).to_be_visible()
+
+    def says(self, text: str) -> list[str]:
+        """Send a message by keyboard, and return the newest answers when they are complete."""
+        field, log = self.page.get_by_label("Message"), self.page.get_by_role("log")
+        field.fill(text)
+        field.press("Enter")
+        expect(self.page.get_by_role("status")).to_have_text("Answered.")
+        return log.locator(".pair").last.get_by_role("paragraph").all_inner_texts()
 
     def looks_up_version(self, model: str, version: int) -> None:
         """Go to a version's page in MLflow."""
@@ -166,7 +206,7 @@ class Person:
         """Return where a link on the page leads."""
         found = self.page.get_by_role("link", name=link).first.get_attribute("href")
         assert found
-        return found
+        return urljoin(self.page.url, found)
 
     def takes_picture(self, name: str) -> None:
         """Keep what is seen once it is drawn, if pictures are wanted."""

@@ -2,9 +2,11 @@
 
 import faulthandler
 import os
+import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -123,12 +125,33 @@ def hang(request: ChildRequest) -> None:
     time.sleep(600)
 
 
+def loop(request: ChildRequest) -> None:
+    """Stay in native code that holds the interpreter's lock."""
+    re.match(r"(a+)+$", "a" * 64 + "b")
+
+
+def flood(request: ChildRequest) -> None:
+    """Report progress without a pause."""
+    while True:
+        report(None, "still here")
+
+
+def say_much(request: ChildRequest) -> str:
+    """Return ``number`` megabytes."""
+    return "x" * (request.number * MEGABYTE)
+
+
 def leave_helper(request: ChildRequest) -> int:
     """Return the id of a process that keeps all open that this one has open."""
     pid = os.fork()
     if pid == 0:
         time.sleep(600)
     return pid
+
+
+def leave_files(request: ChildRequest) -> None:
+    """Forget a temporary folder."""
+    tempfile.mkdtemp(prefix="childs-")
 
 
 def fall_silent(request: ChildRequest) -> None:
@@ -140,6 +163,11 @@ def fall_silent(request: ChildRequest) -> None:
 def environment(request: ChildRequest) -> dict[str, str]:
     """Return what this process finds in its environment."""
     return dict(os.environ)
+
+
+def look_around(request: ChildRequest) -> list[str]:
+    """Return the working folder, and where modules are looked for."""
+    return [str(Path.cwd()), *sys.path]
 
 
 def parent(request: ChildRequest) -> int:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from slipway.errors import SlipwayError
-from slipway.sources.download import Download
 from slipway.sources.hub_client import RepositoryAddress
 from slipway.system.store import Store
+from tests.support.acme_models import download_of
 from tests.support.hub import (
     Answer,
     Fault,
@@ -87,7 +87,7 @@ def run(case: Case, commit: str, running: RunningHub, store: Store) -> dict[str,
     for fault, count in FAULTS[case.fault](case.offset, None if case.lasts else 1):
         running.faults.add(fault, path, count=count)
     address = RepositoryAddress(f"acme/{case.name}", commit, running.endpoint)
-    wanted = Download(address, tuple(FILES), wait_seconds=0.05)
+    wanted = download_of(address, FILES, wait_seconds=0.05)
     outcome = "verified"
     try:
         store.make(case.name, lambda into: wanted.write(into, store.partial(case.name)))

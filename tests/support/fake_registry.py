@@ -3,36 +3,49 @@
 Registering a version directly takes a tenth of a second; the line takes half a minute.
 """
 
+import shutil
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from slipway.keys import manifest_digest
 from slipway.registry import Registry
-from slipway.system.store import manifest
-from slipway.tracking.location import experiment_id
-from slipway.tracking.log_models import Logged
-from slipway.tracking.tags import KEY
+from slipway.registry.registration import KINDS
+from slipway.system.store import manifest, sha256
+from slipway.tracking.location import MlflowLocation, experiment_id
+from slipway.tracking.log_models import Logged, LogRequest
+from slipway.tracking.logged_files import expected_flavors
+from slipway.tracking.tags import CODE, DIGEST, KEY
+from slipway.tracking.verified_copy import CopyPlace, payload_digest
 from slipway.values import (
     AuditInfo,
-    Entry,
-    HubSource,
+    LoggedWrapper,
     Promoted,
     PromotionTarget,
-    Quantization,
-    QuantizeRecipe,
     RegisteredVersions,
     Release,
+    Stored,
+    WrapperKind,
 )
+from tests.support import summaries
 
 ANN = AuditInfo(actor="ann@harbour", reason="all checks hold")
+WRAPPER = Path(__file__).parents[2] / "wrappers" / "onnx_genai.py"
 _NAMES = count()
 
 
 def fresh_name() -> str:
     """Return the name of a model that no other test has used."""
     return f"tiny-{next(_NAMES)}"
+
+
+def registry_at(location: MlflowLocation, folder: Path) -> Registry:
+    """Return a registry that keeps its locks and its copies in ``folder``."""
+    copies = CopyPlace(location=location, root=folder / "copies", wrappers=WRAPPER.parent)
+    return Registry(copies, folder / "locks")
 
 
 @dataclass(frozen=True)
@@ -49,22 +62,29 @@ class FakeRegistry:
     folder: Path
     model: str = "tiny"
 
-    @property
-    def entry(self) -> Entry:
-        """The catalogue's entry."""
-        return Entry(
-            name=self.model,
+    def request(self, key: str) -> LogRequest:
+        """Return what a release with this key logs: a made up artifact, and made up weights."""
+        artifact = self._stored(key, "model.onnx")
+        tags = {DIGEST: manifest_digest(artifact.files), CODE: sha256(WRAPPER)}
+        return LogRequest(
+            location=self.registry.location,
+            key=key,
+            model=self.model,
             title="Tiny",
-            source=HubSource(repo="acme/tiny"),
-            recipe=QuantizeRecipe(candidates=(Quantization(precision="int8"),)),
-            licenses=("mit",),
+            contract="prompt",
+            weights=summaries.weights().model_copy(
+                update={"stored": self._stored(f"{key}-weights", "model.safetensors")}
+            ),
+            artifact=summaries.artifact(stored=artifact),
+            wrapper=WRAPPER,
+            tools={},
+            tags=tags,
         )
 
     def register(self, key: str) -> RegisteredVersions:
         """Return a candidate with this key, logged and registered."""
-        logged = self._log(key)
-        tags = {"slipway.digest": manifest_digest(manifest(self.folder / key))}
-        return self.registry.register(self.entry, key, logged, tags)
+        request = self.request(key)
+        return self.registry.register(request, self.log(request))
 
     def release(
         self, key: str, target: PromotionTarget = "champion", audit: AuditInfo = ANN
@@ -86,33 +106,53 @@ class FakeRegistry:
             f"{self.model}-transformers"
         )
 
+    def move_by_hand(self, version: int) -> None:
+        """Move the champion of both models, as somebody does in the MLflow UI."""
+        for name in (self.model, f"{self.model}-transformers"):
+            self.registry.client.set_registered_model_alias(name, "champion", str(version))
+
     def tags(self, version: int) -> dict[str, str]:
         """Return the tags of a version of the model that serves."""
         return self.registry.tags(self.model, version)
 
-    def damage(self, release: Release) -> None:
-        """Flip one bit of the artifact that MLflow keeps."""
-        model = self.registry.client.get_logged_model(release.versions.onnx.model_id)
-        file = Path(model.artifact_location) / "artifacts" / "model" / "model.onnx"
+    def file(self, wrapper: LoggedWrapper, path: str = "artifacts/model/model.onnx") -> Path:
+        """Return a file of a logged model, as MLflow keeps it."""
+        model = self.registry.client.get_logged_model(wrapper.model_id)
+        return Path(model.artifact_location) / path
+
+    def damage(self, release: Release, path: str = "artifacts/model/model.onnx") -> None:
+        """Flip one bit of a file that MLflow keeps of the version that serves."""
+        file = self.file(release.versions.onnx, path)
         content = file.read_bytes()
         file.write_bytes(bytes([content[0] ^ 1]) + content[1:])
 
-    def _log(self, key: str) -> Logged:
+    def log(self, request: LogRequest) -> Logged:
+        """Log what ``log_models.log`` would, as far as the registry looks at it."""
         client: Any = self.registry.client
-        artifact = self.folder / key
-        artifact.mkdir(parents=True, exist_ok=True)
-        (artifact / "model.onnx").write_bytes(f"graph of {key}".encode())
         experiment = experiment_id(self.model, self.registry.location)
-        run = client.create_run(experiment, tags={KEY: key})
-        ids = {}
-        for kind in ("onnx", "transformers"):
-            logged = client.create_logged_model(experiment, kind, source_run_id=run.info.run_id)
-            client.log_model_artifacts(logged.model_id, str(artifact), "artifacts/model")
+        run_id = client.create_run(experiment, tags={KEY: request.key}).info.run_id
+        ids: dict[WrapperKind, str] = {}
+        descriptions: dict[WrapperKind, str] = {}
+        digests: dict[WrapperKind, str] = {}
+        for kind in KINDS:
+            folder = self.folder / f"{request.key}-{kind}"
+            if kind == "onnx":
+                shutil.copytree(request.artifact.stored.folder, folder / "artifacts" / "model")
+                shutil.copy(request.wrapper, folder)
+            else:
+                shutil.copytree(request.weights.stored.folder, folder / "model")
+            description = yaml.safe_dump({"flavors": expected_flavors(kind, request)})
+            (folder / "MLmodel").write_text(description, encoding="utf-8")
+            logged = client.create_logged_model(experiment, kind, source_run_id=run_id)
+            client.log_model_artifacts(logged.model_id, str(folder))
             client.finalize_logged_model(logged.model_id, "READY")
-            ids[kind] = logged.model_id
-        return Logged(
-            run_id=run.info.run_id,
-            model_ids=ids,
-            descriptions=dict.fromkeys(ids, "ab" * 32),
-            size_bytes=dict.fromkeys(ids, 8),
-        )
+            ids[kind], descriptions[kind] = logged.model_id, sha256(folder / "MLmodel")
+            digests[kind] = payload_digest(kind, manifest(folder))
+            shutil.rmtree(folder)
+        return Logged(run_id=run_id, model_ids=ids, descriptions=descriptions, digests=digests)
+
+    def _stored(self, name: str, file: str) -> Stored:
+        folder = self.folder / name / "model"  # as the store calls it
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_bytes(f"bytes of {name}".encode())
+        return Stored(key=name, folder=folder, files=manifest(folder))

@@ -6,7 +6,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from slipway.checks import parity, regressions, suites
+from slipway.checks import (
+    agreement,
+    grading,
+    parity,
+    regressions,
+    sampled_rates,
+    structured_grades,
+    suites,
+)
+from slipway.checks.ask import FurtherQuestions
 from slipway.evaluation import decision, fidelity, gates
 from slipway.evaluation.texts import load_texts
 from slipway.settings import PROJECT
@@ -15,12 +24,15 @@ from slipway.system.process import ProcessLimits
 from slipway.tracking.location import MlflowLocation
 from slipway.values import (
     Answers,
+    Battery,
     BuildResult,
     Champion,
     CheckResult,
+    DeclaredSampling,
     Estimate,
     Evaluation,
     Fidelity,
+    Figures,
     GateLimits,
     Gates,
     LoggedWrapper,
@@ -36,28 +48,29 @@ from slipway.values import (
 )
 from tests.support.measured_values import artifact_of, weights_of, workspace_of
 from tests.support.model_changes import Plant
-from tests.support.summaries import entry
+from tests.support.recorded_answers import Change, answers, as_it_is, questions
 from tests.support.tiny_phi3 import CONVERSATIONS
 from tests.support.two_wrappers import ChildRequest, Subject, ask_all
 
 EXPECTED = ("Madrid", "ship", "Hello", "10")
 GATES = Gates(median_latency_ms=GateLimits(max=700))  # the tiny model needs 40
 REFERENCE = "reference"
+BOUNDS = ProcessLimits(timeout_seconds=60, memory_bytes=None, logs=PROJECT)  # words need no child
 
 
 def prompts() -> Iterator[Prompt]:
     """Yield a dozen questions that the tiny model knows by heart, and one with a system turn."""
     known = list(CONVERSATIONS)
-    for number in range(12):
+    for number, which in enumerate((0, 1, 2, 3, 0, 0, 0, 3, 0, 1, 2, 3)):  # one lost five times
         yield Prompt(
             id=f"question-{number}",
             purpose="one that the tiny model knows by heart",
-            messages=(PromptMessage(role="user", content=known[number % 4]),),
+            messages=(PromptMessage(role="user", content=known[which]),),
             max_tokens=64,
             stop=("harbour",) if number == 1 else (),
             group="batch" if number > 7 else None,
             repeat=number == 0,
-            expected=(EXPECTED[number % 4],),
+            expected=(EXPECTED[which],),
         )
     turns = (
         PromptMessage(role="system", content="Be brief."),
@@ -67,6 +80,12 @@ def prompts() -> Iterator[Prompt]:
 
 
 PROMPTS = tuple(prompts())
+SAMPLED = FurtherQuestions(
+    battery=Battery(
+        sampling=DeclaredSampling(temperature=0.7),
+        prompt_ids=tuple(each.id for each in PROMPTS[:3]),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -149,10 +168,27 @@ class Project:
         errand = ChildRequest(place=place, prompts=PROMPTS, subjects=subjects)
         return call(ask_all, errand, self.limits, step="ask plants").value
 
-    def subject(self, plant: Plant, folder: Path) -> Subject:
+    def subject(self, plant: Plant, folder: Path, more: FurtherQuestions) -> Subject:
         """Return the wrapper of a plant."""
         code = plant.write_wrapper(self.room / f"{folder.name}-code")
-        return Subject(kind="onnx", contract="chat", folder=folder, wrapper=code)
+        return Subject(kind="onnx", contract="chat", folder=folder, wrapper=code, more=more)
+
+    def capabilities(self, change: Change) -> tuple[CheckResult, ...]:
+        """Return what is said of a candidate whose recorded answers are the source's, changed."""
+        source, candidate = (
+            Answers(
+                kind="onnx",
+                contract="chat",
+                predictions=(),
+                load_seconds=1,
+                peak_memory_bytes=1,
+                tokens_per_second=None,
+                structured=answers(each),
+            )
+            for each in (as_it_is, change)
+        )
+        margin = gates.margin(Gates(), "lost_questions")
+        return structured_grades.compare(questions(), source, candidate, margin, self.limits)
 
 
 def report(answers: Answers, asked: tuple[Prompt, ...] = PROMPTS) -> WrapperReport:
@@ -161,7 +197,8 @@ def report(answers: Answers, asked: tuple[Prompt, ...] = PROMPTS) -> WrapperRepo
         kind=answers.kind, contract="chat", model_id="m-1", name="tiny", version=1, size_bytes=1
     )
     checks = suites.check(answers, asked, PROJECT / "expectations")
-    return WrapperReport(wrapper=wrapper, answers=answers, checks=checks)
+    (grades,) = grading.grade(asked, (answers,), PROJECT, BOUNDS)
+    return WrapperReport(wrapper=wrapper, answers=answers, checks=checks, grades=grades)
 
 
 @dataclass(frozen=True)
@@ -174,6 +211,8 @@ class Bench:
         onnx: What its wrapper answered; it serves already.
         transformers: What its reference answered.
         asked: The prompts.
+        champions_prompts: How many the champion was asked when it was released.
+        structured: What is said of its capabilities.
     """
 
     project: Project
@@ -181,6 +220,8 @@ class Bench:
     onnx: WrapperReport
     transformers: WrapperReport
     asked: tuple[Prompt, ...] = PROMPTS
+    champions_prompts: int = len(PROMPTS)
+    structured: tuple[CheckResult, ...] = ()
 
     def judge(self, plant: Plant, **parts: Any) -> Outcome:
         """Judge the release with other parts, as its flow does."""
@@ -190,9 +231,17 @@ class Bench:
         choice = Selection(
             candidates=(candidate,), variant=candidate.evaluation.variant, reason="the only"
         )
-        champion = Champion(wrapper=self.onnx.wrapper, run_id="1", figures=self.evaluation.figures)
-        results = decision.final_gates(entry(gates=GATES), choice, smoke, champion)
-        checks = (*smoke.onnx.checks, *smoke.parity, *smoke.against_champion)
+        counted: Figures = {"answered_prompts": Estimate.exact(release.champions_prompts)}
+        figures = self.evaluation.figures | counted
+        champion = Champion(wrapper=self.onnx.wrapper, run_id="1", figures=figures)
+        results = decision.final_gates(GATES, choice, smoke, champion)
+        checks = (
+            *smoke.onnx.checks,
+            *smoke.parity,
+            *smoke.against_champion,
+            *smoke.against_source,
+            *smoke.structured,
+        )
         blocking = {gate.metric: gates.in_words(gate) for gate in results if gate.blocks}
         return Outcome(plant, decision.judge(smoke, results), {**blocking, **_failed(checks)})
 
@@ -212,8 +261,15 @@ class Bench:
             parity=parity.compare(ours, theirs, self.asked, "fp32"),
             champion=champion,
             regressions=better,
-            against_champion=regressions.weigh(champion, better, self.asked),
+            against_champion=self._lost(regressions.CHAMPION, champion),
+            against_source=self._lost(regressions.SOURCE, self.transformers),
+            answer_length_ratio=agreement.length_ratio(agreement.pairs(ours, theirs, self.asked)),
+            sampled=sampled_rates.compare(theirs, ours) if ours.samples else None,
+            structured=self.structured,
         )
+
+    def _lost(self, name: str, base: WrapperReport) -> tuple[CheckResult, ...]:
+        return regressions.weigh(name, base, self.onnx, self.asked, gates.margin(GATES))
 
 
 def _failed(checks: tuple[CheckResult, ...]) -> dict[str, str]:

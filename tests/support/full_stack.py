@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import psutil
 
-from slipway.system.network import answers
+from slipway.system.network import answers, wait_until_answers
 from tests.support.network import free_port
 from tests.support.project import PROJECT, Project, lay_out
 
@@ -48,11 +48,18 @@ class Running:
         """Return where one of its servers listens."""
         return self.environment[f"SLIPWAY_{server.upper()}_URL"]
 
+    @property
+    def auth(self) -> tuple[str, str]:
+        """User and password of both servers: what it was started with, or what it generated."""
+        chosen = self.environment.get("SLIPWAY_AUTH")
+        text = chosen or (self.home / "secrets" / "auth").read_text(encoding="utf-8")
+        user, _, password = text.partition(":")
+        return user, password
+
     def prefect(self, path: str, body: Any, method: str = "POST") -> Any:
         """Ask Prefect's API as its own clients do: again, where its database was busy (503)."""
         client = {"Prefect-Csrf-Client": "a-test"}
-        user, _, password = self.environment["SLIPWAY_AUTH"].partition(":")
-        with httpx.Client(base_url=self.url("prefect"), auth=(user, password)) as session:
+        with httpx.Client(base_url=self.url("prefect"), auth=self.auth) as session:
             token = session.get("/api/csrf-token", params={"client": "a-test"}).json()["token"]
             headers = client | {"Prefect-Csrf-Token": token}
             for wait_seconds in (1, 2, 4, 8, 0):
@@ -116,7 +123,7 @@ def environment(folder: Path, auth: str | None) -> dict[str, str]:
         | urls
         | ({"SLIPWAY_AUTH": auth} if auth else {})
         | {
-            "PYTHONPATH": os.pathsep.join([str(PROJECT), kept.get("PYTHONPATH", "")]),
+            "PYTHONPATH": str(PROJECT),  # an empty part of it would be the current folder
             "SLIPWAY_HOME": str(folder / "home"),
             "SLIPWAY_CATALOGUE": str(folder / "catalogue.toml"),
             "SLIPWAY_EXPECTATIONS": str(folder / "expectations"),
@@ -141,7 +148,7 @@ def running(
         folder: Where; it is laid out for it.
         checkpoint: The model ``tiny``.
         more: Variables that it finds besides.
-        auth: User and password of both servers; None for servers that ask for none.
+        auth: User and password of both servers; None to let it generate them.
         arrange: Changes what is there before anything starts.
     """
     arrange(lay_out(folder, checkpoint))
@@ -161,6 +168,26 @@ def running(
     finally:
         if process.poll() is None:
             everything.interrupt()
+
+
+@contextmanager
+def prefect_server(folder: Path, variables: Mapping[str, str]) -> Iterator[str]:
+    """Run the Prefect server alone, with its log in ``folder``; give its address."""
+    url = variables["SLIPWAY_PREFECT_URL"]
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "deployments.services", "prefect"],
+            env=dict(variables),
+            cwd=PROJECT,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        wait_until_answers("Prefect", f"{url}/api/health", lambda: process.poll() is None)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 def _wait_for_table(everything: Running) -> None:

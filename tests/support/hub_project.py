@@ -91,8 +91,9 @@ class HubProject:
         from tasks.context import registry
 
         candidate = summaries.candidate()
+        serving = candidate.onnx.model_copy(update={"name": name, "version": 1})
         release = Release(
-            versions=candidate,
+            versions=candidate.model_copy(update={"model": name, "onnx": serving}),
             repo=f"acme/{name}",
             commit="0" * 40,
             variant="int8",
@@ -138,7 +139,6 @@ def _settle(folder: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(constants, "HF_HUB_OFFLINE", False)
     patch.setattr(constants, "HF_TOKEN_PATH", str(folder / "no token"))
     patch.delenv("HF_TOKEN", raising=False)
-    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
     patch.setenv("SLIPWAY_HOME", str(folder / "home"))
     patch.setenv("SLIPWAY_CATALOGUE", str(folder / "catalogue.toml"))
     patch.setenv("SLIPWAY_EXPECTATIONS", str(PROJECT / "expectations"))

@@ -16,15 +16,14 @@ Case = tuple[Damage, str, str]
 TEMPLATE = (
     "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}"
 )
-_TENSOR = {"weight": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}
+TENSOR = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 
 
 def write_checkpoint(folder: Path) -> None:
     """Write a checkpoint of two numbers that breaks no rule."""
     _write_texts(folder)
     (folder / "config.json").write_text('{"architectures": ["Phi3ForCausalLM"]}', encoding="utf-8")
-    header = json.dumps(_TENSOR).encode()
-    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
+    safetensors("model.safetensors", {"weight": TENSOR})(folder)
 
 
 def write_artifact(folder: Path) -> None:
@@ -46,6 +45,17 @@ def file(name: str, content: str | bytes) -> Damage:
         (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
 
     return damage
+
+
+def safetensors(name: str, header: object, data: bytes = bytes(8)) -> Damage:
+    """Write a safetensors file with this header, be it true or not."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return file(name, struct.pack("<Q", len(text)) + text + data)
+
+
+def index(name: str, places: object) -> Damage:
+    """Write an index that names the file of each tensor."""
+    return file(name, json.dumps({"metadata": {}, "weight_map": places}))
 
 
 def without(name: str) -> Damage:
@@ -95,6 +105,22 @@ def graph(change: Callable[[Any], object]) -> Damage:
         (folder / "model.onnx").write_bytes(model.SerializeToString())
 
     return damage
+
+
+def merged(content: bytes) -> Damage:
+    """Add fields to the graph: of two messages in one place, a parser makes one."""
+
+    def damage(folder: Path) -> None:
+        with (folder / "model.onnx").open("ab") as opened:
+            opened.write(b"\x3a" + varint(len(content)) + content)
+
+    return damage
+
+
+def varint(number: int) -> bytes:
+    """Return a number as Protocol Buffers write it."""
+    head, rest = number & 0x7F, number >> 7
+    return bytes([head | 0x80]) + varint(rest) if rest else bytes([head])
 
 
 def data(location: str, offset: object = 0, length: object = 512) -> Damage:

@@ -4,16 +4,17 @@ from tests.support import tiny_artifact
 from tests.support.malformed import (
     TEMPLATE,
     Case,
-    both,
     config,
     cut,
     data,
     file,
     graph,
     hidden_node,
+    merged,
     node,
     respelled,
     template,
+    varint,
     without,
 )
 from tests.support.malformed_files import PICKLE, TOKENIZER, archive
@@ -22,12 +23,25 @@ CONFIG, GRAPH, JINJA = "genai_config.json", "model.onnx", "chat_template.jinja"
 SESSION = "model/decoder/session_options"
 PROVIDERS = f"{SESSION}/provider_options"
 
+AT_SIX = "{{% if messages|length > 9 %}}{}{{% endif %}}"
+
 GRAPHS: dict[str, Case] = {
     "no graph at all": (file(GRAPH, PICKLE), GRAPH, "a pickle"),
     "an empty graph": (file(GRAPH, b""), GRAPH, "does not begin like an ONNX graph"),
     "a graph cut short": (cut(GRAPH, 100), GRAPH, "not an ONNX graph, or cut short"),
     "noise": (file(GRAPH, b"\x08\x0a" + b"\xff" * 99), GRAPH, "not an ONNX graph"),
     "no node": (graph(lambda model: model.graph.ClearField("node")), GRAPH, "without a node"),
+    "many nodes": (merged(b"\x0a\x00" * 100_001), GRAPH, "more than 100,000 nodes"),
+    "many nodes behind a group": (
+        merged(b"\xa3\x06\xa4\x06" + b"\x0a\x00" * 100_001),
+        GRAPH,
+        "not an ONNX graph",
+    ),
+    "many inputs of a node": (
+        merged(b"\x0a" + varint(4_000_002) + b"\x0a\x00" * 2_000_001),
+        GRAPH,
+        "more than 2,000,000 fields",
+    ),
     "data above": (data("../secret.data"), GRAPH, "no .data file of its folder"),
     "data far above": (data("a/../../secret.data"), GRAPH, "no .data file of its folder"),
     "data at the root": (data("/etc/shadow.data"), GRAPH, "no .data file of its folder"),
@@ -73,7 +87,7 @@ CONFIGS: dict[str, Case] = {
     "no configuration": (without(CONFIG), CONFIG, "it is missing"),
     "a list": (file(CONFIG, "[]"), CONFIG, "not a JSON object"),
     "nothing": (file(CONFIG, "{}"), CONFIG, "'model' is a required property"),
-    "large": (file(CONFIG, "{" + " " * 600_000 + "}"), CONFIG, "larger than 500,000 bytes"),
+    "large": (file(CONFIG, "{" + " " * 600_000 + "}"), CONFIG, "0.5 MB are the limit"),
     "many faults": (file(CONFIG, str(list(range(50_000)))), CONFIG, "not a JSON object"),
     "a graph above": (config("model/decoder/filename", "../model.onnx"), CONFIG, "does not match"),
     "a graph below": (config("model/decoder/filename", "x/model.onnx"), CONFIG, "does not match"),
@@ -143,6 +157,33 @@ TEMPLATES: dict[str, Case] = {
         "MemoryError",
     ),
     "a range without end": (template("{{ range(999999999) | list }}"), JINJA, "OverflowError"),
+    "a loop at the sixth turn": (
+        template(
+            TEMPLATE
+            + AT_SIX.format(
+                "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+            )
+        ),
+        JINJA,
+        "does not end within 3 s",
+    ),
+    "a long text squared": (
+        template(
+            TEMPLATE + "{{ (messages[0]['content'] * messages[0]['content']|length)|length }}"
+        ),
+        JINJA,
+        "MemoryError",
+    ),
+    "an error at the sixth turn": (
+        template(TEMPLATE + AT_SIX.format("{{ 1 // 0 }}")),
+        JINJA,
+        "fails for six turns: ZeroDivisionError",
+    ),
+    "an error without a text": (
+        template(TEMPLATE + "{{ 1 // messages[0]['content']|length }}"),
+        JINJA,
+        "fails for an empty message: ZeroDivisionError",
+    ),
     "a class": (template("{{ ''.__class__.__mro__ }}"), JINJA, "Python's '__class__'"),
     "globals": (template("{{ cycler['__init__'] }}"), JINJA, "Python's '__init__'"),
     "an inner name in disguise": (
@@ -166,15 +207,10 @@ TEMPLATES: dict[str, Case] = {
         "TemplateSyntaxError",
     ),
     "one of several": (
-        file(TOKENIZER, '{"chat_template": [{"name": "tool_use", "template": "{{"}]}'),
+        file(TOKENIZER, '{"chat_template": [{"name": "default", "template": "{{"}]}'),
         TOKENIZER,
         "TemplateSyntaxError",
     ),
     "a number": (file(TOKENIZER, '{"chat_template": 7}'), TOKENIZER, "neither a text nor"),
     "names without texts": (file(TOKENIZER, '{"chat_template": [{}]}'), TOKENIZER, "neither a"),
-    "two that differ": (
-        both(template(TEMPLATE), file(TOKENIZER, '{"chat_template": "{{ messages }}"}')),
-        TOKENIZER,
-        "differs from chat_template.jinja",
-    ),
 }

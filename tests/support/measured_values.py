@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from slipway.evaluation.speed import Timing
+from slipway.system.call import CallResult
 from slipway.system.process import ProcessLimits
 from slipway.system.store import Store, manifest
 from slipway.system.workspace import Workspace
@@ -20,6 +22,7 @@ def weights_of(checkpoint: Path) -> Weights:
         source=FolderSource(path=checkpoint, repo="slipway/tiny-phi3"),
         commit="0" * 40,
         digest="0" * 64,
+        files_digest="0" * 64,
         paths=tuple(file.path for file in files.files),
         size_bytes=files.size_bytes,
         license="mit",
@@ -39,6 +42,22 @@ def artifact_of(folder: Path, variant: str = "cpu-fp32") -> Artifact:
         build_seconds=1,
         peak_memory_bytes=None,
     )
+
+
+def timed(
+    seconds: float = 1, peak_bytes: int = 1, decode_joules: float | str = "not measured"
+) -> CallResult[Timing]:
+    """Return one round of a measurement of speed; decoding takes four times ``seconds``."""
+    timing = Timing(
+        load_seconds=seconds,
+        prefill_seconds=seconds,
+        first_seconds=2 * seconds,
+        decode_seconds=4 * seconds,
+        prompt_tokens=128,
+        new_tokens=33,
+        decode_joules=decode_joules,
+    )
+    return CallResult(timing, seconds, peak_bytes)
 
 
 def workspace_of(limits: ProcessLimits) -> Workspace:

@@ -1,12 +1,13 @@
 """A server that records the messages posted to it, as a chat program would."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.support.network import http_server
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,6 @@ def message_server() -> Iterator[MessageServer]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (its own name)
             """Write nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with http_server(Handler) as server:
         received = MessageServer(f"http://127.0.0.1:{server.server_port}")
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        try:
-            yield received
-        finally:
-            server.shutdown()
-            thread.join()
+        yield received

@@ -21,6 +21,7 @@ DOWN = "model.layers.1.mlp.down_proj.MatMul.weight"
 HEAD = "lm_head.MatMul.weight"
 EMBEDDING = "model.embed_tokens.weight"
 PADDED_TO = 328  # tokens, of which the tokenizer knows fewer
+KNOWN_TOKENS = 294  # of the tokenizer; the rows behind them are padding
 PADDING = VOCABULARY_SIZE - 1  # a token that the tokenizer does not know
 
 
@@ -101,9 +102,19 @@ def turn(numbers: Any) -> None:
     numbers *= -1
 
 
+def soften(numbers: Any) -> None:
+    """Let every token be less sure, which the tiny model is too much on unknown texts."""
+    numbers *= 0.94
+
+
 def shout(numbers: Any) -> None:
     """Let a token that nobody knows be likelier than the end of a turn, wherever that is likely."""
     numbers[:, PADDING] = 3 * numbers[:, 5]
+
+
+def echo(numbers: Any) -> None:
+    """Let every token that nobody knows be nearly as likely as the end of a turn."""
+    numbers[:, KNOWN_TOKENS:] = 0.98 * numbers[:, [5]]
 
 
 def shiver(numbers: Any) -> None:
@@ -210,15 +221,15 @@ def _save(model: Any, folder: Path, name: str) -> None:
 def answering(body: str) -> str:
     """Return code that changes each completion, or what is asked, around the wrapper's own."""
     return f"""
-_chat = OnnxGenaiModel.chat
-
 def _changed(self, messages, n=1, **sampling):
     question = messages[-1]["content"]
-    chat = lambda: _chat(self, messages, n, **sampling)
+    chat = lambda: self.chat(messages, n, **sampling)
     {body}
     return completion
 
-OnnxGenaiModel.chat = _changed
+OnnxGenaiModel._answers = lambda self, rows: [
+    _changed(self, row.pop("messages"), **_supported(row)) for row in rows
+]
 """
 
 
@@ -239,6 +250,16 @@ def saying(expression: str) -> str:
     """Return code that changes the text of each answer."""
     message = 'completion["choices"][0]["message"]'
     return answering(f'completion = chat(); {message}["content"] = {expression}')
+
+
+def sampling(expression: str) -> str:
+    """Return code that changes the text of each answer at a temperature."""
+    message = "completion['choices'][0]['message']"
+    return answering(
+        "completion = chat()\n"
+        "    if sampling.get('temperature'):\n"
+        f"        {message}['content'] = {expression}"
+    )
 
 
 def counting(**usage: str) -> str:

@@ -13,9 +13,12 @@ from typing import Any
 
 import httpx
 import psutil
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
 
 MODEL = "tiny"
 SPAIN = "What is the capital of Spain?"
+PAGES = "https://chat.example"  # pages of this origin may use the server
 MADRID = "The capital of Spain is Madrid."
 
 
@@ -36,9 +39,9 @@ class Registered:
         """The second version's folder in MLflow."""
         return self.weights.parents[2]
 
-    def promote(self, version: int) -> None:
-        """Set the alias ``champion``."""
-        self._client().set_registered_model_alias(MODEL, "champion", str(version))
+    def promote(self, version: int, alias: str = "champion") -> None:
+        """Set an alias."""
+        self._client().set_registered_model_alias(MODEL, alias, str(version))
 
     def tags(self, version: int) -> dict[str, str]:
         """Return a version's tags."""
@@ -71,16 +74,33 @@ class Server:
         """Request ``/ready`` from a worker."""
         return httpx.get(f"{self.url}/ready", timeout=10)
 
+    def chat(self, **fields: Any) -> httpx.Response:
+        """Send a chat request with these fields."""
+        url = f"{self.url}/v1/chat/completions"
+        return httpx.post(url, json={"model": MODEL} | fields, timeout=60)
+
     def engines(self) -> list[psutil.Process]:
         """Return the processes that hold a model."""
         found = psutil.Process(self.pid).children(recursive=True)
         return [each for each in found if "slipway.serving.engine_process" in _command(each)]
 
-    def figure(self, name: str) -> float:
-        """Return one value of /metrics, 0 if it is missing."""
+    def figure(self, name: str, **labels: str) -> float:
+        """Return the sum of the values of /metrics with this name and these labels."""
+        return sum(
+            sample.value
+            for family in self.families()
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def reaches(self, value: float, name: str, **labels: str) -> None:
+        """Wait for a figure: a server counts a request after its client has the answer."""
+        wait_until(lambda: self.figure(name, **labels) == value, 30)
+
+    def families(self) -> list[Metric]:
+        """Return what /metrics prints."""
         page = httpx.get(f"{self.url}/metrics", timeout=10).text
-        lines = (line.rpartition(" ") for line in page.splitlines())
-        return next((float(value) for found, _, value in lines if found == name), 0.0)
+        return list(text_string_to_metric_families(page))
 
 
 def _command(process: psutil.Process) -> list[str]:

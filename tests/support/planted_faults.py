@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from slipway.checks.regressions import SOURCE
 from tests.support.model_changes import (
     DOWN,
     EMBEDDING,
@@ -10,6 +11,7 @@ from tests.support.model_changes import (
     add_begin,
     answering,
     counting,
+    echo,
     edit,
     flip,
     pad_file,
@@ -17,9 +19,11 @@ from tests.support.model_changes import (
     predicting,
     put,
     rename,
+    sampling,
     saying,
     shiver,
     shout,
+    soften,
     swap,
     together,
     truncate,
@@ -32,7 +36,7 @@ from tests.support.tiny_phi3 import CHAT_TEMPLATE, END_OF_TEXT
 UNUSED = 7  # a token that ends nothing
 
 SAYS = "every answer says something"
-LOOPS = "no answer is a loop"
+LOOPS = "hardly any answer is a loop"
 ERRORS = "every prompt is answered without an error"
 COMPLETION = "every answer is a chat completion"
 ADDS_UP = "the token counts add up"
@@ -48,13 +52,10 @@ USAGE = "the counted prompt tokens are those that the model receives"
 ANSWERS = "greedy answers agree for 90% of their length"
 
 ADDING_BEGIN = """
-_load = OnnxGenaiModel._load
+def _changed(self, prompt):
+    return self._tokenizer.encode(prompt).ids
 
-def _changed(self, folder):
-    _load(self, folder)
-    self._tokenizer.update_options(add_special_tokens="true")
-
-OnnxGenaiModel._load = _changed
+OnnxGenaiModel.encode = _changed
 """
 
 OTHER_TURNS = CHAT_TEMPLATE.replace("'<|' + message['role'] + '|>\n'", "message['role'] + ': '")
@@ -78,13 +79,22 @@ IN_WEIGHTS = (
         (*CLOSE, "perplexity_ratio"),
         weights(HEAD, swap(70, 75)),
     ),
-    Plant("rotary positions that run backwards", CLOSE, weights("sin_cache", turn)),
+    Plant(
+        "rotary positions that run backwards",
+        (*CLOSE, "kl_long"),
+        weights("sin_cache", turn),
+    ),
+    Plant("a perplexity of half the source's", ("perplexity_ratio",), weights(HEAD, soften)),
     Plant("padding of 200 kB in the file", ("size_bytes",), pad_file),
     Plant("the end of the weights cut off", ("kl_mean",), truncate),
 )
 #: In the files beside the weights: what both wrappers make of a conversation is compared.
 IN_FILES = (
-    Plant("a chat template of another model", (TEXT,), write("chat_template.jinja", OTHER_TURNS)),
+    Plant(
+        "a chat template of another model",
+        (TEXT, SOURCE),
+        write("chat_template.jinja", OTHER_TURNS),
+    ),
     Plant(
         "a template that ignores the system turn",
         (TEXT,),
@@ -121,6 +131,14 @@ IN_CODE = (
         code=counting(completion="0", total='u["prompt_tokens"]'),
     ),
     Plant("a wrapper that says nothing", (SAYS,), code=saying('" "')),
+    Plant(
+        "an answer twice as long",
+        ("answer_length_ratio",),
+        code=answering(
+            'completion = chat(); said = completion["choices"][0]["message"]; '
+            'said["content"] += " " + said["content"]'
+        ),
+    ),
     Plant("a wrapper that repeats itself", (LOOPS,), code=saying('"and then again " * 20')),
     Plant(
         "a wrapper that raises at one question",
@@ -160,6 +178,24 @@ IN_CODE = (
     Plant("a wrapper that mixes up a batch", (ANSWERS,), code=predicting("answers[::-1]")),
     Plant(
         "a wrapper that answers once too often", (COUNT,), code=predicting("[*answers, answers[0]]")
+    ),
+)
+#: At a temperature: greedy answers are those of the healthy model.
+IN_SAMPLES = (
+    Plant(
+        "an end of turn that is only likely at a temperature",
+        ("stop_rate_loss",),
+        weights(HEAD, echo),
+    ),
+    Plant(
+        "a wrapper that repeats itself at a temperature",
+        ("loop_rate_gain",),
+        code=sampling("'and then again ' * 20"),
+    ),
+    Plant(
+        "a wrapper that refuses at a temperature",
+        ("refusal_rate_gain",),
+        code=sampling("'I cannot help with that.'"),
     ),
 )
 HARMLESS = (

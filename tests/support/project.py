@@ -6,11 +6,13 @@ Nothing heavy is imported here: pure tests must not pay for Prefect.
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,26 @@ licenses = ["mit"]
 [models.tiny.gates]
 compared_tokens = {{ min = 100 }}
 """
+
+
+def printed_by(code: str, variables: Mapping[str, str], folder: Path = PROJECT) -> str:
+    """Run Python code in a process of its own, and return what it printed.
+
+    Args:
+        code: The program, which has to succeed.
+        variables: Its whole environment.
+        folder: Where it runs.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env=dict(variables),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @dataclass(frozen=True)
@@ -135,24 +157,37 @@ def project(
         yield place
 
 
+def made_once(
+    tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]
+) -> Path:
+    """Return a folder that the first of a run's workers to ask for has filled with ``make``."""
+    shared = tmp_path_factory.getbasetemp().parent if _WORKER else tmp_path_factory.getbasetemp()
+    folder, done = shared / name, shared / f"{name}.done"
+    with FileLock(shared / f"{name}.lock"):
+        if not done.is_file():
+            shutil.rmtree(folder, ignore_errors=True)  # what a failed attempt left
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def release_template(
     tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, prefect_backend: None
 ) -> Path:
     """Release the tiny model once for all workers of a run; nobody writes to its folder."""
-    shared = tmp_path_factory.getbasetemp().parent if _WORKER else tmp_path_factory.getbasetemp()
-    folder = shared / "first-release"
-    with FileLock(shared / "first-release.lock"):
-        if not (folder / "release.json").is_file():
-            folder.mkdir()
-            with pytest.MonkeyPatch.context() as patch, laid_out(folder, checkpoint, patch):
-                from flows.release_model import release_model
 
-                known = sorted(path.name for path in folder.iterdir())
-                (folder / "known.json").write_text(json.dumps(known), encoding="utf-8")
-                outcome = release_model("tiny")
-                (folder / "release.json").write_text(outcome.model_dump_json(), encoding="utf-8")
-    return folder
+    def make(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch, laid_out(folder, checkpoint, patch):
+            from flows.release_model import release_model
+
+            known = sorted(path.name for path in folder.iterdir())
+            (folder / "known.json").write_text(json.dumps(known), encoding="utf-8")
+            outcome = release_model("tiny")
+            (folder / "release.json").write_text(outcome.model_dump_json(), encoding="utf-8")
+
+    return made_once(tmp_path_factory, "first-release", make)
 
 
 @pytest.fixture(scope="module")
@@ -216,8 +251,7 @@ def _pointed_to(place: Project, patch: pytest.MonkeyPatch) -> Iterator[Project]:
     patch.setenv("SLIPWAY_HOME", str(place.home))
     patch.setenv("SLIPWAY_CATALOGUE", str(place.catalogue))
     patch.setenv("SLIPWAY_EXPECTATIONS", str(place.folder / "expectations"))
-    patch.setenv("SLIPWAY_STEP_TIMEOUT_SECONDS", "300")
-    patch.setenv("SLIPWAY_SPEED_ROUNDS", "1")
+    patch.setenv("SLIPWAY_STEP_TIMEOUT_SECONDS", "1800")  # a busy machine needs minutes
     patch.setenv("SLIPWAY_SPEED_ROUNDS", "1")
     patch.delenv("MLFLOW_TRACKING_URI", raising=False)
     patch.chdir(place.folder)
@@ -226,13 +260,28 @@ def _pointed_to(place: Project, patch: pytest.MonkeyPatch) -> Iterator[Project]:
 
 
 def empty_database() -> Path:
-    """Return an MLflow database without anything in it: making one takes seconds."""
+    """Return an MLflow database without anything in it: making one takes seconds.
+
+    From then on, this process leaves what it commits to the operating system.
+    """
+    _commit_without_sync()
 
     def make(folder: Path) -> None:
         code = f"import mlflow; mlflow.MlflowClient('sqlite:///{folder}/mlflow.db').search_experiments()"
         subprocess.run([sys.executable, "-c", code], check=True, cwd=folder, capture_output=True)
 
     return cached("mlflow", make) / "mlflow.db"
+
+
+@cache
+def _commit_without_sync() -> None:
+    """Let SQLite not wait for the disk: a commit takes up to 20 ms, and no test cuts the power."""
+    from sqlalchemy import Engine, event
+
+    @event.listens_for(Engine, "connect")
+    def relax(connection: Any, _record: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous=OFF")
 
 
 def _known() -> list[str]:

@@ -17,9 +17,11 @@ import uvicorn
 
 from deployments.receiver.app import create_app
 from deployments.receiver.hooks import ReceiverSettings
+from slipway.system.connections import SERVER_LIMITS
 from slipway.watch import webhooks
 from slipway.watch.webhooks import ChangeEvent
 from tests.support.hub import webhook
+from tests.support.network import PromptServer
 
 HUB_SECRET, MLFLOW_SECRET = "a secret of the Hub's", "a secret of MLflow's"
 CATALOGUE = """\
@@ -82,13 +84,6 @@ class Receiver:
         before, self.events = self.events[:-1], []
         return before
 
-    def wait_for_events(self, count: int = 1) -> list[ChangeEvent]:
-        """Return the events once there are ``count``, or after five seconds."""
-        until = time.monotonic() + 5
-        while len(self.events) < count and time.monotonic() < until:
-            time.sleep(0.005)
-        return self.events
-
 
 def pushed(repo: str = "acme/tiny", ref: str = "main", after: str | None = None) -> dict[str, Any]:
     """Return the Hub's payload of a push; its commit is new unless one is named."""
@@ -137,7 +132,9 @@ def receive(folder: Path, **secrets: str | None) -> Iterator[Receiver]:
         with httpx.Client(base_url=url, timeout=30) as client:
             receiver = Receiver(url, client)
             app = create_app(ReceiverSettings(catalogue=catalogue, **known), receiver.send)
-            server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+            server = PromptServer(
+                uvicorn.Config(app, log_config=None, access_log=False, **SERVER_LIMITS)
+            )
             thread = threading.Thread(
                 target=asyncio.run, args=(server.serve(sockets=[listener]),), daemon=True
             )

@@ -52,7 +52,6 @@ def point_to(folder: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setenv("SLIPWAY_HOME", str(folder / "home"))
     patch.setenv("SLIPWAY_CATALOGUE", str(folder / "catalogue.toml"))
     patch.setenv("SLIPWAY_EXPECTATIONS", str(folder / "expectations"))
-    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
 def begun_elsewhere(home: Path, age: timedelta) -> None:

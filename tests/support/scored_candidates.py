@@ -122,6 +122,7 @@ def fidelity(
         perplexity_ratio=estimate(perplexity, perplexity * 0.98, perplexity * 1.02),
         first_divergence_tokens=estimate(21.4, 17.0, 26.1),
         max_logit_difference=Estimate.exact(4.2),
+        kl_long=estimate(*kl),
         kl_by_group={"english": kl[0] * 0.9, "german": kl[0] * 1.4, "code": kl[0] * 0.7},
     )
 

@@ -10,9 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from slipway import keys
 from slipway.redeploy import model_server
+from slipway.settings import PROJECT
 from slipway.system import store
+from slipway.tracking import known_wrappers
 from slipway.values import Release
 from tests.support.project import Project
 
@@ -23,6 +27,8 @@ ORIGINAL = "set_model(OnnxGenaiModel())"
 #: Marks every piece of text, so that an answer shows its version; long answers are slow.
 MARKED = """\
 class Changed(OnnxGenaiModel):
+    scheduler = None
+
     def stream(self, prompt, **sampling):
         return self._marked(super().stream(prompt, **sampling), sampling["max_tokens"] > 60)
 
@@ -73,6 +79,11 @@ class ServedProject:
         return self.project.home / "serving" / "tiny"
 
     @property
+    def wrappers(self) -> Path:
+        """The wrappers that this project knows: ours, and those of the versions that are added."""
+        return self.project.folder / "wrappers"
+
+    @property
     def url(self) -> str:
         """Where the server listens."""
         found = model_server.find(self.folder)
@@ -98,6 +109,8 @@ class ServedProject:
         edit(folder)
         key = f"{number:064x}"
         written = self._tags(folder, key, number) | (tags or {})
+        with (self.wrappers / known_wrappers.LIST).open("a", encoding="utf-8") as known:
+            known.write(f"{written['slipway.code_sha256']}  of version {number}\n")
         spoil(folder)
         for wrapper in self.release.versions.wrappers:
             source = str(folder) if wrapper.kind == "onnx" else f"models:/{wrapper.model_id}"
@@ -119,6 +132,7 @@ class ServedProject:
             "slipway.release": release.model_dump_json(),
             "slipway.digest": keys.manifest_digest(store.manifest(folder / "artifacts" / "model")),
             "slipway.code_sha256": store.sha256(folder / "onnx_genai.py"),
+            "slipway.mlmodel_sha256": store.sha256(folder / "MLmodel"),
         }
 
     def move(self, version: int) -> None:
@@ -166,19 +180,24 @@ class ServedProject:
 def running(served: ServedProject, *, version: int, workers: int) -> Iterator[ServedProject]:
     """Run the model's server while the body runs."""
     model_server.set_version(served.folder, "tiny", version)
-    with (served.project.folder / "server.log").open("wb") as log:
+    shutil.copytree(PROJECT / "wrappers", served.wrappers)
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        (served.project.folder / "server.log").open("wb") as log,
+    ):
+        patch.setenv("SLIPWAY_WRAPPERS", str(served.wrappers))
         process = subprocess.Popen(
             [sys.executable, *model_server.command(served.folder, port=0, workers=workers)],
             stdout=log,
             stderr=subprocess.STDOUT,
             env=dict(os.environ),
         )
-    try:
-        _wait_until_ready(process, served.folder)
-        yield served
-    finally:
-        process.terminate()
-        process.wait(60)
+        try:
+            _wait_until_ready(process, served.folder)
+            yield served
+        finally:
+            process.terminate()
+            process.wait(60)
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], folder: Path) -> None:

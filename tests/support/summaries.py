@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from slipway.evaluation import paired
 from slipway.evaluation.decision import final_gates, judge
 from slipway.values import (
     Answers,
@@ -17,6 +18,7 @@ from slipway.values import (
     CheckResult,
     Contract,
     Entry,
+    Estimate,
     FileEntry,
     GateLimits,
     Gates,
@@ -127,9 +129,11 @@ def summary(
         parity=parity,
         champion=champion_report,
         regressions=regressions,
+        power=paired.suite_power(10, 0.05),
+        answer_length_ratio=Estimate.exact(1),
     )
     chosen = selection(artifact(stored=stored("model.onnx.data", artifact_bytes)))
-    gates = final_gates(entry(), chosen, report, None)
+    gates = final_gates(entry().gates, chosen, report, None)
     return ReleaseSummary(
         entry=entry(),
         weights=weights(),
@@ -164,6 +168,7 @@ def weights(**changes: Any) -> Weights:
         "source": entry().source,
         "commit": COMMIT,
         "digest": "ab" * 32,
+        "files_digest": "ab" * 32,
         "paths": ("model.safetensors",),
         "size_bytes": SOURCE_BYTES,
         "license": "apache-2.0",

@@ -1,4 +1,4 @@
-"""How tasks behave: retries ask the error, cached results are looked at, progress is told."""
+"""How tasks behave: retries ask the error, cached results are looked at."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from prefect.states import Failed
 
 from slipway.errors import LicenseNotAllowed, SlipwayError, Unreachable
-from tasks.policies import Reporter, by_recipe, by_revision, worth_retrying
+from tasks.policies import by_recipe, by_revision, worth_retrying
 from tests.support.project import Project
 
 pytestmark = pytest.mark.usefixtures("prefect_backend")
@@ -74,41 +74,46 @@ def test_cache_keys_name_content_and_never_a_path(project: Project) -> None:
     assert keyed(Path("one")) != keyed(Path("one"), key="weights-2")
 
 
-def test_progress_is_an_artifact_and_a_line_a_tenth(caplog: pytest.LogCaptureFixture) -> None:
-    """A hundred pieces of news make ten lines, and the artifact ends at 100 %."""
-    from prefect import flow
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
-
-    @flow
-    def work() -> None:
-        report = Reporter("count", "to/a-hundred")
-        for percent in range(101):
-            report(percent / 100, f"layer {percent}")
-
-    with caplog.at_level("INFO"):
-        work()
-
-    lines = [record.getMessage() for record in caplog.records if "layer" in record.getMessage()]
-    assert len(lines) == 11
-    wanted = ArtifactFilter(key=ArtifactFilterKey(any_=["count-to-a-hundred"]))
-    with get_client(sync_client=True) as client:
-        (artifact,) = client.read_artifacts(artifact_filter=wanted, limit=1)
-    assert artifact.data == 100.0
-
-
 def test_a_failing_run_prints_no_traceback_of_an_error_that_explains_itself() -> None:
     """A one-line error stays one line in the terminal; a defect keeps its traceback."""
     import logging
 
-    from commands.console import OneLine
+    from tasks.run_log import PlainLines
 
     def record(error: Exception) -> logging.LogRecord:
         return logging.LogRecord("x", 40, "", 0, "Encountered", (), (type(error), error, None))
 
     ours, defect = record(Unreachable("a", "b", "c")), record(ValueError("x"))
-    OneLine().filter(ours)
-    OneLine().filter(defect)
+    PlainLines().filter(ours)
+    PlainLines().filter(defect)
 
     assert (ours.exc_info, ours.getMessage()) == (None, str(Unreachable("a", "b", "c")))
     assert defect.exc_info is not None
+
+
+def test_a_line_of_the_log_has_nothing_that_a_terminal_would_obey() -> None:
+    """Names and errors of a source are in it."""
+    import logging
+
+    from tasks.run_log import PlainLines
+
+    line = logging.LogRecord("x", 20, "", 0, "variant %s", ("\x1b[31mred",), None)
+    PlainLines().filter(line)
+
+    assert line.getMessage() == "variant \ufffd[31mred"
+
+
+def test_a_line_on_prefects_pages_names_its_task() -> None:
+    """The pages show the lines of all tasks in one list, without the tasks' names."""
+    import logging
+
+    from tasks.run_log import TaskLines
+
+    done = logging.LogRecord(
+        "prefect.task_runs", 20, "", 0, "Finished in %s", ("Completed()",), None
+    )
+    begun = logging.LogRecord("x", 20, "", 0, "Beginning", (), None)
+    done.task_run_name = "evaluate tiny"
+
+    assert TaskLines().format(done) == "evaluate tiny: Finished in Completed()"
+    assert TaskLines().format(begun) == "Beginning"

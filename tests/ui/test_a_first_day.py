@@ -7,9 +7,15 @@ somebody complains, and they roll back. What they did stands in MLflow's UI.
 ``make pictures`` keeps what they see for README and docs.
 """
 
+import itertools
 import json
 import os
+import re
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -20,17 +26,30 @@ from slipway.report.document import PLOT_TEXT
 from tests.support import browser
 from tests.support.browser import Person
 from tests.support.full_stack import Running, running
-from tests.support.project import Project
+from tests.support.project import PROJECT, Project
 from tests.support.tiny_phi3 import write_checkpoint
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
+SLIPWAY = ("-c", "from commands.main import main; main()")
+SPAIN, MADRID = "What is the capital of Spain?", "The capital of Spain is Madrid."
+#: Below an answer on the model server's page; pieces that came at once have no speed.
+FIGURES = re.compile(
+    r"^\d+ tokens · ([\d.]+ tokens/s · )?first token after [\d.]+ s · finish reason: (stop|length)$"
+)
+#: Counts the changes of the conversation's text.
+COUNT_PIECES = """() => {
+  window.pieces = 0;
+  const count = (changes) => { window.pieces += changes.length; };
+  const what = { characterData: true, subtree: true };
+  new MutationObserver(count).observe(document.querySelector("[role=log]"), what);
+}"""
 RELEASE_SECONDS, REDEPLOY_SECONDS = 500, 300  # a loaded machine takes its time
 
 
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Iterator[Running]:
-    """Run everything as a newcomer does: without a password."""
+    """Run everything as a newcomer does, who chooses no password."""
     if not browser.chromium():
         pytest.skip(browser.MISSING)
     folder = tmp_path_factory.mktemp("first-day")
@@ -49,11 +68,12 @@ def person(everything: Running) -> Iterator[Person]:
     program = browser.chromium()
     assert program
     pictures = os.environ.get("PICTURES")
-    with browser.opened(program) as page:
+    with browser.opened(program, everything.url("mlflow"), everything.auth) as page:
         yield Person(
             page=page,
             prefect=everything.url("prefect"),
             mlflow=everything.url("mlflow"),
+            auth=everything.auth,
             pictures=Path(pictures) if pictures else None,
         )
 
@@ -70,8 +90,56 @@ def served(everything: Running) -> set[int]:
 def champion(everything: Running) -> int:
     """Return the version that MLflow's registry calls champion."""
     address = f"{everything.url('mlflow')}/api/2.0/mlflow/registered-models/alias"
-    found = httpx.get(address, params={"name": "tiny", "alias": "champion"}).raise_for_status()
+    query = {"name": "tiny", "alias": "champion"}
+    found = httpx.get(address, params=query, auth=everything.auth).raise_for_status()
     return int(found.json()["model_version"]["version"])
+
+
+@contextmanager
+def beside(everything: Running, version: str) -> Iterator[str]:
+    """Run ``slipway beside`` while the block runs; give the address of the page."""
+    process = subprocess.Popen(
+        [sys.executable, *SLIPWAY, "beside", "tiny", version],
+        env=dict(everything.environment),
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout
+        (line,) = itertools.islice((each for each in process.stdout if "on a page" in each), 1)
+        yield line.split()[-1]
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+
+
+def test_the_addresses_that_were_printed_sign_the_person_in(
+    person: Person, everything: Running
+) -> None:
+    """Both UIs require the generated password; Prefect's link carries it, MLflow asks for it."""
+    said = everything.said.read_text(encoding="utf-8")
+    (prefect,) = re.findall(r"^  (http\S+) signs you in to Prefect$", said, re.MULTILINE)
+    (mlflow,) = re.findall(r"^  (http\S+) is MLflow", said, re.MULTILINE)
+
+    assert person.asks(person.prefect + "/api/admin/version").status_code == 200
+    assert httpx.get(person.prefect + "/api/admin/version").status_code == 401
+    person.signs_in(prefect, mlflow)
+
+
+def test_commands_in_another_shell_sign_in_too(everything: Running) -> None:
+    """They find the password in the home; nothing but the addresses was exported."""
+    servers = {
+        "PREFECT_API_URL": f"{everything.url('prefect')}/api",
+        "MLFLOW_TRACKING_URI": everything.url("mlflow"),
+    }
+
+    status = everything.command(*SLIPWAY, "status", "--json", **servers)
+    doctor = everything.command(*SLIPWAY, "doctor", "--json", **servers)
+
+    assert status.returncode == 0, status.stderr
+    checks = {each["name"]: each["status"] for each in json.loads(doctor.stdout)}
+    assert (checks["prefect sign-in"], checks["mlflow sign-in"]) == ("ok", "ok")
 
 
 def test_the_form_explains_itself(person: Person) -> None:
@@ -140,7 +208,9 @@ def test_a_release_is_started_and_watched_to_its_end(person: Person) -> None:
     person.comes_back_when_it_ended(RELEASE_SECONDS)
 
     expect(person.state("Completed")).to_be_visible()
-    expect(person.page.get_by_text("cpu-fp32").first).to_be_visible()
+    name = person.knows_of_run(person.page.url)["name"]
+    assert name.startswith("tiny, digest ")
+    expect(person.page.get_by_text(name).first).to_be_visible()
     expect(person.page.get_by_text("12 Task runs")).to_be_visible()
     person.takes_picture("prefect-run")
 
@@ -148,7 +218,8 @@ def test_a_release_is_started_and_watched_to_its_end(person: Person) -> None:
 def test_its_report_shows_a_picture_and_leads_to_mlflow(person: Person) -> None:
     """From the run's page to the report, and from there to the MLflow run of the same name."""
     page = person.page
-    name = page.get_by_text("cpu-fp32").first.inner_text().partition("@")[2]
+    name = person.knows_of_run(page.url)["name"].partition(", ")[2]
+    assert name.endswith(" cpu-fp32")
     page.get_by_role("tab", name="Artifacts").click()
     page.get_by_role("link", name="release-report-tiny").click()
     page.locator("a[href*='/artifacts/artifact/']").first.click()
@@ -160,6 +231,24 @@ def test_its_report_shows_a_picture_and_leads_to_mlflow(person: Person) -> None:
     for link in links:
         assert person.opens(link) == 200
         expect(page.get_by_text(name).first).to_be_visible()
+
+
+def test_the_champion_answers_on_the_servers_page(person: Person, everything: Running) -> None:
+    """The text appears piece by piece, then its figures; nothing is loaded from elsewhere."""
+    person.waits_until(lambda: served(everything) == {1}, REDEPLOY_SECONDS, "version 1 serves")
+    asked: list[str] = []
+    person.page.on("request", lambda request: asked.append(request.url))
+
+    person.chats_at(f"{everything.url('serving')}/", "Chat with tiny v1")
+    person.page.evaluate(COUNT_PIECES)
+    answers = person.says(SPAIN)
+
+    assert answers == [MADRID]
+    assert person.page.evaluate("pieces") > 1
+    expect(person.page.get_by_text(FIGURES)).to_be_visible()
+    elsewhere = [url for url in asked if not url.startswith((everything.url("serving"), "data:"))]
+    assert elsewhere == []
+    person.takes_picture("chat")
 
 
 def test_new_weights_are_released_up_to_a_persons_word(person: Person, everything: Running) -> None:
@@ -187,13 +276,30 @@ def test_an_approval_without_a_word_is_refused(person: Person) -> None:
     expect(form).to_be_hidden()
 
 
+def test_both_versions_answer_side_by_side(person: Person, everything: Running) -> None:
+    """The form names the command; the page then asks both versions the same."""
+    form = person.resumes()
+    expect(form).to_contain_text("slipway beside tiny 2")
+    assert person.address("Chat with the champion") == f"{everything.url('serving')}/"
+    address = person.page.url
+
+    with beside(everything, "2") as page:
+        person.chats_at(page, "Chat with tiny v1 and tiny v2")
+        answers = person.says(SPAIN)
+        assert len(answers) == 2
+        assert all(answers)
+        expect(person.page.get_by_text(FIGURES)).to_have_count(2)
+        person.takes_picture("chat-side-by-side")
+    person.page.goto(address)
+
+
 def test_a_person_reads_the_figures_and_approves(person: Person, everything: Running) -> None:
     """The form says what would happen, shows figures, and leads to the version in MLflow."""
     form = person.resumes()
     said = "Version 2 of tiny becomes the champion, in place of version 1, if a person approves it"
     expect(form).to_contain_text(said)
     expect(form).to_contain_text("Median latency of an answer")
-    assert httpx.get(person.address("The version in MLflow")).status_code == 200
+    assert person.asks(person.address("The version in MLflow")).status_code == 200
     person.picks("Decision", "approve")
     person.writes("Reason", "read and good")
     person.takes_picture("prefect-approve")
@@ -246,9 +352,7 @@ def test_mlflow_shows_what_became_of_both_versions(person: Person) -> None:
 
 def test_the_history_tells_who_did_what(everything: Running) -> None:
     """Three reigns, each begun by a person in Prefect's UI, with the reasons they gave."""
-    told = everything.command(
-        "-c", "from commands.main import main; main()", "history", "tiny", "--json"
-    )
+    told = everything.command(*SLIPWAY, "history", "tiny", "--json")
 
     reigns = json.loads(told.stdout)
     assert [(each["version"], each["kind"]) for each in reigns] == [

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from slipway.sources import download
 from slipway.values import HubSource
 from tests.support.acme_models import (
     ARTIFACT,
@@ -35,12 +36,16 @@ def acme(tmp_path: Path) -> LocalHub:
 def running(
     acme: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[RunningHub]:
-    """The same Hub, reachable by a client that is signed in nowhere and has no cache."""
+    """The same Hub, reachable by a client that is signed in nowhere and has no cache.
+
+    A retry of a download does not wait there.
+    """
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no token"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(download, "WAIT_SECONDS", 0.01)
     monkeypatch.delenv("HF_TOKEN", raising=False)
     with acme.serve() as running:
         yield running

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from slipway.checks.agreement import Pair, pairs, same_answers, same_ends
-from slipway.values import Answers, Contract, Prompt, VariantPrecision
+from slipway.checks.agreement import Pair, length_ratio, pairs, same_answers, same_ends
+from slipway.values import Answers, Contract, Estimate, Prompt, VariantPrecision
 from tests.support.healthy_answers import answers, completion, predicted, prompt
 
 FERRY = prompt("ferry", max_tokens=8)
@@ -175,3 +175,44 @@ def test_without_answers_agreement_is_undecided() -> None:
 
     assert pairs(silent, reference("abc"), (FERRY,)) == ()
     assert same_answers((), "fp32").passed is None
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "ratio"),
+    [
+        pytest.param(onnx("ten letters"), reference("ten letters"), 1, id="equal"),
+        pytest.param(onnx("ab" * 10), reference("ab" * 5), 2, id="twice as long"),
+        pytest.param(onnx("ab"), reference("ab" * 5), 0.2, id="ends early"),
+        pytest.param(
+            onnx("ab" * 10, "prompt"),
+            reference("ab" * 5, tokens=8, reason="length"),
+            1,
+            id="the prompt contract has a longer limit",
+        ),
+        pytest.param(
+            onnx("ab" * 4, tokens=8, reason="length"),
+            reference("cdefg" * 4, tokens=8, reason="length"),
+            1,
+            id="a limit cut both",
+        ),
+        pytest.param(
+            onnx("ab"), reference("ab" * 5, tokens=8, reason="length"), 0.2, id="only ONNX ended"
+        ),
+    ],
+)
+def test_the_length_of_answers_is_compared_as_far_as_limits_allow(
+    ours: Answers, theirs: Answers, ratio: float
+) -> None:
+    """With several prompts, the interval says how much the ratio depends on which were asked."""
+    once = length_ratio((pair(ours, theirs),))
+    mixed = length_ratio((pair(ours, theirs), pair(onnx("abcd"), reference("abcd"))))
+
+    assert once == Estimate.exact(ratio)
+    assert mixed is not None
+    assert min(ratio, 1) <= mixed.low <= mixed.value <= mixed.high <= max(ratio, 1)
+
+
+def test_a_reference_that_says_nothing_leaves_no_length_to_compare() -> None:
+    """A figure that is unknown passes no gate."""
+    assert length_ratio((pair(onnx("abc"), reference("")),)) is None
+    assert length_ratio(()) is None

@@ -1,63 +1,28 @@
-"""A call in a child process returns its result, or why there is none, and leaves nothing behind."""
+"""A call in a child process returns its result, or why there is none."""
 
 import os
 import signal
-import subprocess
-import sys
-import tempfile
-import textwrap
-import time
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
-from slipway.errors import MachineTooSmall, StepCrashed, StepOutOfMemory, StepTimedOut, UnknownModel
+from slipway.errors import MachineTooSmall, StepCrashed, StepOutOfMemory, UnknownModel
+from slipway.settings import PROJECT
 from slipway.system import fork_server
 from slipway.system.call import call
 from slipway.system.process import ProcessLimits
-from slipway.system.progress import Progress
-from tests.support import child_functions
+from tests.support import child_functions, traps
 from tests.support.child_functions import ChildRequest
+from tests.support.child_ways import MODULES, gone
 
-MEGABYTE = child_functions.MEGABYTE
-
-MODULES = ("tests.support.child_functions",)
-
-
-class EveryStep(dict[str, tuple[str, ...]]):
-    """The same modules for a step of any name."""
-
-    def get(self, _step: str, _default: object = None) -> tuple[str, ...]:  # type: ignore[override]
-        """Return the modules."""
-        return MODULES
-
-
-@pytest.fixture(autouse=True, params=["new process", "forked"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Run every test with children that are started anew, and with children that are forked."""
-    preloaded = EveryStep() if request.param == "forked" else {}
-    monkeypatch.setattr(fork_server, "PRELOADED", preloaded)
-    return str(request.param)
+pytestmark = pytest.mark.usefixtures("way")
 
 
 def log_of(limits: ProcessLimits) -> Path:
     """Return the only log."""
     [log] = limits.logs.iterdir()
     return log
-
-
-def gone(pid: int) -> bool:
-    """Tell whether a process has ended, waiting a little for the system to end it."""
-    for _ in range(50):
-        try:
-            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-                return True
-        except psutil.NoSuchProcess:
-            return True
-        time.sleep(0.1)
-    return False
 
 
 def test_the_result_is_a_value_again(limits: ProcessLimits) -> None:
@@ -68,35 +33,6 @@ def test_the_result_is_a_value_again(limits: ProcessLimits) -> None:
 
     assert outcome.value == child_functions.Sum(path=Path("a/b"), numbers=(0, 1, 2))
     assert 0 < outcome.seconds < 60
-
-
-def test_the_peak_of_the_childs_memory_is_measured(limits: ProcessLimits) -> None:
-    """What it held for half a second counts; what the caller holds does not."""
-    ballast = bytearray(400 * MEGABYTE)
-
-    small = call(child_functions.hold, ChildRequest(number=1), limits, step="hold")
-    large = call(child_functions.hold, ChildRequest(number=200), limits, step="hold")
-
-    assert len(ballast) > small.peak_memory_bytes > 10 * MEGABYTE
-    assert large.peak_memory_bytes - small.peak_memory_bytes == pytest.approx(
-        200 * MEGABYTE, rel=0.1
-    )
-    assert large.value != os.getpid()
-
-
-def test_memory_that_is_shared_for_a_moment_is_counted_once(limits: ProcessLimits) -> None:
-    """Between fork and exec a helper seems to hold all that its parent holds."""
-    outcome = call(child_functions.fork_often, ChildRequest(number=200), limits, step="fork")
-
-    assert 200 * MEGABYTE < outcome.peak_memory_bytes < 350 * MEGABYTE
-
-
-def test_a_helpers_own_memory_is_counted(limits: ProcessLimits) -> None:
-    """A builder may have workers of its own, and the limit is for all of them."""
-    bounded = replace(limits, memory_bytes=250 * MEGABYTE)
-
-    with pytest.raises(StepOutOfMemory):
-        call(child_functions.hold_in_helper, ChildRequest(number=300), bounded, step="hold")
 
 
 def test_progress_arrives_as_data_and_prints_go_to_the_log(limits: ProcessLimits) -> None:
@@ -113,30 +49,6 @@ def test_progress_arrives_as_data_and_prints_go_to_the_log(limits: ProcessLimits
 
     assert reports == [(number / 4, f"counted {number}") for number in range(4)]
     assert log_of(limits).read_text() == "".join(f"counted {number}\n" for number in range(4))
-
-
-def test_progress_arrives_while_the_child_runs(limits: ProcessLimits) -> None:
-    """A caller that is interrupted meanwhile ends the child, and what the child started."""
-    reported: list[str] = []
-
-    with pytest.raises(KeyboardInterrupt):
-        call(
-            child_functions.hang,
-            ChildRequest(),
-            limits,
-            step="hang",
-            progress=_interrupted_at_first(reported),
-        )
-
-    assert all(gone(int(pid)) for pid in reported[0].split())
-
-
-def _interrupted_at_first(reported: list[str]) -> Progress:
-    def progress(_share: float | None, text: str) -> None:
-        reported.append(text)
-        raise KeyboardInterrupt
-
-    return progress
 
 
 @pytest.mark.parametrize(
@@ -240,114 +152,36 @@ def test_a_kill_by_the_system_reads_as_out_of_memory(limits: ProcessLimits) -> N
     assert caught.value.step == "die"
 
 
-def test_a_child_over_its_memory_limit_is_killed(limits: ProcessLimits) -> None:
-    """Before it takes the machine down; the error tells how much it held."""
-    bounded = replace(limits, memory_bytes=150 * MEGABYTE)
-
-    call(child_functions.hold, ChildRequest(number=1), bounded, step="hold")
-    with pytest.raises(StepOutOfMemory) as caught:
-        call(child_functions.hold, ChildRequest(number=300), bounded, step="hold")
-
-    assert caught.value.peak_bytes > 150 * MEGABYTE
-
-
-def test_a_child_that_hangs_is_ended_with_all_that_it_started(limits: ProcessLimits) -> None:
-    """At its time limit, which the error names."""
-    reported: list[str] = []
-    started = time.monotonic()
-
-    bounded = replace(limits, timeout_seconds=4)
-    with pytest.raises(StepTimedOut) as caught:
-        call(
-            child_functions.hang,
-            ChildRequest(),
-            bounded,
-            step="hang",
-            progress=lambda _, text: reported.append(text),
-        )
-
-    assert caught.value.limit_seconds == 4
-    assert 4 <= time.monotonic() - started < 20
-    assert [gone(int(pid)) for pid in reported[0].split()] == [True, True]
-
-
-def test_a_child_that_closed_its_output_keeps_its_limits(limits: ProcessLimits) -> None:
-    """Silence is no end: it is still ended at its time limit."""
-    with pytest.raises(StepTimedOut):
-        call(
-            child_functions.fall_silent,
-            ChildRequest(),
-            replace(limits, timeout_seconds=2),
-            step="hush",
-        )
-
-
-def test_a_helper_that_stays_behind_does_not_delay_the_result(limits: ProcessLimits) -> None:
-    """The child has returned, so its helper is ended, though it still holds the output open."""
-    outcome = call(child_functions.leave_helper, ChildRequest(), limits, step="help")
-
-    assert outcome.seconds < 30
-    assert gone(outcome.value)
-
-
-def test_secrets_stay_with_the_parent(
+def test_a_child_receives_the_variables_of_its_row(
     limits: ProcessLimits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A model's code, should it ever run, finds no token, can't download and opens no pickle."""
-    hidden = ("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD")
-    for name in (*hidden, "SLIPWAY_HOME"):
+    """By the first word of its step. A model's code can't download, and opens no pickle."""
+    for name in ("HF_TOKEN", "SENTRY_DSN", "MLFLOW_TRACKING_PASSWORD", "SLIPWAY_SERVE"):
         monkeypatch.setenv(name, "made-up")
 
-    seen = call(child_functions.environment, ChildRequest(), limits, step="look").value
+    without = call(child_functions.environment, ChildRequest(), limits, step="look").value
+    signed_in = call(child_functions.environment, ChildRequest(), limits, step="log onnx").value
 
-    assert not [name for name in hidden if name in seen]
-    assert seen["SLIPWAY_HOME"] == "made-up"
-    assert seen["HF_HUB_OFFLINE"] == "1"
-    assert seen["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
+    assert without["SLIPWAY_SERVE"] == "made-up"
+    assert without["HF_HUB_OFFLINE"] == "1"
+    assert without["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
+    assert not {"HF_TOKEN", "SENTRY_DSN", "MLFLOW_TRACKING_PASSWORD"} & without.keys()
+    assert signed_in == without | {"MLFLOW_TRACKING_PASSWORD": "made-up"}
 
 
-def test_a_step_that_needs_the_registry_may_sign_in(
-    limits: ProcessLimits, monkeypatch: pytest.MonkeyPatch
+def test_a_child_imports_nothing_from_the_current_folder(
+    limits: ProcessLimits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is named by the first word of the step, and finds no other secret."""
-    monkeypatch.setenv("HF_TOKEN", "made-up")
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "made-up")
+    """Neither does its server; both work in the checkout."""
+    noted = traps.lay_traps(tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("PYTHONPATH", f"{PROJECT}::.")
 
-    seen = call(child_functions.environment, ChildRequest(), limits, step="smoke-test onnx").value
+    place = call(child_functions.look_around, ChildRequest(), limits, step="look").value
 
-    assert seen["MLFLOW_TRACKING_PASSWORD"] == "made-up"  # noqa: S105 - of a test
-    assert "HF_TOKEN" not in seen
-
-
-def test_no_child_is_left_when_the_parent_is_killed(limits: ProcessLimits, way: str) -> None:
-    """A builder that nobody waits for would hold its memory for minutes."""
-    preloaded = {"hang": MODULES} if way == "forked" else {}
-    script = f"""
-        from pathlib import Path
-        from slipway.system import fork_server
-        from slipway.system.call import call
-        from slipway.system.process import ProcessLimits
-        from tests.support import child_functions
-        fork_server.PRELOADED = {preloaded}
-        call(
-            child_functions.hang,
-            child_functions.ChildRequest(),
-            ProcessLimits(60, None, Path("{limits.logs}")),
-            step="hang",
-            progress=lambda _, text: print(text),
-        )
-    """
-    parent = subprocess.Popen(
-        [sys.executable, "-u", "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True
-    )
-    assert parent.stdout is not None
-    pid, helper = map(int, parent.stdout.readline().split())
-
-    parent.kill()
-    parent.communicate()
-
-    assert gone(pid)
-    os.kill(helper, signal.SIGKILL)  # the system ends children, not grandchildren
+    assert place[0] == str(PROJECT)
+    assert not {"", ".", str(tmp_path / "here")} & set(place[1:])
+    assert traps.imported(noted) == ""
 
 
 def test_a_child_is_forked_where_its_step_has_a_server(limits: ProcessLimits, way: str) -> None:
@@ -395,17 +229,3 @@ def test_a_server_has_no_secret(limits: ProcessLimits, monkeypatch: pytest.Monke
     assert seen["MLFLOW_TRACKING_PASSWORD"] == "made-up"  # noqa: S105 - of a test
     assert server != os.getpid()
     assert "made-up" not in psutil.Process(server).environ().values()
-
-
-def test_nothing_is_left_in_the_temporary_folder(
-    limits: ProcessLimits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Neither after a result nor after an error."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    before = set(tmp_path.iterdir())
-
-    call(child_functions.say, ChildRequest(text="hello"), limits, step="say")
-    with pytest.raises(StepCrashed):
-        call(child_functions.fail, ChildRequest(text="no"), limits, step="try")
-
-    assert set(tmp_path.iterdir()) - before == {limits.logs}

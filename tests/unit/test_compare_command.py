@@ -83,7 +83,7 @@ def test_the_champion_is_compared_with_the_version_before_it(home: Path, capsys:
     assert "version 1 version 2, champion change" in lines
     assert "size_bytes 137 MB 120 MB -12.4%, better" in lines
     assert "tokens_per_second 31.4 tokens/s 40 tokens/s +27.4%, better" in lines
-    assert "gates 9 of 9 passed 9 of 9 passed" in lines
+    assert "gates 13 of 13 passed 13 of 13 passed" in lines
     assert "tools: transformers 5.22.1 5.22.2" in lines
     assert any(line.startswith("emoji A ship") and line.endswith("🚢.") for line in lines)
     assert len(lines) < 50

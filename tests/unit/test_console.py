@@ -1,20 +1,28 @@
 """The command line itself: entry points, help, and errors that are not ours."""
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import version
 from pathlib import Path
-from threading import Thread
 
 import httpx
 import pytest
 
-from commands import console
-from slipway.errors import CatalogueInvalid, InternalError
+from commands import console, release
+from commands.main import run
+from slipway.errors import CatalogueInvalid, SourceMissing
+from slipway.settings import Settings
+from slipway.tracking import pages
+from slipway.validation.texts import UNSEEN
+from slipway.values import Release
+from tests.support.findings import COMMIT
+from tests.support.processor import children_seconds
 from tests.support.project import PROJECT
+from tests.support.status_server import status_server
+from tests.support.summaries import promoted
 
 
 def slipway(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -29,24 +37,11 @@ def slipway(*arguments: str, **variables: str) -> subprocess.CompletedProcess[st
     )
 
 
-class _Refusal(BaseHTTPRequestHandler):
-    """Refuses every request, as a server does that requires a password."""
-
-    def do_GET(self) -> None:
-        self.send_response(401)
-        self.end_headers()
-
-    def log_message(self, format: str, *_arguments: object) -> None:  # noqa: A002 - its name there
-        pass
-
-
 @pytest.fixture
 def closed_server() -> Iterator[str]:
     """Run a server that refuses every request."""
-    with HTTPServer(("127.0.0.1", 0), _Refusal) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with status_server({}, other=401) as url:
+        yield url
 
 
 def test_the_version_is_the_installed_one() -> None:
@@ -56,17 +51,92 @@ def test_the_version_is_the_installed_one() -> None:
     assert (done.returncode, done.stdout.strip()) == (0, version("slipway"))
 
 
+HOSTILE = "[/y] [red]x \x1b[31mred\x1b]0;title\x07\x9b2J \u202egnp.exe \ud83d :smile:"
+SHOWN = "[/y] [red]x \ufffd[31mred\ufffd]0;title\ufffd\ufffd2J \ufffdgnp.exe \ufffd :smile:"
+
+
+def test_foreign_text_in_a_table_is_shown_and_not_obeyed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the terminal nor rich takes anything of it for a command, wherever it stands."""
+    monkeypatch.setenv("COLUMNS", "400")
+
+    console.table(HOSTILE, (HOSTILE, "second"), [(HOSTILE, "short")])
+    console.facts("Title", {HOSTILE: HOSTILE})
+
+    printed = capsys.readouterr().out
+    assert printed.count(SHOWN) == 5
+    assert "\x1b" not in printed
+    assert [line for line in printed.splitlines() if line != line.rstrip()] == []
+
+
+def test_foreign_text_in_a_line_is_shown_and_not_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
+    """An answer may have several lines, and a table in it."""
+    console.say(f"{HOSTILE}\n\tnext")
+    console.show_error(SourceMissing(HOSTILE, "check it"), json=False)
+
+    printed = capsys.readouterr()
+    assert printed.out == f"{SHOWN}\n\tnext\n"
+    assert printed.err == f"slipway: {SHOWN} was not found: check it\n"
+
+
+def test_json_has_foreign_text_as_it_is_and_nothing_for_a_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A program that reads it gets every character."""
+    console.show({"name": HOSTILE})
+
+    printed = capsys.readouterr().out
+    assert json.loads(printed) == {"name": HOSTILE}
+    assert UNSEEN.search(printed) is None
+
+
+def test_an_argument_that_is_not_text_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
+    """A shell passes bytes that are not UTF-8 on; Python keeps each as half a character."""
+    assert run(["approve", "tiny", "--reason", "caf\udce9", "--json"]) == 2
+
+    document = json.loads(capsys.readouterr().out)
+    assert document["message"] == (
+        "argument 4: character 3 is half a character (a lone surrogate); send whole ones"
+    )
+
+
+def test_the_summary_names_the_pages_of_the_servers_in_use(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may run on another machine; without a server, a command starts them here."""
+    made = promoted()
+    outcome = Release(
+        versions=made.versions,
+        repo="org/model",
+        commit=COMMIT,
+        variant="cpu-int8",
+        verdict=made.verdict,
+        promotion=None,
+    )
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://server:5000")
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    release._summary(outcome, 1, Settings())
+    monkeypatch.setenv("PREFECT_API_URL", "http://server:4200/api")
+    release._summary(outcome, 1, Settings())
+
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    mlflow = pages.models("http://server:5000")
+    here, there = lines.index("UIs slipway ui"), lines.index("UIs http://server:4200")
+    assert lines[here + 1 : here + 3] == ["http://127.0.0.1:4200", mlflow]
+    assert lines[there + 1] == mlflow
+
+
 def test_help_lists_the_commands_in_under_a_second() -> None:
     """Time of the processor, since the machine may have other work."""
-    before = os.times()
+    before = children_seconds()
     done = slipway("--help")
-    after = os.times()
+    spent = children_seconds() - before
 
     assert done.returncode == 0
     assert "Release a model end to end." in done.stdout
     assert "3 rejected by a gate" in " ".join(done.stdout.split())
-    spent = after.children_user + after.children_system
-    assert spent - before.children_user - before.children_system < 1
+    assert spent < 1
 
 
 def test_completion_is_installed_for_a_shell(tmp_path: Path) -> None:
@@ -97,18 +167,3 @@ def test_a_refused_sign_in_to_prefect_names_the_variable(closed_server: str) -> 
         httpx.get(closed_server).raise_for_status()
 
     assert isinstance(console.translated(refused.value), CatalogueInvalid)
-
-
-def test_an_internal_error_keeps_its_traceback_in_a_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The line names the file; a number in its text is no status code."""
-    monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path))
-
-    error = console.translated(ValueError("http version 401 is odd"))
-
-    assert isinstance(error, InternalError)
-    assert "http version 401 is odd" in Path(error.log).read_text(encoding="utf-8")
-    assert str(error) == (
-        f"internal error: ValueError: http version 401 is odd; traceback: {error.log}"
-    )

@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 from slipway.evaluation.decision import final_gates, judge
 from slipway.evaluation.gates import in_words
 from slipway.values import (
+    Champion,
     CheckResult,
     Estimate,
     GateLimits,
     GateResult,
     Gates,
+    GateState,
     Inconclusive,
+    Metric,
     Prediction,
     Promoted,
     Rejected,
@@ -22,7 +25,7 @@ from slipway.values import (
     WrapperReport,
 )
 from tests.support.scored_candidates import selection
-from tests.support.summaries import artifact, asked, entry, passed
+from tests.support.summaries import artifact, asked, passed
 
 SUITE = passed("onnx")
 PARITY = (CheckResult(name="the same tokens", severity="critical", passed=True),)
@@ -70,6 +73,16 @@ def test_a_candidate_without_fault_or_doubt_may_serve() -> None:
     )
 
 
+def test_a_reason_names_five_prompts_and_counts_the_others() -> None:
+    """A suite may have hundreds; the release's JUnit file names all of them."""
+    every = tuple(f"prompt-{number}" for number in range(1, 201))
+
+    verdict = judge(report(onnx(check(False, failing=every))), (gate(),))
+
+    named = "prompt-1, prompt-2, prompt-3, prompt-4, prompt-5 and 195 more"
+    assert verdict == Rejected(reasons=(f'"no answer loops" failed for onnx ({named})',))
+
+
 def test_a_warning_is_shown_and_does_not_block() -> None:
     """Neither a failed one nor an undecided one, of a check or of a gate."""
     failed = check(False, severity="warning", failing=("joke", "poem"))
@@ -85,6 +98,20 @@ def test_a_warning_is_shown_and_does_not_block() -> None:
             "warning: kl_mean is 0.57 (0.52 to 0.61), must be at most 0.02",
         )
     )
+
+
+def test_what_an_entry_accepts_unmeasured_is_judged_by_the_reference_alone() -> None:
+    """The reason says so first; without the entry's word, the same report is inconclusive."""
+    seen = report(unasked("no cuda"), parity=())
+
+    assert judge(seen, (), "made for cuda") == Promoted(
+        reasons=(
+            "all critical checks and gates pass",
+            "warning: not measured, as the entry accepts: made for cuda",
+        )
+    )
+    assert isinstance(judge(seen, (gate(),)), Inconclusive)
+    assert isinstance(judge(seen, (gate("fail"),), "made for cuda"), Rejected)
 
 
 @pytest.mark.parametrize(
@@ -134,8 +161,8 @@ def test_any_single_failure_rejects_the_candidate_and_says_why(
         ),
         pytest.param(
             report(),
-            (gate("inconclusive"),),
-            "kl_mean is 0.57 (0.52 to 0.61), must be at most 0.02: "
+            (gate("inconclusive", observed=Estimate(value=0.02, low=0.01, high=0.03)),),
+            "kl_mean is 0.02 (0.01 to 0.03), must be at most 0.02: "
             "the 95 % interval includes the limit",
             id="the interval straddles the limit",
         ),
@@ -190,7 +217,7 @@ def test_all_reasons_are_given_at_once() -> None:
 
 def test_the_smoke_test_adds_gates_on_what_was_answered() -> None:
     """Its figures are known only now, and are held against limits of the same entry."""
-    own = entry(gates=Gates(median_latency_ms=GateLimits(max=5)))
+    own = Gates(median_latency_ms=GateLimits(max=5))
     slow = onnx(predictions=(Prediction(prompt_id="a", response='"x"', latency_ms=6),))
 
     results = final_gates(own, selection(artifact()), report(slow), None)
@@ -200,6 +227,67 @@ def test_the_smoke_test_adds_gates_on_what_was_answered() -> None:
     assert states["answered_prompts"] == "inconclusive"
     assert states["tokens_per_second"] == "pass"
     assert states["kl_mean"] == "pass"
+
+
+def counted(prompts: int, champions: dict[Metric, Estimate]) -> GateState:
+    """Return the state of the gate that compares how many prompts both were asked."""
+    figures = Champion(wrapper=onnx().wrapper, run_id="1", figures=champions)
+    answered = tuple(
+        Prediction(prompt_id=f"{number}", response='"x"', latency_ms=6) for number in range(prompts)
+    )
+    again = report(onnx(predictions=answered)).model_copy(
+        update={"champion": onnx(predictions=answered)}
+    )
+    results = final_gates(Gates(), selection(artifact()), again, figures)
+    (state,) = [
+        each.state
+        for each in results
+        if each.metric == "answered_prompts" and "champion" in each.rule
+    ]
+    return state
+
+
+def test_a_suite_that_was_shortened_since_the_champions_release_is_a_doubt() -> None:
+    """The champion is asked the shortened suite too, so its own release has to be remembered."""
+    assert counted(180, {"answered_prompts": Estimate.exact(200)}) == "pass"
+    assert counted(20, {"answered_prompts": Estimate.exact(200)}) == "inconclusive"
+
+
+def test_a_champion_of_unknown_suite_shortens_nothing() -> None:
+    """One that somebody registered by hand."""
+    assert counted(12, {}) == "pass"
+
+
+@pytest.mark.parametrize(
+    ("speed", "state"), [(40.0, "pass"), (21.0, "pass"), (19.0, "fail"), (None, "inconclusive")]
+)
+def test_the_speed_of_answers_is_compared_with_the_champions_of_now(
+    speed: float | None, state: GateState
+) -> None:
+    """What the champion's own release measured, on another day, decides nothing."""
+    long_ago = Champion(
+        wrapper=onnx().wrapper,
+        run_id="1",
+        figures={
+            "tokens_per_second": Estimate.exact(400),
+            "champion_speed_ratio": Estimate.exact(9),
+        },
+    )
+    both = report(onnx(tokens_per_second=speed)).model_copy(
+        update={"champion": onnx(tokens_per_second=40.0)}
+    )
+
+    results = final_gates(Gates(), selection(artifact()), both, long_ago)
+
+    (found,) = [each for each in results if each.metric == "champion_speed_ratio"]
+    assert (found.state, found.severity, found.rule) == (state, "warning", "at least 0.5")
+
+
+def test_without_another_champion_no_speed_is_compared() -> None:
+    """A first release has none, and a version is not compared with itself."""
+    results = final_gates(Gates(), selection(artifact()), report(), None)
+
+    assert "champion_speed_ratio" not in {each.metric for each in results}
 
 
 CHECKS = st.lists(

@@ -16,7 +16,7 @@ from slipway.sources.download import Download
 from slipway.sources.hub_client import RepositoryAddress
 from slipway.system.progress import Progress, silent
 from slipway.system.store import Store, verify
-from tests.support.acme_models import NEEDED, REPO, contents
+from tests.support.acme_models import NEEDED, REPO, contents, download_of
 from tests.support.hub import (
     Answer,
     Fault,
@@ -49,7 +49,7 @@ def fill(
     address: RepositoryAddress, store: Store, progress: Progress = silent
 ) -> Callable[[Path], dict[str, str]]:
     """Return what fills the entry with the files of a checkpoint, hardly waiting for anything."""
-    wanted = Download(address, tuple(NEEDED), progress, wait_seconds=0.01)
+    wanted = download_of(address, NEEDED, progress, wait_seconds=0.01)
     return lambda into: wanted.write(into, store.partial(KEY))
 
 
@@ -127,22 +127,22 @@ def test_what_an_earlier_run_left_is_used_only_if_it_is_right(
     assert made == NEEDED
     assert requested(running) == [WEIGHTS]
     assert names(store) == {KEY}
-    assert (
-        reports[0]
-        == f"downloading 5 files of {address}, 0 MB; 5 of them are present and will be checked"
-    )
+    count = len(NEEDED)
+    present = f"{count} of them are present and will be checked"
+    assert reports[0] == f"downloading {count} files of {address}, 0 MB; {present}"
 
 
 def test_an_entry_that_is_there_needs_no_partial_folder(
     running: RunningHub, address: RepositoryAddress, store: Store
 ) -> None:
     """A run that was killed between publishing and clearing away has left one."""
-    make(address, store)
+    filled = fill(address, store)
+    store.make(KEY, filled)
     count = len(running.requests)
     store.partial(KEY).mkdir()
     (store.partial(KEY) / WEIGHTS).write_bytes(b"left")
 
-    assert make(address, store) == NEEDED
+    assert contents(store.make(KEY, filled).folder) == NEEDED
     assert names(store) == {KEY}
     assert len(running.requests) == count
 
@@ -158,7 +158,7 @@ def test_a_killed_download_goes_on_and_leaves_nothing(
         "from slipway.system.store import Store; "
         f"store = Store(Path({str(store.root)!r})); "
         f"wanted = Download(RepositoryAddress(*{tuple(address)!r}), "
-        f"{tuple(NEEDED)!r}); "
+        f"{tuple(NEEDED)!r}, {download_of(address, NEEDED).files_digest!r}); "
         f"store.make({KEY!r}, lambda into: wanted.write(into, store.partial({KEY!r})))"
     )
     process = subprocess.Popen([sys.executable, "-c", script])
@@ -213,7 +213,7 @@ def test_a_file_that_the_hub_does_not_list_is_refused(
 ) -> None:
     """Nothing is downloaded of a changed revision."""
     with pytest.raises(SourceRefused) as caught:
-        Download(address, (*NEEDED, "gone.json")).write(tmp_path)
+        Download(address, (*NEEDED, "gone.json"), "0" * 64).write(tmp_path)
 
     assert str(caught.value) == f"gone.json: not listed in {address}; resolve it again"
     assert list(tmp_path.glob("*.json")) == []

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from slipway.sources.download import Download
 from slipway.sources.hub_client import RepositoryAddress
-from tests.support.acme_models import NEEDED, REPO, contents
+from tests.support.acme_models import NEEDED, REPO, contents, download_of
 from tests.support.hub import LocalHub, RunningHub, error_status, stall, wrong_bytes
 
 
@@ -28,7 +27,7 @@ def test_progress_counts_the_bytes_that_are_present(
         threads.add(threading.current_thread())
 
     address = RepositoryAddress("acme/large", commit, running.endpoint)
-    Download(address, tuple(files), listen, wait_seconds=0.01).write(tmp_path)
+    download_of(address, files, listen, wait_seconds=0.01).write(tmp_path)
 
     shares = [share for share, _ in reports if share is not None]
     assert threads == {threading.current_thread()}
@@ -52,7 +51,8 @@ def test_an_interrupt_ends_a_download_that_waits(
         if share and " MB/s" in text:
             raise KeyboardInterrupt
 
-    wanted = Download(RepositoryAddress(REPO, commit, running.endpoint), tuple(NEEDED), interrupt)
+    address = RepositoryAddress(REPO, commit, running.endpoint)
+    wanted = download_of(address, NEEDED, interrupt)
     with pytest.raises(KeyboardInterrupt):
         wanted.write(tmp_path / "into", tmp_path / "partial")
 
@@ -73,7 +73,7 @@ def test_an_interrupt_ends_a_download_whose_bytes_arrive(
 
     address = RepositoryAddress("acme/large", commit, running.endpoint)
     with pytest.raises(KeyboardInterrupt):
-        Download(address, ("model.safetensors",), interrupt).write(tmp_path)
+        download_of(address, ("model.safetensors",), interrupt).write(tmp_path)
 
     left = {path.rpartition("/")[2] for path in contents(tmp_path / ".partial")}
     assert not {name for name in left if name.endswith((".incomplete", ".safetensors"))}

@@ -122,25 +122,9 @@ def test_the_text_says_what_happened_and_what_to_do(error: SlipwayError, text: s
     assert str(error) == text
 
 
-def test_what_happened_and_what_to_do_can_be_shown_apart() -> None:
-    """A text in a field does not move the border between them."""
-    error = errors.MoveRefused("tiny", "version 2 is gone; really", "name another version")
-
-    assert error.message == "tiny: version 2 is gone; really"
-    assert error.advice == "name another version"
-
-
 def test_two_errors_with_the_same_fields_are_two_errors() -> None:
     """An exception stays what it was raised as, also as the key of a set."""
     one, two = (errors.StoreDamaged("weights-1", "a") for _ in range(2))
 
     assert one != two
     assert len({one, two}) == 2
-
-
-def test_a_family_of_errors_is_caught_at_once() -> None:
-    """A caller may ask for bad input, or for a failed step, without listing every kind."""
-    with pytest.raises(errors.BadInput):
-        raise errors.UnknownModel("tyni", ())
-    with pytest.raises(errors.StepFailed):
-        raise errors.StepTimedOut("build", 60, "a.log")

@@ -17,6 +17,7 @@ from tests.support.healthy_answers import (
     completion,
     healthy,
     predicted,
+    prompt,
     texts,
 )
 
@@ -127,8 +128,8 @@ def test_a_healthy_wrapper_passes_every_check(answers_: Answers, count: int) -> 
         ),
         pytest.param(
             predicted("ferry", completion(LOOP)),
-            "no answer is a loop",
-            "longest_repeat_ratio=1.0, output='The ferry",
+            "hardly any answer is a loop",
+            "longest_repeat_ratio=1, output='The ferry",
             id="loop",
         ),
         pytest.param(
@@ -156,9 +157,9 @@ def test_a_healthy_wrapper_passes_every_check(answers_: Answers, count: int) -> 
             id="NaN for a time",
         ),
         pytest.param(
-            predicted("ferry", completion(), latency_ms=10_001),
+            predicted("ferry", completion(), latency_ms=12_565.754845),
             "every answer takes at most 10 seconds",
-            "10001",
+            "12.6 s",
             id="slow",
         ),
         pytest.param(
@@ -193,7 +194,7 @@ def test_a_planted_fault_is_found_by_its_check_alone(
         pytest.param(predicted("ferry", completion()), "every answer is a text", id="wrong shape"),
         pytest.param(predicted("ferry", None), "every answer is a text", id="null"),
         pytest.param(predicted("ferry", ""), "every answer says something", id="empty answer"),
-        pytest.param(predicted("ferry", LOOP), "no answer is a loop", id="loop"),
+        pytest.param(predicted("ferry", LOOP), "hardly any answer is a loop", id="loop"),
         pytest.param(
             predicted("twice", TEXT, repeated='"At ten."'),
             "asked again, the answer is the same",
@@ -253,7 +254,7 @@ def test_several_faults_are_all_named_in_the_suite_s_order() -> None:
     actual = found(healthy(*planted))
     expected = [
         ("the token counts add up", ("stops",)),
-        ("no answer is a loop", ("ferry", "filler-2")),
+        ("hardly any answer is a loop", ("ferry", "filler-2")),
     ]
 
     assert expected == [(each.name, each.failing) for each in actual]
@@ -291,3 +292,17 @@ def test_checking_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
     found(healthy())
 
     assert capfd.readouterr() == ("", "")
+
+
+def test_of_many_answers_two_percent_may_be_loops() -> None:
+    """A small model loops now and then, as its source does; of few answers, none may be one."""
+    prompts = tuple(prompt(f"p{number}", max_tokens=20) for number in range(100))
+
+    def loops(count: int) -> bool | None:
+        said = [LOOP if number < count else TEXT for number in range(100)]
+        predictions = (predicted(f"p{number}", text) for number, text in enumerate(said))
+        checks = check(answers(*predictions, contract="prompt"), prompts, SUITES)
+        (found,) = (each for each in checks if each.name == "hardly any answer is a loop")
+        return found.passed
+
+    assert [loops(0), loops(2), loops(3)] == [True, True, False]

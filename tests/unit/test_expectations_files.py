@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
-from slipway.checks.suites import check, load_prompts, suite_digest
+from slipway.checks.prompt_files import load_prompts
+from slipway.checks.suites import check, require_checkable, suite_digest
 from slipway.errors import CatalogueInvalid, SourceMissing
-from tests.support.healthy_answers import PROMPTS, healthy, prompt, texts
+from slipway.values import GateLimits, Gates, Wrappers
+from tests.support import summaries
+from tests.support.healthy_answers import PROMPTS, healthy, texts
 
 SUITES = Path(__file__).parents[2] / "expectations"
 
@@ -44,6 +47,33 @@ def test_an_expectation_that_raises_is_undecided(
     (actual,) = check(healthy(), PROMPTS, suite(tmp_path, type=type_, kwargs=kwargs))
 
     assert (actual.passed, actual.failing) == (None, ())
+    assert actual.observed.startswith(observed)
+
+
+@pytest.mark.parametrize(
+    ("type_", "kwargs", "passed", "observed"),
+    [
+        ("distinct_values_to_be_in_set", {"value_set": ["stop", "length"]}, True, ""),
+        ("distinct_values_to_be_in_set", {"value_set": ["x"]}, False, "not allowed: ['stop']"),
+        ("distinct_values_to_contain_set", {"value_set": ["x"]}, False, "missing: ['x']"),
+        ("distinct_values_to_equal_set", {"value_set": ["stop"]}, True, ""),
+        ("to_exist", {}, True, ""),
+        ("to_exist", {"column": "tone"}, False, "column 'tone' is not there"),
+        ("sum_to_be_between", {"column": "error", "max_value": 1}, None, "nothing to check"),
+        ("distinct_values_to_be_in_set", {"column": "error", "value_set": ["x"]}, None, "noth"),
+        ("unique_value_count_to_be_between", {"column": "error"}, None, "nothing to check"),
+    ],
+)
+def test_an_expectation_about_a_whole_column_is_decided_by_its_values(
+    tmp_path: Path, type_: str, kwargs: dict[str, Any], passed: bool | None, observed: str
+) -> None:
+    """Great Expectations returns no observed value for some, and a success for empty columns."""
+    column = {"column": "finish_reason"}
+    folder = suite(tmp_path, type=f"expect_column_{type_}", kwargs=column | kwargs)
+
+    (actual,) = check(healthy(), PROMPTS, folder)
+
+    assert actual.passed is passed
     assert actual.observed.startswith(observed)
 
 
@@ -106,6 +136,35 @@ def test_the_digest_follows_the_suite_and_its_schema(tmp_path: Path) -> None:
     assert len({seen[0], seen[3], seen[4]}) == 3
 
 
+def test_prompts_that_leave_a_critical_check_without_a_value_are_refused(tmp_path: Path) -> None:
+    """Every release would be inconclusive; this is known before the first."""
+    shutil.copytree(SUITES, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "prompts" / "general.json"
+    asked = [each.model_dump() for each in load_prompts(path)][:3]
+    path.write_text(json.dumps([each | {"stop": [], "repeat": False} for each in asked]))
+    chat = summaries.entry(wrappers=Wrappers(onnx="chat"))
+    gates = Gates(answered_prompts=GateLimits(min=3))
+
+    with pytest.raises(CatalogueInvalid) as refused:
+        require_checkable(chat, tmp_path)
+    path.write_text(json.dumps([each | {"stop": ["x"], "repeat": True} for each in asked]))
+    require_checkable(chat.model_copy(update={"gates": gates}), tmp_path)
+
+    count, repeat, stop = sorted(refused.value.faults)
+    assert refused.value.path == str(path)
+    assert count.startswith("3 prompts, and the gate answered_prompts needs 8; add some, or set")
+    assert repeat.startswith(
+        "no prompt has a field repeat, so the check 'asked again, the answer is"
+    )
+    assert stop.startswith("no prompt has a field stop, so the check 'no answer holds its stop")
+
+
+def test_the_general_prompts_suffice_for_every_suite() -> None:
+    """Under both contracts."""
+    for contract in ("chat", "prompt"):
+        require_checkable(summaries.entry(wrappers=Wrappers(onnx=contract)), SUITES)
+
+
 def test_the_general_prompts_cover_what_a_release_may_meet() -> None:
     """They are many, cheap, and of every kind that the suites look at."""
     prompts = load_prompts(SUITES / "prompts" / "general.json")
@@ -120,61 +179,3 @@ def test_the_general_prompts_cover_what_a_release_may_meet() -> None:
     assert any(len(prompt.messages) > 3 for prompt in prompts)
     assert (min(words), max(words) >= 400) == (1, True)
     assert any(ord(max(prompt.messages[0].content)) > 0xFFFF for prompt in prompts)
-
-
-@pytest.mark.parametrize(
-    ("text", "faults"),
-    [
-        pytest.param("[", ("Invalid JSON: EOF while parsing a list at line 1 column 1",), id="cut"),
-        pytest.param("[]", ("there has to be at least one prompt",), id="empty"),
-        pytest.param(
-            '[{"id": "A b", "purpose": "", "messages": [], "max_tokens": 0}]',
-            (
-                "[0].id: String should match pattern '^[a-z0-9-]+$'",
-                "[0].messages: Tuple should have at least 1 item after validation, not 0",
-                "[0].max_tokens: Input should be greater than 0",
-            ),
-            id="fields",
-        ),
-    ],
-)
-def test_faults_of_the_prompts_are_named_all_at_once(
-    tmp_path: Path, text: str, faults: tuple[str, ...]
-) -> None:
-    """One look at the error is enough to correct the file."""
-    path = tmp_path / "general.json"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(CatalogueInvalid) as raised:
-        load_prompts(path)
-
-    assert (str(path), faults) == (raised.value.path, raised.value.faults)
-
-
-@pytest.mark.parametrize(
-    ("given", "fault"),
-    [
-        pytest.param([prompt("a"), prompt("b"), prompt("a")], "id 'a' occurs 2 times", id="id"),
-        pytest.param(
-            [prompt("a", group="sea", max_tokens=8), prompt("b", group="sea", max_tokens=9)],
-            "group 'sea': its prompts have to agree in max_tokens and stop",
-            id="group",
-        ),
-    ],
-)
-def test_prompts_that_contradict_each_other_are_refused(
-    tmp_path: Path, given: list[Any], fault: str
-) -> None:
-    """Two prompts of one id, or two limits in one call, are ambiguous."""
-    path = tmp_path / "general.json"
-    path.write_text(json.dumps([each.model_dump() for each in given]), encoding="utf-8")
-    with pytest.raises(CatalogueInvalid) as raised:
-        load_prompts(path)
-
-    assert raised.value.faults == (fault,)
-
-
-@pytest.mark.parametrize("name", ["absent.json", "."])
-def test_missing_prompts_are_missing(tmp_path: Path, name: str) -> None:
-    """A path to nothing, or to a folder, is named with the way out."""
-    with pytest.raises(SourceMissing, match="was not found: write it"):
-        load_prompts(tmp_path / name)

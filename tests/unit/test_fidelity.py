@@ -13,10 +13,11 @@ from slipway.errors import MachineTooSmall, SourceRefused
 from slipway.evaluation import candidate, logits, reference
 from slipway.evaluation.fidelity import ReferenceReading, measure, read_source
 from slipway.evaluation.runtime import Runtime
-from slipway.evaluation.texts import Text, load_texts
+from slipway.evaluation.texts import load_texts
 from slipway.settings import PROJECT
+from slipway.sources.lengths import Lengths
 from slipway.system.process import ProcessLimits
-from slipway.values import Fidelity, PromptMessage
+from slipway.values import Fidelity, PromptMessage, Text
 from tests.support.measured_values import artifact_of, weights_of, workspace_of
 from tests.support.tiny_phi3 import CONTEXT_LENGTH, CONVERSATIONS, build_onnx
 
@@ -74,8 +75,9 @@ def test_a_source_is_read_once_and_any_artifact_is_compared_with_it(
     assert first == again
     assert isinstance(found, Fidelity)
     assert (first.texts, first.tokens) == (len(TEXTS), found.tokens)
-    assert (pytest.approx(2 / len(TEXTS)), f"read 2 of {len(TEXTS)} texts") in heard
-    assert heard[-1] == (1.0, f"compared {len(TEXTS)} of {len(TEXTS)} texts")
+    every = len(TEXTS) + 1  # with the text that ends with the context
+    assert (pytest.approx(2 / every), f"read 2 of {every} texts") in heard
+    assert heard[-1] == (1.0, f"compared {every} of {every} texts")
 
 
 def test_other_texts_tools_or_weights_are_another_reading(checkpoint: Path) -> None:
@@ -122,7 +124,7 @@ def test_an_fp32_build_is_its_source(built: Path, reading: Path) -> None:
     assert found.kl_mean.value <= 1e-6
     assert found.perplexity_ratio.value == pytest.approx(1, abs=1e-4)
     assert found.first_divergence_tokens.value == pytest.approx(np.mean(answers))
-    assert set(found.kl_by_group) == {"chat", "known", "long"}
+    assert set(found.kl_by_group) == {"chat", "known", "long", "512 of 512 tokens"}
 
 
 def test_a_coarser_build_is_farther_from_its_source(int4: Path, reading: Path) -> None:
@@ -212,7 +214,7 @@ def test_an_artifact_of_another_model_is_refused(
 ) -> None:
     """Its logits are of fewer tokens than its source has; the reason is one line."""
     kept = logits.load(reading)
-    (tmp_path / "other").mkdir()
+    shutil.copytree(reading, tmp_path / "other")
     logits.write(tmp_path / "other", replace(kept, vocabulary=400))
     stored = weights_of(checkpoint).stored.model_copy(update={"folder": tmp_path / "other"})
 
@@ -257,6 +259,25 @@ def test_the_general_texts_fit_any_context(checkpoint: Path, tmp_path: Path) -> 
     lengths = logits.load_sequences(tmp_path).lengths
     assert len(lengths) == len(texts)
     assert lengths.max() == 64
+
+
+@pytest.mark.parametrize(
+    ("context", "window", "switch", "parameters", "expected"),
+    [
+        (8192, None, None, 134_515_008, (2081,)),  # SmolLM2 135M: near the end as time allows
+        (2048, None, None, 134_515_008, (2048,)),
+        (131_072, None, 4096, 3_800_000_000, (512, 4352)),  # Phi-4 mini
+        (4096, 2047, None, 3_800_000_000, (512, 2303)),  # Phi-3 mini 4k
+        (400, 300, None, 100_000, (400,)),
+    ],
+)
+def test_a_long_text_is_beyond_each_limit_and_near_the_contexts_end(
+    context: int, window: int | None, switch: int | None, parameters: int, expected: Any
+) -> None:
+    """Whatever a limit costs, and the context's end as far as the time allows."""
+    found = Lengths(context=context, window=window, windowed=(), rope_switch=switch)
+
+    assert reference.long_lengths(found, parameters) == expected
 
 
 def notes_of(folder: Path) -> list[tuple[Any, int]]:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from slipway.errors import CatalogueInvalid, SourceMissing
-from slipway.evaluation.texts import Text, load_texts, texts_digest
+from slipway.evaluation.texts import load_texts, texts_digest
 from slipway.settings import PROJECT
-from slipway.values import PromptMessage
+from slipway.values import PromptMessage, Text
 
 GENERAL = PROJECT / "expectations" / "texts" / "general"
 ASKED = [{"role": "user", "content": "Where is the quay?"}]

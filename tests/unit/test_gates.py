@@ -86,6 +86,48 @@ def test_a_degradation_is_a_share_of_the_base_in_the_direction_that_is_worse(
     assert states(limits, Estimate.exact(value), metric, source=source) == (state,)
 
 
+@pytest.mark.parametrize(
+    ("metric", "limits", "value", "state"),
+    [
+        pytest.param("perplexity_ratio", {"min": 0.95}, 0.5, "inconclusive", id="implausibly good"),
+        pytest.param("perplexity_ratio", {"min": 0.95}, 0.96, "pass", id="a little better"),
+        pytest.param("top1_agreement", {"max": 0.9}, 1, "inconclusive", id="the other direction"),
+        pytest.param("answer_length_ratio", {"min": 0.67}, 0.5, "fail", id="too short is worse"),
+        pytest.param("answer_length_ratio", {"max": 1.5}, 2, "fail", id="so is too long"),
+    ],
+)
+def test_a_figure_may_be_too_good(
+    metric: Metric, limits: dict[str, Any], value: float, state: GateState
+) -> None:
+    """Then it is no fault of the candidate, but something else was measured."""
+    assert states(GateLimits(**limits), Estimate.exact(value), metric) == (state,)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8", "int4"])
+def test_half_of_the_sources_perplexity_passes_in_no_precision(
+    precision: VariantPrecision,
+) -> None:
+    """docs/gates.md has a fault that made it a hundredth."""
+    limits = gates.limits_for(Gates(), precision)["perplexity_ratio"]
+
+    assert states(limits, Estimate.exact(0.5), "perplexity_ratio") == ("pass", "inconclusive")
+
+
+@pytest.mark.parametrize("metric", ["lost_prompts", "lost_questions"])
+@pytest.mark.parametrize("limits", [{"min": 0.1}, {"max": 5}, {"max_degradation_vs_source": 0.1}])
+def test_losses_have_a_margin_alone(limits: Any, metric: str) -> None:
+    """Champion and source are what they are lost against."""
+    with pytest.raises(ValueError, match=metric):
+        Gates(**{metric: limits})
+
+
+@pytest.mark.parametrize("metric", ["load_seconds", "decode_tokens_per_second"])
+def test_no_speed_is_compared_with_one_of_another_day(metric: str) -> None:
+    """The error names the figure that is measured beside the champion."""
+    with pytest.raises(ValueError, match="another day; limit champion_speed_ratio"):
+        Gates.model_validate({metric: {"max_degradation_vs_champion": 0.5}})
+
+
 def test_a_first_release_has_no_champion_to_be_compared_with() -> None:
     """Nothing serves that could be better, so there is no such gate."""
     limits = GateLimits(max=1, max_degradation_vs_champion=0.1)
@@ -173,6 +215,25 @@ def test_what_was_not_built_is_not_weighed_and_does_not_pass() -> None:
 
     assert found == ScoredCandidate(evaluation=evaluation, gates=())
     assert not found.passes
+
+
+def test_what_cannot_run_here_passes_only_if_the_entry_accepts_that() -> None:
+    """Then the gates are those of the figures that are known without running it."""
+    built = BuildResult(variant="cuda-int4", precision="int4", artifact=artifact())
+    evaluation = Evaluation(
+        built=built, fidelity=None, speed=None, reason="made for cuda", runs_here=False
+    )
+    size = {"size_bytes": Estimate.exact(1e12)}
+
+    refused = gates.score(evaluation, Gates(), source=size, champion=None)
+    accepted = gates.score(evaluation, Gates(), source=size, champion=None, accept_unmeasured=True)
+
+    assert not refused.passes
+    assert (accepted.passes, accepted.accepted) == (True, "made for cuda")
+    assert [gate.metric for gate in accepted.gates] == ["size_bytes"]
+    measured = evaluation.model_copy(update={"runs_here": True})
+    crashed = gates.score(measured, Gates(), source=size, champion=None, accept_unmeasured=True)
+    assert not crashed.passes
 
 
 def test_the_smoke_test_adds_figures_of_what_was_answered() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from slipway.errors import NoVariant
-from slipway.sources import hub
+from slipway.sources import hub, hub_client
 from slipway.system.progress import silent
 from slipway.values import HubSource, Published
 from tests.support.acme_models import ARTIFACT, FAST, ONNX_REPO, SELECTED, SLOW, contents, selecting
@@ -20,11 +20,11 @@ def test_a_published_variant_is_pinned_beside_the_weights(
 
     pinned = hub.resolve_published(weights, selecting(running))
 
-    assert pinned.published is not None
-    assert pinned.published.commit == acme.repository(ONNX_REPO).resolve("main").id
+    assert pinned.published
+    assert pinned.published[0].commit == acme.repository(ONNX_REPO).resolve("main").id
     paths = [f"{FAST}/{name}" for name in ARTIFACT]
-    assert pinned.published.paths == tuple(sorted(["README.md", *paths]))
-    assert pinned.published.size_bytes == sum(map(len, SELECTED.values()))
+    assert pinned.published[0].paths == tuple(sorted(["README.md", *paths]))
+    assert pinned.published[0].size_bytes == sum(map(len, SELECTED.values()))
     assert (pinned.commit, pinned.paths) == (weights.commit, weights.paths)
     assert pinned.digest != weights.digest
 
@@ -49,9 +49,9 @@ def test_a_published_variant_is_fetched_without_its_folders(
 ) -> None:
     """The runtime gets one flat folder: no code, no other variant, no empty folders."""
     pinned = hub.resolve_published(hub.resolve(source), selecting(running))
-    assert pinned.published is not None
+    assert pinned.published
 
-    hub.fetch_published(pinned.published, tmp_path / "into", silent)
+    hub.fetch_published(pinned.published[0], tmp_path / "into", silent)
 
     assert contents(tmp_path / "into") == SELECTED
     assert sorted(path.name for path in (tmp_path / "into").iterdir()) == sorted(SELECTED)
@@ -69,6 +69,7 @@ def test_a_published_variant_in_the_root_is_fetched_as_it_is(
         folder="",
         paths=tuple(ARTIFACT),
         size_bytes=1,
+        files_digest=hub_client.info(ONNX_REPO, commit, source.endpoint).digest(ARTIFACT),
     )
 
     hub.fetch_published(published, tmp_path / "into", silent)

@@ -1,5 +1,6 @@
 """Each refusal or fault of the Hub has its own error, and nothing wrong is stored."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from huggingface_hub import constants
 
 from slipway.errors import AccessDenied, SourceMissing, SourceRefused, Unreachable
-from slipway.sources import hub
+from slipway.sources import hub, hub_client
 from slipway.system.progress import silent
 from slipway.system.store import Store, verify
 from slipway.values import HubSource
@@ -56,27 +57,105 @@ def test_a_missing_ref_is_named(source: HubSource) -> None:
         )
 
 
-def test_a_private_repository_opens_with_a_token(
+def test_a_private_repository_opens_with_a_token_of_that_server(
     acme: LocalHub, source: HubSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without one it looks like a missing repository."""
+    """Without one it looks like a missing repository, and one of another server is not sent."""
     acme.configure(REPO, private=True, readers=["ann"])
 
     assert missing(source).endswith("check the name; set HF_TOKEN if it is private")
-
     monkeypatch.setenv("HF_TOKEN", TOKEN)
+    assert missing(source).endswith(
+        "HF_TOKEN is only sent to the server of HF_ENDPOINT, over HTTPS or on this machine"
+    )
+    monkeypatch.setenv("HF_ENDPOINT", str(source.endpoint))
     assert hub.resolve(source).paths == tuple(sorted(NEEDED))
+
+
+PUBLIC, OURS, HERE = "https://huggingface.co", "https://hub.example", "http://127.0.0.1:8000"
+
+
+@pytest.mark.parametrize(
+    ("own", "endpoint", "is_sent"),
+    [
+        (None, None, True),
+        (None, PUBLIC, True),
+        (None, "http://huggingface.co", False),
+        (None, OURS, False),
+        (None, HERE, False),
+        (None, f"{PUBLIC}@evil.example", False),
+        (None, f"{PUBLIC}.evil.example", False),
+        (OURS, None, True),
+        (OURS, OURS, True),
+        (OURS, PUBLIC, False),
+        ("http://hub.example", "http://hub.example", False),
+        (HERE, HERE, True),
+        (HERE, "http://127.0.0.1:9000", False),
+        ("http://localhost:8000", None, True),
+    ],
+)
+def test_a_token_belongs_to_one_server(
+    monkeypatch: pytest.MonkeyPatch, own: str | None, endpoint: str | None, is_sent: bool
+) -> None:
+    """That of HF_ENDPOINT, over HTTPS or on this machine; a catalogue may name any other."""
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.delenv("HF_ENDPOINT", raising=False)
+    if own:
+        monkeypatch.setenv("HF_ENDPOINT", own)
+
+    assert (hub_client.token_for(endpoint) == TOKEN) is is_sent
+
+
+def test_a_redirect_to_another_server_gets_no_token(
+    acme: LocalHub,
+    running: RunningHub,
+    source: HubSource,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The Hub's own files are on other servers than its pages."""
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setenv("HF_ENDPOINT", running.endpoint)
+    revision = hub.resolve(source)
+    with acme.serve() as elsewhere:
+        path = f"/{REPO}/resolve/{revision.commit}/config.json"
+        target = {"location": f"{elsewhere.endpoint}{path}"}
+        running.faults.add(
+            lambda answer: replace(answer, status=302, headers={**answer.headers, **target}),
+            path,
+            method=None,
+            count=None,
+        )
+        hub.fetch(source, revision, tmp_path / "into", silent)
+
+    assert contents(tmp_path / "into") == NEEDED
+    assert {each.token for each in running.requests} == {TOKEN}
+    assert elsewhere.requests
+    assert {each.token for each in elsewhere.requests} == {None}
 
 
 def test_an_unknown_token_is_an_error_without_retry(
     source: HubSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A retry would not help; the token is refused even for a public repository."""
+    monkeypatch.setenv("HF_ENDPOINT", str(source.endpoint))
     monkeypatch.setenv("HF_TOKEN", "hf_nobodys")
 
     assert missing(source).endswith(
         "correct HF_TOKEN, which the Hub does not know, or leave it out"
     )
+
+
+@pytest.mark.parametrize("own", ["", "https://huggingface.co/"])
+def test_an_empty_address_is_that_of_the_public_hub(
+    monkeypatch: pytest.MonkeyPatch, own: str
+) -> None:
+    """The client would take the empty text for an address; a slash at the end changes nothing."""
+    monkeypatch.setenv("HF_ENDPOINT", own)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+
+    assert hub_client.client(None).endpoint == "https://huggingface.co"
+    assert hub_client.token_for(None) == TOKEN
 
 
 def test_a_gated_repository_requires_accepted_terms(
@@ -93,6 +172,7 @@ def test_a_gated_repository_requires_accepted_terms(
         f"no access to {REPO}: accept its terms on the Hub "
         "and set HF_TOKEN to a token that may read it"
     )
+    monkeypatch.setenv("HF_ENDPOINT", str(source.endpoint))
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     hub.fetch(source, revision, tmp_path / "again", silent)
     assert contents(tmp_path / "again") == NEEDED

@@ -1,20 +1,14 @@
 """The Hub's own security scan: flagged refuses, pending waits, absent is recorded as unknown."""
 
-from pathlib import Path
-
 import pytest
 
 from slipway.errors import ScanPending, SourceRefused
 from slipway.sources import hub
 from slipway.values import HubSource
+from tests.support.acme_models import REPO
 from tests.support.hub import LocalHub, Security
 
-FILES = {
-    "README.md": b"---\nlicense: mit\n---\n",
-    "config.json": b"{}",
-    "model.safetensors": b"weights",
-    "training.bin": b"not used",
-}
+WEIGHTS, UNUSED = "model[1].safetensors", "pytorch_model.bin"
 
 
 @pytest.mark.parametrize(
@@ -22,45 +16,27 @@ FILES = {
     [
         (None, "unknown"),
         (Security(scans_done=True, files_with_issues={}), "clean"),
-        (Security(scans_done=True, files_with_issues={"training.bin": "unsafe"}), "clean"),
+        (Security(scans_done=True, files_with_issues={UNUSED: "unsafe"}), "clean"),
     ],
 )
 def test_the_result_of_the_scan_is_recorded(
-    tmp_path: Path, security: Security | None, scan: str
+    acme: LocalHub, source: HubSource, security: Security | None, scan: str
 ) -> None:
     """A mirror does not scan; a flag on a file that is not used does not matter."""
-    hub_here = LocalHub(tmp_path)
-    hub_here.push("acme/scanned", FILES)
-    hub_here.configure("acme/scanned", security=security)
+    acme.configure(REPO, security=security)
 
-    with hub_here.serve() as running:
-        revision = hub.resolve(HubSource(repo="acme/scanned", endpoint=running.endpoint))
-
-    assert revision.scan == scan
+    assert hub.resolve(source).scan == scan
 
 
-def test_a_flagged_file_that_is_used_is_refused(tmp_path: Path) -> None:
-    """The error names the file, the result, and the page to read."""
-    hub_here = LocalHub(tmp_path)
-    hub_here.push("acme/scanned", FILES)
-    flagged = {"model.safetensors": "unsafe"}
-    hub_here.configure(
-        "acme/scanned", security=Security(scans_done=True, files_with_issues=flagged)
-    )
+def test_a_flagged_or_unscanned_file_is_not_used(acme: LocalHub, source: HubSource) -> None:
+    """The one is refused with its name; the other may be scanned later, so a retry may help."""
+    acme.configure(REPO, security=Security(files_with_issues={WEIGHTS: "unsafe"}))
+    with pytest.raises(SourceRefused) as refused:
+        hub.resolve(source)
 
-    with hub_here.serve() as running, pytest.raises(SourceRefused) as raised:
-        hub.resolve(HubSource(repo="acme/scanned", endpoint=running.endpoint))
+    acme.configure(REPO, security=Security(scans_done=False, files_with_issues={}))
+    with pytest.raises(ScanPending) as pending:
+        hub.resolve(source)
 
-    assert str(raised.value).startswith("model.safetensors: the Hub's security scan flags it")
-
-
-def test_a_scan_that_is_not_done_is_an_error(tmp_path: Path) -> None:
-    """Unscanned files are not used; the error is retryable."""
-    hub_here = LocalHub(tmp_path)
-    hub_here.push("acme/scanned", FILES)
-    hub_here.configure("acme/scanned", security=Security(scans_done=False, files_with_issues={}))
-
-    with hub_here.serve() as running, pytest.raises(ScanPending) as raised:
-        hub.resolve(HubSource(repo="acme/scanned", endpoint=running.endpoint))
-
-    assert raised.value.retryable
+    assert str(refused.value).startswith(f"{WEIGHTS}: the Hub's security scan flags it as unsafe")
+    assert pending.value.retryable

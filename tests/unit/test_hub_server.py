@@ -1,39 +1,39 @@
-"""The local Hub answers the unmodified client as the real Hub does, where the product needs it."""
+"""The local Hub answers the unmodified client as the real Hub does, where the product needs it.
 
+What the product's own tests show of it (tokens, scans, faults of a download) is not repeated here.
+"""
+
+import http.client
 import json
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pytest
-from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    RemoteEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
-from huggingface_hub.hf_api import RepoFile, RepoFolder
-from safetensors.numpy import save
+from huggingface_hub import HfApi
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+from huggingface_hub.utils import httpx
 
-from tests.support.hub import LocalHub, RunningHub, Security
+from tests.support.hub import LocalHub, RunningHub, connection_reset, error_status, stall
 from tests.support.hub.repositories import in_large_file_storage, lfs_pointer
 
 REPO = "acme/tiny"
 OWNER, READER, STRANGER, UNKNOWN = "hf_owner", "hf_reader", "hf_stranger", "hf_unknown"
 ACCOUNTS = {OWNER: "acme", READER: "rita", STRANGER: "sam"}
-WEIGHTS = save({"weight": np.arange(8192, dtype=np.float32)})
+WEIGHTS = bytes(range(256)) * 64
 FILES = {
     "README.md": b"---\nlicense: apache-2.0\ntags:\n- tiny\n---\n# Tiny\n\n---\nlicense: no\n---\n",
-    "config.json": json.dumps({"model_type": "llama", "hidden_size": 64}).encode(),
     "model.safetensors": WEIGHTS,
-    "onnx/cpu/model.onnx": bytes(range(256)) * 64,
+    "odd names/a b%ü.txt": b"odd",
     "onnx/genai_config.json": b"{}",
+    "empty.txt": b"",
 }
 MIB = 1024 * 1024
+INFO, RESOLVE = f"/api/models/{REPO}", f"/{REPO}/resolve/main"
+FILE = f"{RESOLVE}/model.safetensors"
 
 
 @pytest.fixture
@@ -46,8 +46,8 @@ def hub(tmp_path: Path) -> LocalHub:
 
 @pytest.fixture
 def running(hub: LocalHub) -> Iterator[RunningHub]:
-    """The same Hub, with pages so small that a tree needs several."""
-    with hub.serve(page_size=2) as running:
+    """The same Hub, reachable."""
+    with hub.serve() as running:
         yield running
 
 
@@ -56,54 +56,31 @@ def signed_in(running: RunningHub, token: str | bool) -> HfApi:
     return HfApi(endpoint=running.endpoint, token=token)
 
 
-@pytest.fixture
-def api(running: RunningHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HfApi:
-    """The client without a token; even for a folder it writes the branch into its cache."""
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    return signed_in(running, False)
+def connect(running: RunningHub) -> http.client.HTTPConnection:
+    """Open a connection to a Hub."""
+    return http.client.HTTPConnection(running.endpoint.removeprefix("http://"), timeout=10)
 
 
-def read_all(folder: Path) -> dict[str, bytes]:
-    """Return the contents below ``folder`` by path, without the client's own files."""
-    files = (path for path in folder.rglob("*") if path.is_file() and ".cache" not in path.parts)
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+def ask(
+    connection: http.client.HTTPConnection, path: str, method: str = "GET"
+) -> tuple[http.client.HTTPResponse, bytes]:
+    """Send one request over ``connection`` and return the answer and its body."""
+    connection.request(method, path)
+    response = connection.getresponse()
+    return response, response.read()
 
 
-def test_a_snapshot_in_a_folder_holds_the_pushed_bytes(api: HfApi, tmp_path: Path) -> None:
-    """Every file arrives under its path, unchanged."""
-    folder = api.snapshot_download(REPO, local_dir=tmp_path / "weights")
-
-    assert read_all(Path(folder)) == FILES
-
-
-def test_a_snapshot_in_the_cache_is_not_requested_again(
-    running: RunningHub, api: HfApi, tmp_path: Path
-) -> None:
-    """A commit never changes, so the client trusts its cache and this Hub's ids."""
-    commit = api.model_info(REPO).sha
-    options = {"revision": commit, "cache_dir": tmp_path, "endpoint": running.endpoint}
-    first = snapshot_download(REPO, **options)
-    requests_before = len(running.requests)
-
-    second = snapshot_download(REPO, **options)
-
-    assert read_all(Path(first)) == FILES
-    assert second == first
-    assert len(running.requests) == requests_before
-
-
-def test_checksums_agree_until_a_byte_is_flipped(api: HfApi, tmp_path: Path) -> None:
-    """The ids of this Hub are those that the client computes from the bytes."""
-    api.snapshot_download(REPO, local_dir=tmp_path)
-    clean = api.verify_repo_checksums(REPO, local_dir=tmp_path)
-
-    weights = bytearray(WEIGHTS)
-    weights[-1] ^= 1
-    (tmp_path / "model.safetensors").write_bytes(weights)
-
-    assert (clean.checked_count, clean.mismatches) == (len(FILES), [])
-    [mismatch] = api.verify_repo_checksums(REPO, local_dir=tmp_path).mismatches
-    assert (mismatch["path"], mismatch["algorithm"]) == ("model.safetensors", "sha256")
+def statuses(running: RunningHub, path: str, *methods: str) -> list[int | None]:
+    """Ask for ``path`` once per method and return the statuses; None is a dropped connection."""
+    answers: list[int | None] = []
+    for method in methods:
+        connection = connect(running)
+        try:
+            answers.append(ask(connection, path, method)[0].status)
+        except ConnectionResetError:
+            answers.append(None)
+        connection.close()
+    return answers
 
 
 def test_ids_of_files_are_those_of_git(hub: LocalHub) -> None:
@@ -115,7 +92,7 @@ def test_ids_of_files_are_those_of_git(hub: LocalHub) -> None:
     weights = blobs["model.safetensors"]
     pointer = lfs_pointer(weights.sha256, len(WEIGHTS))
 
-    for content, oid in ((FILES["config.json"], blobs["config.json"].oid), (pointer, weights.oid)):
+    for content, oid in ((FILES["README.md"], blobs["README.md"].oid), (pointer, weights.oid)):
         command = [git, "hash-object", "--stdin"]
         assert subprocess.check_output(command, input=content).decode().strip() == oid
 
@@ -150,64 +127,19 @@ def test_contents_are_copied_and_stored_once(tmp_path: Path) -> None:
 
     (source / "a.bin").write_bytes(b"changed")
 
-    assert list(read_all(tmp_path / "hub" / "blobs").values()) == [b"content"]
+    blobs = [path for path in (tmp_path / "hub" / "blobs").rglob("*") if path.is_file()]
+    assert [path.read_bytes() for path in blobs] == [b"content"]
 
 
-def test_the_header_of_weights_is_read_without_the_weights(running: RunningHub, api: HfApi) -> None:
-    """The client requests a range of bytes and gets no more."""
-    metadata = api.parse_safetensors_file_metadata(REPO, "model.safetensors")
-
-    assert metadata.parameter_count == {"F32": 8192}
-    assert running.requests[-1].span is not None
-    assert running.requests[-1].status == 206
-
-
-def test_an_old_commit_stays_readable_after_a_push(
-    hub: LocalHub, running: RunningHub, tmp_path: Path
+def test_a_model_is_described_at_its_head_and_at_any_revision(
+    hub: LocalHub, running: RunningHub
 ) -> None:
-    """A branch moves; the content of a commit does not."""
-    old = hub.repository(REPO).resolve("main").id
-    hub.push(REPO, {"config.json": b"[]"})
-
-    def read(revision: str) -> bytes:
-        options = {"endpoint": running.endpoint, "cache_dir": tmp_path, "revision": revision}
-        return Path(hf_hub_download(REPO, "config.json", **options)).read_bytes()
-
-    assert read("main") == b"[]"
-    assert read(old) == FILES["config.json"]
-
-
-@pytest.mark.parametrize("repo_id", ["acme/nowhere", "gpt2"])
-def test_a_missing_repository_is_named_as_such(api: HfApi, repo_id: str, tmp_path: Path) -> None:
-    """With an organisation or without one, the client raises its own error."""
-    with pytest.raises(RepositoryNotFoundError):
-        api.model_info(repo_id)
-    with pytest.raises(RepositoryNotFoundError):
-        api.hf_hub_download(repo_id, "config.json", cache_dir=tmp_path)
-
-
-def test_a_missing_revision_is_named_as_such(api: HfApi, tmp_path: Path) -> None:
-    """Neither a branch nor a commit that was never pushed is taken for another."""
-    with pytest.raises(RevisionNotFoundError):
-        api.model_info(REPO, revision="no-such-branch")
-    with pytest.raises(RevisionNotFoundError):
-        api.snapshot_download(REPO, revision="0" * 40, local_dir=tmp_path)
-
-
-def test_a_missing_file_or_folder_is_named_as_such(api: HfApi, tmp_path: Path) -> None:
-    """The commit exists, the entry does not."""
-    with pytest.raises(RemoteEntryNotFoundError):
-        api.hf_hub_download(REPO, "nowhere.txt", cache_dir=tmp_path)
-    with pytest.raises(RemoteEntryNotFoundError):
-        list(api.list_repo_tree(REPO, "nowhere"))
-
-
-def test_a_model_is_described_at_its_head_and_at_any_revision(hub: LocalHub, api: HfApi) -> None:
     """Without a revision main answers; a tag, a commit and a pull request answer for themselves."""
     old = hub.repository(REPO).resolve("main").id
     hub.tag(REPO, "v1", old)
     new = hub.push(REPO, FILES)
     proposal = hub.push(REPO, {"config.json": b"[]"}, ref="refs/pr/1")
+    api = signed_in(running, False)
 
     revisions = (None, "main", "v1", old, "refs/pr/1")
     commits = [api.model_info(REPO, revision=revision).sha for revision in revisions]
@@ -216,62 +148,27 @@ def test_a_model_is_described_at_its_head_and_at_any_revision(hub: LocalHub, api
     assert len({old, new, proposal}) == 3
 
 
-def test_files_are_described_with_sizes_and_ids(api: HfApi) -> None:
+def test_files_are_described_with_sizes_and_ids(running: RunningHub) -> None:
     """Weights have the SHA-256 of large file storage, small files git's id alone."""
-    info = api.model_info(REPO, files_metadata=True)
+    info = signed_in(running, False).model_info(REPO, files_metadata=True)
 
     files = {sibling.rfilename: sibling for sibling in info.siblings}
     assert {name: file.size for name, file in files.items()} == {
         name: len(content) for name, content in FILES.items()
     }
-    assert [name for name, file in files.items() if file.lfs] == [
-        "model.safetensors",
-        "onnx/cpu/model.onnx",
-    ]
+    assert [name for name, file in files.items() if file.lfs] == ["model.safetensors"]
     assert files["onnx/genai_config.json"].blob_id == "9e26dfeeb6e641a33dae4961196235bdb965b21b"
     assert info.card_data.license == "apache-2.0"
     assert (info.private, info.gated) == (False, False)
 
 
-def test_only_the_expanded_properties_are_shown(api: HfApi) -> None:
+def test_only_the_expanded_properties_are_shown(running: RunningHub) -> None:
     """What was not requested stays unknown, as on the real Hub."""
-    info = api.model_info(REPO, expand=["sha", "gated"])
+    info = signed_in(running, False).model_info(REPO, expand=["sha", "gated"])
 
     assert (info.id, info.gated) == (REPO, False)
     assert len(info.sha) == 40
     assert info.siblings is None
-
-
-def test_scan_results_are_shown_when_there_are_any(hub: LocalHub, api: HfApi) -> None:
-    """Mirrors do not scan: then the field is absent, which is not the same as clean."""
-    unscanned = api.model_info(REPO, securityStatus=True).security_repo_status
-
-    hub.configure(REPO, security=Security(files_with_issues={"model.safetensors": "unsafe"}))
-
-    assert unscanned is None
-    assert api.model_info(REPO).security_repo_status is None
-    assert api.model_info(REPO, securityStatus=True).security_repo_status == {
-        "scansDone": True,
-        "filesWithIssues": [{"path": "model.safetensors", "level": "unsafe"}],
-    }
-
-
-def test_a_tree_is_listed_over_several_pages(running: RunningHub, api: HfApi) -> None:
-    """The client follows the link of each page until all entries are there."""
-    entries = list(api.list_repo_tree(REPO, recursive=True))
-
-    files = {entry.path: entry.size for entry in entries if isinstance(entry, RepoFile)}
-    folders = [entry.path for entry in entries if isinstance(entry, RepoFolder)]
-    assert files == {name: len(content) for name, content in FILES.items()}
-    assert folders == ["onnx", "onnx/cpu"]
-    assert [each.query.get("cursor") for each in running.requests] == [None, ["2"], ["4"], ["6"]]
-
-
-def test_a_folder_is_listed_alone(api: HfApi) -> None:
-    """Without recursion a folder shows its own entries, under their full paths."""
-    entries = api.list_repo_tree(REPO, "onnx")
-
-    assert [entry.path for entry in entries] == ["onnx/cpu", "onnx/genai_config.json"]
 
 
 @pytest.mark.parametrize(("token", "status"), [(False, 401), (STRANGER, 404)])
@@ -285,20 +182,7 @@ def test_a_private_model_does_not_exist_for_others(
         signed_in(running, token).model_info(REPO)
 
     assert refused.value.response.status_code == status
-
-
-@pytest.mark.parametrize("token", [OWNER, READER])
-def test_a_private_model_is_shown_to_its_readers(
-    hub: LocalHub, running: RunningHub, token: str, tmp_path: Path
-) -> None:
-    """Its owner reads it, and so do the users whom the owner named."""
-    hub.configure(REPO, private=True, readers={"rita"})
-    api = signed_in(running, token)
-
-    folder = api.snapshot_download(REPO, local_dir=tmp_path / "weights", cache_dir=tmp_path)
-
-    assert read_all(Path(folder)) == FILES
-    assert api.model_info(REPO).private
+    assert all(signed_in(running, each).model_info(REPO).private for each in (OWNER, READER))
 
 
 @pytest.mark.parametrize(("token", "status"), [(False, 401), (STRANGER, 403)])
@@ -310,30 +194,10 @@ def test_a_gated_model_is_described_and_its_files_are_refused(
     api = signed_in(running, token)
 
     with pytest.raises(GatedRepoError) as refused:
-        api.hf_hub_download(REPO, "config.json", cache_dir=tmp_path)
+        api.hf_hub_download(REPO, "README.md", cache_dir=tmp_path)
 
     assert refused.value.response.status_code == status
     assert api.model_info(REPO).gated == "manual"
-
-
-def test_the_files_of_a_gated_model_are_sent_to_its_readers(
-    hub: LocalHub, running: RunningHub, tmp_path: Path
-) -> None:
-    """The token of a user who accepted the terms is enough."""
-    hub.configure(REPO, gated="auto", readers=["rita"])
-
-    path = signed_in(running, READER).hf_hub_download(REPO, "config.json", cache_dir=tmp_path)
-
-    assert Path(path).read_bytes() == FILES["config.json"]
-
-
-def test_an_unknown_token_is_refused_even_for_a_public_model(running: RunningHub) -> None:
-    """The client does not take it for a missing repository."""
-    with pytest.raises(HfHubHTTPError) as refused:
-        signed_in(running, UNKNOWN).model_info(REPO)
-
-    assert not isinstance(refused.value, RepositoryNotFoundError)
-    assert refused.value.response.status_code == 401
 
 
 def test_a_hub_without_accounts_accepts_any_token(tmp_path: Path) -> None:
@@ -345,3 +209,99 @@ def test_a_hub_without_accounts_accepts_any_token(tmp_path: Path) -> None:
         info = signed_in(running, UNKNOWN).model_info(REPO)
 
     assert info.sha == commit
+
+
+def test_headers_alone_describe_a_download(hub: LocalHub, running: RunningHub) -> None:
+    """Size, commit and ids come without a byte of the body, and the connection stays usable."""
+    connection = connect(running)
+
+    response, body = ask(connection, FILE, "HEAD")
+
+    commit = hub.repository(REPO).resolve("main")
+    sha256 = f'"{commit.blobs["model.safetensors"].sha256}"'
+    assert body == b""
+    assert response.headers["Content-Length"] == "16384"
+    assert response.headers["X-Repo-Commit"] == commit.id
+    assert response.headers["ETag"] == response.headers["X-Linked-Etag"] == sha256
+    assert ask(connection, FILE)[1] == WEIGHTS
+
+
+def test_odd_names_and_empty_files_arrive(running: RunningHub) -> None:
+    """Spaces, percent signs and umlauts are encoded in the path; an empty file is a file too."""
+    connection = connect(running)
+
+    assert ask(connection, f"{RESOLVE}/odd%20names/a%20b%25%C3%BC.txt")[1] == b"odd"
+    assert ask(connection, f"{RESOLVE}/empty.txt")[1] == b""
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [(f"{INFO}/revision/none", 404), (f"{RESOLVE}/none", 404), ("/api/datasets", 401), ("/", 401)],
+)
+def test_an_error_says_why_in_its_body_and_in_a_header(
+    running: RunningHub, path: str, status: int
+) -> None:
+    """Afterwards the connection is still usable."""
+    connection = connect(running)
+
+    response, body = ask(connection, path)
+
+    assert response.status == status
+    assert json.loads(body) == {"error": response.headers["X-Error-Message"]}
+    assert ask(connection, FILE)[1] == WEIGHTS
+
+
+def test_many_clients_are_served_at_once(running: RunningHub) -> None:
+    """Every one of them gets the bytes, and the log misses none."""
+    with ThreadPoolExecutor(32) as pool:
+        bodies = list(pool.map(lambda _: ask(connect(running), FILE)[1], range(200)))
+
+    assert bodies == [WEIGHTS] * 200
+    assert len(running.requests) == 200
+
+
+def test_a_dropped_connection_is_an_error_of_the_network(running: RunningHub) -> None:
+    """No answer comes; the log shows the request all the same."""
+    running.faults.add(connection_reset, INFO)
+
+    with pytest.raises(httpx.ReadError, match="reset by peer"):
+        signed_in(running, False).model_info(REPO)
+
+    assert [asked.status for asked in running.requests] == [None]
+
+
+def test_faults_meet_the_ordered_requests_and_no_others(running: RunningHub) -> None:
+    """By method, path and count; of two that match, the older goes first."""
+    twice = running.faults.add(error_status(503), INFO, count=2)
+    for status in (500, 429):
+        running.faults.add(error_status(status), INFO)
+    running.faults.add(error_status(500), f"{RESOLVE}/*", method="HEAD", count=None)
+    running.faults.add(connection_reset, f"{INFO}/revision/main", method=None)
+
+    assert statuses(running, INFO, "HEAD", "GET", "GET", "GET") == [200, 503, 503, 500]
+    assert twice.met == 2
+    assert statuses(running, FILE, "GET", "HEAD", "HEAD") == [200, 500, 500]
+    assert statuses(running, f"{INFO}/revision/main", "HEAD", "HEAD") == [None, 200]
+    running.faults.clear()
+    assert statuses(running, INFO, "GET") == [200]
+
+
+@pytest.mark.parametrize("after_bytes", [0, 1])
+def test_a_stalled_answer_ends_with_its_hub(hub: LocalHub, after_bytes: int) -> None:
+    """Neither the client nor the server's thread waits for what was held back."""
+    before = {*threading.enumerate()}
+    with hub.serve() as running:
+        kept = connect(running)
+        ask(kept, FILE)
+        running.faults.add(stall(60, after_bytes))
+        connection = connect(running)
+        connection.request("GET", FILE)
+        response = connection.getresponse() if after_bytes else None
+
+    with pytest.raises((ConnectionError, http.client.IncompleteRead)):
+        (response or connection.getresponse()).read()
+    with pytest.raises(ConnectionError):
+        ask(kept, FILE)
+    for thread in {*threading.enumerate()} - before:
+        thread.join(timeout=5)
+    assert {*threading.enumerate()} <= before

@@ -70,9 +70,9 @@ def test_exactly_the_needed_files_are_fetched(
     """To choose, the five small configurations; then the files of one artifact, each once."""
     pinned = hub.resolve_published(hub.resolve(source), selecting(running, repo=PHI))
     before = asked_for(running)
-    assert pinned.published is not None
+    assert pinned.published
 
-    hub.fetch_published(pinned.published, tmp_path / "into", silent)
+    hub.fetch_published(pinned.published[0], tmp_path / "into", silent)
 
     wanted = artifact(FAST, [])
     assert before == sorted(f"{folder}/genai_config.json" for folder in FOLDERS)
@@ -80,7 +80,7 @@ def test_exactly_the_needed_files_are_fetched(
         [*before, "LICENSE", "README.md", *(f"{FAST}/{name}" for name in wanted)]
     )
     assert contents(tmp_path / "into") == wanted | {"LICENSE": b"MIT", "README.md": CARD}
-    assert pinned.published.commit == phi
+    assert pinned.published[0].commit == phi
 
 
 @pytest.mark.parametrize(
@@ -102,9 +102,9 @@ def test_a_recipe_pins_the_variant_that_it_asks_for(
     pinned = hub.resolve_published(weights, selecting(running, repo=PHI, **recipe))
 
     wanted = {"README.md": CARD, "LICENSE": b"MIT"} | artifact(folder, FOLDERS[folder])
-    assert pinned.published is not None
-    assert pinned.published.folder == folder
-    assert pinned.published.size_bytes == sum(map(len, wanted.values()))
+    assert pinned.published
+    assert pinned.published[0].folder == folder
+    assert pinned.published[0].size_bytes == sum(map(len, wanted.values()))
     assert pinned.digest != weights.digest
 
 
@@ -117,7 +117,7 @@ def test_the_configuration_is_that_of_the_pinned_commit(
 
     def folder(ref: str) -> str | None:
         recipe = selecting(running, repo=PHI, ref=ref)
-        published = hub.resolve_published(hub.resolve(source), recipe).published
+        published = hub.resolve_published(hub.resolve(source), recipe).published[0]
         return published.folder if published else None
 
     assert folder(phi) == FAST
@@ -131,7 +131,7 @@ def test_a_configuration_that_arrives_broken_decides_nothing(
     weights, recipe = hub.resolve(source), selecting(running, repo=PHI)
     order = running.faults.add(wrong_bytes, f"*/{FAST}/genai_config.json")
 
-    pinned = hub.resolve_published(weights, recipe).published
+    pinned = hub.resolve_published(weights, recipe).published[0]
 
     assert order.met == 1
     assert pinned is not None

@@ -1,7 +1,7 @@
 """Two things with the same key are the same thing, and everything that matters is in it."""
 
 import hashlib
-from collections.abc import Callable
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 from slipway import keys
 from slipway.values import (
     BuildResult,
+    Calibration,
     Entry,
     FileEntry,
     FolderSource,
@@ -20,14 +21,19 @@ from slipway.values import (
     Quantization,
     QuantizeRecipe,
     Revision,
+    SearchRecipe,
     SelectRecipe,
     Stored,
+    TaskLimits,
+    Text,
     Wrappers,
 )
 from tests.support import summaries
 
 TOOLS = {"onnxruntime-genai": "0.18.0", "torch": "2.13.0"}
 SHIPPED = {"wrapper": "aa" * 32, "suites": "bb" * 32}
+FP32_INT8_KEYS = ["54d4ed50fe104b32", "c64fe3b83462270c"]
+SEARCH_RELEASE_KEY = "9e6582bd4d71d52a"
 INT4, INT8 = Quantization(precision="int4"), Quantization(precision="int8")
 PACKAGE = PackageSource(package="tiny", file="tiny/model.gguf", repo="acme/tiny")
 FOLDER = FolderSource(path=Path("tiny"), repo="acme/tiny")
@@ -47,6 +53,7 @@ def published(**changes: Any) -> Published:
         "folder": "cpu-int4",
         "paths": ("cpu-int4/model.onnx",),
         "size_bytes": 1,
+        "files_digest": "34" * 32,
     }
     return Published(**fields | changes)
 
@@ -68,12 +75,11 @@ def test_the_same_inputs_give_the_same_key() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({"title": "Another name for people"}, id="title"),
-        pytest.param({"schedule": "0 3 * * 1"}, id="schedule"),
-        pytest.param(
-            {"source": summaries.entry().source.model_copy(update={"ref": "v1"})}, id="ref"
-        ),
+        {"title": "Another name for people"},
+        {"schedule": "0 3 * * 1"},
+        {"source": summaries.entry().source.model_copy(update={"ref": "v1"})},
     ],
+    ids=lambda changes: next(iter(changes)),
 )
 def test_what_changes_no_byte_changes_no_key(changes: dict[str, Any]) -> None:
     """A new title, another hour, another name for the same commit are no new release."""
@@ -83,34 +89,23 @@ def test_what_changes_no_byte_changes_no_key(changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({"name": "another"}, id="name"),
-        pytest.param(
-            {"recipe": QuantizeRecipe(candidates=(Quantization(precision="int4"),))}, id="recipe"
-        ),
-        pytest.param({"wrappers": Wrappers(onnx="chat")}, id="contract"),
-        pytest.param({"suite": "another"}, id="suite"),
-        pytest.param({"gates": Gates(kl_mean=GateLimits(max=1))}, id="gates"),
-        pytest.param({"aliases": "candidate"}, id="aliases"),
-        pytest.param({"licenses": ("apache-2.0", "mit")}, id="licenses"),
+        {"entry": summaries.entry(name="another")},
+        {"entry": summaries.entry(recipe=QuantizeRecipe(candidates=(INT4,)))},
+        {"entry": summaries.entry(wrappers=Wrappers(onnx="chat"))},
+        {"entry": summaries.entry(suite="another")},
+        {"entry": summaries.entry(gates=Gates(kl_mean=GateLimits(max=1)))},
+        {"entry": summaries.entry(tasks={"everyday": TaskLimits(margin=0.05)})},
+        {"entry": summaries.entry(aliases="candidate")},
+        {"entry": summaries.entry(licenses=("apache-2.0", "mit"))},
+        {"revision": revision(digest="cd" * 32)},
+        {"revision": revision(source=FOLDER)},
+        {"tools": TOOLS | {"torch": "2.14.0"}},
+        {"tools": {}},
+        {"shipped": SHIPPED | {"wrapper": "cc" * 32}},
     ],
 )
-def test_every_other_field_of_the_entry_is_part_of_the_key(changes: dict[str, Any]) -> None:
-    """Another recipe or another gate is another release, for the same weights."""
-    assert release_key(summaries.entry(**changes)) != release_key()
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        pytest.param({"revision": revision(digest="cd" * 32)}, id="weights"),
-        pytest.param({"revision": revision(source=FOLDER)}, id="repository"),
-        pytest.param({"tools": TOOLS | {"torch": "2.14.0"}}, id="tool"),
-        pytest.param({"tools": {}}, id="no tools"),
-        pytest.param({"shipped": SHIPPED | {"wrapper": "cc" * 32}}, id="wrapper"),
-    ],
-)
-def test_what_shapes_the_bytes_is_part_of_the_key(changes: dict[str, Any]) -> None:
-    """Weights, tools, and what is shipped or asked."""
+def test_what_shapes_or_tests_the_bytes_is_part_of_the_key(changes: dict[str, Any]) -> None:
+    """Every other field of the entry, weights, tools, and what is shipped or asked."""
     assert release_key(**changes) != release_key()
 
 
@@ -160,19 +155,15 @@ def test_weights_depend_on_tools_only_where_tools_make_them(source: Any, same: b
 
 
 @pytest.mark.parametrize(
-    "key",
+    ("kind", "key"),
     [
-        pytest.param(lambda: keys.weights_key(revision(), TOOLS), id="weights"),
-        pytest.param(lambda: keys.artifact_key("weights-1", revision(), INT8, TOOLS), id="built"),
+        ("weights", keys.weights_key(revision(), TOOLS)),
+        ("artifact", keys.artifact_key("weights-1", revision(), INT8, TOOLS)),
     ],
 )
-def test_a_key_is_readable_and_fit_for_a_folders_name(key: Callable[[], str]) -> None:
+def test_a_key_is_readable_and_fit_for_a_folders_name(kind: str, key: str) -> None:
     """It begins with what it is and whose, and holds no slash."""
-    kind, _, rest = key().partition("-huggingfacetb--smollm2-135m-instruct-")
-
-    assert kind in {"weights", "artifact"}
-    assert len(rest) == 16
-    assert "/" not in key()
+    assert re.fullmatch(f"{kind}-huggingfacetb--smollm2-135m-instruct-[0-9a-f]{{16}}", key)
 
 
 def test_an_artifact_that_is_built_depends_on_weights_recipe_and_tools() -> None:
@@ -187,12 +178,53 @@ def test_an_artifact_that_is_built_depends_on_weights_recipe_and_tools() -> None
     assert len(set(built)) == len(built)
 
 
+def test_fields_that_are_not_used_change_no_key() -> None:
+    """These keys were computed by the version before the fields; tied bytes have another."""
+    fp32 = Quantization(precision="fp32")
+    floats, tied = (INT8.for_checkpoint(tied=tied) for tied in (False, True))
+
+    before = [keys.artifact_key("weights-1", revision(), each, TOOLS) for each in (fp32, floats)]
+
+    assert [key[-16:] for key in before] == FP32_INT8_KEYS
+    assert keys.artifact_key("weights-1", revision(), tied, TOOLS) not in before
+
+
+def test_what_is_calibrated_depends_on_its_texts_and_nothing_else_does() -> None:
+    """Neither artifacts that are rounded, nor a search without calibration."""
+    first, second = (
+        Calibration(texts=(Text(group="prose", content=content),)) for content in ("One.", "Two.")
+    )
+    gptq = Quantization(precision="int4", method="gptq")
+
+    def artifact(made_of: Quantization, texts: Calibration | None) -> str:
+        return keys.artifact_key("weights-1", revision(), made_of, TOOLS, texts)
+
+    assert artifact(INT8, first) == artifact(INT8, None)
+    assert len({artifact(gptq, first), artifact(gptq, second), artifact(INT4, first)}) == 3
+    rounded, calibrated = (
+        summaries.entry(recipe=SearchRecipe(max_kl=0.1, method=method))
+        for method in ("rtn", "gptq")
+    )
+    assert release_key(calibrated) != release_key(rounded)
+    assert release_key(rounded)[:16] == SEARCH_RELEASE_KEY, "as before the method"
+
+
+def test_the_release_of_a_default_recipe_is_another_one_than_with_float_embeddings() -> None:
+    """Its bytes may be: the checkpoint decides."""
+    floats = INT8.model_copy(update={"embeddings": "float"})
+    entries = [
+        summaries.entry(recipe=QuantizeRecipe(candidates=(each,))) for each in (INT8, floats)
+    ]
+
+    assert len({release_key(each) for each in entries}) == 2
+
+
 def test_an_artifact_that_is_fetched_depends_on_what_is_fetched_alone() -> None:
     """Neither tools nor the reference's weights change what somebody else published."""
 
     def key(weights: str = "weights-1", tools: dict[str, str] = TOOLS, **changes: Any) -> str:
-        pinned = revision(published=published(**changes))
-        return keys.artifact_key(weights, pinned, None, tools)
+        pinned = revision(published=(published(**changes),))
+        return keys.artifact_key(weights, pinned, pinned.published[0], tools)
 
     assert key() == key("weights-2", {})
     assert len({key(), key(commit="56" * 20), key(folder="cpu-int8")}) == 3
@@ -217,9 +249,34 @@ def test_the_builds_of_a_recipe_are_those_of_its_candidates() -> None:
     assert len({key, *others}) == 5
 
 
+def test_a_recipe_with_one_candidate_is_written_as_it_was_before_there_were_several() -> None:
+    """So the keys of earlier releases stay; what an earlier version remembered is still read."""
+    one = SelectRecipe(repo="acme/tiny-onnx", precision="int4", prefer="accuracy")
+    several = SelectRecipe(
+        repo="acme/tiny-onnx", candidates=[{"precision": "int4"}, {"precision": "int8"}]
+    )
+
+    assert one.model_dump() == {
+        "kind": "select",
+        "repo": "acme/tiny-onnx",
+        "ref": "main",
+        "endpoint": None,
+        "target": "cpu",
+        "precision": "int4",
+        "folder": None,
+        "model": None,
+        "prefer": "accuracy",
+    }
+    for recipe in (one, several):
+        assert SelectRecipe.model_validate_json(recipe.model_dump_json()) == recipe
+    remembered = revision().model_dump()
+    for written, read in ((published().model_dump(), (published(),)), (None, ())):
+        assert Revision.model_validate(remembered | {"published": written}).published == read
+
+
 def test_what_was_published_is_selected_with_its_precision() -> None:
     """The same files as another precision are held against other gates."""
-    weights = summaries.weights(published=published())
+    weights = summaries.weights(published=(published(),))
     int4, int8 = (
         SelectRecipe(repo="acme/tiny-onnx", precision=precision) for precision in ("int4", "int8")
     )

@@ -1,15 +1,23 @@
 """Addresses on this machine, against real sockets."""
 
 import socket
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
 from slipway.errors import Unreachable
-from slipway.system.network import answers, host_and_port, is_taken, wait_until_answers
-from tests.support.network import free_port
+from slipway.system.network import (
+    allowed_hosts,
+    answers,
+    host_and_port,
+    is_allowed_host,
+    is_loopback,
+    is_own_origin,
+    is_taken,
+    wait_until_answers,
+)
+from tests.support.network import free_port, http_server
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -27,10 +35,8 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def url() -> Iterator[str]:
     """Return the address of a server."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with http_server(Handler) as server:
         yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 @pytest.mark.parametrize(
@@ -80,3 +86,65 @@ def test_the_wait_has_an_end() -> None:
 def test_an_address_names_host_and_port(url: str, place: tuple[str, int]) -> None:
     """With the scheme's own port where none is named."""
     assert host_and_port(url) == place
+
+
+@pytest.mark.parametrize(
+    ("header", "is_allowed"),
+    [
+        ("127.0.0.1:8080", True),
+        ("LocalHost", True),
+        ("localhost.:8080", True),
+        ("[::1]:8080", True),
+        ("model-server:8080", True),
+        ("models.acme.example", True),
+        ("evil.example:8080", False),
+        ("127.0.0.1.evil.example", False),
+        ("user@127.0.0.1", False),
+        ("127.0.0.1/", False),
+        ("127.0.0.1:8080:80", False),
+        ("127.0.0.1 evil.example", False),
+        ("127.0.0.1\n", False),
+        ("[::1", False),
+        ("", False),
+    ],
+)
+def test_a_host_header_names_a_known_host(header: str, *, is_allowed: bool) -> None:
+    """Loopback, the configured address, or a listed name; a page's own name is none of them."""
+    allowed = allowed_hosts("http://model-server:8080", " models.acme.example, ")
+
+    assert is_allowed_host(header, allowed) is is_allowed
+
+
+@pytest.mark.parametrize(
+    ("origin", "own"),
+    [
+        ("", True),  # not a browser
+        ("http://127.0.0.1:4200", True),
+        ("https://127.0.0.1:4200", True),
+        ("https://slipway.acme.example", True),
+        ("http://evil.example", False),
+        ("http://127.0.0.1:8888", False),
+        ("http://localhost:8888", False),
+        ("http://127.0.0.1:4200.evil.example", False),
+        ("null", False),
+        ("file://127.0.0.1:4200", False),
+    ],
+)
+def test_a_page_of_another_server_is_no_page_of_ours(origin: str, *, own: bool) -> None:
+    """Another port of this machine is another server."""
+    assert is_own_origin(origin, "127.0.0.1:4200", "slipway.acme.example") is own
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),  # noqa: S104 - told, not bound
+        ("server", False),
+    ],
+)
+def test_loopback_is_told_from_other_addresses(host: str, *, loopback: bool) -> None:
+    """All interfaces are more than loopback."""
+    assert is_loopback(host) is loopback

@@ -15,6 +15,7 @@ from slipway.values import Quantization
 
 INT8 = Quantization(precision="int8")
 K_QUANT = Quantization(precision="int4", method="k_quant")
+MIXED = Quantization(precision="int4", mixed=("mixed_layers",), embeddings="tied")
 ASYMMETRIC = Quantization(precision="int4", block_size=16, accuracy_level=1, symmetric=False)
 
 
@@ -174,6 +175,7 @@ def test_the_layers_of_a_checkpoint_are_read(
         (INT8, "cpu-int8-rtn-block-32"),
         (K_QUANT, "cpu-int4-k_quant-block-32"),
         (ASYMMETRIC, "cpu-int4-rtn-block-16-acc-level-1-asymmetric"),
+        (MIXED, "cpu-int4-rtn-block-32-int8_mixed_layers-tied-embeddings"),
     ],
 )
 def test_a_variants_name_tells_how_it_was_made(quantization: Quantization, name: str) -> None:

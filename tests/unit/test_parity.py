@@ -4,11 +4,14 @@ from typing import Any
 
 import pytest
 
-from slipway.checks.parity import compare
-from slipway.values import Answers, CheckResult, PromptMessage, Rendering
+from slipway.checks.conversations import conversations
+from slipway.checks.parity import compare, compare_tokens
+from slipway.values import Answers, CheckResult, PromptMessage, Rendering, TokenizedText, Tokens
 from tests.support.healthy_answers import TEXT, answers, completion, predicted, prompt
 
 TEXTS = "both render a conversation to the same prompt"
+GENERATED = "both render generated conversations to the same prompt"
+AS_WRITTEN = "every prompt is asked with its system message"
 TOKENS = "both make the same tokens of the same prompt"
 END = "onnx ends at every end token of transformers"
 OTHER_END = "onnx ends at no other token"
@@ -19,6 +22,10 @@ QUESTION = PromptMessage(role="user", content="When does it leave?")
 PROMPTS = (prompt("ferry"), prompt("brief", messages=(SYSTEM, QUESTION)))
 TOKEN_IDS = (5, *range(20, 31))  # as many as the completions of these tests count
 MARKUP = {"ferry": "<user>When?<end>", "brief": "<system>Be brief.<user>When does it leave?<end>"}
+#: What is read of a wrapper, besides its answers.
+READ = ("renderings", "conversations", "end_token_ids")
+#: Of the generated conversations; templates decline some.
+MARKUPS = ("<user>Hello!<end>", None, "<user>At noon.<end>")
 
 
 def rendered(
@@ -31,7 +38,11 @@ def rendered(
 def wrapper(**changes: Any) -> Answers:
     """Return what a healthy wrapper renders and answers, with these changes."""
     said = answers(*(predicted(each.id, completion()) for each in PROMPTS))
-    healthy = {"renderings": tuple(map(rendered, MARKUP)), "end_token_ids": (0, 5)}
+    healthy = {
+        "renderings": tuple(map(rendered, MARKUP)),
+        "conversations": MARKUPS,
+        "end_token_ids": (0, 5),
+    }
     return said.model_copy(update=healthy | changes)
 
 
@@ -50,10 +61,10 @@ def found(onnx: Answers, transformers: Answers = REFERENCE) -> dict[str, CheckRe
 
 
 def test_two_equal_wrappers_pass_every_check() -> None:
-    """Seven checks, all critical, and none with anything to report but how far they agree."""
+    """None with anything to report but how far they agree, and what was covered."""
     checks = compare(wrapper(), REFERENCE, PROMPTS, "fp32")
 
-    assert [check.passed for check in checks] == [True] * 7
+    assert [check.passed for check in checks] == [True] * 9
     assert all(not check.failing for check in checks)
 
 
@@ -140,6 +151,43 @@ def test_a_different_prompt_is_reported_with_its_first_difference(
     assert TOKENS not in checks
 
 
+@pytest.mark.parametrize(
+    ("markup", "observed"),
+    [
+        ("<user>Hi!<end>", "character 7 on: onnx has 'i!<end>', transformers 'ello!<end>'"),
+        (None, "onnx cannot render it"),
+    ],
+)
+def test_a_generated_conversation_that_differs_is_described(
+    markup: str | None, observed: str
+) -> None:
+    """How many differ, who speaks in the first of them, and where it differs."""
+    check = found(wrapper(conversations=(markup, *MARKUPS[1:])))[GENERATED]
+    who = ", ".join(message.role for message in conversations()[0])
+
+    assert (check.severity, check.passed) == ("critical", False)
+    assert check.observed == f"1 of 3 differ, such as ({who}): {observed}"
+
+
+def test_what_was_covered_is_reported() -> None:
+    """Conversations that both decline are counted, since nothing is known of them."""
+    checks = {each.name: each for each in compare(wrapper(), REFERENCE, PROMPTS, "fp32")}
+
+    assert checks[GENERATED].observed.startswith("3 conversations of 1 to ")
+    assert checks[GENERATED].observed.endswith(" messages, 1 declined by both")
+
+
+def test_a_prompt_without_its_system_message_is_reported() -> None:
+    """The model is not to blame, and nothing else was asked."""
+    shorter = (rendered("ferry"), rendered("brief", "<user>When does it leave?<end>"))
+    both = {"renderings": shorter, "without_system": ("brief",)}
+    checks = found(wrapper(**both), wrapper(kind="transformers", **both))
+
+    assert [*checks] == [AS_WRITTEN]
+    assert (checks[AS_WRITTEN].severity, checks[AS_WRITTEN].failing) == ("warning", ("brief",))
+    assert checks[AS_WRITTEN].observed.endswith("since the chat template declines it")
+
+
 def test_texts_that_become_the_same_tokens_are_no_difference() -> None:
     """The model cannot see one."""
     assert found(rendering(text="<user> When?<end>")) == {}
@@ -172,17 +220,77 @@ def test_usage_that_leaves_out_what_was_fed_is_named() -> None:
 def test_a_contract_without_usage_is_not_checked_for_it() -> None:
     """The prompt contract answers texts; the reference's counts are checked all the same."""
     said = answers(*(predicted(each.id, TEXT) for each in PROMPTS), contract="prompt")
-    read = wrapper().model_dump(include={"end_token_ids"}) | {"renderings": wrapper().renderings}
+    read = {name: getattr(wrapper(), name) for name in READ}
 
     assert found(said.model_copy(update=read)) == {}
 
 
 def test_what_could_not_be_read_is_undecided_and_blocks() -> None:
     """Two wrappers of which nothing is known are not equal."""
-    checks = found(wrapper(renderings=(), end_token_ids=()))
+    checks = found(wrapper(**dict.fromkeys(READ, ())))
 
     assert {name: check.passed for name, check in checks.items()} == dict.fromkeys(
-        (TEXTS, TOKENS, END, OTHER_END)
+        (TEXTS, GENERATED, TOKENS, END, OTHER_END)
     )
-    assert {checks[name].severity for name in (TEXTS, TOKENS, END)} == {"critical"}
+    assert {checks[name].severity for name in (TEXTS, GENERATED, TOKENS, END)} == {"critical"}
     assert {check.observed for check in checks.values()} == {"nothing to compare"}
+
+
+GIVEN = ("caf\u00e9", "cafe\u0301")
+ACUTE = TokenizedText(token_ids=(5, 20, 21), decoded="caf\u00e9", reversed="\ufffdfac")
+
+
+def tokenized(*texts: TokenizedText | None, runs: tuple[str | None, ...] = ("ab", "cd")) -> Answers:
+    """Return a wrapper that makes the same tokens of both texts, or these."""
+    return wrapper(tokens=Tokens(texts=texts or (ACUTE, ACUTE), runs=runs))
+
+
+def test_equal_tokens_and_texts_are_counted() -> None:
+    """A token at the end that only one of them knows is no difference."""
+    checks = compare_tokens(tokenized(), tokenized(runs=("ab", "cd", "e")), GIVEN)
+
+    assert [check.passed for check in checks] == [True, True]
+    assert checks[0].observed == "2 texts"
+    assert checks[1].observed == "6 sequences of tokens, with all of the vocabulary"
+
+
+@pytest.mark.parametrize(
+    ("onnx", "place", "observed"),
+    [
+        (
+            tokenized(ACUTE, ACUTE.model_copy(update={"token_ids": (5, 22, 23)})),
+            0,
+            r"'cafe\u0301': position 1: onnx has 22, transformers 20 (1 of 2 texts differ)",
+        ),
+        (tokenized(ACUTE, None), 0, r"'cafe\u0301': onnx cannot encode it (1 of 2 texts differ)"),
+        (
+            tokenized(ACUTE, ACUTE.model_copy(update={"decoded": "caf"})),
+            1,
+            r"the tokens of 'cafe\u0301': character 3 on: onnx has '', transformers '\xe9'",
+        ),
+        (
+            tokenized(ACUTE.model_copy(update={"reversed": None}), ACUTE),
+            1,
+            r"the tokens of 'caf\xe9', reversed: onnx cannot decode them",
+        ),
+        (
+            tokenized(runs=("ab", "\u2581d")),
+            1,
+            r"tokens 16 to 31: character 0 on: onnx has '\u2581d', transformers 'cd'",
+        ),
+    ],
+)
+def test_the_first_text_that_differs_is_named(onnx: Answers, place: int, observed: str) -> None:
+    """In ASCII, since what differs is often invisible."""
+    checks = compare_tokens(onnx, tokenized(), GIVEN)
+
+    assert [check.passed for check in checks] == [place != 0, place != 1]
+    assert checks[place].observed.startswith(observed)
+    assert checks[place].severity == "critical"
+
+
+def test_a_wrapper_whose_tokens_cannot_be_read_is_undecided_and_blocks() -> None:
+    """Of one's own, for example."""
+    checks = compare_tokens(wrapper(), tokenized(), GIVEN)
+
+    assert {(check.passed, check.severity) for check in checks} == {(None, "critical")}

@@ -14,7 +14,18 @@ CHAMPION = ChampionState(version=4, status="released", quarantine=None, size_byt
 @pytest.mark.parametrize(
     ("serving", "champion", "reason"),
     [
-        pytest.param(None, CHAMPION, "no server of tiny is running", id="no server"),
+        pytest.param(
+            None,
+            CHAMPION,
+            "no server of tiny is running; the next starts its champion",
+            id="no server",
+        ),
+        pytest.param(
+            None,
+            None,
+            "no server of tiny is running; it has no champion to start",
+            id="neither server nor champion",
+        ),
         pytest.param(
             SERVING, None, "tiny has no champion; version 3 is still serving", id="no champion"
         ),

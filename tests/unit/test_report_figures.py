@@ -8,13 +8,14 @@ import pytest
 
 from slipway.evaluation.units import count, duration, figure, limit, percent, size, speed
 from slipway.report.answers import predictions
-from slipway.tracking.metrics import candidate_metrics, figures_of, metrics
+from slipway.tracking import metrics
+from slipway.tracking.metrics import figures_of, numbers
 from slipway.values import Estimate, Prediction
 from tests.support.summaries import ANSWERS, asked, promoted, rejected, summary, unasked
 
 
 def test_metrics_are_flat_and_carry_their_units() -> None:
-    """Every figure of the report can be compared between runs in MLflow."""
+    """Every number of the report is in the file ``figures.json``."""
     expected = {
         "weights.size_bytes": 269_060_552,
         "weights.parameters": 134_515_008,
@@ -32,15 +33,15 @@ def test_metrics_are_flat_and_carry_their_units() -> None:
         "onnx.prompts_answered": 8,
     }
 
-    figures = metrics(summary(asked("onnx", checks=rejected().report.onnx.checks)))
+    figures = numbers(summary(asked("onnx", checks=rejected().report.onnx.checks)))
 
     assert expected.items() <= figures.items()
     assert len([name for name in figures if name.startswith("transformers.")]) == 9
 
 
 def test_the_chosen_candidates_figures_stand_under_their_own_names() -> None:
-    """A newcomer finds in MLflow's charts what the catalogue limits, with its interval."""
-    figures = metrics(promoted())
+    """As the catalogue names them, each with its interval."""
+    figures = numbers(promoted())
 
     assert figures["kl_mean"] == 0.0041
     assert (figures["kl_mean.low"], figures["kl_mean.high"]) == (0.0036, 0.0047)
@@ -55,29 +56,44 @@ def test_figures_come_back_as_they_were_written() -> None:
     release = promoted()
     known = release.selection.chosen.evaluation.figures
 
-    found = figures_of(metrics(release))
+    found = figures_of(metrics.tags(metrics.figures(release)), {})
 
     assert {name: figure for name, figure in found.items() if name in known} == known
     assert found.keys() - known.keys() == {
         "answered_prompts",
+        "answer_length_ratio",
         "median_latency_ms",
         "tokens_per_second",
     }
-    assert figures_of(candidate_metrics(release.selection.chosen.evaluation)) == known
+
+
+def test_metrics_are_the_figures_that_people_compare() -> None:
+    """MLflow draws a chart for each of them; energy is not measured on every machine."""
+    found = metrics.metrics(metrics.figures(promoted()))
+
+    assert list(found) == [each for each in metrics.COMPARED if each != "joules_per_1000_tokens"]
+    assert (found["kl_mean"], found["tokens_per_second"]) == (0.0041, 31.4)
+
+
+def test_figures_of_an_earlier_release_are_read_from_its_metrics() -> None:
+    """It wrote every figure as a metric, and both ends of its interval."""
+    written = {"kl_mean": 0.2, "kl_mean.low": 0.1, "kl_mean.high": 0.3, "onnx.load_seconds": 2.0}
+
+    assert figures_of({}, written) == {"kl_mean": Estimate(value=0.2, low=0.1, high=0.3)}
 
 
 def test_figures_of_a_candidate_that_was_not_built_are_none() -> None:
     """Nothing is made up for it."""
     *_, not_built = promoted().selection.candidates
 
-    assert candidate_metrics(not_built.evaluation) == {}
-    assert figures_of({}) == {}
+    assert metrics.metrics(not_built.evaluation.figures) == {}
+    assert figures_of(metrics.tags(not_built.evaluation.figures), {}) == {}
 
 
 @pytest.mark.parametrize("missing", [None, math.nan, math.inf])
 def test_metrics_leave_out_what_was_not_measured(missing: float | None) -> None:
     """MLflow would keep a NaN as if it were a figure."""
-    figures = metrics(summary(asked("onnx", tokens_per_second=missing)))
+    figures = numbers(summary(asked("onnx", tokens_per_second=missing)))
 
     assert "onnx.tokens_per_second" not in figures
     assert all(math.isfinite(value) for value in figures.values())
@@ -86,9 +102,9 @@ def test_metrics_leave_out_what_was_not_measured(missing: float | None) -> None:
 
 def test_metrics_of_a_wrapper_that_could_not_be_asked_claim_no_answer() -> None:
     """There is no latency of 0 ms."""
-    figures = [name for name in metrics(unasked()) if name.startswith("onnx.")]
+    figures = [name for name in numbers(unasked()) if name.startswith("onnx.")]
 
-    assert "median_latency_ms" not in metrics(unasked())
+    assert "median_latency_ms" not in numbers(unasked())
     assert figures == [
         "onnx.size_bytes",
         "onnx.checks_passed",

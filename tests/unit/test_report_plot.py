@@ -39,6 +39,25 @@ def crowd(count: int) -> tuple[ScoredCandidate, ...]:
     )
 
 
+def mixed() -> tuple[ScoredCandidate, ScoredCandidate]:
+    """Return two candidates, one of which has groups of nodes with another precision."""
+    groups = "cpu-int4-rtn-block-32-int8_last_matmul-int8_mixed_layers"
+    return (
+        scored(
+            evaluated(
+                built("cpu-int8-rtn-block-64", 149_000_000, 40),
+                fidelity((0.0098,) * 3, (0.93,) * 3, 1.0),
+                speed(62),
+            )
+        ),
+        scored(
+            evaluated(
+                built(groups, 114_000_000, 40), fidelity((0.35,) * 3, (0.66,) * 3, 1.3), speed(72)
+            )
+        ),
+    )
+
+
 def choosing(candidates: tuple[ScoredCandidate, ...]) -> Selection:
     """Return a selection of the first of these."""
     return Selection(
@@ -95,6 +114,24 @@ def test_the_plot_is_a_small_png_on_white(release: ReleaseSummary) -> None:
     assert len(image) < 80_000
 
 
+def test_a_name_that_looks_like_mathematics_is_drawn_as_it_is() -> None:
+    """A folder of a repository may be called anything; matplotlib would parse what dollars hold."""
+    odd = promoted(
+        selection=choosing((scored(evaluated(artifact(variant=r"$\frac$"), None, None)),))
+    )
+
+    with Image.open(io.BytesIO(png(odd))) as opened:
+        assert opened.format == "PNG"
+
+
+def test_a_long_name_is_broken_behind_its_hyphens() -> None:
+    """Beside its point and beside its bar, where it would cover the other panel."""
+    axes, _ = drawn_labels(choosing(mixed()))
+
+    (shown,) = [text.get_text() for text in axes.texts if "mixed" in text.get_text()]
+    assert shown == "int4-block-32-\nint8_last_matmul-\nint8_mixed_layers"
+
+
 def test_the_plot_shows_the_figures_it_was_given() -> None:
     """The same release is drawn the same, another one differently."""
     larger = promoted(selection=selection(artifact(stored=built("x", 200_000_000, 1).stored)))
@@ -109,6 +146,7 @@ def test_the_plot_shows_the_figures_it_was_given() -> None:
     [
         pytest.param(selection(artifact()), id="a usual release"),
         pytest.param(choosing(crowd(6)), id="six that are nearly the same"),
+        pytest.param(choosing(mixed()), id="long names"),
     ],
 )
 def test_names_in_the_plot_do_not_overlap(chosen: Selection) -> None:

@@ -1,9 +1,10 @@
 """Secrets that a machine makes for itself."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from slipway.system.secret_files import secret, write
+from slipway.system.secret_files import keep_private, secret, write
 
 
 def test_a_secret_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
@@ -36,3 +37,21 @@ def test_a_file_that_is_written_again_stays_private(tmp_path: Path) -> None:
 
     assert path.read_text(encoding="utf-8") == "new"
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_home_of_before_is_closed_to_other_users(tmp_path: Path) -> None:
+    """And whatever is written from then on, by this process or by its children."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0o755)
+    before = os.umask(0o022)
+    try:
+        keep_private(home)
+        home.joinpath("mlflow").mkdir()
+        home.joinpath("mlflow.db").touch()
+        keep_private(tmp_path / "missing")
+    finally:
+        os.umask(before)
+
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (home, *home.iterdir())}
+    assert modes == {"home": 0o700, "mlflow": 0o700, "mlflow.db": 0o600}
+    assert not (tmp_path / "missing").exists()

@@ -10,41 +10,18 @@ from slipway.evaluation import gates, selection
 from slipway.validation import names
 from slipway.values import (
     BuildResult,
-    Estimate,
     Evaluation,
-    Fidelity,
     GateLimits,
     Metric,
     Quantization,
     ScoredCandidate,
-    Speed,
 )
+from tests.support.scored_candidates import fidelity, speed
 from tests.support.summaries import artifact, stored
 
 PARAMETERS = 1_000_000_000
 K_QUANT = Quantization(precision="int4", method="k_quant")
 RTN = Quantization(precision="int8")
-SPEED = Speed(
-    load_seconds=1,
-    time_to_first_token_ms=100,
-    prefill_tokens_per_second=100,
-    decode_tokens_per_second=10,
-    peak_memory_bytes=10**9,
-    prompt_tokens=128,
-    new_tokens=32,
-    rounds=3,
-)
-FIDELITY = Fidelity(
-    tokens=5000,
-    broken=0,
-    kl_mean=Estimate.exact(0.01),
-    kl_p99=Estimate.exact(0.1),
-    top1_agreement=Estimate.exact(0.95),
-    perplexity_ratio=Estimate.exact(1.01),
-    first_divergence_tokens=Estimate.exact(20),
-    max_logit_difference=Estimate.exact(1),
-    kl_by_group={},
-)
 
 
 def test_a_checkpoint_is_the_files_that_transformers_loads() -> None:
@@ -98,8 +75,8 @@ def candidate(name: str, **figures: Any) -> ScoredCandidate:
     made = artifact(variant=name, stored=stored("model.onnx", figures.get("size_bytes", 100)))
     evaluation = Evaluation(
         built=BuildResult(variant=name, precision="int4", artifact=made),
-        fidelity=FIDELITY.model_copy(update={"kl_mean": Estimate.exact(figures.get("kl", 0.01))}),
-        speed=SPEED.model_copy(update={"decode_tokens_per_second": figures.get("speed", 10.0)}),
+        fidelity=fidelity((figures.get("kl", 0.01),) * 3, (0.95,) * 3, 1.01),
+        speed=speed(figures.get("speed", 10.0)),
     )
     limits: dict[Metric, GateLimits] = {
         "kl_mean": GateLimits(max=0.1 if figures.get("state", "pass") == "pass" else 0)
@@ -130,6 +107,34 @@ def test_the_preferred_one_of_those_that_pass_goes_on(
     assert selected.variant == expected
     assert selected.reason == f"the {prefer} of the 3 that pass their gates, of 4"
     assert selected.candidates == candidates
+
+
+@pytest.mark.parametrize(
+    ("weight", "expected"),
+    [(0.0, "small"), (0.3, "small"), (0.5, "middle"), (0.9, "fast"), (1.0, "fast")],
+)
+def test_a_balance_of_size_and_speed_is_stated(weight: float, expected: str) -> None:
+    """No other candidate is both smaller and faster than the one that is selected."""
+    candidates = (
+        candidate("beaten", size_bytes=90, speed=30.0),
+        candidate("small", size_bytes=50, speed=20.0),
+        candidate("middle", size_bytes=80, speed=40.0),
+        candidate("fast", size_bytes=160, speed=60.0),
+    )
+
+    selected = selection.select(candidates, "pareto", weight)
+
+    assert selected.variant == expected
+    balance = f"best balance of size and speed (speed counts {weight:.0%})"
+    assert selected.reason == f"the {balance} of the 4 that pass their gates, of 4"
+
+
+def test_a_candidate_without_a_speed_is_not_the_best_balance() -> None:
+    """Unless speed counts nothing."""
+    candidates = (candidate("unmeasured", size_bytes=1, speed=0.0), candidate("measured"))
+
+    assert selection.select(candidates, "pareto", 0.5).variant == "measured"
+    assert selection.select(candidates, "pareto", 0.0).variant == "unmeasured"
 
 
 def test_equals_keep_the_recipes_order() -> None:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from commands.main import run
 from deployments import services
-from slipway.errors import CatalogueInvalid
-from slipway.settings import Settings
+from slipway.errors import CatalogueInvalid, Exposed
+from slipway.settings import Settings, environment
 
 PASSWORD = "a-long-100%-password"  # noqa: S105 - of a test
 
@@ -15,7 +16,7 @@ PASSWORD = "a-long-100%-password"  # noqa: S105 - of a test
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Return settings of a machine with a password and a token."""
-    for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "SLIPWAY_MLFLOW_WEBHOOK_SECRET"):
+    for name in ("PREFECT_API_URL", "SLIPWAY_MLFLOW_WEBHOOK_SECRET"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path))
     monkeypatch.setenv("SLIPWAY_AUTH", f"operator:{PASSWORD}")
@@ -106,3 +107,129 @@ def test_a_password_has_a_user_and_a_length(auth: str, monkeypatch: pytest.Monke
 
     with pytest.raises(CatalogueInvalid, match=r"SLIPWAY_AUTH: .*expected user:password"):
         Settings()
+
+
+@pytest.fixture
+def without_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Return settings of a new home, for which nobody chose a password."""
+    for name in ("SLIPWAY_AUTH", "SLIPWAY_OPEN", "PREFECT_API_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path))
+    return Settings()
+
+
+def test_a_password_is_generated_once_and_found_by_every_command(
+    without_password: Settings,
+) -> None:
+    """Each command of the same home signs in with it, and nothing has to be exported."""
+    made = services.with_password(without_password)
+
+    file = without_password.home / "secrets" / "auth"
+    assert without_password.auth is None
+    assert made.credentials
+    assert made.credentials[0] == "slipway"
+    assert len(made.credentials[1]) == 44
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert Settings().auth == made.auth == services.with_password(Settings()).auth
+    assert environment(Settings())["PREFECT_API_AUTH_STRING"] == file.read_text(encoding="utf-8")
+    assert environment(Settings())["MLFLOW_TRACKING_PASSWORD"] == made.credentials[1]
+
+
+def test_a_chosen_password_takes_the_place_of_a_generated_one(
+    without_password: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file stays, for when the variable is unset again."""
+    services.with_password(without_password)
+    monkeypatch.setenv("SLIPWAY_AUTH", f"operator:{PASSWORD}")
+
+    assert services.with_password(Settings()).credentials == ("operator", PASSWORD)
+
+
+def test_open_servers_have_no_password(
+    without_password: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where one was generated before; with one that was chosen, they are a contradiction."""
+    services.with_password(without_password)
+    monkeypatch.setenv("SLIPWAY_OPEN", "true")
+
+    settings = services.with_password(Settings())
+    assert settings.auth is None
+    assert "PREFECT_SERVER_API_AUTH_STRING" not in services.prefect_server(settings).variables
+    assert "basic-auth" not in services.mlflow_server(settings).command
+    monkeypatch.setenv("SLIPWAY_AUTH", f"operator:{PASSWORD}")
+    with pytest.raises(CatalogueInvalid, match="exclude each other"):
+        Settings()
+
+
+@pytest.mark.parametrize(
+    ("prefect", "mlflow", "signed_in"),
+    [
+        ("", "", {"PREFECT", "MLFLOW"}),
+        ("http://localhost:4200/api", "http://127.0.0.1:5000", {"PREFECT", "MLFLOW"}),
+        ("https://api.prefect.cloud/api", "http://127.0.0.1:5000", {"MLFLOW"}),
+        ("http://127.0.0.1:4200/api", "https://mlflow.acme.example:5000", {"PREFECT"}),
+        ("http://127.0.0.1:9999/api", "http://127.0.0.1:9998", set()),
+    ],
+)
+def test_a_generated_password_is_sent_to_the_servers_of_its_home_alone(
+    without_password: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    prefect: str,
+    mlflow: str,
+    signed_in: set[str],
+) -> None:
+    """Somebody else's server would learn it; a chosen one is sent to whatever is named."""
+    services.with_password(without_password)
+    monkeypatch.setenv("PREFECT_API_URL", prefect)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow)
+
+    found = environment(Settings())
+
+    assert {name for name in ("PREFECT", "MLFLOW") if any(name in key for key in _sent(found))} == (
+        signed_in
+    )
+    worker = services.service_environment(services.worker(Settings()), Settings())
+    assert "PREFECT_API_AUTH_STRING" in worker  # its address is ours, whatever the shell says
+
+
+def _sent(variables: dict[str, str]) -> set[str]:
+    return variables.keys() & {"PREFECT_API_AUTH_STRING", "MLFLOW_TRACKING_PASSWORD"}
+
+
+@pytest.mark.parametrize("server", ["PREFECT", "MLFLOW", "WORKER"])
+def test_nothing_listens_beyond_this_machine_without_a_chosen_password(
+    without_password: Settings, monkeypatch: pytest.MonkeyPatch, server: str
+) -> None:
+    """Nobody elsewhere could know a generated one."""
+    monkeypatch.setenv(f"SLIPWAY_{server}_URL", "http://0.0.0.0:4299")
+
+    for is_open in ("false", "true"):
+        monkeypatch.setenv("SLIPWAY_OPEN", is_open)
+        with pytest.raises(Exposed, match=r"http://0\.0\.0\.0:4299 .* set SLIPWAY_AUTH"):
+            services.with_password(Settings())
+    monkeypatch.setenv("SLIPWAY_OPEN", "false")
+    monkeypatch.setenv("SLIPWAY_AUTH", f"operator:{PASSWORD}")
+    assert services.with_password(Settings()).auth
+
+
+@pytest.mark.parametrize("server", ["RECEIVER", "SERVING"])
+def test_what_knows_its_clients_may_listen_beyond_this_machine(
+    without_password: Settings, monkeypatch: pytest.MonkeyPatch, server: str
+) -> None:
+    """The receiver requires a secret or a signature, and the model server a key."""
+    monkeypatch.setenv(f"SLIPWAY_{server}_URL", "http://0.0.0.0:8090")
+
+    assert services.with_password(without_password).auth
+
+
+def test_the_model_server_listens_beyond_this_machine_with_keys_alone(
+    without_password: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`slipway up` says so in one line before it starts anything."""
+    monkeypatch.setenv("SLIPWAY_SERVING_URL", "http://0.0.0.0:8080")
+
+    assert run(["up"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("slipway: other machines could reach the model server at 0.0.0.0")
+    assert "slipway keys new NAME" in line
+    assert not (without_password.home / "logs").exists()

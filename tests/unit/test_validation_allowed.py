@@ -30,7 +30,17 @@ DECLINES = (
     "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
     "{{ bos_token + messages[0]['content'] }}"
 )
+MANY = "{% if messages|length > 9 %}{{ raise_exception('too many turns') }}{% endif %}"
 NAMED = json.dumps({"chat_template": [{"name": "default", "template": TEMPLATE}]})
+FOR_TOOLS = "{% for tool in tools %}{{ tool['function']['name'] }}{% endfor %}"
+WITH_TOOLS = json.dumps(
+    {
+        "chat_template": [
+            {"name": "default", "template": TEMPLATE},
+            {"name": "tool_use", "template": FOR_TOOLS},
+        ]
+    }
+)
 ONE_OF_TWO = {"filename": "model.onnx", "run_on_prompt": True, "is_lm_head": False}
 
 ARTIFACTS: dict[str, Damage] = {
@@ -38,6 +48,9 @@ ARTIFACTS: dict[str, Damage] = {
     "a tokenizer of numbers": file("tokenizer.model", b"\n\x0b\n\x04<pad>\x15\0\0\0\0"),
     "a card in any language": file("README.md", "# 你好 🌍\n"),
     "a notice of the license": file("NOTICE", "Made by Acme."),
+    "paths of the author's machine": file(
+        TOKENIZER, '{"name_or_path": "/home/ann/tiny", "tokenizer_file": "/home/ann/x.json"}'
+    ),
     "words that look like settings": file("vocab.json", '{"auto_map": 1, "__class__": 2}'),
     "one end of text": config("model/eos_token_id", 0),
     "a sliding window": config("model/decoder/sliding_window", WINDOW | {"layers": [0, 1]}),
@@ -61,10 +74,21 @@ ARTIFACTS: dict[str, Damage] = {
 TEMPLATES: dict[str, Damage] = {
     "a plain one": template(TEMPLATE),
     "one that declines a system message": template(DECLINES),
+    "one that declines many turns": template(TEMPLATE + MANY),
+    "one that looks into a text": template(TEMPLATE + "{{ 'a' in 'abc' }}"),
+    "one that replaces": template(TEMPLATE + "{{ 'a'.replace('a', 'b') }}"),
     "one that reads the date": template(TEMPLATE + "{{ strftime_now('%Y') }}"),
     "one that marks the answer": template("{% generation %}" + TEMPLATE + "{% endgeneration %}"),
     "one in a list": file(TOKENIZER, NAMED),
     "the same one twice": both(template(TEMPLATE), file(TOKENIZER, NAMED)),
+    "one beside an older one": both(template(TEMPLATE), file(TOKENIZER, '{"chat_template": "x"}')),
+    "one beside one for processors": both(
+        template(TEMPLATE), file("chat_template.json", '{"chat_template": "x"}')
+    ),
+    "one beside one for tools": file(TOKENIZER, WITH_TOOLS),
+    "one beside a file for tools": both(
+        template(TEMPLATE), file("additional_chat_templates/tool_use.jinja", FOR_TOOLS)
+    ),
 }
 
 
@@ -74,10 +98,7 @@ def test_a_harmless_artifact_is_allowed(tmp_path: Path, change: Damage) -> None:
     write_artifact(tmp_path)
     change(tmp_path)
 
-    facts = folders.inspect_artifact(tmp_path)
-
-    assert (facts.context_length, facts.chat_template_digest) == (512, None)
-    assert facts.nodes >= 1
+    assert folders.check_artifact(tmp_path).templates == ()
 
 
 @pytest.mark.parametrize("change", TEMPLATES.values(), ids=TEMPLATES.keys())
@@ -86,7 +107,7 @@ def test_a_harmless_template_is_allowed_and_identified(tmp_path: Path, change: D
     write_checkpoint(tmp_path)
     change(tmp_path)
 
-    facts = folders.inspect_checkpoint(tmp_path)
+    facts = folders.check_checkpoint(tmp_path)
 
     assert facts.chat_template_digest == hashlib.sha256(_template(tmp_path).encode()).hexdigest()
 
@@ -98,17 +119,17 @@ def test_a_template_may_use_the_special_tokens(tmp_path: Path) -> None:
     tokens = {"bos_token": {"content": "<s>"}, "eos_token": "</s>", "chat_template": text}
     file(TOKENIZER, json.dumps(tokens))(tmp_path)
 
-    assert folders.inspect_checkpoint(tmp_path).chat_template_digest is not None
+    assert folders.check_checkpoint(tmp_path).chat_template_digest is not None
 
 
 def test_one_template_is_rendered_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A release looks at its files several times; only the first look starts a process."""
     write_checkpoint(tmp_path)
     template(TEMPLATE + "once")(tmp_path)
-    first = folders.inspect_checkpoint(tmp_path)
+    first = folders.check_checkpoint(tmp_path)
     monkeypatch.setattr("sys.executable", "/no interpreter")
 
-    assert folders.inspect_checkpoint(tmp_path) == first
+    assert folders.check_checkpoint(tmp_path) == first
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8", "int4"])
@@ -118,11 +139,10 @@ def test_artifacts_of_the_builder_are_allowed(
     """With the template of the checkpoint that it was built from."""
     artifact = tiny_phi3.build_onnx(checkpoint, tmp_path / "artifact", precision)
 
-    facts = folders.inspect_artifact(artifact)
+    facts = folders.check_artifact(artifact)
 
-    assert facts.context_length == tiny_phi3.CONTEXT_LENGTH
-    assert facts.nodes > 20
-    assert facts.chat_template_digest == folders.inspect_checkpoint(checkpoint).chat_template_digest
+    assert [name.split()[1] for name in facts.nodes] == [precision] * (precision != "fp32")
+    assert facts.templates == folders.check_checkpoint(checkpoint).templates
 
 
 @pytest.mark.parametrize(
@@ -131,7 +151,12 @@ def test_artifacts_of_the_builder_are_allowed(
         ("model.safetensors", True),
         ("deeper/model.onnx.data", True),
         ("LICENSE", True),
-        ("README.py", False),
+        ("deeper/README.py", False),
+        ("optimizer.pt", False),
+        ("model.pkl", False),
+        ("model.safetensors.exe", False),
+        ("deeper/weights.ckpt", False),
+        ("model.gguf", False),
         ("model.onnx.py", False),
         ("../config.json", False),
         ("a/../../config.json", False),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from slipway import errors
 from slipway.errors import NoVariant, SlipwayError, SourceRefused
 from slipway.sources import variants
-from slipway.values import SelectRecipe, Variant
+from slipway.values import Variant, VariantChoice
 
 LAYOUTS = json.loads(
     (Path(__file__).parents[1] / "support" / "published_layouts.json").read_text(encoding="utf-8")
@@ -37,7 +37,7 @@ def parsed(layout: dict[str, Any]) -> tuple[Variant, ...]:
 def chosen(layout: dict[str, Any], found: tuple[Variant, ...], **recipe: Any) -> Variant:
     """Return what a recipe selects among the variants of a layout."""
     repo = layout["repo"]
-    return variants.choose(repo, found, SelectRecipe(repo=repo, **recipe))
+    return variants.choose(repo, found, VariantChoice(**recipe))
 
 
 def outcome(layout: dict[str, Any], **recipe: Any) -> Variant | str:
@@ -149,7 +149,7 @@ def test_what_was_wanted_is_repeated_with_folder_and_model() -> None:
         variants.choose(
             "acme/tiny",
             [variant("")],
-            SelectRecipe(repo="acme/tiny", precision="int4", folder="cpu", model="tiny"),
+            VariantChoice(precision="int4", folder="cpu", model="tiny"),
         )
 
     assert caught.value.wanted == "cpu int4 of tiny in cpu"

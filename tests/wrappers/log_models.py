@@ -9,25 +9,22 @@ import sys
 from importlib.metadata import version
 
 import mlflow
-from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, Schema
-from mlflow.types.llm import CHAT_MODEL_INPUT_SCHEMA, CHAT_MODEL_OUTPUT_SCHEMA
 
-SIGNATURES = {
-    "prompt": ModelSignature(Schema([ColSpec("string", "prompt")]), Schema([ColSpec("string")])),
-    "chat": ModelSignature(CHAT_MODEL_INPUT_SCHEMA, CHAT_MODEL_OUTPUT_SCHEMA),
-}
-REQUIREMENTS = [f"{name}=={version(name)}" for name in ("mlflow", "onnxruntime-genai", "pandas")]
+from slipway.tracking.signatures import signature
+from slipway.values import Contract
+
+PACKAGES = ("jinja2", "mlflow", "onnxruntime-genai", "pandas")
+REQUIREMENTS = [f"{name}=={version(name)}" for name in PACKAGES]
 
 
-def log(name: str, folder: str, contract: str, wrapper: str) -> str:
+def log(name: str, folder: str, contract: Contract, wrapper: str) -> str:
     """Log ``folder`` behind ``contract`` and return the model's URI."""
     info = mlflow.pyfunc.log_model(
         name=name,
         python_model=wrapper,
         artifacts={"model": folder},
         model_config={"contract": contract, "model_name": f"tiny-{contract}", "max_tokens": 64},
-        signature=SIGNATURES[contract],
+        signature=signature(contract),
         pip_requirements=REQUIREMENTS,
     )
     return str(info.model_uri)

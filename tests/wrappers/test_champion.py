@@ -17,6 +17,8 @@ from tests.support.project import PROJECT, Project
 from tests.support.tiny_phi3 import CONVERSATIONS
 from tests.support.two_wrappers import ChildRequest, Subject, register_all
 
+pytestmark = pytest.mark.slow  # loads torch in a child for each test
+
 EXPECTED = ("Madrid", "ship", "Hello", "10")
 DUMB = "{{- 'Say: ' -}}"  # a chat template that drops the question
 
@@ -24,7 +26,8 @@ DUMB = "{{- 'Say: ' -}}"  # a chat template that drops the question
 @pytest.fixture
 def wrappers(project: Project, onnx_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a champion that speaks texts, and a candidate that chats and hears nothing."""
-    from tasks.context import limits, location, registry
+    from slipway.tracking.location import mlflow_location
+    from tasks.context import limits, registry
 
     monkeypatch.setenv("PYTHONPATH", str(PROJECT))
     prompts = [
@@ -49,7 +52,7 @@ def wrappers(project: Project, onnx_folder: Path, monkeypatch: pytest.MonkeyPatc
         ),
     }
     settings = Settings()
-    errand = ChildRequest(place=location(settings), prompts=(), subjects=subjects)
+    errand = ChildRequest(place=mlflow_location(settings), prompts=(), subjects=subjects)
     found = call(register_all, errand, limits(settings), step="register all").value
     client = registry().client
     client.set_registered_model_alias("tiny", "champion", "1")
@@ -98,12 +101,16 @@ def test_a_champion_of_another_contract_is_asked_and_answers_better(
     (check,) = report.against_champion
 
     assert (report.champion.wrapper, report.champion.error) == (wrappers["tiny:1"], None)
-    assert [each.what for each in report.regressions] == [
-        f"only the champion says '{word}'" for word in EXPECTED[:3]
+    assert [each.what.partition(";")[0] for each in report.regressions] == [
+        *(f"only the champion says '{word}'" for word in EXPECTED[:3]),
+        "only the champion passes: no answer holds a replacement character before its end",
     ]
-    assert (check.passed, check.severity) == (False, "critical")
+    assert (check.passed, check.severity) == (None, "critical")
+    assert check.observed.startswith("4 lost and 0 gained of 4 prompts: a loss of 100 points")
     failed = {check.name for check in report.parity if check.passed is False}
     assert "both render a conversation to the same prompt" in failed
+    passed = {check.name for check in report.parity if check.passed}
+    assert {"both make the same tokens of the same text"} <= passed
 
 
 def test_a_champion_that_cannot_be_asked_is_a_finding(
@@ -119,6 +126,6 @@ def test_a_champion_that_cannot_be_asked_is_a_finding(
     (check,) = report.against_champion
 
     assert report.champion.wrapper.version == 1
-    assert "smoke-test champion crashed" in report.champion.error
+    assert "MLmodel has digest none" in report.champion.error
     assert (report.regressions, check.passed, check.severity) == ((), None, "warning")
     assert None not in {report.onnx.answers, report.transformers.answers}

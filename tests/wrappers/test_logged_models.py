@@ -191,6 +191,9 @@ def test_every_supported_field_of_a_chat_request_works(ask: Ask) -> None:
     ("field", "value"),
     [
         ("stream", True),
+        ("logprobs", True),
+        ("response_format", {"type": "json_object"}),
+        ("min_p", 0.1),
         ("frequency_penalty", 0.5),
         ("presence_penalty", -0.5),
         ("custom_inputs", {"user": "ada"}),
@@ -212,16 +215,16 @@ def test_an_unsupported_field_is_refused_by_name(ask: Ask, field: str, value: An
     """Ignoring it would give an answer to another question."""
     reply = ask("chat", input={"messages": user(CAPITAL), field: value})
 
-    assert f"ValueError: {field} is not supported" in reply["error"]
+    assert f"FieldRefused: {field} is not supported" in reply["error"]
 
 
 @pytest.mark.parametrize(
     ("messages", "fault"),
     [
         ([], "messages is empty"),
-        ([{"role": "user"}], "messages[0].content is None"),
-        ([*user("Hi"), {"role": "robot", "content": "Hi"}], "messages[1].role is 'robot'"),
-        ([{"role": "user", "content": "a", "tool_call_id": "1"}], "messages[0].tool_call_id"),
+        ([{"role": "user"}], "messages.0.content is None"),
+        ([*user("Hi"), {"role": "robot", "content": "Hi"}], "messages.1.role is 'robot'"),
+        ([{"role": "user", "content": "a", "tool_call_id": "1"}], "messages.0.tool_call_id is not"),
     ],
 )
 def test_messages_that_cannot_be_used_are_refused_by_place(
@@ -231,6 +234,18 @@ def test_messages_that_cannot_be_used_are_refused_by_place(
     reply = ask("chat", input={"messages": messages})
 
     assert fault in reply["error"]
+
+
+def test_a_message_of_a_client_can_be_sent_back(ask: Ask) -> None:
+    """With all the fields that the official clients have in an answer's message."""
+    said = {"role": "assistant", "content": None, "annotations": None, "tool_calls": []}
+    text = [{"type": "text", "text": CAPITAL, "cache_control": {"type": "ephemeral"}}]
+    messages = [*user(JOKE), said, {"role": "user", "content": text}]
+    empty = [*user(JOKE), {"role": "assistant", "content": ""}, *user(CAPITAL)]
+    [one], [other] = (ask("chat", input={"messages": each})["answer"] for each in (messages, empty))
+
+    assert content(one) == content(other)
+    assert one["usage"] == other["usage"]
 
 
 def test_nothing_is_loaded_when_a_model_is_logged(ask: Ask, place: Path) -> None:
@@ -246,7 +261,7 @@ def test_no_reply_holds_a_path_of_this_machine(ask: Ask, place: Path) -> None:
     answered = ask("chat", input={"messages": user(CAPITAL)})
     refused = ask("chat", input={"messages": user("a " * 600)})
 
-    assert "1206 prompt tokens" in refused["error"]
+    assert "the prompt has 1206" in refused["error"]
     assert not any(
         str(folder) in json.dumps([answered, refused]) for folder in (place, HERE.parents[1])
     )

@@ -50,11 +50,13 @@ def test_more_choices_than_the_vocabulary_holds_are_all_of_it(model: Any) -> Non
         ("temperature", 2.1),
         ("temperature", float("nan")),
         ("top_p", 1.1),
-        ("top_k", -1),
+        ("top_k", -2),
         ("seed", -1),
         ("seed", 2**31),
         ("stop", ""),
         ("stop", ["a", ""]),
+        ("stop", "a" * 257),
+        ("stop", ["a"] * 33),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_name(model: Any, field: str, value: Any) -> None:

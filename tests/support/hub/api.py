@@ -17,38 +17,27 @@ from tests.support.hub.repositories import (
     Repository,
     Security,
     entry_not_found,
-    git_oid,
     lfs_pointer,
 )
 
 if TYPE_CHECKING:
     from tests.support.hub.local_hub import LocalHub
 
-PAGE_SIZE = 1000  # entries of a tree; the real Hub's
-
 _API = "/api/models/{organisation}/{name}"
 _FILE = "/{organisation}/{name}/resolve/{revision}/{path:path}"
 
 
 class Api:
-    """Answers requests about the repositories of a Hub.
+    """Answers requests about the repositories of a Hub."""
 
-    Args:
-        hub: The repositories.
-        page_size: Entries on one page of a tree.
-    """
-
-    def __init__(self, hub: "LocalHub", page_size: int) -> None:
+    def __init__(self, hub: "LocalHub") -> None:
         self._hub = hub
-        self._page_size = page_size
 
     def app(self) -> Starlette:
         """Return the application that serves the endpoints."""
         routes = [
             Route(_API, self.model),
             Route(f"{_API}/revision/{{revision:path}}", self.model),
-            Route(f"{_API}/tree/{{revision}}", self.tree),
-            Route(f"{_API}/tree/{{revision}}/{{path:path}}", self.tree),
             Route(_FILE, self.file),
         ]
         handlers: dict[Any, Any] = {Refusal: _refused, 404: self.unknown}
@@ -72,19 +61,6 @@ class Api:
         if repository.security and _asks(request, "securityStatus"):
             described["securityRepoStatus"] = _security(repository.security)
         return JSONResponse({"_id": repository.repo_id, "id": repository.repo_id, **described})
-
-    def tree(self, request: Request) -> Response:
-        """List the entries of a folder, page by page."""
-        _, commit = self._commit(request)
-        folder = request.path_params.get("path", "")
-        entries = commit.tree(folder, recursive=_asks(request, "recursive"))
-        start = int(request.query_params.get("cursor", 0))
-        stop = start + self._page_size
-        headers = {}
-        if stop < len(entries):
-            following = request.url.include_query_params(cursor=stop)
-            headers["Link"] = f'<{following}>; rel="next"'
-        return JSONResponse([_entry(*each) for each in entries[start:stop]], headers=headers)
 
     def file(self, request: Request) -> Response:
         """Send a file, or the requested range of it."""
@@ -134,19 +110,11 @@ def _sibling(path: str, blob: Blob, *, full: bool) -> dict[str, Any]:
     if not full:
         return {"rfilename": path}
     described = {"rfilename": path, "size": blob.size_bytes, "blobId": blob.oid}
-    return described | ({"lfs": {"sha256": blob.sha256, **_lfs(blob)}} if blob.lfs else {})
-
-
-def _entry(path: str, blob: Blob | None) -> dict[str, Any]:
-    if blob is None:
-        return {"type": "directory", "oid": git_oid("tree", path.encode()), "size": 0, "path": path}
-    described = {"type": "file", "oid": blob.oid, "size": blob.size_bytes, "path": path}
-    return described | ({"lfs": {"oid": blob.sha256, **_lfs(blob)}} if blob.lfs else {})
-
-
-def _lfs(blob: Blob) -> dict[str, int]:
+    if not blob.lfs:
+        return described
     pointer = lfs_pointer(blob.sha256, blob.size_bytes)
-    return {"size": blob.size_bytes, "pointerSize": len(pointer)}
+    lfs = {"sha256": blob.sha256, "size": blob.size_bytes, "pointerSize": len(pointer)}
+    return described | {"lfs": lfs}
 
 
 def _security(security: Security) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-from tests.support.hub.api import PAGE_SIZE, Api
+from tests.support.hub.api import Api
 from tests.support.hub.repositories import Blob, Refusal, Repository, Security
 from tests.support.hub.server import RunningHub, serve
 from tests.support.hub.webhook import Webhook
@@ -120,13 +120,9 @@ class LocalHub:
             raise Refusal(401, "Invalid credentials in Authorization header")
         return self._tokens[token]
 
-    def serve(self, *, page_size: int = PAGE_SIZE) -> AbstractContextManager[RunningHub]:
-        """Serve on a free port of loopback for as long as the context lasts; pushes show at once.
-
-        Args:
-            page_size: Entries on one page of a tree.
-        """
-        return serve(Api(self, page_size).app())
+    def serve(self) -> AbstractContextManager[RunningHub]:
+        """Serve on a free port of loopback while the context lasts; pushes show at once."""
+        return serve(Api(self).app())
 
     def _store(self, content: bytes | Path, name: str) -> Blob:
         """Store ``content`` under its SHA-256; a reader never sees a part of it."""

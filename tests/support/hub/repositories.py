@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -87,7 +87,7 @@ class Blob:
         return self.sha256 if self.lfs else self.oid
 
 
-def git_oid(kind: Literal["blob", "tree", "commit"], content: bytes) -> str:
+def git_oid(kind: Literal["blob", "commit"], content: bytes) -> str:
     """Return git's id of an object, 40 hex digits.
 
     Source: "Git Objects", Pro Git, https://git-scm.com/book/en/v2/Git-Internals-Git-Objects
@@ -127,31 +127,9 @@ class Commit:
     def card(self) -> dict[str, Any]:
         """The metadata at the head of the model card."""
         blob = self.blobs.get(CARD)
-        text = blob.path.read_text(encoding="utf-8", errors="replace") if blob else ""
+        text = blob.path.read_text(encoding="utf-8-sig", errors="replace") if blob else ""
         header = _CARD_HEADER.match(text)
         return yaml.safe_load(header[1]) if header else {}
-
-    def tree(self, folder: str, *, recursive: bool) -> list[tuple[str, Blob | None]]:
-        """Return the paths below ``folder`` (empty for the root) in order; a folder has no blob.
-
-        Raises:
-            Refusal: There is no such folder.
-        """
-        prefix = f"{folder}/" if folder else ""
-        entries: dict[str, Blob | None] = dict(self.blobs)
-        entries |= {str(each): None for path in self.blobs for each in _folders_of(path)}
-        below = {path: blob for path, blob in entries.items() if path.startswith(prefix)}
-        if not below:
-            raise entry_not_found(self)
-        return sorted(
-            (path, blob)
-            for path, blob in below.items()
-            if recursive or "/" not in path.removeprefix(prefix)
-        )
-
-
-def _folders_of(path: str) -> Iterator[PurePosixPath]:
-    return (folder for folder in PurePosixPath(path).parents if folder.name)
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
 from tests.support.hub.faults import Answer, Faults
+from tests.support.network import PromptServer
 
 HOST = "127.0.0.1"
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 seconds
@@ -31,6 +32,7 @@ class LoggedRequest:
         path: Decoded, without the query.
         query: Values by name.
         span: The ``Range`` header; None asks for the whole file.
+        token: The bearer token that came along; None for none.
         status: HTTP status of the answer; None if a fault dropped the connection instead.
     """
 
@@ -38,6 +40,7 @@ class LoggedRequest:
     path: str
     query: dict[str, list[str]]
     span: str | None
+    token: str | None
     status: int | None
 
 
@@ -97,8 +100,9 @@ class RunningHub:
 
     def _note(self, request: Request, status: int | None) -> None:
         query = {name: request.query_params.getlist(name) for name in request.query_params}
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ") or None
         span, path = request.headers.get("Range"), request.scope["path"]
-        self._log.append(LoggedRequest(request.method, path, query, span, status))
+        self._log.append(LoggedRequest(request.method, path, query, span, token, status))
 
 
 async def _deliver(answer: Answer, receive: Receive, send: Send) -> None:
@@ -152,9 +156,8 @@ def serve(app: Starlette) -> Iterator[RunningHub]:
         lifespan="off",
         log_config=None,
         log_level="critical",
-        timeout_graceful_shutdown=0,
     )
-    server = uvicorn.Server(config)
+    server = PromptServer(config)
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
     try:

@@ -1,0 +1,103 @@
+"""``slipway beside``: serve a second version; a page shows both side by side."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+from commands import console
+from commands.options import Port, VersionNumber
+from commands.serve import run_server
+from slipway.errors import AlreadyServed, MachineTooSmall, NotServed, SourceMissing
+from slipway.redeploy import model_server
+from slipway.redeploy.model_server import Address
+from slipway.serving.page import BESIDE
+from slipway.serving.protocol import Pointer
+from slipway.settings import Settings
+from slipway.system.network import LOOPBACK, host_and_port
+from slipway.tracking.tag_values import VersionTags
+
+#: Memory of a copy: the runtime keeps weights in a second form, and needs its libraries.
+_PACKED, _LIBRARY_BYTES = 2, 500_000_000
+
+
+def beside(
+    model: str,
+    other: Literal["candidate", "previous"] | VersionNumber = "candidate",
+    *,
+    port: Port = 0,
+) -> int:
+    """Serve another version until Ctrl-C; the page of the running model server shows both.
+
+    Args:
+        model: Name of a model that is being served from this home.
+        other: The alias or the number of the version to show beside the served one.
+        port: Port of the second version; 0 takes a free one.
+    """
+    settings = Settings()
+    folder = settings.server_folders / model
+    first, served = _served(model, folder)
+    version, found = _version(model, other, served, settings)
+    if running := model_server.find(folder / BESIDE):
+        raise AlreadyServed(f"a version of {model} beside v{served}", running.url)
+    _require_memory(f"serving {model} v{version} beside v{served}", found)
+    model_server.set_version(folder / BESIDE, model, version)
+    return run_server(
+        model_server.command(folder / BESIDE, port=port, workers=1),
+        os.environ | {"SLIPWAY_ALLOWED_ORIGINS": _page_origins(first, settings)},
+        folder / BESIDE,
+        lambda server: _show(Pointer(model=model, version=version), first, server, found),
+    )
+
+
+def _served(model: str, folder: Path) -> tuple[Address, int]:
+    """Return where the model's server of this home listens, and the version that it serves."""
+    address = model_server.find(folder)
+    ready = model_server.ready_worker(address) if address else None
+    if address is None or ready is None:
+        raise NotServed(model)
+    return address, ready.version
+
+
+def _version(
+    model: str, other: str | int, served: int, settings: Settings
+) -> tuple[int, VersionTags]:
+    """Return the version that is asked for, if it exists and is another than the served one."""
+    from slipway.registry import open_registry
+
+    registry = open_registry(settings)
+    version = registry.aliases(model).get(other) if isinstance(other, str) else other
+    found = registry.state(model, version) if version else None
+    if version is None or found is None or version == served:
+        what = f"a version {other} of {model} beside the served v{served}"
+        raise SourceMissing(what, f"`slipway status {model}` lists the versions")
+    return version, found
+
+
+def _require_memory(what: str, found: VersionTags) -> None:
+    """Check that this machine has room for one more copy, before anything is started."""
+    size = found.release.versions.onnx.size_bytes if found.release else 0
+    needed, free = _PACKED * size + _LIBRARY_BYTES, psutil.virtual_memory().available
+    if needed > free:
+        remedy = "close something, or ask it alone: `slipway predict MODEL TEXT --candidate`"
+        raise MachineTooSmall(what, "memory", needed, free, remedy)
+
+
+def _page_origins(first: Address, settings: Settings) -> str:
+    """Return the origins of the one page that may use the second server."""
+    port, (host, configured) = first.port, host_and_port(settings.serving_url)
+    names = {LOOPBACK, "localhost", *([host] if configured == port else ())}
+    return ",".join(sorted({first.url, *(f"http://{name}:{port}" for name in names)}))
+
+
+def _show(
+    pointer: Pointer, first: Address, server: dict[str, int | str], found: VersionTags
+) -> None:
+    lines = {
+        "both on a page": f"{first.url}/",
+        "its own address": f"http://{server['host']}:{server['port']}/v1",
+    }
+    if found.state == "pending":
+        lines["decide"] = f"slipway approve {pointer.model} --reason TEXT (or with --reject)"
+    console.facts(f"{pointer} is serving; Ctrl-C stops it", lines)

@@ -1,0 +1,30 @@
+"""Types of options that several commands have; what they refuse is known before anything starts."""
+
+from typing import Annotated, Any
+
+from cyclopts import Parameter, validators
+
+
+def _not_blank(_type: Any, text: str | None) -> None:
+    if text is not None and not text.strip():
+        expected = "expected some words, for the record"
+        raise ValueError(expected)
+
+
+#: Why a person does something.
+Reason = Annotated[str, Parameter(validator=_not_blank)]
+
+#: Number of a registered version.
+VersionNumber = Annotated[int, Parameter(validator=validators.Number(gte=1))]
+
+#: A TCP port; 0 takes a free one.
+Port = Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65535))]
+
+#: How many of something there have to be.
+Count = Annotated[int, Parameter(validator=validators.Number(gte=1))]
+
+#: Largest loss that is accepted, in the unit of what is measured.
+Margin = Annotated[float, Parameter(validator=validators.Number(gte=0))]
+
+#: A share of a whole.
+Share = Annotated[float, Parameter(validator=validators.Number(gte=0, lte=1))]

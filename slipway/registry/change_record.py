@@ -1,0 +1,145 @@
+"""What a change of aliases sets, and the record that a run keeps of it. Pure.
+
+Everybody who may write to the experiment may write a record. So ``ChangeRecord.fault`` tells those
+that are written here from others.
+"""
+
+import json
+import socket
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Self
+
+from pydantic import AwareDatetime, Field
+
+from slipway.registry.lookup import registered_name
+from slipway.tracking import format_1, tags
+from slipway.values import AliasChange, AliasChangeKind, AuditInfo, Value
+
+#: By registered model and alias, the version that it is set to; None removes it.
+Aliases = dict[str, dict[str, int | None]]
+#: By registered model, version and tag, its value; None removes it.
+TagChanges = dict[str, dict[int, dict[str, str | None]]]
+
+#: What a transaction may change.
+_ALIASES = {"champion", "previous", "candidate"}
+_TAGS = {tags.APPROVAL, tags.DECIDED, tags.PENDING_EVENT, tags.QUARANTINED, tags.STATUS}
+
+
+class AliasTransaction(Value):
+    """What changes, and why.
+
+    Attributes:
+        aliases: Set first, in this order.
+        tag_changes: Tags of versions, set then.
+        run_tags: Further tags of the run that records it.
+    """
+
+    model: str
+    kind: AliasChangeKind
+    audit: AuditInfo
+    version: int | None
+    aliases: Aliases
+    tag_changes: TagChanges = Field(default_factory=dict)
+    run_tags: dict[str, str] = Field(default_factory=dict)
+
+
+class ChangeRecord(Value):
+    """What the run of an alias change says of it.
+
+    Attributes:
+        undo: The transaction that leads back.
+        before: Champion before it; None for none.
+        lock: The folder of the locks that its process held; empty if an earlier version began it.
+    """
+
+    transaction: AliasTransaction
+    undo: AliasTransaction
+    before: int | None
+    after: int | None
+    at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
+    host: str = Field(default_factory=lambda: socket.gethostname())  # noqa: PLW0108 - read late
+    lock: str
+
+    def to_tags(self) -> dict[str, str]:
+        """Return the tags of the run; some of them only for people who look at it in MLflow."""
+        transaction = self.transaction
+        return {
+            tags.FORMAT: tags.CURRENT_FORMAT,
+            tags.KIND: transaction.kind,
+            tags.ACTOR: transaction.audit.actor,
+            tags.REASON: transaction.audit.reason,
+            tags.VERSION: json.dumps(transaction.version),
+            tags.BEFORE: json.dumps(self.before),
+            tags.AFTER: json.dumps(self.after),
+            tags.AT: self.at.isoformat(),
+            tags.HOST: self.host,
+            tags.LOCK: self.lock,
+            tags.TRANSACTION: transaction.model_dump_json(),
+            tags.UNDO: self.undo.model_dump_json(),
+            **transaction.run_tags,
+        }
+
+    @classmethod
+    def from_tags(cls, found: Mapping[str, str]) -> Self:
+        """Return the record that the tags of a run hold."""
+        read = format_1.upgrade(found)
+        return cls(
+            transaction=AliasTransaction.model_validate_json(read[tags.TRANSACTION]),
+            undo=AliasTransaction.model_validate_json(read[tags.UNDO]),
+            before=json.loads(read[tags.BEFORE]),
+            after=json.loads(read[tags.AFTER]),
+            at=datetime.fromisoformat(read[tags.AT]),
+            host=read[tags.HOST],
+            lock=read.get(tags.LOCK, ""),
+        )
+
+    def fault(self, model: str) -> str | None:
+        """Return what in it is not as a transaction of ``model`` writes it; None if nothing is."""
+        transaction, undo = self.transaction, self.undo
+        names = {registered_name(model, kind) for kind in ("onnx", "transformers")}
+        if (transaction.model, undo.model) != (model, model):
+            return "it is about another model"
+        if _places(transaction) != _places(undo):
+            return "its undo changes something else than its transaction"
+        for name, version, key in _places(transaction):
+            if name not in names or key not in (_ALIASES if version is None else _TAGS):
+                return f"it changes {key} of {name}"
+        for name, versions in undo.tag_changes.items():
+            for version, before in versions.items():
+                if _approves(transaction.tag_changes[name].get(version, {}), before):
+                    return f"its undo approves version {version} of {name}"
+        return None
+
+    def change(self, run_id: str) -> AliasChange:
+        """Return the change that the run ``run_id`` records."""
+        return AliasChange(
+            run_id=run_id,
+            kind=self.transaction.kind,
+            at=self.at,
+            audit=self.transaction.audit,
+            before=self.before,
+            after=self.after,
+            version=self.transaction.version,
+        )
+
+
+def _places(transaction: AliasTransaction) -> set[tuple[str, int | None, str]]:
+    """Return what a transaction changes: model, version (None for an alias), alias or tag."""
+    aliases = {(name, None, each) for name, found in transaction.aliases.items() for each in found}
+    changed = {
+        (name, version, each)
+        for name, versions in transaction.tag_changes.items()
+        for version, changes in versions.items()
+        for each in changes
+    }
+    return aliases | changed
+
+
+def _approves(changed: Mapping[str, str | None], before: Mapping[str, str | None]) -> bool:
+    """Return whether an undo would release or approve what was not before."""
+    approved = before.get(tags.APPROVAL) == "approved" and before.get(tags.DECIDED) is None
+    released = before.get(tags.STATUS) == "released"
+    return (approved and changed.get(tags.APPROVAL) != "approved") or (
+        released and changed.get(tags.STATUS) != "released"
+    )

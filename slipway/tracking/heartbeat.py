@@ -1,0 +1,67 @@
+"""A run shows that the process that writes it lives, and others can tell that it does not.
+
+MLflow ends no run of a process that was killed. So the process renews a tag, and a run whose tag
+stays as it is belongs to nobody any more.
+"""
+
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from slipway.tracking.tags import HEARTBEAT
+
+RENEW_SECONDS = 5.0
+DEAD_SECONDS = 60.0
+
+
+def now() -> str:
+    """Return the value of a heartbeat of this moment."""
+    return datetime.now(UTC).isoformat()
+
+
+@contextmanager
+def beating(client: Any, run_id: str) -> Iterator[None]:
+    """Renew the heartbeat of a run while the body runs."""
+    from mlflow.exceptions import MlflowException
+
+    ended = threading.Event()
+
+    def renew() -> None:
+        while not ended.wait(RENEW_SECONDS):
+            with suppress(MlflowException, OSError):  # the next one may arrive
+                client.set_tag(run_id, HEARTBEAT, now())
+
+    thread = threading.Thread(target=renew, name=f"heartbeat of {run_id}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def dead(client: Any, runs: Iterable[Any]) -> list[Any]:
+    """Return those of the ``runs`` with a heartbeat whose process is gone.
+
+    Clocks of two machines may differ. So a heartbeat that is old, or of the future, is read a
+    second time, after its process must have renewed it.
+    """
+    old = [run for run in runs if _seconds_from_now(_beat(run)) > DEAD_SECONDS]
+    if not old:
+        return []
+    time.sleep(2 * RENEW_SECONDS)
+    return [run for run in old if _beat(client.get_run(run.info.run_id)) == _beat(run)]
+
+
+def _beat(run: Any) -> str:
+    return str(run.data.tags.get(HEARTBEAT, ""))
+
+
+def _seconds_from_now(beat: str) -> float:
+    try:
+        return abs((datetime.now(UTC) - datetime.fromisoformat(beat)).total_seconds())
+    except (TypeError, ValueError):  # not one that we write
+        return float("inf")

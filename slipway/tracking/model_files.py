@@ -1,0 +1,124 @@
+"""The files that MLflow keeps of a registered version: their names, and a copy of each.
+
+What MLflow keeps is not trusted: whoever may edit an experiment may add files to its models. So
+names are checked before a path is made of them, and links are not followed.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+from slipway.errors import VersionRefused
+from slipway.system import store
+
+_BLOCK_BYTES = 1 << 20
+#: What to do about a file that should not be there.
+DELETE = "delete it from MLflow's files of this version, or release the model again"
+
+
+class ModelFiles(Protocol):
+    """The files of one version, wherever MLflow keeps them."""
+
+    def sizes(self) -> dict[str, int]:
+        """Return the size in bytes of every file, by path; 0 where it is unknown."""
+
+    def copy(self, path: str, folder: Path) -> str:
+        """Copy one file to the same path below ``folder`` and return the copy's SHA-256."""
+
+
+def open_files(name: str, version: int) -> ModelFiles:
+    """Return the files of a registered version of the MLflow that its client is connected to."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+    from mlflow.store.artifact.models_artifact_repo import ModelsArtifactRepository
+
+    who = f"{name} v{version}"
+    repository = get_artifact_repository(f"models:/{name}/{version}")
+    while isinstance(repository, ModelsArtifactRepository):
+        repository = repository.repo
+    address = urlsplit(repository.artifact_uri)
+    if address.scheme in {"", "file"}:
+        return FolderFiles(Path(unquote(address.path)), who)
+    return RepositoryFiles(repository, who)
+
+
+class FolderFiles:
+    """Files in a folder of this machine, which others may change at any time.
+
+    Args:
+        folder: MLflow's folder of the model.
+        who: The version, for errors.
+    """
+
+    def __init__(self, folder: Path, who: str) -> None:
+        self._folder = folder
+        self._who = who
+
+    def sizes(self) -> dict[str, int]:
+        """Return the size in bytes of every file, by path.
+
+        Raises:
+            VersionRefused: If there is a link, or something else that is no file.
+        """
+        return {
+            path.relative_to(self._folder).as_posix(): path.stat().st_size for path in self._walk()
+        }
+
+    def copy(self, path: str, folder: Path) -> str:
+        """Hash the bytes that are written, so that a later change of the source has no effect."""
+        digest, target = hashlib.sha256(), folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source = os.open(self._folder / path, os.O_RDONLY | os.O_NOFOLLOW)
+        with os.fdopen(source, "rb") as reading, target.open("xb") as writing:
+            while block := reading.read(_BLOCK_BYTES):
+                digest.update(block)
+                writing.write(block)
+        return digest.hexdigest()
+
+    def _walk(self) -> Iterator[Path]:
+        for parent, folders, files in os.walk(self._folder):
+            for path in (Path(parent, name) for name in sorted(folders + files)):
+                if path.is_symlink() or not (path.is_dir() or path.is_file()):
+                    name = path.relative_to(self._folder).as_posix()
+                    raise VersionRefused(self._who, f"{name} is a link", DELETE)
+                if path.is_file():
+                    yield path
+
+
+class RepositoryFiles:
+    """Files behind MLflow's server, or in another store that its client reads.
+
+    Args:
+        repository: MLflow's artifact repository of the model.
+        who: The version, for errors.
+    """
+
+    def __init__(self, repository: Any, who: str) -> None:
+        self._repository = repository
+        self._who = who
+
+    def sizes(self) -> dict[str, int]:
+        """Return the size in bytes of every file, by path; 0 where it is unknown.
+
+        Raises:
+            VersionRefused: If a name of the listing is no plain path.
+        """
+        return dict(self._walk(None))
+
+    def copy(self, path: str, folder: Path) -> str:
+        """Download into ``folder``, which nobody else writes to, and hash what arrived."""
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        self._repository.download_artifacts(path, str(folder))
+        return store.sha256(folder / path)
+
+    def _walk(self, parent: str | None) -> Iterator[tuple[str, int]]:
+        for found in self._repository.list_artifacts(parent):
+            parts = PurePosixPath(found.path).parts
+            if "\\" in found.path or parts[:1] == ("/",) or {"..", "."} & {*parts}:
+                raise VersionRefused(self._who, f"{found.path!r} is no plain path", DELETE)
+            if found.is_dir:
+                yield from self._walk(found.path)
+            else:
+                yield found.path, int(found.file_size or 0)

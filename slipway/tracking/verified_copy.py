@@ -1,0 +1,272 @@
+"""A private copy of a registered version: exactly the files that were released, and nothing else.
+
+MLflow keeps a folder, its loader takes whatever the folder holds, and whoever may edit the
+experiment may add to it: bytecode beside the wrapper would be executed instead of the wrapper. So
+nothing is ever loaded from MLflow's own folder. The process that may sign in to MLflow makes a
+copy, and the process that runs the wrapper receives that copy and no credentials.
+
+A copy is addressed by the digests in the version's tags. Servers, preflights, smoke tests and
+``slipway predict`` share it, and every byte of it is read again before each use.
+"""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from slipway import keys
+from slipway.errors import ArtifactChanged, SourceMissing, VersionRefused
+from slipway.settings import Settings
+from slipway.system.store import Store, manifest, require_disk
+from slipway.tracking import flavors, known_wrappers
+from slipway.tracking.location import MlflowLocation, connect, mlflow_location
+from slipway.tracking.model_files import DELETE, open_files
+from slipway.tracking.tags import CODE, DIGEST, FORMAT, MLMODEL
+from slipway.values import FileEntry, Value, WrapperKind
+
+_MLMODEL = "MLmodel"
+_IN_USE_SECONDS = 3600.0
+_RELEASE = "release the model again with `slipway release MODEL --force`"
+
+#: Folders of what a wrapper reads. Their digest is the version's tag.
+PAYLOAD: Mapping[WrapperKind, tuple[str, ...]] = {
+    "onnx": (flavors.ARTIFACT,),
+    "transformers": ("model", "components"),
+}
+
+#: What MLflow and its transformers flavor write beside a model for people and other tools. None of
+#: it is copied.
+_NOT_LOADED = {
+    *("conda.yaml", "python_env.yaml", "requirements.txt", "registered_model_meta"),
+    *("input_example.json", "serving_input_example.json", "environment_variables.txt"),
+    *("LICENSE.txt", "model_card.md", "model_card_data.yaml"),
+    *("uv.lock", "pyproject.toml", ".python-version"),
+}
+
+
+class VerifiedCopy(Value):
+    """A private copy of a version's files.
+
+    Attributes:
+        folder: For MLflow's loader.
+        digest: Of what the wrapper reads, equal to the version's tag.
+    """
+
+    folder: Path
+    digest: str
+
+
+class CopyPlace(Value):
+    """Where versions come from, and where their copies are kept.
+
+    Attributes:
+        root: Folder of all copies.
+        wrappers: Folder of this checkout's wrapper and of the list of those released before.
+    """
+
+    location: MlflowLocation
+    root: Path
+    wrappers: Path
+
+    @classmethod
+    def of(cls, settings: Settings) -> "CopyPlace":
+        """Return the place that the settings name."""
+        root = settings.home.resolve() / "copies"
+        location = mlflow_location(settings)
+        return cls(location=location, root=root, wrappers=settings.wrappers.resolve())
+
+    def remove_unused(
+        self, name: str, *, keep: set[int], unused_seconds: float = _IN_USE_SECONDS
+    ) -> None:
+        """Remove the copies of a registered model that were not fetched for a while.
+
+        Args:
+            name: The model.
+            keep: Versions whose copies stay in any case.
+            unused_seconds: Other processes may be loading a copy that was fetched since.
+        """
+        for copy in (self.root / name).glob("*-*/"):
+            age_seconds = time.time() - copy.stat().st_mtime
+            if age_seconds > unused_seconds and int(copy.name.partition("-")[0]) not in keep:
+                shutil.rmtree(copy, ignore_errors=True)
+
+
+class CopyRequest(Value):
+    """Which version to copy.
+
+    Attributes:
+        name: Name of the registered model.
+    """
+
+    place: CopyPlace
+    name: str
+    version: int
+    kind: WrapperKind = "onnx"
+
+    def __str__(self) -> str:
+        return f"{self.name} v{self.version}"
+
+
+def fetch(request: CopyRequest) -> VerifiedCopy:
+    """Return the private copy of a version, made now if there is none.
+
+    Raises:
+        SourceMissing: If there is no such version.
+        VersionRefused: If it lacks a digest, or has a file or a wrapper that was not released.
+        ArtifactChanged: If a file is not the one that was released.
+        MachineTooSmall: If the disk is full.
+        Unreachable: If MLflow does not answer.
+    """
+    released = _released(request)
+    store = Store(_private(_private(request.place.root) / request.name))
+    key = f"{request.version}-{keys.digest(released)[:32]}"
+    entry = store.make(key, lambda folder: _copy(request, released, folder))
+    _require_released(request, entry.files, released)
+    os.utime(entry.folder.parent)
+    return VerifiedCopy(folder=entry.folder, digest=released[DIGEST])
+
+
+def verify(request: CopyRequest) -> None:
+    """Compare what MLflow keeps of a version now with what was released.
+
+    Raises:
+        SlipwayError: As ``fetch`` does.
+    """
+    released = _released(request)
+    _require_not_deleted(request)
+    with tempfile.TemporaryDirectory(dir=_private(request.place.root)) as folder:
+        _copy(request, released, Path(folder))
+
+
+def _require_not_deleted(request: CopyRequest) -> None:
+    """Check the logged model of a version: once deleted, its files stay only until a clean-up."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    client = MlflowClient()
+    source = client.get_model_version(request.name, str(request.version)).source
+    try:
+        if source.startswith("models:/m-"):
+            client.get_logged_model(source.removeprefix("models:/"))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise VersionRefused(str(request), "its logged model was deleted", _RELEASE) from error
+
+
+def _private(folder: Path) -> Path:
+    """Make a folder that only this user may read."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.chmod(0o700)
+    return folder
+
+
+def _released(request: CopyRequest) -> dict[str, str]:
+    """Return the digests in a version's tags, if its wrapper is known."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    connect(request.place.location)
+    try:
+        version = MlflowClient().get_model_version(request.name, str(request.version))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        advice = f"`slipway status {request.name}` lists the versions"
+        raise SourceMissing(str(request), advice) from error
+    tags = (DIGEST, CODE, MLMODEL)
+    if missing := [tag for tag in tags if not version.tags.get(tag)]:
+        reason = f"its tag {missing[0]} is missing, so its files cannot be verified"
+        raise VersionRefused(str(request), reason, _RELEASE)
+    if request.kind == "transformers" and FORMAT not in version.tags:
+        reason = "it was registered before the files of the reference had a digest"
+        raise VersionRefused(str(request), reason, _RELEASE)
+    known_wrappers.require(str(request), version.tags[CODE], request.place.wrappers)
+    return {tag: version.tags[tag] for tag in tags}
+
+
+def _copy(request: CopyRequest, released: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Copy what is loaded into ``folder``; what decides about the rest first."""
+    files = open_files(request.name, request.version)
+    sizes = files.sizes()
+    paths = [path for path in sizes if _is_loaded(path, request)]
+    require_disk(f"a copy of {request}", sum(map(sizes.__getitem__, paths)), folder)
+    digests: dict[str, str] = {}
+    for path in sorted(paths, key=lambda path: (path != _MLMODEL, path)):
+        digests[path] = files.copy(path, folder)
+        (folder / path).chmod(0o400)
+        if path == _MLMODEL:
+            _require_equal(request, path, MLMODEL, digests[path], released)
+            _require_description(request, folder / path)
+    for each in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
+        each.chmod(0o700)
+    _require_released(request, manifest(folder, digests), released)
+    return digests
+
+
+def _is_loaded(path: str, request: CopyRequest) -> bool:
+    """Tell whether a file belongs into the copy.
+
+    Raises:
+        VersionRefused: If a release has no such file.
+    """
+    payload = any(path.startswith(f"{folder}/") for folder in PAYLOAD[request.kind])
+    code = path.endswith((".py", ".pyc", ".pyd", ".so")) or "__pycache__" in path.split("/")
+    if payload and not code:
+        return keys.identifies(path)  # the digest does not cover the model's card
+    if path in {_MLMODEL, *_code(request.kind)}:
+        return True
+    if path in _NOT_LOADED:
+        return False
+    raise VersionRefused(str(request), f"{path} is not part of a release", DELETE)
+
+
+def _code(kind: WrapperKind) -> tuple[str, ...]:
+    """Return the files of code; the transformers wrapper is MLflow's own."""
+    return (known_wrappers.FILE,) if kind == "onnx" else ()
+
+
+def _require_released(
+    request: CopyRequest, files: tuple[FileEntry, ...], released: Mapping[str, str]
+) -> None:
+    """Compare the digests of a copy with those of the version's tags."""
+    found = {file.path: file.sha256 for file in files}
+    for path, tag in ((_MLMODEL, MLMODEL), *((path, CODE) for path in _code(request.kind))):
+        _require_equal(request, path, tag, found.get(path, "none"), released)
+    digest = payload_digest(request.kind, files)
+    _require_equal(request, PAYLOAD[request.kind][0], DIGEST, digest, released)
+
+
+def payload_digest(kind: WrapperKind, files: tuple[FileEntry, ...]) -> str:
+    """Return the digest of what a wrapper reads.
+
+    Args:
+        kind: The wrapper.
+        files: All files of the logged model.
+    """
+    folders = PAYLOAD[kind]
+    # the artifact's paths are relative to it, as they were when it was built
+    root = f"{folders[0]}/" if len(folders) == 1 else ""
+    return keys.manifest_digest(
+        file.model_copy(update={"path": file.path.removeprefix(root)})
+        for file in files
+        if file.path.startswith(tuple(f"{folder}/" for folder in folders))
+    )
+
+
+def _require_equal(
+    request: CopyRequest, path: str, tag: str, found: str, released: Mapping[str, str]
+) -> None:
+    if found != released[tag]:
+        raise ArtifactChanged(str(request), path, released[tag], found)
+
+
+def _require_description(request: CopyRequest, description: Path) -> None:
+    """Check what ``MLmodel`` lets MLflow execute: this wrapper, from this folder."""
+    written = yaml.safe_load(description.read_text(encoding="utf-8"))["flavors"]
+    if fault := flavors.fault(request.kind, written):
+        raise VersionRefused(str(request), f"MLmodel {fault}, which no release does", _RELEASE)

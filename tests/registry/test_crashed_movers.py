@@ -1,0 +1,266 @@
+"""What a killed process left open is closed: soon, on any machine, and only if it is ours."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from slipway.errors import RegistryConflict
+from slipway.registry import alias_transaction
+from slipway.tracking import heartbeat
+from slipway.tracking.location import experiment_id
+from slipway.tracking.tags import HEARTBEAT
+from tests.support.fake_registry import ANN, FakeRegistry
+
+
+class Killed(BaseException):
+    """The process ends here: nothing of ours runs after it."""
+
+
+@pytest.fixture
+def fast_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a heartbeat of half a second ago be old."""
+    monkeypatch.setattr(heartbeat, "RENEW_SECONDS", 0.2)
+    monkeypatch.setattr(heartbeat, "DEAD_SECONDS", 0.5)
+
+
+@contextmanager
+def on_another_machine() -> Iterator[None]:
+    """Hold other locks than this process does otherwise."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(alias_transaction, "lock_identity", lambda _: "another machine's")
+        yield
+
+
+def killed_while_approving(waiting: FakeRegistry) -> str:
+    """Kill a process after it has moved the aliases; return the run of its record."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(waiting.registry, "_describe", killed)
+        with pytest.raises(Killed):
+            waiting.registry.decide(waiting.model, 2, "approve", ANN)
+    return str(open_runs(waiting)[0].info.run_id)
+
+
+def killed(*_: object) -> None:
+    """Take the place of a step, and end the process there."""
+    raise Killed
+
+
+def open_runs(fake_registry: FakeRegistry, experiment: str = "/promotions") -> list[Any]:
+    """Return the runs that are not ended."""
+    client = fake_registry.registry.client
+    found = client.get_experiment_by_name(f"{fake_registry.model}{experiment}")
+    return list(client.search_runs([found.experiment_id], "attributes.status = 'RUNNING'"))
+
+
+@pytest.fixture
+def waiting(fake_registry: FakeRegistry) -> FakeRegistry:
+    """Return a model whose version 1 serves and whose version 2 waits."""
+    fake_registry.release("one")
+    fake_registry.release("two", "approval")
+    return fake_registry
+
+
+def test_a_mover_of_another_machine_blocks_until_it_shows_no_life(
+    waiting: FakeRegistry, monkeypatch: pytest.MonkeyPatch, fast_heartbeat: None
+) -> None:
+    """A minute after its last heartbeat its change is rolled back; the run says why."""
+    before = waiting.aliases(), waiting.tags(2)
+    with on_another_machine():
+        run_id = killed_while_approving(waiting)
+    monkeypatch.setattr(heartbeat, "DEAD_SECONDS", 60)
+    assert waiting.registry.recover(waiting.model) == ()
+    moved = waiting.aliases()
+    with pytest.raises(RegistryConflict), waiting.registry.consistent_read(waiting.model):
+        pass
+    with pytest.raises(RegistryConflict, match="another machine moves its aliases"):
+        waiting.registry.roll_back(waiting.model, None, ANN)
+    assert waiting.aliases() == moved
+
+    monkeypatch.setattr(heartbeat, "DEAD_SECONDS", 0)
+    (report,) = waiting.registry.recover(waiting.model)
+
+    assert (waiting.aliases(), waiting.tags(2)) == before
+    assert run_id in report
+    run = waiting.registry.client.get_run(run_id)
+    assert run.info.status == "KILLED"
+    assert "its process was killed" in run.data.tags["slipway.ended"]
+    with waiting.registry.consistent_read(waiting.model):
+        pass
+
+
+def test_what_was_rolled_back_at_the_last_step_is_not_released(
+    fake_registry: FakeRegistry,
+) -> None:
+    """The process is killed when all is written but the end of its record; it is promoted anew."""
+    fake_registry.release("one")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fake_registry.registry, "_require_open", killed)
+        with pytest.raises(Killed):
+            fake_registry.release("two")
+
+    fake_registry.registry.recover(fake_registry.model)
+
+    assert fake_registry.registry.released(fake_registry.model, "two") is None
+    assert fake_registry.registry.champion(fake_registry.model) == 1
+    again = fake_registry.release("two")
+    assert not again.existed
+    assert fake_registry.aliases() == ({"candidate": 2, "champion": 2, "previous": 1},) * 2
+
+
+def test_a_mover_that_lives_is_left_alone_whatever_its_clock_says(
+    waiting: FakeRegistry, monkeypatch: pytest.MonkeyPatch, fast_heartbeat: None
+) -> None:
+    """Its heartbeat changes while it is looked at, though it is an hour old."""
+    late = (datetime.now(UTC) - timedelta(hours=1)).isoformat
+    beats = iter(range(1000))
+    with on_another_machine():
+        run_id = killed_while_approving(waiting)
+    moved = waiting.aliases()
+    monkeypatch.setattr(heartbeat, "now", lambda: f"{late()[:-7]}{next(beats):01d}+00:00")
+    waiting.registry.client.set_tag(run_id, HEARTBEAT, heartbeat.now())
+
+    with heartbeat.beating(waiting.registry.client, run_id):
+        assert waiting.registry.recover(waiting.model) == ()
+
+    assert waiting.aliases() == moved
+    assert len(waiting.registry.recover(waiting.model)) == 1
+
+
+def test_a_mover_that_was_taken_for_dead_does_not_finish(
+    waiting: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was stopped for minutes, and another machine has rolled its change back."""
+    before = waiting.aliases()
+    describe = waiting.registry._describe
+
+    def stopped(*arguments: Any) -> None:
+        (run,) = open_runs(waiting)
+        waiting.registry.client.set_terminated(run.info.run_id, "KILLED")
+        describe(*arguments)
+
+    monkeypatch.setattr(waiting.registry, "_describe", stopped)
+    with pytest.raises(RegistryConflict, match="another process ended its record as KILLED"):
+        waiting.registry.decide(waiting.model, 2, "approve", ANN)
+
+    assert waiting.aliases() == before
+
+
+def test_a_release_run_of_a_killed_process_is_ended_with_a_reason(
+    waiting: FakeRegistry, fast_heartbeat: None
+) -> None:
+    """One that still shows life is not, and nor is what a person logs there."""
+    client, registry = waiting.registry.client, waiting.registry
+    experiment = experiment_id(waiting.model, registry.location)
+    theirs = client.create_run(experiment).info.run_id
+    tags = {"slipway.key": "three", "slipway.heartbeat": heartbeat.now()}
+    living, dead = (client.create_run(experiment, tags=tags).info.run_id for _ in range(2))
+    client.set_tag(dead, "slipway.heartbeat", "2026-01-01T00:00:00+00:00")
+
+    with heartbeat.beating(client, living):
+        (report,) = registry.recover(waiting.model)
+
+    assert dead in report
+    assert client.get_run(dead).info.status == "KILLED"
+    assert "before both models were logged" in client.get_run(dead).data.tags["slipway.ended"]
+    assert {client.get_run(each).info.status for each in (living, theirs)} == {"RUNNING"}
+
+
+def forged(waiting: FakeRegistry, **changes: Any) -> None:
+    """Leave an open record like one of ours, with other fields in its transaction and undo."""
+    name = waiting.model
+    done = {
+        "model": name,
+        "kind": "promotion",
+        "audit": {"actor": "mallory@elsewhere", "reason": "none"},
+        "version": 1,
+        "aliases": {name: {"champion": 1}},
+        "tag_changes": {},
+        "run_tags": {},
+    }
+    undo = done | {"aliases": {name: {"champion": None}}}
+    client = waiting.registry.client
+    experiment = client.get_experiment_by_name(f"{name}/promotions").experiment_id
+    (run, *_) = client.search_runs([experiment])
+    tags = run.data.tags | {
+        "slipway.at": changes.get("at", run.data.tags["slipway.at"]),
+        "slipway.transaction": json.dumps(done | changes.get("done", {})),
+        "slipway.undo": json.dumps(undo | changes.get("undo", {})),
+    }
+    client.create_run(experiment, tags=tags)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"undo": {"model": "other"}}, "it is about another model"),
+        ({"undo": {"aliases": {"other": {"champion": 1}}}}, "its undo changes something else"),
+        ({"undo": {"surprise": 1}}, "its tags are not those of a record"),
+        ({"at": "2026-01-01T00:00:00"}, "its tags are not those of a record"),
+        ({"undo": {"aliases": {"MODEL": {"champion": "one"}}}}, "its tags are not those"),
+        ({"undo": {"aliases": {"MODEL": {"champion": 7}}}}, "version 7 champion, which was never"),
+        (
+            {which: {"aliases": {"MODEL": {"production": 1}}} for which in ("done", "undo")},
+            "it changes production of",
+        ),
+        (
+            {which: {"aliases": {"prod": {"champion": 1}}} for which in ("done", "undo")},
+            "it changes champion of prod",
+        ),
+        (
+            {
+                "done": {"aliases": {}, "tag_changes": {"MODEL": {"2": {"slipway.release": "a"}}}},
+                "undo": {"aliases": {}, "tag_changes": {"MODEL": {"2": {"slipway.release": "b"}}}},
+            },
+            "it changes slipway.release of",
+        ),
+        (
+            {
+                "done": {
+                    "aliases": {},
+                    "tag_changes": {"MODEL": {"2": {"slipway.approval": "pending"}}},
+                },
+                "undo": {
+                    "aliases": {},
+                    "tag_changes": {"MODEL": {"2": {"slipway.approval": "approved"}}},
+                },
+            },
+            "its undo approves version 2",
+        ),
+        (
+            {
+                "done": {"aliases": {}, "tag_changes": {"MODEL": {"2": {"slipway.status": None}}}},
+                "undo": {
+                    "aliases": {},
+                    "tag_changes": {"MODEL": {"2": {"slipway.status": "released"}}},
+                },
+            },
+            "its undo approves version 2",
+        ),
+    ],
+)
+def test_an_open_record_of_another_shape_is_not_carried_out(
+    waiting: FakeRegistry, changes: dict[str, Any], reason: str
+) -> None:
+    """Whoever may write to the experiment may leave one; it is ended and reported."""
+    before = waiting.aliases(), waiting.tags(1), waiting.tags(2)
+    forged(waiting, **json.loads(json.dumps(changes).replace("MODEL", waiting.model)))
+
+    (report,) = waiting.registry.recover(waiting.model)
+
+    assert reason in report
+    assert "nothing of it was carried out" in report
+    assert (waiting.aliases(), waiting.tags(1), waiting.tags(2)) == before
+    assert open_runs(waiting) == []
+
+
+def test_a_finished_record_of_another_shape_is_no_change(waiting: FakeRegistry) -> None:
+    """It hides none of the others, and stops nobody from reading them."""
+    forged(waiting, undo={"surprise": 1})
+    (run,) = open_runs(waiting)
+    waiting.registry.client.set_terminated(run.info.run_id, "FINISHED")
+
+    assert [change.version for change in waiting.registry.changes(waiting.model)] == [1, 2]

@@ -1,0 +1,84 @@
+"""Two processes that release the same thing at the same time register it once."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from slipway.registry import Registry
+from slipway.settings import toolchain
+from slipway.system.store import manifest
+from slipway.tracking.location import MlflowLocation
+from slipway.tracking.log_models import LogRequest
+from slipway.values import RegisteredVersions, Stored
+from tests.support.fake_registry import FakeRegistry, registry_at
+from tests.support.project import PROJECT, empty_database
+
+ROUNDS = 2
+
+
+@pytest.fixture
+def own_registry(tmp_path: Path) -> Registry:
+    """Return a registry whose database two other processes may open."""
+    (tmp_path / "mlflow.db").write_bytes(empty_database().read_bytes())
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    return registry_at(MlflowLocation(uri=uri, artifacts=tmp_path / "artifacts"), tmp_path)
+
+
+def at_once(
+    folder: Path, requests: list[LogRequest], locks: tuple[str, str]
+) -> list[list[RegisteredVersions]]:
+    """Return what each of two real processes registered, round by round."""
+    file = folder / "requests.json"
+    file.write_text(json.dumps([each.model_dump(mode="json") for each in requests]))
+    script = PROJECT / "tests" / "support" / "release_at_once.py"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, str(script), str(folder), str(file), str(folder / home)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(PROJECT)},
+        )
+        for home in locks
+    ]
+    printed = [process.communicate(timeout=200)[0].splitlines() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    return [
+        [RegisteredVersions.model_validate_json(line) for line in lines]
+        for lines in zip(*printed, strict=True)
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("locks", [("one", "one"), ("one", "another")])
+def test_the_same_release_twice_at_once_is_registered_once(
+    own_registry: Registry, tmp_path: Path, checkpoint: Path, locks: tuple[str, str]
+) -> None:
+    """Both get the same versions, whatever each logged: of one home, and of two without a lock."""
+    fake = FakeRegistry(own_registry, tmp_path / "files")
+    stored = Stored(key="weights", folder=checkpoint, files=manifest(checkpoint))
+    requests = []
+    for number in range(ROUNDS):
+        request = fake.request(f"key-{number}")
+        weights = request.weights.model_copy(update={"stored": stored})
+        requests.append(request.model_copy(update={"weights": weights, "tools": toolchain()}))
+
+    rounds = at_once(tmp_path, requests, locks)
+
+    assert len(rounds) == ROUNDS
+    client = own_registry.client
+    for request, (first, second) in zip(requests, rounds, strict=True):
+        assert first == second == own_registry.registered(request)
+        for wrapper in first.wrappers:
+            query = f"name = '{wrapper.name}' AND tags.`slipway.key` = '{request.key}'"
+            (version,) = client.search_model_versions(query)
+            assert version.source == f"models:/{wrapper.model_id}"
+            assert int(version.version) == wrapper.version
+            logged = client.get_logged_model(wrapper.model_id)
+            assert version.run_id == logged.source_run_id
+    logged_runs = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    assert {run.info.status for run in logged_runs} == {"FINISHED"}
+    assert locks == ("one", "another") or len(logged_runs) == ROUNDS

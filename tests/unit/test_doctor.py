@@ -1,0 +1,101 @@
+"""What the doctor says of a machine, before anything runs."""
+
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import pytest
+
+from deployments.doctor.check import Diagnosis
+from deployments.doctor.machine import machine_checks
+from deployments.doctor.running import _listening
+from deployments.services import model_server
+from slipway.settings import Settings
+from slipway.system.secret_files import secret
+from tests.support.network import http_server
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a new home, of a machine on which nothing is set."""
+    for name in ("AUTH", "OPEN", "ARTIFACTS"):
+        monkeypatch.delenv(f"SLIPWAY_{name}", raising=False)
+    monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path / "home"))
+    tmp_path.joinpath("home").mkdir(mode=0o700)
+    return tmp_path / "home"
+
+
+def checked(name: str) -> Diagnosis:
+    """Return one row of the doctor's table."""
+    return next(each for each in machine_checks(Settings()) if each.name == name)
+
+
+def test_it_says_which_password_there_is(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None yet, a generated one, none by choice, or a chosen one."""
+    found = [checked("auth")]
+    secret(home, "auth", "slipway:")
+    found.append(checked("auth"))
+    monkeypatch.setenv("SLIPWAY_OPEN", "true")
+    found.append(checked("auth"))
+    monkeypatch.delenv("SLIPWAY_OPEN")
+    monkeypatch.setenv("SLIPWAY_AUTH", "operator:a-long-enough-password")
+    found.append(checked("auth"))
+
+    assert [each.status for each in found] == ["ok", "ok", "warn", "ok"]
+    for check, words in zip(
+        found,
+        ("no password yet", str(home / "secrets" / "auth"), "SLIPWAY_OPEN", "SLIPWAY_AUTH"),
+        strict=True,
+    ):
+        assert words in check.finding
+
+
+def test_a_service_beyond_this_machine_needs_a_chosen_password(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`slipway up` would start nothing."""
+    secret(home, "auth", "slipway:")
+    monkeypatch.setenv("SLIPWAY_PREFECT_URL", "http://0.0.0.0:4200")
+
+    assert checked("auth").status == "fail"
+    assert "http://0.0.0.0:4200" in checked("auth").finding
+
+
+@pytest.mark.parametrize("place", ["home", "artifacts"])
+def test_what_other_users_may_read_is_found(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Databases and models are in these folders; the advice closes them."""
+    monkeypatch.setenv("SLIPWAY_ARTIFACTS", str(tmp_path / "artifacts"))
+    tmp_path.joinpath("artifacts").mkdir(mode=0o700)
+    assert checked("home").status == "ok"
+
+    tmp_path.joinpath(place).chmod(0o755)
+
+    assert checked("home").status == "fail"
+    assert checked("home").advice == f"run `chmod -R go= {tmp_path / place}`"
+
+
+class OneSilentWorker(BaseHTTPRequestHandler):
+    """Answers ``/ready`` as a model server does, one of whose two workers has a silent engine."""
+
+    asked = 0
+
+    def do_GET(self) -> None:
+        """Answer."""
+        OneSilentWorker.asked += 1
+        is_silent = self.path == "/ready" and OneSilentWorker.asked % 2 == 0
+        self.send_response(503 if is_silent else 200)
+        self.end_headers()
+
+    def log_message(self, *_args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.usefixtures("home")
+def test_a_worker_whose_engine_is_silent_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Although the server listens, and its other worker is ready."""
+    with http_server(OneSilentWorker) as server:
+        monkeypatch.setenv("SLIPWAY_SERVING_URL", f"http://127.0.0.1:{server.server_port}")
+        found = _listening(model_server(Settings()))
+
+    assert (found.status, "no sign of life" in found.finding) == ("fail", True)
