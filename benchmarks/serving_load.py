@@ -193,7 +193,8 @@ def served_by_llama_cpp(python: str, gguf: str) -> Iterator[Serving]:
 async def measured(serving: Serving, figures: Figures) -> Figures:
     """Measure one server once."""
     model = serving.model
-    async with httpx.AsyncClient(base_url=serving.url, timeout=600) as client:
+    new = httpx.Limits(max_keepalive_connections=0)  # llama.cpp's server closes those that it kept
+    async with httpx.AsyncClient(base_url=serving.url, timeout=600, limits=new) as client:
         await asked(client, model, PROMPTS[0], 4)
         figures.add("memory MB, loaded", serving.memory_mb())
         for clients in CLIENTS:

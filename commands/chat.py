@@ -61,6 +61,8 @@ class Conversation:
         while (line := _read_line()) is not None:
             try:
                 self._react(line)
+            except KeyboardInterrupt:
+                continue  # a second Ctrl-C, while the first was obeyed
             except SlipwayError as error:
                 if not sys.stdin.isatty():
                     raise
