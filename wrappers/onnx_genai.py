@@ -60,7 +60,7 @@ RANGES = {  # by field: least and most value; whole numbers if the least is an i
 STOP_STRINGS, STOP_CHARACTERS = 32, 256  # of one request, and of one of them
 BYTE_TOKENS = [f"<0x{byte:02X}>" for byte in range(256)]  # where a vocabulary has bytes as such
 BROKEN = "\N{REPLACEMENT CHARACTER}"  # what bytes that are no character decode to
-SLICE_TOKENS = 128  # of a prompt in one native call; between two, other answers continue
+SLICE_TOKENS = 64  # of a prompt in one native call; between two, other answers continue
 BATCH_ROWS = 4  # of one batch: on a CPU the runtime's engine takes no more, whatever is configured
 BATCH_PROMPT_TOKENS = 1024  # of a batch, padded: the engine reads its prompts in one native call
 GATHER_SECONDS = 0.25  # for each running lane: what waits may become one batch
@@ -674,6 +674,12 @@ class LaneScheduler:
         """Whether an answer waits or is being generated."""
         return bool(self._waiting or self._lanes)
 
+    @property
+    def load(self) -> tuple[int, int, int]:
+        """Lanes, answers in them, and tokens for which their caches have memory."""
+        answers = [lane.answers for lane in self._lanes]
+        return len(answers), sum(map(len, answers)), sum(map(_cache, answers))
+
     def add(self, key: Any, prompt: str | Messages, **sampling: Any) -> None:
         """Add a request; arguments and errors are those of ``stream``.
 
@@ -735,8 +741,8 @@ class LaneScheduler:
 
     def _next_answers(self) -> list[AnswerInProgress]:
         """Return what waits and fits into one lane; nothing if the first must wait."""
-        free = self._rows - sum(len(lane.answers) for lane in self._lanes)
-        held = sum(_cache(lane.answers) for lane in self._lanes)
+        _, running, held = self.load
+        free = self._rows - running
         first, *others = self._waiting
         taken: list[AnswerInProgress] = []
         alone = not self._batchable(first)

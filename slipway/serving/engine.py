@@ -38,6 +38,7 @@ LOAD_SECONDS = 570.0
 _PAUSES_SECONDS = (0.5, 2.0, 5.0, 15.0)  # between two starts that failed
 _LINE_BYTES = 1 << 20
 _WATCH_SECONDS = 0.2
+_NO_LOAD = Alive(request_id=None)
 
 _log = logging.getLogger("uvicorn.error")
 
@@ -125,6 +126,7 @@ class Engine:
         reason: Why nothing is loaded.
         restarts: Number of restarts.
         cancelled: Number of requests whose client left or whose time ran out.
+        alive: The engine's last sign of life.
     """
 
     def __init__(
@@ -139,13 +141,13 @@ class Engine:
         self.reason = "the model is being loaded"
         self.restarts = 0
         self.cancelled = 0
+        self.alive = _NO_LOAD
         self._source = source
         self._limits = limits
         self._on_change = on_change
         self._silent_seconds = 0.0
         self._waiting: deque[Job] = deque()
         self._inside: dict[int, Job] = {}  # the engine, by request id
-        self._working_on: int | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._requests = 0
@@ -265,7 +267,7 @@ class Engine:
             exited = "the engine exited while loading"
             await self._shut_down(event.reason if isinstance(event, LoadFailed) else exited)
             raise self._error()
-        self.served, self._silent_seconds, self._working_on = event, 0.0, None
+        self.served, self._silent_seconds, self.alive = event, 0.0, _NO_LOAD
         self._on_change()
 
     def _with_limits(self, order: Load) -> Load:
@@ -305,7 +307,8 @@ class Engine:
                 return
             self._note_life(event)
             if isinstance(event, Alive):
-                self._working_on = event.request_id
+                self.alive = event
+                self._on_change()
                 continue
             job = self._inside.get(event.request_id)
             if job is None:
@@ -362,12 +365,12 @@ class Engine:
 
     def _to_blame(self) -> Job | None:
         alone = [*self._inside.values()] if self.inside == 1 else []
-        worked_on = [job for key, job in self._inside.items() if key == self._working_on]
+        worked_on = [job for key, job in self._inside.items() if key == self.alive.request_id]
         return next(iter(worked_on or alone), None)
 
     async def _shut_down(self, reason: str) -> None:
         """End the process, and fail every request with the reason."""
-        self.served, self.reason = None, reason
+        self.served, self.reason, self.alive = None, reason, _NO_LOAD
         if self._process:
             if self._process.returncode is None:
                 processes.kill(processes.process_tree(self._process.pid))

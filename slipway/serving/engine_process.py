@@ -126,7 +126,8 @@ class BatchingProcess:
                 yield self._orders.get_nowait()
 
     def _show_life(self, request_id: int | None) -> None:
-        send(self._out, Alive(request_id=request_id))
+        lanes, rows, tokens = self._scheduler.load
+        send(self._out, Alive(request_id=request_id, lanes=lanes, rows=rows, cache_tokens=tokens))
         self._showed_life = time.monotonic()
 
     def _show_preparation(self) -> None:
@@ -341,9 +342,9 @@ def _load(order: Load, out: int) -> tuple[Loaded, BatchingProcess | EngineProces
     if getattr(model, "scheduler", None) is None:
         return loaded, EngineProcess(model, out)
     held = psutil.Process().memory_info().rss
-    scheduler = model.scheduler(order.rows, memory.cache_tokens(artifact, limit, held))
-    batching = BatchingProcess(model, scheduler, out)
-    return loaded.model_copy(update={"rows": order.rows}), batching
+    tokens = memory.cache_tokens(artifact, limit, held)
+    batching = BatchingProcess(model, model.scheduler(order.rows, tokens), out)
+    return loaded.model_copy(update={"rows": order.rows, "cache_tokens": tokens}), batching
 
 
 def _reason(error: Exception) -> str:

@@ -103,12 +103,21 @@ class Metrics:
         self._waiting = gauge("queue", "Requests that wait", labels)
         self._busy = gauge("busy", "Requests being answered", labels)
         self._workers = gauge("workers", "Workers whose model is ready", labels)
+        self._lanes = gauge("lanes", "Batches, and answers that no batch takes", labels)
+        self._rows = gauge("rows", "Answers in the lanes", labels)
+        self._cache = gauge("cache_tokens", "Tokens for which caches have memory", labels)
+        self._cache_limit = gauge("cache_limit_tokens", "Limit of the tokens in caches", labels)
 
     def update(self, engine: Engine) -> None:
         """Copy the state of the worker's engine."""
         self._waiting.labels(**self._version).set(engine.waiting)
         self._busy.labels(**self._version).set(engine.inside)
         self._workers.labels(**self._version).set(engine.served is not None)
+        self._lanes.labels(**self._version).set(engine.alive.lanes)
+        self._rows.labels(**self._version).set(engine.alive.rows)
+        self._cache.labels(**self._version).set(engine.alive.cache_tokens)
+        limit = engine.served.cache_tokens if engine.served else 0
+        self._cache_limit.labels(**self._version).set(limit)
         counts = (engine.cancelled, engine.restarts)
         for counter, count, before in zip(
             (self._cancelled, self._restarts), counts, self._counted, strict=True

@@ -126,6 +126,7 @@ class Loaded(Value):
         max_tokens: Limit of an answer where the request sets none.
         memory_bytes: Most that the engine may hold.
         rows: Requests that it takes at the same time; 1 with the wrappers of earlier versions.
+        cache_tokens: Tokens for which the caches of all requests have memory; 0 if unknown.
         tools: None if the chat template, or a wrapper that was logged earlier, knows none.
     """
 
@@ -134,6 +135,7 @@ class Loaded(Value):
     max_tokens: int
     memory_bytes: int
     rows: int = 1
+    cache_tokens: int = 0
     tools: ToolSupport | None = None
 
 
@@ -145,10 +147,20 @@ class LoadFailed(Value):
 
 
 class Alive(Value):
-    """A sign of life, and the request that the engine works on if it works on one alone."""
+    """A sign of life, and what the engine does; wrappers of earlier versions have no lanes.
+
+    Attributes:
+        request_id: The request that the engine works on if it works on one alone.
+        lanes: Batches, and answers that no batch takes.
+        rows: Answers in them.
+        cache_tokens: Tokens for which their caches have memory.
+    """
 
     kind: Literal["alive"] = "alive"
     request_id: int | None
+    lanes: int = 0
+    rows: int = 0
+    cache_tokens: int = 0
 
 
 class TextDelta(Value):

@@ -48,6 +48,20 @@ def test_answers_at_the_same_time_are_those_alone(batching_server: Server) -> No
     assert batching_server.figure("slipway_serving_busy") == 0
 
 
+def test_batches_and_their_caches_are_figures(batching_server: Server) -> None:
+    """As long as answers are generated."""
+    figure = batching_server.figure
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        for number in range(CLIENTS):
+            clients.submit(ask, batching_server, QUESTIONS[number], max_tokens=400)
+        wait_until(lambda: figure("slipway_serving_rows") > figure("slipway_serving_lanes") > 0, 60)
+        held = figure("slipway_serving_cache_tokens")
+
+    assert 0 < held < figure("slipway_serving_cache_limit_tokens")
+    for name in ("lanes", "rows", "cache_tokens"):
+        batching_server.reaches(0, f"slipway_serving_{name}")
+
+
 def test_a_killed_engine_fails_all_its_streams_and_the_next_request_is_answered(
     batching_server: Server,
 ) -> None:
