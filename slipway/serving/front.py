@@ -36,7 +36,7 @@ from slipway.serving.middleware import CrossOrigin, RequestLimits, as_routed
 from slipway.serving.model_names import AskedModel
 from slipway.serving.page import Beside, beside, page
 from slipway.settings import Settings, disable_telemetry
-from slipway.system.connections import SERVER_LIMITS
+from slipway.system.connections import SERVER_LIMITS, allow_many_files
 from slipway.system.network import allowed_hosts, listed
 
 _CONNECT_SECONDS = 5.0
@@ -310,6 +310,7 @@ def main(descriptor: str, *folders: str) -> None:
         folders: Of the models' servers.
     """
     disable_telemetry()
+    allow_many_files()
     settings = Settings()
     config = uvicorn.Config(
         create([Path(folder) for folder in folders], settings),

@@ -314,6 +314,7 @@ def test_a_killed_server_fails_the_requests_for_its_model_alone(models: Models) 
     """They get 503 and may try again; after a while its server has been started again."""
     killed = models.server(ENDLESS).pid
     os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: models.ready().status_code == 503, 30)  # its workers have ended too
     with pytest.raises(openai.InternalServerError) as caught:
         models.ask(ENDLESS)
     listed = [each.id for each in models.client().models.list().data]
