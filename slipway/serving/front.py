@@ -52,6 +52,8 @@ _NOT_PASSED_ON = frozenset(
     }
 )
 
+Headers = Iterable[tuple[bytes, bytes]]
+
 routes = APIRouter()
 
 
@@ -93,7 +95,7 @@ class ModelServers:
         except httpx.HTTPError as error:
             raise _not_serving(model) from error
 
-    async def get(self, model: str, path: str, headers: dict[str, str]) -> httpx.Response:
+    async def get(self, model: str, path: str, headers: Headers = ()) -> httpx.Response:
         """Return a model's server's answer to a request of this server's own.
 
         Raises:
@@ -101,11 +103,11 @@ class ModelServers:
         """
         try:
             url = self._url(model) + path
-            return await self._client.get(url, headers=headers, timeout=_STATE_SECONDS)
+            return await self._client.get(url, headers=[*headers], timeout=_STATE_SECONDS)
         except httpx.HTTPError as error:
             raise _not_serving(model) from error
 
-    async def get_all(self, path: str, headers: dict[str, str]) -> tuple[httpx.Response, ...]:
+    async def get_all(self, path: str, headers: Headers = ()) -> tuple[httpx.Response, ...]:
         """Return the answers of the servers that answer with success."""
         asked = (self.get(model, path, headers) for model in self.models)
         answers = await asyncio.gather(*asked, return_exceptions=True)
@@ -140,7 +142,7 @@ async def answer(request: Request) -> Response:
 @routes.get("/v1/models")
 async def models(request: Request) -> JSONResponse:
     """List the models of all servers that the request's key may use."""
-    answers = await _servers(request).get_all("/v1/models", _key_header(request))
+    answers = await _servers(request).get_all("/v1/models", _key_of(request))
     data = [card for answer in answers for card in answer.json()["data"]]
     return JSONResponse({"object": "list", "data": data})
 
@@ -179,7 +181,7 @@ async def health() -> dict[str, str]:
 async def ready(request: Request) -> dict[str, Any]:
     """Report what each model's server serves, or why some of them serve nothing."""
     servers = _servers(request)
-    asked = (servers.get(each, "/ready", {}) for each in servers.models)
+    asked = (servers.get(each, "/ready") for each in servers.models)
     answers = await asyncio.gather(*asked, return_exceptions=True)
     if faults := [fault for each in answers if (fault := _fault(each))]:
         raise ApiError(503, "; ".join(faults), code="model_not_ready", headers=RETRY)
@@ -189,7 +191,7 @@ async def ready(request: Request) -> dict[str, Any]:
 @routes.get("/metrics")
 async def metrics(request: Request) -> Response:
     """Return the metrics of all servers in Prometheus's text format."""
-    answers = await _servers(request).get_all("/metrics", {})
+    answers = await _servers(request).get_all("/metrics")
     return Response(merged(each.text for each in answers), media_type=CONTENT_TYPE)
 
 
@@ -276,14 +278,13 @@ async def _body(model: str, answer: httpx.Response) -> AsyncIterator[bytes]:
         yield f"\n\ndata: {as_api_error(_not_serving(model)).body}\n\n".encode()
 
 
-def _passed_on(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def _passed_on(headers: Headers) -> list[tuple[bytes, bytes]]:
     lower = ((name.lower(), value) for name, value in headers)
     return [(name, value) for name, value in lower if name not in _NOT_PASSED_ON]
 
 
-def _key_header(request: Request) -> dict[str, str]:
-    found = request.headers.get("authorization")
-    return {"Authorization": found} if found else {}
+def _key_of(request: Request) -> Headers:
+    return [each for each in request.headers.raw if each[0] == b"authorization"]
 
 
 def _besides(request: Request) -> tuple[Beside, ...]:

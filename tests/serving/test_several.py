@@ -168,7 +168,7 @@ def test_what_is_not_served_is_not_found(models: Models, name: str, fault: str) 
     ("body", "status", "code"),
     [
         (b"{", 400, "invalid_json"),
-        (b"[" * 100_000, 400, "invalid_json"),
+        (b"[" * 100_000, 400, None),
         (b"[]", 400, "invalid_value"),
         (b'{"messages": []}', 400, "invalid_value"),
         (b'{"model": 7, "messages": []}', 400, "invalid_value"),
@@ -176,7 +176,7 @@ def test_what_is_not_served_is_not_found(models: Models, name: str, fault: str) 
     ],
 )
 def test_a_body_that_names_no_model_gets_the_error_of_one_models_server(
-    models: Models, body: bytes, status: int, code: str
+    models: Models, body: bytes, status: int, code: str | None
 ) -> None:
     """The same status and the same words."""
     path, headers = "/v1/chat/completions", {"Content-Type": "application/json"}
