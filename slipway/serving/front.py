@@ -263,7 +263,8 @@ async def _pass_on(model: str, request: Request, body: bytes) -> Response:
     response = StreamingResponse(
         _body(model, answer), answer.status_code, background=BackgroundTask(answer.aclose)
     )
-    response.raw_headers = _passed_on(answer.headers.raw)
+    for name, value in _passed_on(answer.headers.raw):
+        response.headers.append(name.decode("latin-1"), value.decode("latin-1"))
     return response
 
 

@@ -25,6 +25,7 @@ from slipway.serving.supervisor import bound
 from slipway.settings import Settings
 from slipway.system import process as processes
 from slipway.system.network import answers, host_in_url
+from slipway.tracking.verified_copy import CopyPlace
 
 _LOOK_SECONDS = 0.5
 _RESTART_SECONDS = 15.0  # between two starts of one process
@@ -147,7 +148,8 @@ class ModelGroup(AbstractContextManager["ModelGroup"]):
 
     def _require_memory(self, pointer: Pointer) -> None:
         """Check that there is memory for a model's workers, beside what is running already."""
-        files = loading.verified_copy(pointer, self._settings).folder
+        made = CopyPlace.of(self._settings).made(pointer.model, pointer.version)
+        files = made or loading.verified_copy(pointer, self._settings).folder
         needed = self._workers * memory.loaded_bytes(memory.size_bytes(files))
         memory.require_free(f"serving {pointer} with {self._workers} workers", needed, _REMEDY)
 

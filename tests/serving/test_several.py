@@ -2,10 +2,10 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ import psutil
 import pytest
 from openai import OpenAI
 
+from commands.main import run
 from slipway.errors import MachineTooSmall
 from slipway.redeploy import model_server
 from slipway.serving import api_keys, memory
@@ -105,6 +106,7 @@ def home(registered: Registered) -> Path:
     version = client.get_model_version(MODEL, "2")
     client.create_registered_model(ENDLESS)
     client.create_model_version(ENDLESS, version.source, tags=dict(version.tags))
+    client.set_registered_model_alias(ENDLESS, "champion", "1")
     return registered.home
 
 
@@ -359,6 +361,7 @@ def test_the_front_is_started_again(models: Models) -> None:
     assert pids == {each: models.server(each).pid for each in pids}
 
 
+@pytest.mark.slow
 def test_a_model_joins_once_it_has_a_version(home: Path, tmp_path: Path) -> None:
     """Until then it is unknown; the other one is served all the time."""
     first, later = point(tmp_path, MODEL, 1), tmp_path / ENDLESS / "pointer.json"
@@ -419,6 +422,53 @@ def test_some_paths_need_no_key(locked: tuple[Models, Path]) -> None:
     assert refused.headers.get_list("access-control-allow-origin") == ["http://a.example"]
 
 
+@pytest.mark.slow
+def test_the_command_serves_several_champions(registered: Registered, home: Path) -> None:
+    """It prints one address; Ctrl-C ends all processes."""
+    registered.promote(1)
+    code = "import sys; from commands.main import run; sys.exit(run(sys.argv[1:]))"
+    inherited = {name: text for name, text in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "serve", MODEL, ENDLESS, "--port", "0", "--workers", "1"],
+        env=inherited | {"SLIPWAY_HOME": str(home), "COLUMNS": "300"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        lines = [next(process.stdout) for _ in range(3)]
+        (url,) = re.findall(r"(http://127\.0\.0\.1:\d+)/v1", "".join(lines))
+        models = Models(url, home / "serving", process)
+        listed = [each.id for each in models.client().models.list().data]
+        again = subprocess.run(
+            [sys.executable, "-c", code, "serve", ENDLESS],
+            env=inherited | {"SLIPWAY_HOME": str(home), "COLUMNS": "300"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0
+
+    assert lines[0].startswith(f"{MODEL} v1, {ENDLESS} v1 are serving")
+    assert listed == [MODEL, ENDLESS]
+    assert again.stderr.startswith(f"slipway: {ENDLESS} is being served at {url};")
+    assert [*home.glob("serving/*/server.json"), *home.glob("serving/*/front.json")] == []
+
+
+def test_the_number_of_a_version_is_for_one_model(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is started."""
+    monkeypatch.setenv("SLIPWAY_HOME", str(home))
+
+    assert run(["serve", MODEL, ENDLESS, "--version", "1"]) == 2
+
+    assert capsys.readouterr().err.startswith("slipway: --version is for one model")
+
+
+@pytest.mark.slow
 def test_all_or_none_are_served_at_the_start(home: Path, tmp_path: Path) -> None:
     """A version that does not exist ends the other server too; the exit code says so."""
     pointers = point(tmp_path, MODEL, 1), point(tmp_path, ENDLESS, 7)
