@@ -4,22 +4,19 @@ import os
 from pathlib import Path
 from typing import Literal
 
-import psutil
-
 from commands import console
 from commands.options import Port, VersionNumber
 from commands.serve import run_server
-from slipway.errors import AlreadyServed, MachineTooSmall, NotServed, SourceMissing
+from slipway.errors import AlreadyServed, NotServed, SourceMissing
 from slipway.redeploy import model_server
-from slipway.redeploy.model_server import Address
+from slipway.serving import memory, server_file
 from slipway.serving.page import BESIDE
 from slipway.serving.protocol import Pointer
 from slipway.settings import Settings
 from slipway.system.network import LOOPBACK, host_and_port
 from slipway.tracking.tag_values import VersionTags
 
-#: Memory of a copy: the runtime keeps weights in a second form, and needs its libraries.
-_PACKED, _LIBRARY_BYTES = 2, 500_000_000
+_REMEDY = "close something, or ask it alone: `slipway predict MODEL TEXT --candidate`"
 
 
 def beside(
@@ -37,27 +34,29 @@ def beside(
     """
     settings = Settings()
     folder = settings.server_folders / model
-    first, served = _served(model, folder)
+    page, served = _served(model, folder)
     version, found = _version(model, other, served, settings)
     if running := model_server.find(folder / BESIDE):
         raise AlreadyServed(f"a version of {model} beside v{served}", running.url)
-    _require_memory(f"serving {model} v{version} beside v{served}", found)
+    size_bytes = found.release.versions.onnx.size_bytes if found.release else 0
+    what = f"serving {model} v{version} beside v{served}"
+    memory.require_free(what, memory.loaded_bytes(size_bytes), _REMEDY)
     model_server.set_version(folder / BESIDE, model, version)
     return run_server(
         model_server.command(folder / BESIDE, port=port, workers=1),
-        os.environ | {"SLIPWAY_ALLOWED_ORIGINS": _page_origins(first, settings)},
-        folder / BESIDE,
-        lambda server: _show(Pointer(model=model, version=version), first, server, found),
+        os.environ | {"SLIPWAY_ALLOWED_ORIGINS": _page_origins(page, settings)},
+        folder / BESIDE / server_file.SERVER,
+        lambda server: _show(Pointer(model=model, version=version), page, server, found),
     )
 
 
-def _served(model: str, folder: Path) -> tuple[Address, int]:
-    """Return where the model's server of this home listens, and the version that it serves."""
+def _served(model: str, folder: Path) -> tuple[str, int]:
+    """Return where this home's page of the model is, and the version that is served there."""
     address = model_server.find(folder)
     ready = model_server.ready_worker(address) if address else None
     if address is None or ready is None:
         raise NotServed(model)
-    return address, ready.version
+    return server_file.public_url(folder) or address.url, ready.version
 
 
 def _version(
@@ -75,27 +74,16 @@ def _version(
     return version, found
 
 
-def _require_memory(what: str, found: VersionTags) -> None:
-    """Check that this machine has room for one more copy, before anything is started."""
-    size = found.release.versions.onnx.size_bytes if found.release else 0
-    needed, free = _PACKED * size + _LIBRARY_BYTES, psutil.virtual_memory().available
-    if needed > free:
-        remedy = "close something, or ask it alone: `slipway predict MODEL TEXT --candidate`"
-        raise MachineTooSmall(what, "memory", needed, free, remedy)
-
-
-def _page_origins(first: Address, settings: Settings) -> str:
+def _page_origins(page: str, settings: Settings) -> str:
     """Return the origins of the one page that may use the second server."""
-    port, (host, configured) = first.port, host_and_port(settings.serving_url)
+    (_, port), (host, configured) = host_and_port(page), host_and_port(settings.serving_url)
     names = {LOOPBACK, "localhost", *([host] if configured == port else ())}
-    return ",".join(sorted({first.url, *(f"http://{name}:{port}" for name in names)}))
+    return ",".join(sorted({page, *(f"http://{name}:{port}" for name in names)}))
 
 
-def _show(
-    pointer: Pointer, first: Address, server: dict[str, int | str], found: VersionTags
-) -> None:
+def _show(pointer: Pointer, page: str, server: dict[str, int | str], found: VersionTags) -> None:
     lines = {
-        "both on a page": f"{first.url}/",
+        "both on a page": f"{page}/",
         "its own address": f"http://{server['host']}:{server['port']}/v1",
     }
     if found.state == "pending":

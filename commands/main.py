@@ -78,7 +78,7 @@ _COMMANDS = {
     "du": ("commands.du:du", "Show what the home holds, and what could be freed."),
     "serve": (
         "commands.serve:serve",
-        "Serve a released model with an OpenAI-compatible API on 127.0.0.1 until Ctrl-C.",
+        "Serve released models with an OpenAI-compatible API on 127.0.0.1 until Ctrl-C.",
     ),
     "beside": (
         "commands.beside:beside",

@@ -1,4 +1,4 @@
-"""``slipway serve``: serve one version with an OpenAI-compatible API on loopback."""
+"""``slipway serve``: serve one model or several with an OpenAI-compatible API on loopback."""
 
 import json
 import os
@@ -11,7 +11,8 @@ from pathlib import Path
 
 from commands import console
 from commands.options import Count, Port, VersionNumber
-from slipway.errors import AlreadyServed, NoChampion, SourceMissing
+from slipway.errors import AlreadyServed, CommandLineInvalid, NoChampion, SourceMissing
+from slipway.serving import server_file
 from slipway.serving.api_keys import has_keys, require_keys
 from slipway.serving.protocol import Pointer, write_pointer
 from slipway.settings import PROJECT, Settings
@@ -25,41 +26,49 @@ _EXAMPLE = "curl {url}/v1/chat/completions -H 'Content-Type: application/json' -
 
 def serve(
     model: str,
-    *,
+    *others: str,
     port: Port = 8080,
     host: str = LOOPBACK,
     workers: Count = 2,
     version: VersionNumber | None = None,
 ) -> int:
-    """Serve a released model until Ctrl-C; open answers are completed first.
+    """Serve released models until Ctrl-C; open answers are completed first.
 
     Args:
         model: Name of a released model.
+        others: Names of more models to serve at the same address. Requests name one of them. All
+            are served, or none.
         port: Port to listen on; 0 takes a free one.
         host: Address to listen on. Other machines reach any other than loopback's, so it needs keys
             (`slipway keys new NAME`).
-        workers: Number of server processes. Each answers several requests at a time and has a
-            copy of the weights in memory. While the version is changed, one more copy is needed.
-        version: Version to serve. Default: the champion.
+        workers: Number of server processes of each model. Each answers several requests at a time
+            and has a copy of the weights in memory. While the version is changed, one more copy is
+            needed.
+        version: Version to serve, of one model. Default: the champion.
     """
     settings = Settings()
+    models = tuple(dict.fromkeys((model, *others)))
+    are_several = len(models) > 1
+    if version and are_several:
+        raise CommandLineInvalid("--version is for one model", "serve ")
     require_keys(host, settings)
-    pointer = Pointer(model=model, version=_version(model, version, settings))
-    file = settings.server_folders / model / "pointer.json"
-    _require_no_server(pointer, file.parent)
-    write_pointer(file, pointer)
+    pointers = [Pointer(model=each, version=_version(each, version, settings)) for each in models]
+    folders = [settings.server_folders / each for each in models]
+    for each, folder in zip(models, folders, strict=True):
+        _require_no_server(each, folder)
+    for pointer, folder in zip(pointers, folders, strict=True):
+        write_pointer(folder / "pointer.json", pointer)
     from slipway.redeploy import model_server
 
-    command = model_server.command(file.parent, host=host, port=port, workers=workers)
-    return run_server(
-        command, os.environ, file.parent, lambda server: _show(pointer, server, settings)
-    )
+    command = model_server.command(*folders, host=host, port=port, workers=workers)
+    file = folders[0] / (server_file.FRONT if are_several else server_file.SERVER)
+    return run_server(command, os.environ, file, lambda server: _show(pointers, server, settings))
 
 
 def run_server(
     command: list[str],
     variables: Mapping[str, str],
-    folder: Path,
+    file: Path,
     show: Callable[[dict[str, int | str]], None],
 ) -> int:
     """Run a model server until it exits, or until Ctrl-C; return its exit code.
@@ -67,15 +76,15 @@ def run_server(
     Args:
         command: The interpreter's arguments, as ``model_server.command`` returns them.
         variables: The server's environment; it receives those that the policy of secrets allows.
-        folder: The server's folder.
-        show: Receives what the server wrote into ``server.json``, once it listens.
+        file: What the server writes once it listens.
+        show: Receives that.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     process = subprocess.Popen(
         processes.command(*command), env=visible("model-server", variables), cwd=PROJECT
     )
     try:
-        if server := _wait_until_listening(folder / "server.json", process):
+        if server := _wait_until_listening(file, process):
             show(server)
         return process.wait()
     except KeyboardInterrupt:
@@ -100,12 +109,12 @@ def _version(model: str, wanted: int | None, settings: Settings) -> int:
     raise SourceMissing(f"{model} v{wanted}", f"`slipway status {model}` lists the versions")
 
 
-def _require_no_server(pointer: Pointer, folder: Path) -> None:
-    if (folder / "server.json").is_file():
+def _require_no_server(model: str, folder: Path) -> None:
+    if (folder / server_file.SERVER).is_file():
         from slipway.redeploy import model_server
 
         if running := model_server.find(folder):
-            raise AlreadyServed(pointer.model, running.url)
+            raise AlreadyServed(model, server_file.public_url(folder) or running.url)
 
 
 def _wait_until_listening(
@@ -123,15 +132,18 @@ def _wait_until_listening(
     return None
 
 
-def _show(pointer: Pointer, server: dict[str, int | str], settings: Settings) -> None:
+def _show(pointers: list[Pointer], server: dict[str, int | str], settings: Settings) -> None:
     url = f"http://{host_in_url(str(server['host']))}:{server['port']}"
-    body = json.dumps({"model": pointer.model, "messages": [{"role": "user", "content": "Hello!"}]})
+    body = json.dumps(
+        {"model": pointers[0].model, "messages": [{"role": "user", "content": "Hello!"}]}
+    )
+    each = " of each model" if len(pointers) > 1 else ""
     console.facts(
-        f"{pointer} is serving; Ctrl-C stops it",
+        f"{', '.join(map(str, pointers))} {'are' if each else 'is'} serving; Ctrl-C stops it",
         {
             "page": f"{url}/",
             "address": f"{url}/v1",
-            "workers": f"{server['workers']}, each with a copy of the weights",
+            "workers": f"{server['workers']}{each}, each with a copy of the weights",
             "keys": _keys(settings),
             "metrics": f"{url}/metrics",
             "try it": _EXAMPLE.format(url=url, body=body),

@@ -9,7 +9,7 @@ from types import FrameType
 
 from commands import console, home
 from deployments import services
-from deployments.initial_version import ensure_pointer
+from deployments.initial_version import ensure_pointers
 from deployments.services import Service
 from deployments.supervisor import Supervisor, require_free_ports
 from slipway import catalogue
@@ -85,7 +85,7 @@ def _run(settings: Settings, *groups: Callable[[Settings], tuple[Service, ...]])
             _show((*servers, *workers), settings, supervisor)
             while True:
                 if workers:
-                    ensure_pointer(settings)
+                    ensure_pointers((file for each in workers for file in each.awaits), settings)
                     if applied != (applied := _state(settings.catalogue)):
                         _apply_changed(supervisor, settings)
                 supervisor.look_after((*servers, *workers))

@@ -1,9 +1,12 @@
-"""The first version that the model server serves: the first champion; later ones are redeployed.
+"""The first version of each model that the model server serves: its first champion.
 
-``python -m deployments.initial_version`` waits for that champion and becomes the model server.
+Later champions are redeployed. ``python -m deployments.initial_version`` waits for a champion and
+becomes the model server.
 """
 
 import time
+from collections.abc import Iterable
+from pathlib import Path
 
 import httpx
 
@@ -15,26 +18,23 @@ from slipway.system.secret_files import keep_private
 _WAIT_SECONDS = 5.0
 
 
-def ensure_pointer(settings: Settings) -> bool:
-    """Tell whether the model server may start, writing its pointer if there is a champion.
+def ensure_pointers(pointers: Iterable[Path], settings: Settings) -> None:
+    """Write the pointer files of models that have a champion, each in its model's folder.
 
     An existing pointer stays: the server serves the same version again, and the next redeploy
-    replaces it if that is not the champion any more.
+    replaces it if that is not the champion any more. A server that is running adds the models whose
+    pointers are written later.
     """
-    path = services.model_server(settings).awaits
-    if path is None or path.is_file():
-        return True
-    version = _champion(settings)
-    if version is None:
-        return False
-    write_pointer(path, Pointer(model=settings.serve, version=version))
-    return True
+    for path in pointers:
+        model = path.parent.name
+        if not path.is_file() and (version := _champion(model, settings)):
+            write_pointer(path, Pointer(model=model, version=version))
 
 
-def _champion(settings: Settings) -> int | None:
+def _champion(model: str, settings: Settings) -> int | None:
     """Return the champion's version, without MLflow's client: this runs every few seconds."""
     address = f"{settings.mlflow_url}/api/2.0/mlflow/registered-models/alias"
-    query = {"name": settings.serve, "alias": "champion"}
+    query = {"name": model, "alias": "champion"}
     try:
         response = httpx.get(
             address, params=query, auth=settings.credentials, timeout=_WAIT_SECONDS
@@ -48,8 +48,11 @@ def main() -> None:
     """Become the model server, once there is something to serve."""
     settings = Settings()
     keep_private(settings.home)
-    while not ensure_pointer(settings):
+    server = services.model_server(settings)
+    ensure_pointers(server.awaits, settings)
+    while server.is_waiting:
         time.sleep(_WAIT_SECONDS)
+        ensure_pointers(server.awaits, settings)
     services.main("model-server")
 
 

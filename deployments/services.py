@@ -12,8 +12,9 @@ from pathlib import Path
 
 from pydantic import Field
 
+from slipway import catalogue
 from slipway.errors import AlreadyRunning, Exposed, SlipwayError
-from slipway.settings import PROJECT, Settings, auth_file, environment
+from slipway.settings import EVERY_CHAMPION, PROJECT, Settings, auth_file, environment
 from slipway.system import server_note, temporary
 from slipway.system.network import allowed_hosts, host_and_port, is_loopback
 from slipway.system.process import command, die_with_parent
@@ -40,7 +41,7 @@ class Service(Value):
         url: Where it listens.
         setting: The environment variable that changes ``url``.
         health_path: Answers when it is ready.
-        awaits: File that has to exist before it can start.
+        awaits: Files of which one has to exist before it can start; none if it can at once.
     """
 
     name: str
@@ -50,7 +51,7 @@ class Service(Value):
     url: str
     setting: str
     health_path: str = "/health"
-    awaits: Path | None = None
+    awaits: tuple[Path, ...] = ()
 
     @property
     def health(self) -> str:
@@ -60,7 +61,7 @@ class Service(Value):
     @property
     def is_waiting(self) -> bool:
         """Whether it cannot start yet."""
-        return self.awaits is not None and not self.awaits.exists()
+        return bool(self.awaits) and not any(file.exists() for file in self.awaits)
 
 
 def servers(settings: Settings) -> tuple[Service, ...]:
@@ -197,18 +198,30 @@ def receiver(settings: Settings) -> Service:
 
 
 def model_server(settings: Settings) -> Service:
-    """Return the model server, which starts when there is a champion."""
-    pointer = settings.server_folders / settings.serve / "pointer.json"
-    server = ("-m", "slipway.serving", "--pointer", str(pointer), "--workers", "2")
+    """Return the model server, which starts when one of its models has a champion."""
+    models = served_models(settings)
+    pointers = tuple(settings.server_folders / model / "pointer.json" for model in models)
+    server = ("-m", "slipway.serving", "--pointer", *map(str, pointers), "--workers", "2")
     return Service(
         name="model-server",
-        title=f"model server: {settings.serve}",
+        title=f"model server: {', '.join(models)}",
         command=(*server, *_at(settings.serving_url)),
         url=settings.serving_url,
         health_path="/ready",
         setting="SLIPWAY_SERVING_URL",
-        awaits=pointer,
+        awaits=pointers,
     )
+
+
+def served_models(settings: Settings) -> tuple[str, ...]:
+    """Return the models that the model server serves as soon as they have a champion.
+
+    Raises:
+        CatalogueInvalid: If every model is to be served, and the catalogue has faults.
+    """
+    if settings.serve == (EVERY_CHAMPION,):
+        return tuple(catalogue.load(settings.catalogue))
+    return settings.serve
 
 
 def webhook_secret(settings: Settings) -> str:

@@ -4,7 +4,7 @@ import os
 import re
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -16,7 +16,7 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from slipway.errors import CatalogueInvalid
 
@@ -37,6 +37,9 @@ TELEMETRY_OFF = {
     "MLFLOW_ENABLE_OTLP_EXPORTER": "false",
     "ORT_DISABLE_TELEMETRY": "1",
 }
+
+#: As the only name in SLIPWAY_SERVE: every model of the catalogue that has a champion.
+EVERY_CHAMPION = "all"
 
 #: Time between two heartbeats of a flow run; without one for four times as long, it is crashed.
 HEARTBEAT_SECONDS = 30
@@ -84,6 +87,8 @@ class Settings(BaseSettings):
         allowed_origins: Origins of the web pages that may use the model server, separated by
             commas.
         artifacts: Where the MLflow server keeps artifacts; empty for a folder below ``home``.
+        serve: Models that the model server of ``slipway up`` serves, separated by commas; ``all``
+            for every model of the catalogue that has a champion.
         serve_key: A key of a model server, for `slipway chat`.
         serve_keys_file: Keys of the model servers; None for ``keys_file`` if that exists.
         open: Whether both servers of ``slipway up`` accept unauthenticated requests.
@@ -132,7 +137,7 @@ class Settings(BaseSettings):
     allowed_hosts: str = Field(default="", pattern=r"^[^/@]*$")
     allowed_origins: str = ""
     artifacts: str = ""
-    serve: str = "smollm2-135m"
+    serve: Annotated[tuple[str, ...], NoDecode] = ("smollm2-135m",)
     serve_key: SecretStr | None = None
     serve_keys_file: Path | None = None
     open: bool = False
@@ -169,6 +174,18 @@ class Settings(BaseSettings):
                 expected = "expected origins such as https://chat.example, separated by commas"
                 raise ValueError(expected)
         return origins
+
+    @field_validator("serve", mode="before")
+    @classmethod
+    def _listed_models(cls, names: Any) -> Any:
+        """Return names that are separated by commas, each once."""
+        if not isinstance(names, str):
+            return names
+        found = tuple(dict.fromkeys(name.strip() for name in names.split(",")))
+        if "" in found or (EVERY_CHAMPION in found and len(found) > 1):
+            expected = f"expected names of models, separated by commas, or {EVERY_CHAMPION} alone"
+            raise ValueError(expected)
+        return found
 
     @field_validator("auth", mode="before")
     @classmethod
@@ -234,9 +251,8 @@ class Settings(BaseSettings):
         return user, password
 
     def chat_page(self, model: str) -> str | None:
-        """Return the page that chats with a model; None if `slipway up` serves another one."""
-        names = {name.strip() for name in self.serve.split(",")}
-        return f"{self.serving_url}/" if model in names else None
+        """Return the page that chats with a model; None if `slipway up` serves others."""
+        return f"{self.serving_url}/" if {model, EVERY_CHAMPION} & {*self.serve} else None
 
     @property
     def server_folders(self) -> Path:

@@ -12,7 +12,7 @@ import psutil
 from packaging.requirements import Requirement
 
 from deployments.doctor.check import Diagnosis, fail, ok, warn
-from deployments.services import exposed
+from deployments.services import exposed, served_models
 from slipway import catalogue
 from slipway.checks import suites
 from slipway.errors import SlipwayError
@@ -121,10 +121,11 @@ def _catalogue(settings: Settings) -> Diagnosis:
             suites.require_checkable(entry, settings.expectations)
     except SlipwayError as error:
         return fail("catalogue", str(error).replace("\n", "; "), "correct the file")
-    if settings.serve not in models:
-        found = f"{len(models)} models, and none is called {settings.serve}"
-        return warn("catalogue", found, "set SLIPWAY_SERVE to the model to serve")
-    return ok("catalogue", f"{len(models)} models; the model server serves {settings.serve}")
+    served = served_models(settings)
+    if unknown := [name for name in served if name not in models]:
+        found = f"{len(models)} models, and none is called {' or '.join(unknown)}"
+        return warn("catalogue", found, "set SLIPWAY_SERVE to the models to serve")
+    return ok("catalogue", f"{len(models)} models; the model server serves {', '.join(served)}")
 
 
 def _secrets(home: Path) -> Diagnosis:

@@ -1,5 +1,6 @@
 """Checks of what runs: servers, worker, deployments, automations, webhooks, model server, Hub."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
@@ -18,6 +19,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from deployments.apply import signed_in
 from deployments.doctor.check import Diagnosis, fail, ok, warn
 from deployments.services import POOL, Service, mlflow_server, prefect_server, servers, workers
+from slipway.errors import CatalogueInvalid
 from slipway.settings import PROJECT, Settings
 from slipway.system.network import answers, host_and_port, is_loopback, is_taken
 
@@ -32,7 +34,7 @@ _LATE = "already in terminal state"  # a run's last heartbeat arrived after its 
 
 def running_checks(settings: Settings) -> tuple[Diagnosis, ...]:
     """Check each service and, where the servers run, what is applied to them."""
-    parts = (*servers(settings), *workers(settings))
+    parts = _parts(settings)
     running = {part.name for part in parts if is_taken(part.url)}
     checks = [_part(part, running, settings) for part in parts]
     if prefect_server(settings).name in running:
@@ -42,10 +44,18 @@ def running_checks(settings: Settings) -> tuple[Diagnosis, ...]:
     return (*checks, _hub(settings))
 
 
+def _parts(settings: Settings) -> tuple[Service, ...]:
+    """Return the services; a catalogue that names no models to serve is reported elsewhere."""
+    with suppress(CatalogueInvalid):
+        return (*servers(settings), *workers(settings))
+    return servers(settings)
+
+
 def _part(part: Service, running: set[str], settings: Settings) -> Diagnosis:
     if part.name not in running:
         if part.is_waiting:
-            return ok(part.name, f"not started: {settings.serve} has no champion yet")
+            models = " or ".join(file.parent.name for file in part.awaits)
+            return ok(part.name, f"not started: there is no champion of {models} yet")
         if not is_loopback(host_and_port(settings.prefect_url)[0]):
             found = f"not running at {part.url}"
             return warn(part.name, found, "start it on this machine if nothing else does its work")

@@ -138,8 +138,9 @@ def worker_pids(address: Address) -> set[int]:
         return set()
 
 
-def command(folder: Path, *, port: int, workers: int, host: str = LOOPBACK) -> list[str]:
-    """Return the interpreter's arguments that start a server of this folder."""
-    pointer = folder / "pointer.json"
-    flags = {"--pointer": pointer, "--host": host, "--port": port, "--workers": workers}
-    return ["-m", MODULE, *(str(text) for flag in flags.items() for text in flag)]
+def command(*folders: Path, port: int, workers: int, host: str = LOOPBACK) -> list[str]:
+    """Return the interpreter's arguments that start a server of these folders' models."""
+    pointers = (str(folder / "pointer.json") for folder in folders)
+    flags = {"--host": host, "--port": port, "--workers": workers}
+    where = (str(text) for flag in flags.items() for text in flag)
+    return ["-m", MODULE, "--pointer", *pointers, *where]

@@ -1,4 +1,4 @@
-"""Serves one registered version of the ONNX wrapper as OpenAI's API: ``slipway serve``.
+"""Serves registered versions of the ONNX wrapper as OpenAI's API: ``slipway serve``.
 
 ::
 
@@ -6,6 +6,8 @@
     ├── worker   uvicorn + FastAPI: never runs the model, so it always answers
     │   └── engine   holds one copy of the model; answers many requests at a time, over pipes
     └── worker …
+
+Several models have such a server each, and one process passes requests on to them: ``front``.
 
 In: a pointer file, which names the version that workers load when they start.
 Out: answers over HTTP.

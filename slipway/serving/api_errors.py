@@ -15,7 +15,8 @@ from slipway.serving.engine import QueueFull
 from slipway.values import Value
 
 _NONE: Mapping[str, str] = MappingProxyType({})
-_RETRY = {"Retry-After": "2"}  # seconds
+#: Of a fault that will soon be over; seconds.
+RETRY: Mapping[str, str] = MappingProxyType({"Retry-After": "2"})
 #: For OpenAI's clients: a retry would take as long, or end the engine again.
 NO_RETRY: Mapping[str, str] = MappingProxyType({"x-should-retry": "false"})
 _PLACE_CHARACTERS = 80
@@ -95,10 +96,10 @@ def as_api_error(error: Exception) -> ApiError:
         case ApiError():
             found = error
         case NotServing():
-            found = ApiError(503, str(error), code="model_not_ready", headers=_RETRY)
+            found = ApiError(503, str(error), code="model_not_ready", headers=RETRY)
         case QueueFull():
             text = "too many requests are waiting for the model; try again later"
-            found = ApiError(429, text, code="queue_full", headers=_RETRY)
+            found = ApiError(429, text, code="queue_full", headers=RETRY)
         case TimeoutError():
             found = ApiError(504, "the answer took too long", code="timeout", headers=NO_RETRY)
         case HTTPException():

@@ -7,6 +7,7 @@ of keys has no key. Servers read the file again when it changes.
 import hashlib
 import json
 import logging
+import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,6 +30,9 @@ _OWN_FILE = "serving-own-key"
 _BYTES = 32
 _HINT = 4  # last characters of a key that the list shows
 _MOST_BYTES = 1 << 20  # of the file of keys
+
+#: Environment variable: "1" if other machines reach this server, or the one in front of it.
+_EXPOSED = "SLIPWAY_SERVING_EXPOSED"
 
 #: Owner of the key with which this home's own processes use its servers.
 OWN = "slipway"
@@ -141,6 +145,17 @@ def require_keys(host: str, settings: Settings) -> None:
     read(settings.keys_file)
     if not is_loopback(host) and not has_keys(settings):
         raise KeysMissing(host)
+
+
+def note_exposure(host: str) -> None:
+    """Let the child processes know if other machines reach the server at ``host``."""
+    if not is_loopback(host):
+        os.environ[_EXPOSED] = "1"
+
+
+def is_exposed() -> bool:
+    """Tell whether other machines reach the server that this process belongs to."""
+    return os.environ.get(_EXPOSED) == "1"
 
 
 def has_keys(settings: Settings) -> bool:

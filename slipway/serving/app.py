@@ -1,23 +1,24 @@
 """The routes, and the application that a worker of uvicorn runs."""
 
-import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, StreamingResponse
 from starlette.background import BackgroundTask
-from starlette.types import ASGIApp, Receive
+from starlette.types import ASGIApp
 
 from slipway.serving import loading
-from slipway.serving.api_errors import ApiError, ErrorBody, add_error_handlers
-from slipway.serving.api_keys import Keyring
+from slipway.serving.api_errors import ErrorBody, add_error_handlers
+from slipway.serving.api_keys import Keyring, is_exposed
+from slipway.serving.client_left import ClientLeft, until_client_leaves
 from slipway.serving.engine import EngineLimits
 from slipway.serving.key_check import KeyCheck, key_of, new_counter, require_allowed
 from slipway.serving.middleware import CrossOrigin, RequestMiddleware
+from slipway.serving.model_names import AskedModel
 from slipway.serving.page import Beside, beside, page
 from slipway.serving.protocol import TextDelta, read_pointer
 from slipway.serving.request_rate import RequestRates
@@ -40,11 +41,9 @@ from slipway.settings import Settings
 from slipway.system import process
 from slipway.system.network import allowed_hosts, listed
 
-#: Environment variables that name the pointer file, and say "1" if other machines reach the server.
+#: Environment variable that names the pointer file.
 POINTER = "SLIPWAY_SERVING_POINTER"
-EXPOSED = "SLIPWAY_SERVING_EXPOSED"
 
-Result = TypeVar("Result")
 Answer = ChatCompletion | Completion | Response
 
 routes = APIRouter()
@@ -57,10 +56,6 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         for status in (400, 401, 403, 404, 408, 413, 429, 500, 503, 504)
     },
 }
-
-
-class ClientLeft(Exception):
-    """The client closed its connection before the answer was complete."""
 
 
 async def _service(request: Request) -> ModelService:
@@ -155,7 +150,7 @@ def create() -> ASGIApp:
     app.include_router(routes)
     add_error_handlers(app)
     hosts = allowed_hosts(settings.serving_url, settings.allowed_hosts)
-    keyring = Keyring(settings, is_exposed=os.environ.get(EXPOSED) == "1")
+    keyring = Keyring(settings, is_exposed=is_exposed())
     checked = KeyCheck(app, keyring, RequestRates(settings.rates_folder), new_counter())
     pages = CrossOrigin(checked, listed(settings.allowed_origins))
     return RequestMiddleware(pages, service, hosts)
@@ -174,10 +169,10 @@ async def _answer(
     deltas = service.answer(job, counter, record, body.guidance_place)
     try:
         if not body.stream:
-            await _until_client_leaves(request.receive, _exhaust(deltas))
+            await until_client_leaves(request.receive, _exhaust(deltas))
             return whole(form, fields, counter, names)
         # An error before the first delta is answered with its own status.
-        first = await _until_client_leaves(request.receive, anext(deltas))
+        first = await until_client_leaves(request.receive, anext(deltas))
     except ClientLeft:
         return Response(status_code=499)
 
@@ -191,30 +186,6 @@ async def _answer(
         media_type="text/event-stream",
         background=BackgroundTask(cancel),  # also runs after the client has left
     )
-
-
-async def _until_client_leaves(receive: Receive, work: Awaitable[Result]) -> Result:
-    """Return the result of ``work``.
-
-    Raises:
-        ClientLeft: If the client left first; the work was cancelled.
-    """
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.create_task(_disconnect(receive))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientLeft
-        return working.result()
-    finally:
-        working.cancel()
-        leaving.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
-
-
-async def _disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _exhaust(deltas: AsyncIterator[TextDelta]) -> None:
@@ -236,10 +207,10 @@ def _folder() -> Path:
 
 
 def _require_model(name: str, request: Request, service: ModelService) -> None:
-    if name != service.pointer.model:
-        text = f"model {name!r:.80} does not exist; this server has {service.pointer.model}"
-        raise ApiError(404, text, param="model", code="model_not_found")
-    require_allowed(request.scope, name)
+    asked, served = AskedModel.of(name), service.pointer
+    asked.require_one_of([served.model])
+    require_allowed(request.scope, served.model)
+    asked.require_version(served.version)
 
 
 def _card(service: ModelService) -> ModelCard:

@@ -11,7 +11,7 @@ from slipway.serving.protocol import Load, Pointer
 from slipway.settings import Settings
 from slipway.system.call import call
 from slipway.system.process import ProcessLimits
-from slipway.tracking.verified_copy import CopyPlace, CopyRequest, fetch
+from slipway.tracking.verified_copy import CopyPlace, CopyRequest, VerifiedCopy, fetch
 
 #: Name of the process that makes a copy, and of its row in the policy of secrets.
 STEP = "fetch"
@@ -23,19 +23,28 @@ Source = Callable[[], Awaitable[Load]]
 def source(pointer: Pointer, settings: Settings) -> Source:
     """Return the source of a version's verified copy.
 
-    Awaiting it raises what ``slipway.tracking.verified_copy.fetch`` raises, and ``StepFailed``.
+    Awaiting it raises what ``verified_copy`` raises.
     """
+
+    async def load() -> Load:
+        return Load(files=await asyncio.to_thread(verified_copy, pointer, settings))
+
+    return load
+
+
+def verified_copy(pointer: Pointer, settings: Settings) -> VerifiedCopy:
+    """Return a version's verified copy, made now if there is none.
+
+    Raises:
+        SlipwayError: As ``slipway.tracking.verified_copy.fetch`` does.
+        StepFailed: If the process that makes it does.
+    """
+    if pointer.files:
+        return pointer.files
     request = CopyRequest(place=CopyPlace.of(settings), name=pointer.model, version=pointer.version)
     limits = ProcessLimits(
         timeout_seconds=settings.load_timeout_seconds,
         memory_bytes=None,
         logs=settings.home.resolve() / "logs",
     )
-
-    async def load() -> Load:
-        if pointer.files:
-            return Load(files=pointer.files)
-        made = await asyncio.to_thread(call, fetch, request, limits, step=STEP)
-        return Load(files=made.value)
-
-    return load
+    return call(fetch, request, limits, step=STEP).value

@@ -1,4 +1,4 @@
-"""How much memory the engine of a model may hold."""
+"""How much memory a model needs, and how much its engine may hold."""
 
 import json
 import math
@@ -7,11 +7,13 @@ from typing import Any
 
 import psutil
 
+from slipway.errors import MachineTooSmall
 from slipway.sources.lengths import runtime_rope_switch
 
 _BATCH_TOKENS = 1024  # that the ONNX wrapper reads in one native call
 _CACHE_SHARE = 0.8  # of the memory that is left; the rest is for activations
-_RESERVE_BYTES = 1_500_000_000  # the interpreter, the libraries, and the tensors of one slice
+_LIBRARY_BYTES = 500_000_000  # the interpreter and the libraries
+_SLICE_BYTES = 1_000_000_000  # the tensors of one slice
 _PACKED = 2  # the runtime keeps weights in a second form beside the loaded one
 _SHARE = 0.9  # of this machine's memory
 
@@ -30,9 +32,33 @@ def limit_bytes(model: Path) -> int:
     switch = runtime_rope_switch(config.get("type"))
     at_once = min(switch + 1, config["context_length"]) if switch else 0  # see the ONNX wrapper
     logits = 4 * at_once * config.get("vocab_size", 0)
-    files = sum(file.stat().st_size for file in model.rglob("*") if file.is_file())
-    needed = _PACKED * files + cache + logits + _RESERVE_BYTES
+    needed = loaded_bytes(size_bytes(model)) + cache + logits + _SLICE_BYTES
     return int(min(needed, _SHARE * psutil.virtual_memory().total))
+
+
+def loaded_bytes(files_bytes: int) -> int:
+    """Return the memory of a copy of a model that is loaded, and answers nothing yet.
+
+    Args:
+        files_bytes: Size of the model's files.
+    """
+    return _PACKED * files_bytes + _LIBRARY_BYTES
+
+
+def size_bytes(folder: Path) -> int:
+    """Return the size of all files in a folder."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def require_free(what: str, needed_bytes: int, remedy: str) -> None:
+    """Check that this machine has room, before anything is started.
+
+    Raises:
+        MachineTooSmall: If it has not.
+    """
+    free = psutil.virtual_memory().available
+    if needed_bytes > free:
+        raise MachineTooSmall(what, "memory", needed_bytes, free, remedy)
 
 
 def cache_tokens(model: Path, limit: int, held: int) -> int:

@@ -51,6 +51,33 @@ class CrossOrigin(CORSMiddleware):
         return super().preflight_response(request_headers)
 
 
+class RequestLimits:
+    """An ASGI application that refuses requests to other servers, and bodies beyond the limits.
+
+    Args:
+        inner: Receives all other requests.
+        hosts: Names of this server.
+    """
+
+    def __init__(self, inner: ASGIApp, hosts: frozenset[str]) -> None:
+        self._inner = inner
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one HTTP request."""
+        if fault := self._fault(scope):
+            await as_api_error(fault).response()(scope, receive, send)
+        else:
+            await self._inner(scope, _limited(receive), send)
+
+    def _fault(self, scope: Scope) -> HTTPException | None:
+        """Return why a request is refused for its head alone."""
+        if not is_for(scope, self._hosts):
+            advice = "set SLIPWAY_ALLOWED_HOSTS to the name under which the server is reached"
+            return HTTPException(421, f"the Host header names another server; {advice}")
+        return _too_large() if _declared_bytes(scope) > BODY_BYTES else None
+
+
 class RequestMiddleware:
     """An ASGI application around the routes.
 
@@ -61,16 +88,15 @@ class RequestMiddleware:
     """
 
     def __init__(self, inner: ASGIApp, service: ModelService, hosts: frozenset[str]) -> None:
-        self._inner = inner
+        self._limits = RequestLimits(inner, hosts)
         self._service = service
-        self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "http":
-            await self._respond(_as_routed(scope), receive, send)
+            await self._respond(as_routed(scope), receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """Start and stop the engine; a worker whose model cannot be loaded reports one line."""
@@ -98,24 +124,14 @@ class RequestMiddleware:
             await send(message)
 
         try:
-            if fault := self._fault(scope):
-                await as_api_error(fault).response()(scope, receive, send_counted)
-            else:
-                await self._inner(scope, _limited(receive), send_counted)
+            await self._limits(scope, receive, send_counted)
         finally:
             route: Any = scope.get("route")
             record.end(getattr(route, "path", "other"))
             self._service.ended(record, Headers(scope=scope))
 
-    def _fault(self, scope: Scope) -> HTTPException | None:
-        """Return why a request is refused for its head alone."""
-        if not is_for(scope, self._hosts):
-            advice = "set SLIPWAY_ALLOWED_HOSTS to the name under which the server is reached"
-            return HTTPException(421, f"the Host header names another server; {advice}")
-        return _too_large() if _declared_bytes(scope) > BODY_BYTES else None
 
-
-def _as_routed(scope: Scope) -> Scope:
+def as_routed(scope: Scope) -> Scope:
     """Return a request as the routes know it.
 
     Clients join a base URL and a path with one slash too many. HEAD is GET without the body, which

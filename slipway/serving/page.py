@@ -7,13 +7,12 @@ server's address, and the second server allows the page's origin.
 
 import base64
 import hashlib
-import json
 import re
 from pathlib import Path
 
-import psutil
 from fastapi import Response
 
+from slipway.serving import server_file
 from slipway.values import Value
 
 #: Folder of the second version's server, below the folder of the first.
@@ -30,12 +29,8 @@ class Beside(Value):
 
 def beside(folder: Path) -> tuple[Beside, ...]:
     """Return the servers of other versions that run beside the server of ``folder``."""
-    try:
-        server = json.loads((folder / BESIDE / "server.json").read_bytes())
-    except (OSError, ValueError):
-        return ()
-    url = f"http://{server['host']}:{server['port']}"
-    return (Beside(url=url),) if psutil.pid_exists(server["pid"]) else ()
+    url = server_file.url(folder / BESIDE / server_file.SERVER)
+    return (Beside(url=url),) if url else ()
 
 
 def page(others: tuple[Beside, ...] = ()) -> Response:

@@ -19,7 +19,6 @@ A single worker has the same supervisor, so SIGHUP replaces it too.
 """
 
 import errno
-import json
 import os
 import shutil
 import signal
@@ -32,14 +31,14 @@ from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
 from slipway.errors import PortTaken
-from slipway.serving.api_keys import require_keys
-from slipway.serving.app import EXPOSED, POINTER
+from slipway.serving import server_file
+from slipway.serving.api_keys import note_exposure, require_keys
+from slipway.serving.app import POINTER
 from slipway.serving.engine import LOAD_SECONDS
 from slipway.serving.metrics import FOLDER
 from slipway.serving.protocol import read_pointer
 from slipway.settings import Settings
 from slipway.system.connections import SERVER_LIMITS, LimitedConnection, allow_many_files
-from slipway.system.network import is_loopback
 
 #: A client that sends requests more often than this never meets a closed connection.
 LINGER_SECONDS = 3.0
@@ -87,16 +86,16 @@ class GracefulKeepAlive(LimitedConnection):
 class Workers(Multiprocess):
     """The workers of one server, which share a bound socket.
 
-    ``server_file`` is written once all of them listen: pid, host, port, workers.
+    ``file`` is written once all of them listen: pid, host, port, workers.
     """
 
-    def __init__(self, config: Config, listener: socket.socket, server_file: Path) -> None:
+    def __init__(self, config: Config, listener: socket.socket, file: Path) -> None:
         super().__init__(config, [listener])
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.should_exit.set())
         self.listens = False
         self._listener = listener
-        self._server_file = server_file
+        self._file = file
         self._restarted = 0.0
 
     def keep_subprocess_alive(self) -> None:
@@ -105,15 +104,8 @@ class Workers(Multiprocess):
             if not worker.process.is_alive():
                 self._restart(index, worker)
         if not self.listens and all(each.is_ready(_PING_SECONDS) for each in self.processes):
-            self._write_server_file()
-
-    def _write_server_file(self) -> None:
-        host, port = self._listener.getsockname()[:2]
-        server = {"pid": os.getpid(), "host": host, "port": port, "workers": self.processes_num}
-        part = self._server_file.with_suffix(".part")
-        part.write_text(json.dumps(server), encoding="utf-8")
-        part.replace(self._server_file)
-        self.listens = True
+            server_file.write(self._file, os.getpid(), self._listener, self.processes_num)
+            self.listens = True
 
     def _restart(self, index: int, exited: Process) -> None:
         if not self.listens:
@@ -139,10 +131,10 @@ def serve(pointer_file: Path, host: str, port: int, workers: int) -> int:
     read_pointer(pointer_file)  # fails before anything is started
     settings = Settings()
     require_keys(host, settings)
-    os.environ[EXPOSED] = "0" if is_loopback(host) else "1"
-    listener = _bound(host, port)
-    server_file, metrics = pointer_file.parent / "server.json", pointer_file.parent / "metrics"
-    server_file.unlink(missing_ok=True)
+    note_exposure(host)
+    listener = bound(host, port)
+    file, metrics = pointer_file.parent / server_file.SERVER, pointer_file.parent / "metrics"
+    file.unlink(missing_ok=True)
     shutil.rmtree(metrics, ignore_errors=True)
     metrics.mkdir()
     os.environ[POINTER], os.environ[FOLDER] = str(pointer_file.resolve()), str(metrics.resolve())
@@ -160,16 +152,20 @@ def serve(pointer_file: Path, host: str, port: int, workers: int) -> int:
         timeout_graceful_shutdown=int(settings.serving_request_seconds + _GRACE_SECONDS),
         timeout_worker_healthcheck=int(LOAD_SECONDS + 30),
     )
-    supervisor = Workers(config, listener, server_file)
+    supervisor = Workers(config, listener, file)
     try:
         supervisor.run()
     finally:
-        server_file.unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
     return 0 if supervisor.listens else 1
 
 
-def _bound(host: str, port: int) -> socket.socket:
-    """Return a socket for the workers; uvicorn would exit with status 3 if the port is taken."""
+def bound(host: str, port: int) -> socket.socket:
+    """Return a socket for child processes; uvicorn would exit with status 3 if the port is taken.
+
+    Raises:
+        PortTaken: If the port cannot be used.
+    """
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -79,6 +79,11 @@ class CopyPlace(Value):
         location = mlflow_location(settings)
         return cls(location=location, root=root, wrappers=settings.wrappers.resolve())
 
+    def made(self, name: str, version: int) -> Path | None:
+        """Return the folder of a version's copy, not verified again; None if there is none yet."""
+        made = (self.root / name).glob(f"{version}-*/manifest.json")
+        return next((file.parent for file in made), None)
+
     def remove_unused(
         self, name: str, *, keep: set[int], unused_seconds: float = _IN_USE_SECONDS
     ) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from commands import beside
 from commands.main import run
+from slipway.serving import memory
 from tests.support.model_servers import MODEL, Server
 
 
@@ -83,7 +83,7 @@ def test_another_version_needs_memory(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It is looked at before anything starts: the first version has to go on answering."""
-    monkeypatch.setattr(beside, "_LIBRARY_BYTES", 10**15)
+    monkeypatch.setattr(memory, "_LIBRARY_BYTES", 10**15)
 
     assert run(["beside", MODEL, "2"]) == 1
 

@@ -7,6 +7,7 @@ import pytest
 
 from commands.main import run
 from deployments import services
+from slipway import catalogue
 from slipway.errors import CatalogueInvalid, Exposed
 from slipway.settings import Settings, environment
 
@@ -43,6 +44,29 @@ def test_the_model_server_sees_no_secret_but_mlflows_password(settings: Settings
     assert hidden <= set(worker)
     assert "SLIPWAY_AUTH" not in server.keys() | worker.keys()
     assert server["MLFLOW_TRACKING_PASSWORD"] == PASSWORD
+
+
+def test_several_models_have_one_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The model server waits for the first champion of any of them."""
+    monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path))
+    monkeypatch.setenv("SLIPWAY_SERVE", "tiny,other")
+    server = services.model_server(Settings())
+    tiny, other = (tmp_path / "serving" / name / "pointer.json" for name in ("tiny", "other"))
+    was_waiting = server.is_waiting
+    other.parent.mkdir(parents=True)
+    other.write_text("{}", encoding="utf-8")
+
+    place = server.command.index("--pointer")
+    assert server.command[place + 1 : place + 3] == (str(tiny), str(other))
+    assert server.title == "model server: tiny, other"
+    assert (was_waiting, server.is_waiting) == (True, False)
+
+
+def test_all_models_are_those_of_the_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is served as soon as it has a champion."""
+    monkeypatch.setenv("SLIPWAY_SERVE", "all")
+
+    assert services.served_models(Settings()) == tuple(catalogue.load(Settings().catalogue))
 
 
 def test_no_setting_is_taken_for_a_secret(

@@ -183,6 +183,8 @@ def test_the_toolchain_is_the_installed_versions() -> None:
         ("SLIPWAY_ALLOWED_ORIGINS", "https://chat.example/", "expected origins such as"),
         ("SLIPWAY_ALLOWED_ORIGINS", "app://notes,chat.example", "expected origins such as"),
         ("SLIPWAY_HOME", "~no-user-of-this-name/slipway", "expected a folder"),
+        ("SLIPWAY_SERVE", "tiny,,other", "expected names of models"),
+        ("SLIPWAY_SERVE", "all,tiny", "or all alone"),
     ],
 )
 def test_a_setting_that_nothing_can_use_is_refused(
@@ -195,6 +197,34 @@ def test_a_setting_that_nothing_can_use_is_refused(
         Settings()
 
     assert len(refused.value.faults) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "models"),
+    [
+        ("", ("smollm2-135m",)),
+        ("tiny", ("tiny",)),
+        ("tiny, other ,tiny", ("tiny", "other")),
+        ("all", ("all",)),
+    ],
+)
+def test_the_model_server_serves_one_model_or_several(
+    monkeypatch: pytest.MonkeyPatch, text: str, models: tuple[str, ...]
+) -> None:
+    """Names are separated by commas, and each of them counts once."""
+    monkeypatch.setenv("SLIPWAY_SERVE", text)
+
+    assert Settings().serve == models
+
+
+@pytest.mark.parametrize(("text", "is_linked"), [("tiny,other", True), ("all", True), ("a", False)])
+def test_the_page_of_a_served_model_is_linked(
+    monkeypatch: pytest.MonkeyPatch, text: str, is_linked: bool
+) -> None:
+    """Of a model that another command serves, the address is not known."""
+    monkeypatch.setenv("SLIPWAY_SERVE", text)
+
+    assert (Settings().chat_page("other") is not None) == is_linked
 
 
 def test_an_empty_setting_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,85 @@
+"""Which version the model server starts with."""
+
+import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from deployments.initial_version import ensure_pointers
+from slipway.serving.protocol import Pointer, read_pointer, write_pointer
+from slipway.settings import Settings
+from tests.support.network import http_server
+
+
+class Champions(BaseHTTPRequestHandler):
+    """MLflow's answer to who the champion is."""
+
+    versions: dict[str, str]
+
+    def do_GET(self) -> None:
+        """Answer as the registry does."""
+        (name,) = parse_qs(urlsplit(self.path).query)["name"]
+        version = self.versions.get(name)
+        self.send_response(200 if version else 404)
+        self.end_headers()
+        self.wfile.write(json.dumps({"model_version": {"version": version}}).encode())
+
+    def log_message(self, *_args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """Return settings with such a registry."""
+    monkeypatch.setattr(Champions, "versions", {"one": "3", "two": "5"}, raising=False)
+    monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path))
+    with http_server(Champions) as server:
+        monkeypatch.setenv("SLIPWAY_MLFLOW_URL", f"http://127.0.0.1:{server.server_port}")
+        yield Settings()
+
+
+def pointers(folder: Path, *names: str) -> list[Path]:
+    """Return the pointer files of models."""
+    return [folder / name / "pointer.json" for name in names]
+
+
+def test_each_model_starts_with_its_champion(settings: Settings, tmp_path: Path) -> None:
+    """A model without one waits, and the others do not wait for it."""
+    one, two, three = files = pointers(tmp_path, "one", "two", "three")
+
+    ensure_pointers(files, settings)
+
+    assert read_pointer(one) == Pointer(model="one", version=3)
+    assert read_pointer(two) == Pointer(model="two", version=5)
+    assert not three.exists()
+
+
+def test_a_first_champion_is_noticed_later(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is looked for again and again, and what is served already stays as it is."""
+    one, three = files = pointers(tmp_path, "one", "three")
+    write_pointer(one, Pointer(model="one", version=2))
+    ensure_pointers(files, settings)
+    monkeypatch.setitem(Champions.versions, "three", "1")
+
+    ensure_pointers(files, settings)
+
+    assert read_pointer(one).version == 2
+    assert read_pointer(three).version == 1
+
+
+def test_without_a_registry_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be starting."""
+    monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path))
+    monkeypatch.setenv("SLIPWAY_MLFLOW_URL", "http://127.0.0.1:9")
+    (one,) = files = pointers(tmp_path, "one")
+
+    ensure_pointers(files, Settings())
+
+    assert not one.exists()
