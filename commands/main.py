@@ -76,6 +76,10 @@ _COMMANDS = {
     ),
     "doctor": ("commands.status:doctor", "Check this machine and the services that run on it."),
     "du": ("commands.du:du", "Show what the home holds, and what could be freed."),
+    "clean": (
+        "commands.clean:clean",
+        "Delete versions, caches and logs that nothing needs any more; --dry-run lists them.",
+    ),
     "serve": (
         "commands.serve:serve",
         "Serve a released model with an OpenAI-compatible API on 127.0.0.1 until Ctrl-C.",
