@@ -49,6 +49,10 @@ _COMMANDS = {
         "commands.compare:compare",
         "Compare two versions, or the candidates of the last release.",
     ),
+    "card": (
+        "commands.card:card",
+        "Write the model card of a version from the figures of its release.",
+    ),
     "evaluate": (
         "commands.evaluate:evaluate",
         "Run tasks of lm-evaluation-harness on a model's source and its candidates.",
