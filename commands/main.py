@@ -49,6 +49,10 @@ _COMMANDS = {
         "commands.compare:compare",
         "Compare two versions, or the candidates of the last release.",
     ),
+    "card": (
+        "commands.card:card",
+        "Write the model card of a version from the figures of its release.",
+    ),
     "evaluate": (
         "commands.evaluate:evaluate",
         "Run tasks of lm-evaluation-harness on a model's source and its candidates.",
@@ -76,6 +80,10 @@ _COMMANDS = {
     ),
     "doctor": ("commands.status:doctor", "Check this machine and the services that run on it."),
     "du": ("commands.du:du", "Show what the home holds, and what could be freed."),
+    "clean": (
+        "commands.clean:clean",
+        "Delete versions, caches and logs that nothing needs any more; --dry-run lists them.",
+    ),
     "serve": (
         "commands.serve:serve",
         "Serve released models with an OpenAI-compatible API on 127.0.0.1 until Ctrl-C.",

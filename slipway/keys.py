@@ -39,7 +39,7 @@ _RESULT_FORMAT = 7
 #: Fields of an entry that change nothing of what is made or how it is tested.
 _NOT_THE_MODEL = {
     *("title", "schedule", "automatic", "source"),
-    *("approval", "approval_timeout_hours", "licenses"),
+    *("approval", "approval_timeout_hours", "licenses", "retention"),
 }
 
 

@@ -106,6 +106,7 @@ class Settings(BaseSettings):
         serving_request_seconds: Time limit of one request, the wait included.
         serving_silence_seconds: An engine without a sign of life for this long is ended.
         serving_memory_gb: Memory limit of one engine; None for what its model needs.
+        keep_days: After so many days without use, a clean-up deletes caches, logs and results.
     """
 
     model_config = SettingsConfigDict(env_prefix="SLIPWAY_", env_ignore_empty=True, frozen=True)
@@ -155,6 +156,7 @@ class Settings(BaseSettings):
     serving_request_seconds: float = Field(default=300, gt=0)
     serving_silence_seconds: float = Field(default=60, gt=0)
     serving_memory_gb: float | None = Field(default=None, gt=0)
+    keep_days: float = Field(default=30, ge=1, allow_inf_nan=False)
 
     @field_validator("home", "catalogue", "expectations", "wrappers", "serve_keys_file")
     @classmethod

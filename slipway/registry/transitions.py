@@ -16,7 +16,17 @@ from slipway.tracking.tags import APPROVAL, DECIDED, QUARANTINED, STATUS
 from slipway.values import VersionState
 
 Command = Literal[
-    "release", "ask", "approve", "reject", "supersede", "serve", "quarantine", "lift", "withdraw"
+    "release",
+    "ask",
+    "approve",
+    "reject",
+    "supersede",
+    "serve",
+    "quarantine",
+    "lift",
+    "withdraw",
+    "remove",
+    "discard",
 ]
 
 #: By command, the states that it starts from and what each becomes.
@@ -38,6 +48,13 @@ TRANSITIONS: Mapping[Command, Mapping[VersionState, VersionState]] = {
     },
     "lift": {"quarantined": "approved", "rejected": "approved"},
     "withdraw": {"registered": "absent", "absent": "absent"},
+    "remove": {
+        "registered": "absent",
+        "released": "absent",
+        "approved": "absent",
+        "superseded": "absent",
+    },
+    "discard": {"quarantined": "quarantined", "rejected": "rejected"},
 }
 
 _PASSIVE: Mapping[Command, str] = {
@@ -50,6 +67,8 @@ _PASSIVE: Mapping[Command, str] = {
     "quarantine": "quarantined",
     "lift": "freed from a quarantine",
     "withdraw": "removed",
+    "remove": "removed",
+    "discard": "left without its files",
 }
 _WORDS: Mapping[VersionState, str] = {
     "absent": "is not in the registry",

@@ -2,5 +2,5 @@
 
 A ``ReleaseSummary`` comes in; ``document`` makes the Markdown report and its short form from one
 template, ``plot`` the plot, ``answers`` the table of predictions. ``comparison`` compares two
-releases, and ``plan`` tells what a release would do.
+releases, ``plan`` tells what a release would do, and ``card`` is the model card of a version.
 """

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any, Literal, TypeVar
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 
 from slipway.evaluation import paired, units
 from slipway.evaluation.gates import in_words, latencies_ms
@@ -12,7 +12,7 @@ from slipway.evaluation.outcome import candidate_outcome
 from slipway.report import next_steps
 from slipway.report import sampling as sampling_report
 from slipway.report.answers import right_by_tag, side_by_side
-from slipway.report.markdown import LINE_CHARACTERS, Markdown, code, escape, url
+from slipway.report.markdown import LINE_CHARACTERS, Markdown, environment, escape
 from slipway.tracking.metrics import checks_that, median_latency_ms, size_ratio, size_ratio_of_file
 from slipway.values import (
     METRICS,
@@ -114,21 +114,12 @@ def _render(summary: ReleaseSummary, shown_in: Server | None, **form: Any) -> st
 @cache
 def _template() -> Template:
     """Return the template, in which every value is escaped by default."""
-    environment = Environment(
-        autoescape=False,  # noqa: S701 - that is for HTML; ``finalize`` escapes for Markdown
-        finalize=escape,
-        keep_trailing_newline=True,
-        loader=PackageLoader("slipway", "report"),
-        lstrip_blocks=True,
-        trim_blocks=True,
-        undefined=StrictUndefined,
-    )
-    filters = (code, url, in_words, size_ratio, size_ratio_of_file)
+    made = environment()
+    filters = (in_words, size_ratio, size_ratio_of_file)
     numbers = (units.count, units.duration, units.number, units.percent, units.size)
-    environment.filters |= {each.__name__: each for each in (*filters, *numbers)}
-    environment.filters |= {"markdown": Markdown, "line": _line, "result": _result}
-    environment.filters |= {"ranked": _ranked, "critical": _critical}
-    environment.globals |= {
+    made.filters |= {each.__name__: each for each in (*filters, *numbers)}
+    made.filters |= {"line": _line, "result": _result, "ranked": _ranked, "critical": _critical}
+    made.globals |= {
         "brief": units.brief,
         "candidate_outcome": candidate_outcome,
         "energy": _energy,
@@ -139,7 +130,7 @@ def _template() -> Template:
         "title": units.title,
         "difference": units.difference,
     }
-    return environment.get_template("report.md.jinja")
+    return made.get_template("report.md.jinja")
 
 
 def _task_rows(summary: ReleaseSummary) -> list[tuple[str, TaskComparison]]:

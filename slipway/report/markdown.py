@@ -8,6 +8,8 @@ import html
 import re
 from urllib.parse import quote
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
 from slipway.validation.texts import UNSEEN
 
 CELL_CHARACTERS, LINE_CHARACTERS = 160, 200
@@ -48,3 +50,18 @@ def url(address: str) -> Markdown:
 def code(text: str) -> Markdown:
     """Return a text as a code span, which knows no escapes: what could end it is left out."""
     return Markdown(f"`{' '.join(re.sub(r'[`|]', ' ', UNSEEN.sub(' ', text)).split())}`")
+
+
+def environment() -> Environment:
+    """Return what renders this package's templates: every value is escaped by default."""
+    made = Environment(
+        autoescape=False,  # noqa: S701 - that is for HTML; ``finalize`` escapes for Markdown
+        finalize=escape,
+        keep_trailing_newline=True,
+        loader=PackageLoader("slipway", "report"),
+        lstrip_blocks=True,
+        trim_blocks=True,
+        undefined=StrictUndefined,
+    )
+    made.filters |= {"code": code, "markdown": Markdown, "url": url}
+    return made

@@ -1,9 +1,71 @@
-"""The card of a model, a README with a header in YAML: the licenses that it declares."""
+"""The card of a model, a README with a header in YAML: a source's is read, a release's written."""
 
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from slipway.values import Value
+
+
+class CardResult(Value):
+    """A figure in the metadata of a card.
+
+    Attributes:
+        title: The metric's name for people.
+        page: Address of the run's page.
+    """
+
+    metric: str
+    title: str
+    value: float
+    run_id: str
+    page: str
+
+
+class CardMetadata(Value):
+    """What the header of a released artifact's card says.
+
+    Attributes:
+        base_model: Public name of the source.
+        license: As the source declares it, several with commas; None if it declares none.
+    """
+
+    model: str
+    base_model: str
+    license: str | None
+    results: tuple[CardResult, ...]
+
+
+def with_metadata(text: str, metadata: CardMetadata) -> str:
+    """Return a card: a text below the header that the Hub reads."""
+    from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+    licenses = metadata.license.split(", ") if metadata.license else []
+    results = [
+        EvalResult(
+            task_type="text-generation",
+            dataset_type="text",
+            dataset_name="texts of the release, against the base model",
+            metric_type=each.metric,
+            metric_name=each.title,
+            metric_value=each.value,
+            source_name=f"MLflow run {each.run_id}",
+            source_url=each.page,
+        )
+        for each in metadata.results
+    ]
+    data = ModelCardData(
+        model_name=metadata.model,
+        base_model=metadata.base_model,
+        base_model_relation="quantized",
+        license=licenses[0] if len(licenses) == 1 else licenses or None,
+        library_name="onnxruntime-genai",
+        pipeline_tag="text-generation",
+        tags=["onnx", "onnxruntime-genai"],
+        eval_results=results or None,
+    )
+    return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n{text}"))
 
 
 def declared_license(folder: Path) -> str | None:

@@ -91,6 +91,23 @@ class Store:
             ):
                 shutil.rmtree(staging, ignore_errors=True)
 
+    def remove(self, name: str, unused_since: float) -> bool:
+        """Remove an entry, or what is left of one, unless somebody writes it or has used it since.
+
+        Args:
+            name: The entry's folder.
+            unused_since: Time in seconds since the epoch.
+
+        Returns:
+            Whether it is gone.
+        """
+        folder, key = self.root / name, name.removesuffix(".partial").removesuffix(".staging")
+        with suppress(Timeout), FileLock(self.root / f"{key}.lock", blocking=False):
+            if folder.is_dir() and last_use(folder) <= unused_since:
+                leaving = folder.rename(self.root / f"{key}.{os.getpid()}.staging")
+                shutil.rmtree(leaving)
+        return not folder.is_dir()
+
     def _publish(self, key: str, staging: Path, digests: Mapping[str, str]) -> Stored:
         final = self.root / key
         files = manifest(staging / "model", digests)
@@ -127,11 +144,13 @@ def manifest(
 
 
 def verify(entry: Stored) -> None:
-    """Read every byte of ``entry`` again.
+    """Read every byte of ``entry`` again, which counts as a use of it.
 
     Raises:
         StoreDamaged: Naming the first file that is missing, changed, or not in the manifest.
     """
+    with suppress(OSError):  # it is missing, or of another user
+        os.utime(entry.folder.parent)
     found = {path.relative_to(entry.folder).as_posix() for path in _files(entry.folder)}
     for path in sorted(found - {file.path for file in entry.files}):
         raise StoreDamaged(entry.key, path)
@@ -147,6 +166,11 @@ def sha256(path: Path) -> str:
     """Return the SHA-256 of a file, 64 hex digits, without holding the file in memory."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def last_use(path: Path) -> float:
+    """Return when anything of a file or folder was last written or verified, in epoch seconds."""
+    return max(each.lstat().st_mtime for each in (path, *path.rglob("*")))
 
 
 def require_disk(step: str, needed_bytes: int, folder: Path) -> None:

@@ -23,6 +23,9 @@ STATUS, RELEASE = "slipway.status", "slipway.release"
 #: Why nothing promotes this version again, until a person lifts it.
 QUARANTINED = "slipway.quarantined"
 
+#: Set by a person to any text: a clean-up leaves this version.
+PINNED = "slipway.pinned"
+
 #: ``pending``, ``approved`` or ``rejected``: a person may set it in the MLflow UI.
 APPROVAL = "slipway.approval"
 

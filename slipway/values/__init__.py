@@ -83,6 +83,13 @@ from slipway.values.figures import Metric as Metric
 from slipway.values.figures import Speed as Speed
 from slipway.values.paired import PairedCounts as PairedCounts
 from slipway.values.paired import SuitePower as SuitePower
+from slipway.values.retention import CleanDecision as CleanDecision
+from slipway.values.retention import Fate as Fate
+from slipway.values.retention import HomeFile as HomeFile
+from slipway.values.retention import Inventory as Inventory
+from slipway.values.retention import LoggedFiles as LoggedFiles
+from slipway.values.retention import RegisteredRelease as RegisteredRelease
+from slipway.values.retention import Retention as Retention
 from slipway.values.samples import Battery as Battery
 from slipway.values.samples import DeclaredSampling as DeclaredSampling
 from slipway.values.samples import SampledAnswer as SampledAnswer

@@ -9,7 +9,7 @@ from slipway.values.base import Value
 
 PromotionTarget = Literal["champion", "candidate", "approval"]
 ApprovalDecision = Literal["approve", "reject"]
-AliasChangeKind = Literal["promotion", "rollback", "rejection", "by-hand", "restored"]
+AliasChangeKind = Literal["promotion", "rollback", "rejection", "by-hand", "restored", "clean-up"]
 
 
 class AuditInfo(Value):
@@ -27,7 +27,8 @@ class AliasChange(Value):
     """A recorded change of a model's aliases.
 
     Attributes:
-        kind: A rejection changes no champion, and nor does a promotion that stops at ``candidate``.
+        kind: A rejection or a clean-up changes no champion, and nor does a promotion that stops at
+            ``candidate``.
         before: Champion before it, None without one; likewise ``after``.
     """
 

@@ -9,6 +9,7 @@ from slipway.values.answers import Severity
 from slipway.values.artifacts import Recipe, SelectRecipe
 from slipway.values.base import Value
 from slipway.values.figures import METRICS, TIMED_ONCE, Metric
+from slipway.values.retention import Retention
 from slipway.values.samples import DeclaredSampling
 from slipway.values.schedules import CronExpression
 from slipway.values.sources import HubSource, Source
@@ -164,6 +165,7 @@ class Entry(Value):
             name it do.
         schedule: Cron expression (UTC) at which it is released again; None for never.
         watch: How a redeploy is watched; None for not at all.
+        retention: What a clean-up leaves of its versions; None for all.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
@@ -186,6 +188,7 @@ class Entry(Value):
     automatic: bool = True
     schedule: CronExpression | None = None
     watch: SwitchLimits | None = None
+    retention: Retention | None = None
 
     @property
     def target(self) -> PromotionTarget:
