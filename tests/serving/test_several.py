@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,12 @@ class Models:
     Attributes:
         url: The address.
         folder: Holds the folder of each model's server.
-        process: Has started all of it.
+        pid: The process that has started all of it.
     """
 
     url: str
     folder: Path
-    process: subprocess.Popen[bytes]
+    pid: int
 
     def client(self, key: str = "none") -> OpenAI:
         """Return OpenAI's client without retries, which would hide a fault."""
@@ -92,7 +93,7 @@ def serving(home: Path, folder: Path, *pointers: Path, **variables: str) -> Iter
         wait_until(lambda: file.is_file() or process.poll() is not None, 120)
         assert process.poll() is None, (folder / "log").read_text(encoding="utf-8")
         found = json.loads(file.read_bytes())
-        yield Models(f"http://{found['host']}:{found['port']}", folder, process)
+        yield Models(f"http://{found['host']}:{found['port']}", folder, process.pid)
     finally:
         process.terminate()
         assert process.wait(timeout=60) == 0
@@ -201,7 +202,8 @@ def test_a_body_without_a_declared_length_is_limited_too(models: Models) -> None
 
 def test_a_stream_arrives_piece_by_piece(models: Models) -> None:
     """The first piece is there while the model generates; the head has the version."""
-    server, messages = models.server(ENDLESS), [{"role": "user", "content": SPAIN}]
+    server = models.server(ENDLESS)
+    messages: Any = [{"role": "user", "content": SPAIN}]
     with models.client().chat.completions.with_streaming_response.create(
         model=ENDLESS, messages=messages, max_tokens=480, n=16, stream=True
     ) as raw:
@@ -248,18 +250,12 @@ def test_one_page_of_metrics_has_both_models(models: Models) -> None:
     """Each metric is described once, and each series is there once."""
     models.ask(MODEL)
     models.ask(ENDLESS)
-    front = Server(models.url, models.process.pid, models.folder, models.folder)
+    front = Server(models.url, models.pid, models.folder, models.folder)
 
+    answered = {"route": "/v1/chat/completions", "status": "200"}
     for model in (MODEL, ENDLESS):
-        wait_until(
-            lambda model=model: front.figure(
-                "slipway_serving_requests_total",
-                model=model,
-                route="/v1/chat/completions",
-                status="200",
-            ),
-            30,
-        )
+        wanted = partial(front.figure, "slipway_serving_requests_total", model=model, **answered)
+        wait_until(wanted, 30)
     families = front.families()
     assert len({each.name for each in families}) == len(families)
     assert {each.type for each in families} >= {"counter", "gauge", "histogram"}
@@ -352,7 +348,7 @@ def test_a_redeploy_of_one_model_fails_no_request(models: Models) -> None:
 def test_the_front_is_started_again(models: Models) -> None:
     """The models stay loaded, and requests wait for it."""
     pids = {each: models.server(each).pid for each in (MODEL, ENDLESS)}
-    children = psutil.Process(models.process.pid).children()
+    children = psutil.Process(models.pid).children()
     (front,) = [each for each in children if "slipway.serving.front" in each.cmdline()]
     front.kill()
 
@@ -438,7 +434,7 @@ def test_the_command_serves_several_champions(registered: Registered, home: Path
         assert process.stdout is not None
         lines = [next(process.stdout) for _ in range(3)]
         (url,) = re.findall(r"(http://127\.0\.0\.1:\d+)/v1", "".join(lines))
-        models = Models(url, home / "serving", process)
+        models = Models(url, home / "serving", process.pid)
         listed = [each.id for each in models.client().models.list().data]
         again = subprocess.run(
             [sys.executable, "-c", code, "serve", ENDLESS],

@@ -29,8 +29,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(bytes(served.body))
         elif self._is_allowed():
-            card = {"id": "tiny", "version": 1, "digest": "0123456789abcdef"}
-            self._write([] if self.path == "/beside" else {"data": [card]})
+            tiny = {"id": "tiny", "version": 1, "digest": "0123456789abcdef"}
+            other = {"id": "other", "version": 2, "digest": "fedcba9876543210"}
+            self._write([] if self.path == "/beside" else {"data": [tiny, other]})
 
     def do_POST(self) -> None:
         """Stream until the client leaves."""

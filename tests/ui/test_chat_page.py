@@ -74,3 +74,19 @@ def test_an_error_of_the_server_is_shown_in_its_words(
 
     expect(page.get_by_role("log")).to_be_empty()
     expect(page.get_by_label("Message")).to_be_focused()
+
+
+def test_a_model_is_chosen_where_several_are_served(
+    person: Person, address: tuple[str, Event]
+) -> None:
+    """A new conversation with it begins; the key is still known."""
+    page = person.page
+    page.get_by_label("Model").select_option("other v2")
+
+    expect(page.get_by_role("heading", name="Chat with other v2")).to_be_visible()
+    with page.expect_request("**/v1/chat/completions") as sent:
+        page.get_by_label("Message").fill("Go on")
+        page.keyboard.press("Enter")
+    assert sent.value.post_data_json["model"] == "other"
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("status")).to_have_text("Stopped.")
