@@ -43,10 +43,15 @@ def registered_name(model: str, kind: WrapperKind) -> str:
 
 def release_key(entry: Entry, revision: Revision, settings: Settings) -> str:
     """Return the key of a release: what is made, of what, with what, and how it is tested."""
+    suites.require_checkable(entry, settings.expectations)
+    return keys.release_key(entry, revision, toolchain(), tested_with(entry, settings))
+
+
+def tested_with(entry: Entry, settings: Settings) -> dict[str, str]:
+    """Return the digests of what a release ships or is asked: wrapper, prompts, texts, suites."""
     expectations, contracts = settings.expectations, entry.wrappers
     calibration = load_calibration(entry.recipe, expectations)
-    suites.require_checkable(entry, expectations)
-    shipped = {
+    return {
         "wrapper": sha256(settings.wrappers / "onnx_genai.py"),
         "prompts": prompt_files.prompts_digest(entry, expectations),
         "texts": texts_digest(load_texts(expectations / "texts" / entry.texts)),
@@ -56,7 +61,6 @@ def release_key(entry: Entry, revision: Revision, settings: Settings) -> str:
         **structured_files.digests(entry, expectations),
         **task_evaluation.digests(entry, expectations),
     }
-    return keys.release_key(entry, revision, toolchain(), shipped)
 
 
 def if_any(read: Callable[[], Any]) -> Any:

@@ -13,7 +13,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -22,7 +23,7 @@ from slipway import keys
 from slipway.errors import ArtifactChanged, SourceMissing, VersionRefused
 from slipway.settings import Settings
 from slipway.system.store import Store, manifest, require_disk
-from slipway.tracking import flavors, known_wrappers
+from slipway.tracking import bill_of_materials, flavors, known_wrappers, release_record
 from slipway.tracking.location import MlflowLocation, connect, mlflow_location
 from slipway.tracking.model_files import DELETE, open_files
 from slipway.tracking.tags import CODE, DIGEST, FORMAT, MLMODEL
@@ -44,6 +45,7 @@ _NOT_LOADED = {
     *("conda.yaml", "python_env.yaml", "requirements.txt", "registered_model_meta"),
     *("input_example.json", "serving_input_example.json", "environment_variables.txt"),
     *("LICENSE.txt", "model_card.md", "model_card_data.yaml"),
+    *(release_record.FILE, release_record.SIGNATURE_FILE, bill_of_materials.FILE),
     *("uv.lock", "pyproject.toml", ".python-version"),
 }
 
@@ -124,7 +126,7 @@ def fetch(request: CopyRequest) -> VerifiedCopy:
     released = _released(request)
     store = Store(_private(_private(request.place.root) / request.name))
     key = f"{request.version}-{keys.digest(released)[:32]}"
-    entry = store.make(key, lambda folder: _copy(request, released, folder))
+    entry = store.make(key, lambda folder: _copy_loaded(request, released, folder))
     _require_released(request, entry.files, released)
     os.utime(entry.folder.parent)
     return VerifiedCopy(folder=entry.folder, digest=released[DIGEST])
@@ -136,10 +138,22 @@ def verify(request: CopyRequest) -> None:
     Raises:
         SlipwayError: As ``fetch`` does.
     """
+    with whole_copy(request):
+        pass
+
+
+@contextmanager
+def whole_copy(request: CopyRequest) -> Iterator[tuple[Path, tuple[FileEntry, ...]]]:
+    """Yield a temporary folder with every file that MLflow keeps of a version now, and their list.
+
+    Raises:
+        SlipwayError: As ``fetch`` does.
+    """
     released = _released(request)
     _require_not_deleted(request)
-    with tempfile.TemporaryDirectory(dir=_private(request.place.root)) as folder:
-        _copy(request, released, Path(folder))
+    with tempfile.TemporaryDirectory(dir=_private(request.place.root)) as name:
+        folder = Path(name)
+        yield folder, _copy(request, released, folder)
 
 
 def _require_not_deleted(request: CopyRequest) -> None:
@@ -189,14 +203,24 @@ def _released(request: CopyRequest) -> dict[str, str]:
     return {tag: version.tags[tag] for tag in tags}
 
 
-def _copy(request: CopyRequest, released: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """Copy what is loaded into ``folder``; what decides about the rest first."""
+def _copy_loaded(request: CopyRequest, released: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Copy what is loaded into ``folder``."""
+    files = _copy(request, released, folder)
+    for file in files:
+        if not _is_loaded(file.path, request):
+            (folder / file.path).unlink()
+    return {file.path: file.sha256 for file in files}
+
+
+def _copy(request: CopyRequest, released: Mapping[str, str], folder: Path) -> tuple[FileEntry, ...]:
+    """Copy every file into ``folder``; what decides about the rest first."""
     files = open_files(request.name, request.version)
     sizes = files.sizes()
-    paths = [path for path in sizes if _is_loaded(path, request)]
-    require_disk(f"a copy of {request}", sum(map(sizes.__getitem__, paths)), folder)
+    for path in sizes:
+        _is_loaded(path, request)  # raises before anything is copied
+    require_disk(f"a copy of {request}", sum(sizes.values()), folder)
     digests: dict[str, str] = {}
-    for path in sorted(paths, key=lambda path: (path != _MLMODEL, path)):
+    for path in sorted(sizes, key=lambda path: (path != _MLMODEL, path)):
         digests[path] = files.copy(path, folder)
         (folder / path).chmod(0o400)
         if path == _MLMODEL:
@@ -204,8 +228,9 @@ def _copy(request: CopyRequest, released: Mapping[str, str], folder: Path) -> di
             _require_description(request, folder / path)
     for each in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
         each.chmod(0o700)
-    _require_released(request, manifest(folder, digests), released)
-    return digests
+    copied = manifest(folder, digests)
+    _require_released(request, copied, released)
+    return copied
 
 
 def _is_loaded(path: str, request: CopyRequest) -> bool:

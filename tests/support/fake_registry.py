@@ -18,6 +18,7 @@ from slipway.system.store import manifest, sha256
 from slipway.tracking.location import MlflowLocation, experiment_id
 from slipway.tracking.log_models import Logged, LogRequest
 from slipway.tracking.logged_files import expected_flavors
+from slipway.tracking.seal import SealRequest, seal
 from slipway.tracking.tags import CODE, DIGEST, KEY
 from slipway.tracking.verified_copy import CopyPlace, payload_digest
 from slipway.values import (
@@ -27,6 +28,7 @@ from slipway.values import (
     PromotionTarget,
     RegisteredVersions,
     Release,
+    ReleaseSummary,
     Stored,
     WrapperKind,
 )
@@ -99,6 +101,32 @@ class FakeRegistry:
             promotion=None,
         )
         return self.registry.promote(release, target, f"Release {key}.", audit)
+
+    def summary(self, key: str, **changes: Any) -> ReleaseSummary:
+        """Return what was decided about a candidate with this key, registered now."""
+        request = self.request(key)
+        return summaries.promoted(
+            versions=self.registry.register(request, self.log(request)),
+            weights=request.weights,
+            selection=summaries.selection(request.artifact),
+            **changes,
+        )
+
+    def sealed(self, key: str, **changes: Any) -> ReleaseSummary:
+        """Return what was decided about a candidate with this key, whose record is written."""
+        decided = self.summary(key, **changes)
+        seal(self.seal_request(decided))
+        return decided
+
+    def seal_request(self, decided: ReleaseSummary) -> SealRequest:
+        """Return what the record of a release says beside its summary."""
+        return SealRequest(
+            place=self.registry.copies,
+            summary=decided,
+            started=ANN,
+            tools={"onnxruntime": "1.32.0"},
+            tested_with={"prompts": "ab" * 32},
+        )
 
     def aliases(self) -> tuple[dict[str, int], dict[str, int]]:
         """Return the aliases of both wrappers' models."""
