@@ -1,4 +1,4 @@
-"""ReleaseSummary → the record of the release, inside both logged models."""
+"""ReleaseSummary → its record and signature, inside both logged models."""
 
 from prefect import get_run_logger, task
 
@@ -18,7 +18,7 @@ from tasks.policies import uncached
     **uncached(timeout_seconds=3600),
 )
 def seal(summary: ReleaseSummary, reason: str | None) -> None:
-    """Write what is known of a release into both of its logged models.
+    """Write the record of a release into both of its logged models, and sign all their files.
 
     A version that failed its smoke test since its files are damaged keeps no record.
 
@@ -33,6 +33,7 @@ def seal(summary: ReleaseSummary, reason: str | None) -> None:
         started=audit_info(reason or "no reason was given"),
         tools=toolchain(),
         tested_with=tested_with(summary.entry, settings),
+        signing_key=settings.signing_key_in_use,
     )
     try:
         seals.seal(request)

@@ -235,6 +235,23 @@ class Lookup:
         """Return the Markdown of a version's page."""
         return self.client.get_model_version(name, str(version)).description or ""
 
+    def copies_of(self, model: str, version: int) -> tuple[CopyRequest, ...]:
+        """Return what to copy of a version: its own wrapper, and the other one with its key."""
+        reference = registered_name(model, "transformers")
+        found = if_any(lambda: self.client.get_model_version(model, str(version)))
+        key = found.tags.get(KEY) if found else None
+        pairs = self._versions(reference, key)[:1] if key else []
+        own = CopyRequest(place=self.copies, name=model, version=version)
+        return (
+            own,
+            *(
+                own.model_copy(
+                    update={"name": reference, "version": int(pair.version), "kind": "transformers"}
+                )
+                for pair in pairs
+            ),
+        )
+
     def _require_intact(self, release: Release) -> None:
         """Compare what MLflow keeps of a version with the digests in its tags, as a server does.
 
@@ -246,7 +263,7 @@ class Lookup:
         try:
             verify(request)
         except (ArtifactChanged, VersionRefused) as error:
-            reason = f"files of version {wrapper.version} are missing or changed ({error.reason})"
+            reason = f"version {wrapper.version} is not what was released ({error.reason})"
             advice = "restore MLflow's files of this version, or name another version"
             raise MoveRefused(wrapper.name, reason, advice) from error
 

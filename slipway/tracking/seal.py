@@ -1,7 +1,7 @@
-"""Puts the record of a release and its bill of materials into both logged models.
+"""Puts record, bill of materials and signature of a release into both of its logged models.
 
-A version is registered before it is tested, and its record has the verdict. So both are added to
-the logged model after the decision, before an alias names the version.
+A version is registered before it is tested, and its record has the verdict. So all of them are
+added to the logged model after the decision, before an alias names the version.
 """
 
 import math
@@ -12,9 +12,11 @@ from pydantic import AwareDatetime, Field
 
 from slipway.errors import ArtifactChanged
 from slipway.sources import model_card
-from slipway.system.store import manifest
+from slipway.system.store import manifest, sha256
 from slipway.tracking import bill_of_materials, release_record
 from slipway.tracking.logged_files import expected_files
+from slipway.tracking.signature import sign
+from slipway.tracking.tags import SIGNATURE
 from slipway.tracking.verified_copy import CopyPlace, CopyRequest, whole_copy
 from slipway.values import (
     AuditInfo,
@@ -38,6 +40,7 @@ class SealRequest(Value):
         started: Who or what started it, and why.
         tools: Versions of the tools that shape the bytes.
         tested_with: Digests of what it was tested with, by name.
+        signing_key: File of the private key that signs; None to sign nothing.
         at: When it was decided.
     """
 
@@ -46,11 +49,12 @@ class SealRequest(Value):
     started: AuditInfo
     tools: dict[str, str]
     tested_with: dict[str, str]
+    signing_key: Path | None = None
     at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
 
 
 def seal(request: SealRequest) -> None:
-    """Write the record of a release and its bill of materials into both logged models.
+    """Write record, bill of materials and signature of a release into both logged models.
 
     What an interrupted run has written is written again.
 
@@ -66,15 +70,25 @@ def _seal(wrapper: LoggedWrapper, request: SealRequest) -> None:
     from mlflow import MlflowClient
 
     copy = CopyRequest(
-        place=request.place, name=wrapper.name, version=wrapper.version, kind=wrapper.kind
+        place=request.place,
+        name=wrapper.name,
+        version=wrapper.version,
+        kind=wrapper.kind,
+        decided=False,
     )
     with whole_copy(copy) as (folder, found):
         files = tuple(file for file in found if file.path not in _OWN)
         _require_tested(copy, files, request)
         for name in _OWN:
             (folder / name).unlink(missing_ok=True)
+        client = MlflowClient()
         for document in _documents(folder, files, wrapper, request):
-            MlflowClient().log_model_artifact(wrapper.model_id, str(document))
+            client.log_model_artifact(wrapper.model_id, str(document))
+        if request.signing_key:
+            signed = sign(folder, request.signing_key)
+            client.log_model_artifact(wrapper.model_id, str(signed))
+            version = str(wrapper.version)
+            client.set_model_version_tag(wrapper.name, version, SIGNATURE, sha256(signed))
 
 
 def _documents(

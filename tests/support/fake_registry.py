@@ -58,11 +58,13 @@ class FakeRegistry:
         registry: Where it stands.
         folder: Room for the files that are logged.
         model: Its name.
+        signing_key: Signs its releases, which then have a record.
     """
 
     registry: Registry
     folder: Path
     model: str = "tiny"
+    signing_key: Path | None = None
 
     def request(self, key: str) -> LogRequest:
         """Return what a release with this key logs: a made up artifact, and made up weights."""
@@ -93,7 +95,7 @@ class FakeRegistry:
     ) -> Release:
         """Return a candidate with this key, promoted."""
         release = Release(
-            versions=self.register(key),
+            versions=self.sealed(key).versions if self.signing_key else self.register(key),
             repo="acme/tiny",
             commit="ab" * 20,
             variant="cpu-int8-rtn-block-32",
@@ -126,6 +128,7 @@ class FakeRegistry:
             started=ANN,
             tools={"onnxruntime": "1.32.0"},
             tested_with={"prompts": "ab" * 32},
+            signing_key=self.signing_key,
         )
 
     def aliases(self) -> tuple[dict[str, int], dict[str, int]]:
