@@ -1,4 +1,4 @@
-"""``slipway keys``: the keys of the model servers."""
+"""``slipway keys``: the keys of the model servers, and the pair of keys that signs releases."""
 
 from typing import Annotated, Any
 
@@ -9,8 +9,33 @@ from commands.options import Count
 from slipway.serving import api_keys
 from slipway.serving.api_keys import ApiKey
 from slipway.settings import Settings
+from slipway.system import signing_keys
 
 _EXAMPLE = "curl -H 'Authorization: Bearer {key}' {url}/v1/models"
+
+
+def init(*, json: bool = False) -> int:
+    """Make the pair of keys that signs the releases of this home from now on.
+
+    Args:
+        json: Print the result as JSON.
+    """
+    private, public = Settings().own_signing_keys
+    signing_keys.make_pair(private, public)
+    key = signing_keys.fingerprint(public)
+    if json:
+        console.show({"private": str(private), "public": str(public), "fingerprint": key})
+        return 0
+    console.facts(
+        "Releases of this home are signed from now on",
+        {
+            "public key": str(public),
+            "fingerprint": key,
+            "private key": f"{private}; keep a copy of it in another place",
+            "next": f"set SLIPWAY_VERIFY_KEY={public} wherever a signature is required",
+        },
+    )
+    return 0
 
 
 def new(

@@ -92,6 +92,11 @@ _COMMANDS = {
         "commands.beside:beside",
         "Serve a second version, which the model server's page shows side by side with the first.",
     ),
+    "verify": (
+        "commands.verify:verify",
+        "Check every file of a version, its record and its signature; changes nothing.",
+    ),
+    "keys init": ("commands.keys:init", "Make the pair of keys that signs releases."),
     "keys new": ("commands.keys:new", "Make a key for the model servers, and print it once."),
     "keys list": ("commands.keys:list_keys", "List the keys of the model servers."),
     "keys revoke": ("commands.keys:revoke", "Revoke a key of the model servers."),
@@ -142,11 +147,12 @@ _OWN_EXIT_CODES = {
     ),
     "evaluate": f"{_EXIT_CODES}; with --margin also: 3 a loss beyond it, 4 inconclusive",
     "redeploy": f"{_EXIT_CODES}, 3 the champion was quarantined",
+    "verify": "Exit codes: 0 all that was checked holds, 1 something does not, 2 bad input",
     "doctor": "Exit codes: 0 no check failed, 1 a check failed, 2 bad input",
 }
 _GROUPS = {
     "suite": "Check the prompts of a smoke test.",
-    "keys": "Make, list and revoke the keys of the model servers.",
+    "keys": "Keys of the model servers, and the pair of keys that signs releases.",
 }
 _apps = {"": app} | {
     name: App(name=name, help=text, help_epilogue=f"{_EXIT_CODES}.")

@@ -15,7 +15,7 @@ from slipway.settings import PROJECT, public_variables
 FILE = "slipway.toml"
 
 _PREFIX = "SLIPWAY_"
-_FOLDERS = {"home", "catalogue", "expectations", "serve_keys_file"}
+_FOLDERS = {"home", "catalogue", "expectations", "serve_keys_file", "signing_key", "verify_key"}
 #: Settings that a file may not change: code that is shipped, and the password of servers.
 _FORBIDDEN = {"wrappers", "open"}
 

@@ -26,6 +26,7 @@ from tasks.promote import promote
 from tasks.publish import publish
 from tasks.resolve import resolve
 from tasks.run_tasks import run_tasks
+from tasks.seal import seal
 from tasks.search import search
 from tasks.select import select
 from tasks.smoke_test import smoke_test
@@ -87,4 +88,5 @@ def release_model(  # noqa: PLR0913, PLR0917 - its form has what people ask for
         decision=decision,
         champion=champion,
     )
+    seal(summary, reason)
     return ended(promote(summary))

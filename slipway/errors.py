@@ -288,6 +288,17 @@ class KeyNameTaken(BadInput):
     name: str
 
 
+class SigningKeyUnusable(BadInput):
+    """A file that should hold one of the keys that sign releases."""
+
+    text = (
+        "{file} cannot be used as a key of releases ({reason}); name a PEM file with a key of the "
+        "curve P-256, P-384 or P-521, such as `slipway keys init` makes"
+    )
+    file: str
+    reason: str
+
+
 class MachineTooSmall(SlipwayError):
     text = "{step} needs {needed_gb} of {resource}, and {free_gb} are free; {way_out}"
     step: str

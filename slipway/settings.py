@@ -48,7 +48,7 @@ HEARTBEAT_SECONDS = 30
 _PATHS = frozenset(
     {
         *("SLIPWAY_HOME", "SLIPWAY_CATALOGUE", "SLIPWAY_EXPECTATIONS", "SLIPWAY_WRAPPERS"),
-        "SLIPWAY_SERVE_KEYS_FILE",
+        *("SLIPWAY_SERVE_KEYS_FILE", "SLIPWAY_SIGNING_KEY", "SLIPWAY_VERIFY_KEY"),
         *("CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE"),
         *("HF_HOME", "MPLCONFIGDIR", "PREFECT_HOME", "TMPDIR"),
     }
@@ -91,6 +91,8 @@ class Settings(BaseSettings):
             for every model of the catalogue that has a champion.
         serve_key: A key of a model server, for `slipway chat`.
         serve_keys_file: Keys of the model servers; None for ``keys_file`` if that exists.
+        signing_key: Private key that signs releases; None for that of ``home``, if there is one.
+        verify_key: Public key of releases; with it, nothing is loaded that it does not verify.
         open: Whether both servers of ``slipway up`` accept unauthenticated requests.
         auth: ``user:password`` of both servers; by default the one that ``slipway up`` generated.
         mlflow_webhook_secret: Signs MLflow's webhooks; without it, a secret of this machine's own.
@@ -141,6 +143,8 @@ class Settings(BaseSettings):
     serve: Annotated[tuple[str, ...], NoDecode] = ("smollm2-135m",)
     serve_key: SecretStr | None = None
     serve_keys_file: Path | None = None
+    signing_key: Path | None = None
+    verify_key: Path | None = None
     open: bool = False
     auth: SecretStr | None = Field(default=None, validate_default=True)
     mlflow_webhook_secret: SecretStr | None = None
@@ -158,7 +162,10 @@ class Settings(BaseSettings):
     serving_memory_gb: float | None = Field(default=None, gt=0)
     keep_days: float = Field(default=30, ge=1, allow_inf_nan=False)
 
-    @field_validator("home", "catalogue", "expectations", "wrappers", "serve_keys_file")
+    @field_validator(
+        *("home", "catalogue", "expectations", "wrappers"),
+        *("serve_keys_file", "signing_key", "verify_key"),
+    )
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         """Return the same place for processes that work in another folder."""
@@ -265,6 +272,18 @@ class Settings(BaseSettings):
     def keys_file(self) -> Path:
         """File of the keys of the model servers."""
         return self.serve_keys_file or self.home.resolve() / "secrets" / "serve-keys.json"
+
+    @property
+    def own_signing_keys(self) -> tuple[Path, Path]:
+        """Files of this home's private and public key, which ``slipway keys init`` makes."""
+        folder = self.home.resolve() / "secrets"
+        return folder / "signing-key.pem", folder / "signing-key.pub.pem"
+
+    @property
+    def signing_key_in_use(self) -> Path | None:
+        """File of the private key that signs releases; None if they are not signed."""
+        private, _ = self.own_signing_keys
+        return self.signing_key or (private if private.is_file() else None)
 
     @property
     def rates_folder(self) -> Path:

@@ -11,6 +11,7 @@ from slipway.errors import SourceMissing
 from slipway.registry.lookup import release_key
 from slipway.report import next_steps
 from slipway.settings import Settings
+from slipway.system.signing_keys import require_pair
 from slipway.values import (
     Champion,
     Entry,
@@ -92,10 +93,13 @@ def find_release(entry: Entry, key: str) -> Release | None:
 
     Raises:
         ExperimentDeleted: If nothing can be logged; better known before anything is built.
+        SigningKeyUnusable: If nothing can be signed, and it has to be; likewise.
     """
     registry().require_experiments(entry.name)
     apply_answer(entry)
     release = registry().released(entry.name, key)
+    if release is None:
+        require_pair(Settings().signing_key_in_use, Settings().verify_key)
     if release and release.waiting:
         start_form(release)
     if release and release.may_be_repeated and entry.target != "candidate":

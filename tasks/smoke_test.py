@@ -196,7 +196,7 @@ class SmokeTester:
 
         step, bounds = f"smoke-test {who}", limits(self.settings)
         try:
-            folder = self._copy(wrapper).folder
+            folder = self._copy(wrapper, decided=who == "champion").folder
             request = ask.AskRequest(
                 folder=folder,
                 wrapper=wrapper,
@@ -209,9 +209,15 @@ class SmokeTester:
         checks = suites.check(answers, self.prompts, self.settings.expectations)
         return WrapperReport(wrapper=wrapper, answers=answers, checks=checks)
 
-    def _copy(self, wrapper: LoggedWrapper) -> VerifiedCopy:
+    def _copy(self, wrapper: LoggedWrapper, *, decided: bool) -> VerifiedCopy:
         place = CopyPlace.of(self.settings)
-        version, kind = wrapper.version, wrapper.kind
-        files = fetch(CopyRequest(place=place, name=wrapper.name, version=version, kind=kind))
-        place.remove_unused(wrapper.name, keep={version})
+        request = CopyRequest(
+            place=place,
+            name=wrapper.name,
+            version=wrapper.version,
+            kind=wrapper.kind,
+            decided=decided,
+        )
+        files = fetch(request)
+        place.remove_unused(wrapper.name, keep={wrapper.version})
         return files

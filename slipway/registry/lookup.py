@@ -43,10 +43,15 @@ def registered_name(model: str, kind: WrapperKind) -> str:
 
 def release_key(entry: Entry, revision: Revision, settings: Settings) -> str:
     """Return the key of a release: what is made, of what, with what, and how it is tested."""
+    suites.require_checkable(entry, settings.expectations)
+    return keys.release_key(entry, revision, toolchain(), tested_with(entry, settings))
+
+
+def tested_with(entry: Entry, settings: Settings) -> dict[str, str]:
+    """Return the digests of what a release ships or is asked: wrapper, prompts, texts, suites."""
     expectations, contracts = settings.expectations, entry.wrappers
     calibration = load_calibration(entry.recipe, expectations)
-    suites.require_checkable(entry, expectations)
-    shipped = {
+    return {
         "wrapper": sha256(settings.wrappers / "onnx_genai.py"),
         "prompts": prompt_files.prompts_digest(entry, expectations),
         "texts": texts_digest(load_texts(expectations / "texts" / entry.texts)),
@@ -56,7 +61,6 @@ def release_key(entry: Entry, revision: Revision, settings: Settings) -> str:
         **structured_files.digests(entry, expectations),
         **task_evaluation.digests(entry, expectations),
     }
-    return keys.release_key(entry, revision, toolchain(), shipped)
 
 
 def if_any(read: Callable[[], Any]) -> Any:
@@ -231,6 +235,23 @@ class Lookup:
         """Return the Markdown of a version's page."""
         return self.client.get_model_version(name, str(version)).description or ""
 
+    def copies_of(self, model: str, version: int) -> tuple[CopyRequest, ...]:
+        """Return what to copy of a version: its own wrapper, and the other one with its key."""
+        reference = registered_name(model, "transformers")
+        found = if_any(lambda: self.client.get_model_version(model, str(version)))
+        key = found.tags.get(KEY) if found else None
+        pairs = self._versions(reference, key)[:1] if key else []
+        own = CopyRequest(place=self.copies, name=model, version=version)
+        return (
+            own,
+            *(
+                own.model_copy(
+                    update={"name": reference, "version": int(pair.version), "kind": "transformers"}
+                )
+                for pair in pairs
+            ),
+        )
+
     def _require_intact(self, release: Release) -> None:
         """Compare what MLflow keeps of a version with the digests in its tags, as a server does.
 
@@ -242,7 +263,7 @@ class Lookup:
         try:
             verify(request)
         except (ArtifactChanged, VersionRefused) as error:
-            reason = f"files of version {wrapper.version} are missing or changed ({error.reason})"
+            reason = f"version {wrapper.version} is not what was released ({error.reason})"
             advice = "restore MLflow's files of this version, or name another version"
             raise MoveRefused(wrapper.name, reason, advice) from error
 

@@ -100,6 +100,8 @@ class Promotions(Registration, AliasTransactions):
         description: str | None = None,
     ) -> Release:
         """Change the aliases up to ``target``, carry out ``command`` on the version, record it."""
+        if self.copies.public_key:
+            self._require_intact(release)
         versions = release.versions
         commands: dict[int, Command] = {versions.onnx.version: command}
         changed = self._tags_of(command, versions, f"{audit.actor}: {audit.reason}")

@@ -112,7 +112,11 @@ class Registration(Lookup):
     def _require_ours(self, kind: WrapperKind, version: Any, request: LogRequest) -> None:
         """Compare what a version that was found by its key serves with what would be logged."""
         copy = CopyRequest(
-            place=self.copies, name=version.name, version=int(version.version), kind=kind
+            place=self.copies,
+            name=version.name,
+            version=int(version.version),
+            kind=kind,
+            decided=False,
         )
         try:
             different = logged_files.difference(fetch(copy).folder, kind, request)

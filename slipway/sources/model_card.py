@@ -7,6 +7,8 @@ import yaml
 
 from slipway.values import Value
 
+_MOST = 100  # claims of a kind, and characters of one, that are read
+
 
 class CardResult(Value):
     """A figure in the metadata of a card.
@@ -66,6 +68,33 @@ def with_metadata(text: str, metadata: CardMetadata) -> str:
         eval_results=results or None,
     )
     return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n{text}"))
+
+
+class CardClaims(Value):
+    """What a model's card says of the model; nobody has checked it.
+
+    Attributes:
+        base_models: Names of the models that it was made from.
+        datasets: Names of the data sets that it was trained on.
+    """
+
+    base_models: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
+
+
+def claims(folder: Path) -> CardClaims:
+    """Return what the card of a checkpoint claims; nothing if it has none."""
+    card = read(folder)
+    if card is None:
+        return CardClaims()
+    return CardClaims(
+        base_models=_names(card.data.get("base_model")), datasets=_names(card.data.get("datasets"))
+    )
+
+
+def _names(declared: Any) -> tuple[str, ...]:
+    several = declared if isinstance(declared, list) else [declared]
+    return tuple(dict.fromkeys(str(each)[:_MOST] for each in several[:_MOST] if each))
 
 
 def declared_license(folder: Path) -> str | None:

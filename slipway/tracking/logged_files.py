@@ -8,9 +8,9 @@ import yaml
 
 from slipway import keys
 from slipway.system.store import manifest, sha256
-from slipway.tracking import flavors
+from slipway.tracking import flavors, known_wrappers
 from slipway.tracking.log_models import TRANSFORMERS_CONFIG, LogRequest, onnx_config
-from slipway.values import WrapperKind
+from slipway.values import Stored, WrapperKind
 
 
 def difference(folder: Path, kind: WrapperKind, request: LogRequest) -> str | None:
@@ -22,7 +22,8 @@ def difference(folder: Path, kind: WrapperKind, request: LogRequest) -> str | No
         request: What this release would log.
     """
     found = {file.path: file.sha256 for file in manifest(folder)}
-    expected = dict(_expected(kind, request))
+    stored = request.weights.stored, request.artifact.stored
+    expected = dict(expected_files(kind, *stored, request.wrapper.parent))
     written = {path for path in found if path == "MLmodel" or path.startswith("components/")}
     for path in sorted(found.keys() - written | expected.keys()):
         if found.get(path) != expected.get(path):
@@ -30,12 +31,21 @@ def difference(folder: Path, kind: WrapperKind, request: LogRequest) -> str | No
     return None if _flavors(folder) == expected_flavors(kind, request) else "MLmodel differs"
 
 
-def _expected(kind: WrapperKind, request: LogRequest) -> Iterator[tuple[str, str]]:
-    """Yield the files that have to be there, with their SHA-256."""
-    below, stored = "model", request.weights.stored
+def expected_files(
+    kind: WrapperKind, weights: Stored, artifact: Stored, wrappers: Path
+) -> Iterator[tuple[str, str]]:
+    """Yield the files that a wrapper must have, with their SHA-256.
+
+    Args:
+        kind: Which wrapper.
+        weights: Of the transformers wrapper.
+        artifact: Of the ONNX wrapper.
+        wrappers: Folder of the ONNX wrapper's code.
+    """
+    below, stored = "model", weights
     if kind == "onnx":
-        below, stored = flavors.ARTIFACT, request.artifact.stored
-        yield request.wrapper.name, sha256(request.wrapper)
+        below, stored = flavors.ARTIFACT, artifact
+        yield known_wrappers.FILE, sha256(wrappers / known_wrappers.FILE)
     for file in stored.files:
         if keys.identifies(file.path):  # the model's card is not copied
             yield f"{below}/{file.path}", file.sha256

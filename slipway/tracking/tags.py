@@ -17,6 +17,9 @@ LICENSE, FLOW_RUN = "slipway.license", "slipway.flow_run"
 #: counts it, and the SHA-256 of the ONNX wrapper's code and of ``MLmodel``.
 DIGEST, CODE, MLMODEL = "slipway.digest", "slipway.code_sha256", "slipway.mlmodel_sha256"
 
+#: The SHA-256 of the signature inside a version's logged model; set once that is complete.
+SIGNATURE = "slipway.signature_sha256"
+
 #: On a version: ``released``, and the release as JSON.
 STATUS, RELEASE = "slipway.status", "slipway.release"
 

@@ -5,6 +5,9 @@ experiment may add to it: bytecode beside the wrapper would be executed instead 
 nothing is ever loaded from MLflow's own folder. The process that may sign in to MLflow makes a
 copy, and the process that runs the wrapper receives that copy and no credentials.
 
+Tags may be edited too. Where a public key is set, it must have signed all files of the version, and
+the record among them must be that of just this version.
+
 A copy is addressed by the digests in the version's tags. Servers, preflights, smoke tests and
 ``slipway predict`` share it, and every byte of it is read again before each use.
 """
@@ -13,7 +16,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -21,11 +25,18 @@ import yaml
 from slipway import keys
 from slipway.errors import ArtifactChanged, SourceMissing, VersionRefused
 from slipway.settings import Settings
+from slipway.system import signing_keys
 from slipway.system.store import Store, manifest, require_disk
-from slipway.tracking import flavors, known_wrappers
+from slipway.tracking import (
+    bill_of_materials,
+    flavors,
+    known_wrappers,
+    release_record,
+    signature,
+)
 from slipway.tracking.location import MlflowLocation, connect, mlflow_location
 from slipway.tracking.model_files import DELETE, open_files
-from slipway.tracking.tags import CODE, DIGEST, FORMAT, MLMODEL
+from slipway.tracking.tags import CODE, DIGEST, FORMAT, KEY, MLMODEL, SIGNATURE
 from slipway.values import FileEntry, Value, WrapperKind
 
 _MLMODEL = "MLmodel"
@@ -44,6 +55,7 @@ _NOT_LOADED = {
     *("conda.yaml", "python_env.yaml", "requirements.txt", "registered_model_meta"),
     *("input_example.json", "serving_input_example.json", "environment_variables.txt"),
     *("LICENSE.txt", "model_card.md", "model_card_data.yaml"),
+    *(release_record.FILE, release_record.SIGNATURE_FILE, bill_of_materials.FILE),
     *("uv.lock", "pyproject.toml", ".python-version"),
 }
 
@@ -66,18 +78,25 @@ class CopyPlace(Value):
     Attributes:
         root: Folder of all copies.
         wrappers: Folder of this checkout's wrapper and of the list of those released before.
+        public_key: File of the key that must have signed what is loaded; None if none must.
     """
 
     location: MlflowLocation
     root: Path
     wrappers: Path
+    public_key: Path | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> "CopyPlace":
         """Return the place that the settings name."""
         root = settings.home.resolve() / "copies"
         location = mlflow_location(settings)
-        return cls(location=location, root=root, wrappers=settings.wrappers.resolve())
+        return cls(
+            location=location,
+            root=root,
+            wrappers=settings.wrappers.resolve(),
+            public_key=settings.verify_key,
+        )
 
     def made(self, name: str, version: int) -> Path | None:
         """Return the folder of a version's copy, not verified again; None if there is none yet."""
@@ -105,12 +124,20 @@ class CopyRequest(Value):
 
     Attributes:
         name: Name of the registered model.
+        decided: Whether the version is one that may serve, and so has a record and a signature. A
+            candidate gets both when its smoke test is over.
     """
 
     place: CopyPlace
     name: str
     version: int
     kind: WrapperKind = "onnx"
+    decided: bool = True
+
+    @property
+    def public_key(self) -> Path | None:
+        """File of the key that must have signed this version; None if none must."""
+        return self.place.public_key if self.decided else None
 
     def __str__(self) -> str:
         return f"{self.name} v{self.version}"
@@ -128,8 +155,8 @@ def fetch(request: CopyRequest) -> VerifiedCopy:
     """
     released = _released(request)
     store = Store(_private(_private(request.place.root) / request.name))
-    key = f"{request.version}-{keys.digest(released)[:32]}"
-    entry = store.make(key, lambda folder: _copy(request, released, folder))
+    key = f"{request.version}-{keys.digest(released | _verified_by(request))[:32]}"
+    entry = store.make(key, lambda folder: _copy_loaded(request, released, folder))
     _require_released(request, entry.files, released)
     os.utime(entry.folder.parent)
     return VerifiedCopy(folder=entry.folder, digest=released[DIGEST])
@@ -141,10 +168,23 @@ def verify(request: CopyRequest) -> None:
     Raises:
         SlipwayError: As ``fetch`` does.
     """
+    with whole_copy(request):
+        pass
+
+
+@contextmanager
+def whole_copy(request: CopyRequest) -> Iterator[tuple[Path, tuple[FileEntry, ...]]]:
+    """Yield a temporary folder with every file that MLflow keeps of a version now, and their list.
+
+    Raises:
+        SlipwayError: As ``fetch`` does.
+    """
     released = _released(request)
     _require_not_deleted(request)
-    with tempfile.TemporaryDirectory(dir=_private(request.place.root)) as folder:
-        _copy(request, released, Path(folder))
+    with tempfile.TemporaryDirectory(dir=_private(request.place.root)) as room:
+        folder = Path(room) / request.name
+        folder.mkdir()
+        yield folder, _copy(request, released, folder)
 
 
 def _require_not_deleted(request: CopyRequest) -> None:
@@ -183,9 +223,11 @@ def _released(request: CopyRequest) -> dict[str, str]:
             raise
         advice = f"`slipway status {request.name}` lists the versions"
         raise SourceMissing(str(request), advice) from error
-    tags = (DIGEST, CODE, MLMODEL)
+    tags = (DIGEST, CODE, MLMODEL, *((SIGNATURE, KEY) if request.public_key else ()))
     if missing := [tag for tag in tags if not version.tags.get(tag)]:
         reason = f"its tag {missing[0]} is missing, so its files cannot be verified"
+        if missing[0] == SIGNATURE:
+            reason = "it is not signed"
         raise VersionRefused(str(request), reason, _RELEASE)
     if request.kind == "transformers" and FORMAT not in version.tags:
         reason = "it was registered before the files of the reference had a digest"
@@ -194,14 +236,30 @@ def _released(request: CopyRequest) -> dict[str, str]:
     return {tag: version.tags[tag] for tag in tags}
 
 
-def _copy(request: CopyRequest, released: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """Copy what is loaded into ``folder``; what decides about the rest first."""
+def _verified_by(request: CopyRequest) -> dict[str, str]:
+    """Return the key of a signature: a copy that another one verified, or none, is not used."""
+    key = request.public_key
+    return {"verified by": signing_keys.fingerprint(key)} if key else {}
+
+
+def _copy_loaded(request: CopyRequest, released: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Copy what is loaded into ``folder``."""
+    files = _copy(request, released, folder)
+    for file in files:
+        if not _is_loaded(file.path, request):
+            (folder / file.path).unlink()
+    return {file.path: file.sha256 for file in files}
+
+
+def _copy(request: CopyRequest, released: Mapping[str, str], folder: Path) -> tuple[FileEntry, ...]:
+    """Copy every file into ``folder``; what decides about the rest first."""
     files = open_files(request.name, request.version)
     sizes = files.sizes()
-    paths = [path for path in sizes if _is_loaded(path, request)]
-    require_disk(f"a copy of {request}", sum(map(sizes.__getitem__, paths)), folder)
+    for path in sizes:
+        _is_loaded(path, request)  # raises before anything is copied
+    require_disk(f"a copy of {request}", sum(sizes.values()), folder)
     digests: dict[str, str] = {}
-    for path in sorted(paths, key=lambda path: (path != _MLMODEL, path)):
+    for path in sorted(sizes, key=lambda path: (path != _MLMODEL, path)):
         digests[path] = files.copy(path, folder)
         (folder / path).chmod(0o400)
         if path == _MLMODEL:
@@ -209,8 +267,42 @@ def _copy(request: CopyRequest, released: Mapping[str, str], folder: Path) -> di
             _require_description(request, folder / path)
     for each in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
         each.chmod(0o700)
-    _require_released(request, manifest(folder, digests), released)
-    return digests
+    copied = manifest(folder, digests)
+    _require_released(request, copied, released)
+    if request.public_key:
+        _require_signed(request, folder, copied, released, request.public_key)
+    return copied
+
+
+def _require_signed(
+    request: CopyRequest,
+    folder: Path,
+    files: tuple[FileEntry, ...],
+    released: Mapping[str, str],
+    public_key: Path,
+) -> None:
+    """Check that a key has signed these files, and that they are a release of just this version."""
+    found = {file.path: file.sha256 for file in files}
+    signed = found.get(release_record.SIGNATURE_FILE, "none")
+    _require_equal(request, release_record.SIGNATURE_FILE, SIGNATURE, signed, released)
+    signature.require(str(request), folder, public_key)
+    if release_record.FILE not in found:
+        raise VersionRefused(str(request), "it has no record of its release", _RELEASE)
+    content = (folder / release_record.FILE).read_bytes()
+    record = release_record.read(str(request), content)
+    key = released[KEY]
+    if fault := release_record.fault(record, request.name, key, files) or _original(request, key):
+        raise VersionRefused(str(request), fault, _RELEASE)
+
+
+def _original(request: CopyRequest, key: str) -> str | None:
+    """Return of which version this one is a replay; None if no earlier one has its key."""
+    from mlflow import MlflowClient
+
+    query = f"name = '{request.name}' AND tags.`{KEY}` = '{key}'"
+    versions = (int(each.version) for each in MlflowClient().search_model_versions(query))
+    first = min(versions, default=request.version)
+    return f"its record is that of version {first}" if first < request.version else None
 
 
 def _is_loaded(path: str, request: CopyRequest) -> bool:

@@ -359,6 +359,7 @@ def test_json_is_alone_on_standard_output_of_every_command(
         ("compare", "tiny"),
         ("evaluate", "tiny", "--tasks", "a-task-that-nobody-wrote"),
         ("history", "tiny"),
+        ("verify", "tiny"),
         ("predict", "tiny", "What is the capital of Spain?"),
         ("redeploy", "tiny"),
         ("approve", "tiny", "--reason", "nothing waits"),

@@ -89,7 +89,7 @@ def test_a_flipped_bit_in_the_target_is_refused(fake_registry: FakeRegistry, pat
     before = fake_registry.aliases()
     fake_registry.damage(first, path)
 
-    with pytest.raises(MoveRefused, match="files of version 1 are missing or changed"):
+    with pytest.raises(MoveRefused, match="version 1 is not what was released"):
         fake_registry.registry.roll_back(fake_registry.model, None, BOB)
 
     assert fake_registry.aliases() == before
@@ -107,7 +107,7 @@ def test_what_is_compared_is_what_the_version_serves(fake_registry: FakeRegistry
     client.set_model_version_tag(fake_registry.model, "1", "slipway.release", json.dumps(record))
     fake_registry.damage(first)
 
-    with pytest.raises(MoveRefused, match="files of version 1 are missing or changed"):
+    with pytest.raises(MoveRefused, match="version 1 is not what was released"):
         fake_registry.registry.roll_back(fake_registry.model, None, BOB)
 
 
@@ -117,7 +117,7 @@ def test_a_target_whose_files_are_gone_is_refused(fake_registry: FakeRegistry) -
     fake_registry.release("two")
     shutil.rmtree(fake_registry.file(first.versions.onnx, ""))
 
-    with pytest.raises(MoveRefused, match="files of version 1"):
+    with pytest.raises(MoveRefused, match="version 1 is not what was released"):
         fake_registry.registry.roll_back(fake_registry.model, None, BOB)
 
 

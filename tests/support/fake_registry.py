@@ -18,6 +18,7 @@ from slipway.system.store import manifest, sha256
 from slipway.tracking.location import MlflowLocation, experiment_id
 from slipway.tracking.log_models import Logged, LogRequest
 from slipway.tracking.logged_files import expected_flavors
+from slipway.tracking.seal import SealRequest, seal
 from slipway.tracking.tags import CODE, DIGEST, KEY
 from slipway.tracking.verified_copy import CopyPlace, payload_digest
 from slipway.values import (
@@ -27,6 +28,7 @@ from slipway.values import (
     PromotionTarget,
     RegisteredVersions,
     Release,
+    ReleaseSummary,
     Stored,
     WrapperKind,
 )
@@ -56,11 +58,13 @@ class FakeRegistry:
         registry: Where it stands.
         folder: Room for the files that are logged.
         model: Its name.
+        signing_key: Signs its releases, which then have a record.
     """
 
     registry: Registry
     folder: Path
     model: str = "tiny"
+    signing_key: Path | None = None
 
     def request(self, key: str) -> LogRequest:
         """Return what a release with this key logs: a made up artifact, and made up weights."""
@@ -91,7 +95,7 @@ class FakeRegistry:
     ) -> Release:
         """Return a candidate with this key, promoted."""
         release = Release(
-            versions=self.register(key),
+            versions=self.sealed(key).versions if self.signing_key else self.register(key),
             repo="acme/tiny",
             commit="ab" * 20,
             variant="cpu-int8-rtn-block-32",
@@ -99,6 +103,33 @@ class FakeRegistry:
             promotion=None,
         )
         return self.registry.promote(release, target, f"Release {key}.", audit)
+
+    def summary(self, key: str, **changes: Any) -> ReleaseSummary:
+        """Return what was decided about a candidate with this key, registered now."""
+        request = self.request(key)
+        return summaries.promoted(
+            versions=self.registry.register(request, self.log(request)),
+            weights=request.weights,
+            selection=summaries.selection(request.artifact),
+            **changes,
+        )
+
+    def sealed(self, key: str, **changes: Any) -> ReleaseSummary:
+        """Return what was decided about a candidate with this key, whose record is written."""
+        decided = self.summary(key, **changes)
+        seal(self.seal_request(decided))
+        return decided
+
+    def seal_request(self, decided: ReleaseSummary) -> SealRequest:
+        """Return what the record of a release says beside its summary."""
+        return SealRequest(
+            place=self.registry.copies,
+            summary=decided,
+            started=ANN,
+            tools={"onnxruntime": "1.32.0"},
+            tested_with={"prompts": "ab" * 32},
+            signing_key=self.signing_key,
+        )
 
     def aliases(self) -> tuple[dict[str, int], dict[str, int]]:
         """Return the aliases of both wrappers' models."""

@@ -15,6 +15,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from slipway.registry import Registry
+from slipway.tracking.location import MlflowLocation
+from slipway.tracking.verified_copy import CopyPlace
 from slipway.values import RegisteredVersions, Release
 
 _CONDITION = re.compile(r"(name|attributes\.status|tags\.`[^`]+`) (=|!=) '([^']*)'")
@@ -157,6 +159,8 @@ class MemoryRegistry(Registry):
     def __init__(self, client: MemoryClient, locks: Path) -> None:
         self.client: Any = client
         self.locks = locks
+        place = MlflowLocation(uri="memory:", artifacts=None)
+        self.copies = CopyPlace(location=place, root=locks, wrappers=locks)
 
     def _require_intact(self, release: Release) -> None:
         pass
