@@ -208,10 +208,11 @@ class Lookup:
         )
         if release := state_of(found).release:
             wrapper = release.versions.onnx
+        source = release.source_commit if release else None
         run_id = str(found.run_id) if found.run_id else None
         data = self.client.get_run(run_id).data if run_id else None
         figures = figures_of(data.tags, data.metrics) if data else {}
-        return Champion(wrapper=wrapper, run_id=run_id, figures=figures)
+        return Champion(wrapper=wrapper, run_id=run_id, figures=figures, source=source)
 
     def aliases(self, name: str) -> dict[str, int]:
         """Return every alias of the registered model ``name``; none if there is no such model."""

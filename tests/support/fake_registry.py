@@ -5,6 +5,7 @@ Registering a version directly takes a tenth of a second; the line takes half a 
 
 import shutil
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -87,9 +88,15 @@ class FakeRegistry:
         return self.registry.register(request, self.log(request))
 
     def release(
-        self, key: str, target: PromotionTarget = "champion", audit: AuditInfo = ANN
+        self,
+        key: str,
+        target: PromotionTarget = "champion",
+        audit: AuditInfo = ANN,
+        *,
+        dated: datetime | None = None,
+        overtakes: bool = False,
     ) -> Release:
-        """Return a candidate with this key, promoted."""
+        """Return a candidate with this key, promoted unless its source is older."""
         release = Release(
             versions=self.register(key),
             repo="acme/tiny",
@@ -97,8 +104,10 @@ class FakeRegistry:
             variant="cpu-int8-rtn-block-32",
             verdict=Promoted(reasons=("all checks hold",)),
             promotion=None,
+            dated=dated,
         )
-        return self.registry.promote(release, target, f"Release {key}.", audit)
+        text = f"Release {key}."
+        return self.registry.promote(release, target, text, audit, overtakes=overtakes)
 
     def aliases(self) -> tuple[dict[str, int], dict[str, int]]:
         """Return the aliases of both wrappers' models."""
