@@ -137,6 +137,7 @@ def rollback(
     from slipway.registry import open_registry
 
     registry = open_registry(settings)
+    registry.recover(model)  # what a killed process left is no champion
     if failed is None:
         failed = registry.champion(model)
         registry.require_successor(model, failed, to)  # raises before a Prefect server is started

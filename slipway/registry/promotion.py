@@ -8,6 +8,8 @@ from slipway.registry.alias_transaction import AliasTransactions
 from slipway.registry.change_record import AliasTransaction, TagChanges
 from slipway.registry.registration import Registration
 from slipway.registry.transitions import Command, reference_tags, tags_of
+from slipway.system.failpoints import failpoint
+from slipway.tracking.location import if_any
 from slipway.tracking.tag_values import release_tags
 from slipway.tracking.tags import KEY, NOTE, PENDING_EVENT, RELEASE_RUN
 from slipway.values import (
@@ -102,7 +104,10 @@ class Promotions(Registration, AliasTransactions):
             with self._recorded(transaction, {version: "withdraw"}):
                 self._set_outcome(versions, verdict)
                 for wrapper in found:
-                    self.client.delete_model_version(wrapper.name, str(wrapper.version))
+                    failpoint("withdraw.before-delete")
+                    name, number = wrapper.name, str(wrapper.version)
+                    if_any(lambda: self.client.delete_model_version(name, number))  # noqa: B023
+                    failpoint("withdraw.after-delete")
 
     def _ahead(self, model: str) -> Iterator[SourceCommit]:
         """Give the sources of the champion and of the candidate that waits."""
@@ -165,6 +170,7 @@ class Promotions(Registration, AliasTransactions):
                 self.client.update_model_version(name, version, description)
             for tag, value in release_tags(release).items():
                 self.client.set_model_version_tag(name, version, tag, value)
+            failpoint("promote.after-tags")
         self._set_outcome(release.versions, release.verdict)
 
     def _aliases_up_to(

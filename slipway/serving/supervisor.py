@@ -39,6 +39,7 @@ from slipway.serving.metrics import FOLDER
 from slipway.serving.protocol import read_pointer
 from slipway.settings import Settings
 from slipway.system.connections import SERVER_LIMITS, LimitedConnection, allow_many_files
+from slipway.system.failpoints import failpoint
 from slipway.system.network import is_loopback
 
 #: A client that sends requests more often than this never meets a closed connection.
@@ -112,7 +113,9 @@ class Workers(Multiprocess):
         server = {"pid": os.getpid(), "host": host, "port": port, "workers": self.processes_num}
         part = self._server_file.with_suffix(".part")
         part.write_text(json.dumps(server), encoding="utf-8")
+        failpoint("server.before-rename")
         part.replace(self._server_file)
+        failpoint("server.after-rename")
         self.listens = True
 
     def _restart(self, index: int, exited: Process) -> None:
