@@ -49,8 +49,9 @@ test-all: setup ## run every test, also those that are slow by nature
 guide: setup    ## run the tutorial alone
 	@$(BIN)/python -m pytest tests/guide
 
-faults: setup   ## break downloads and plant faults in a model; print the result of each
+faults: setup   ## break downloads, plant faults in a model, kill commands; print each result
 	@$(BIN)/python -m pytest -q -s tests/faults/test_download_faults.py tests/faults/test_planted_faults.py
+	@$(BIN)/python -m pytest -q -s tests/faults/test_lost_replies.py tests/faults/test_crashes.py
 
 pictures: setup ## follow the tutorial in a browser, and renew the pictures of README and docs
 	@PICTURES=docs/pictures $(BIN)/python -m pytest -q tests/ui

@@ -35,7 +35,8 @@ def release(  # noqa: PLR0913 - a command has the options that people need
         recipe: Candidates to build: `as in the catalogue` for those of the model's recipe, or one
             precision for a single candidate, quantized with default options.
         reason: Why you start this release, for the record. Required with --lift-quarantine.
-        force: If the same release exists, log, test and promote it again as a new version.
+        force: If the same release exists, log, test and promote it again as a new version. With
+            --reason, promote it even if its source is older than the champion's.
         lift_quarantine: If this release is quarantined, remove the quarantine and promote it again,
             without new tests.
         junit: Write the results of prompts, checks and gates to this file as JUnit XML, for CI.
@@ -136,6 +137,7 @@ def rollback(
     from slipway.registry import open_registry
 
     registry = open_registry(settings)
+    registry.recover(model)  # what a killed process left is no champion
     if failed is None:
         failed = registry.champion(model)
         registry.require_successor(model, failed, to)  # raises before a Prefect server is started

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from commands import console
@@ -81,7 +82,10 @@ def run_server(
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     process = subprocess.Popen(
-        processes.command(*command), env=visible("model-server", variables), cwd=PROJECT
+        processes.command(*command),
+        env=visible("model-server", variables),
+        cwd=PROJECT,
+        preexec_fn=partial(processes.die_with_parent, signal.SIGTERM),  # noqa: PLW1509 - no threads
     )
     try:
         if server := _wait_until_listening(file, process):

@@ -50,7 +50,8 @@ def release_model(  # noqa: PLR0913, PLR0917 - its form has what people ask for
         ref: Of a model from the Hub, such as main; left empty, what the catalogue says.
         recipe: The catalogue's candidates, of which the gates choose; or this precision alone.
         reason: Why you start it, for the record. Lifting a quarantine needs one.
-        force: Log, test and promote it as a new version, although it is there already.
+        force: Log, test and promote it as a new version, although it is there already. With a
+            reason, also although its source is older than the champion's.
         lift_quarantine: Let this release serve again although it was rolled back or rejected.
     """
     entry = as_requested(entry_of(model), ref, recipe)
@@ -78,7 +79,15 @@ def release_model(  # noqa: PLR0913, PLR0917 - its form has what people ask for
 
     versions = log(entry, key, weights, selection.artifact)
     smoke_report = smoke_test(entry, versions, selection.precision, champion)
-    decision = decide(entry.gates, selection, smoke_report, champion)
+    insisted = reason if force else None
+    decision = decide(
+        entry=entry,
+        revision=revision,
+        selection=selection,
+        report=smoke_report,
+        champion=champion,
+        insisted=insisted,
+    )
     summary = publish(
         entry=entry,
         weights=weights,
@@ -89,4 +98,4 @@ def release_model(  # noqa: PLR0913, PLR0917 - its form has what people ask for
         champion=champion,
     )
     seal(summary, reason)
-    return ended(promote(summary))
+    return ended(promote(summary, insisted))

@@ -44,7 +44,9 @@ def waiting(model: str) -> int:
     Raises:
         MoveRefused: If none does.
     """
-    version = registry().waiting(model)
+    models = registry()
+    models.recover(model)
+    version = models.waiting(model)
     if version is None:
         advice = f"slipway history {model} shows what was decided"
         raise MoveRefused(model, "no candidate waits for approval", advice)
@@ -89,6 +91,12 @@ def start_form(release: Release) -> None:
             start_run(DEPLOYMENT, parameters, f"approve:{release.versions.key}:{version}")
         except ObjectNotFound:
             get_run_logger().info(f"no approval form: {DEPLOYMENT} is not deployed")
+
+
+def roll_back_dead(model: str) -> None:
+    """Roll back what a killed process left half done; the run's log says what."""
+    for ended in registry().recover(model):
+        get_run_logger().warning(f"{model}: {ended}")
 
 
 def apply_answer(entry: Entry) -> None:

@@ -8,6 +8,7 @@ from prefect.client.orchestration import get_client
 from prefect.events import Event
 from prefect.runtime import flow_run
 
+from slipway.system.failpoints import failpoint
 from slipway.values import AliasChange
 from tasks.context import registry
 
@@ -61,8 +62,11 @@ def emit_pending_events(model: str) -> None:
     """Send the events of alias changes that were not sent yet, and record that they were."""
     models = registry()
     for change in models.pending_events(model):
+        failpoint("event.before-send")
         if emit_event(_EVENTS[change.kind], model, **_payload(change)):
+            failpoint("event.after-send")
             models.mark_event_sent(model, change)
+            failpoint("event.after-mark")
 
 
 def _payload(change: AliasChange) -> dict[str, Any]:

@@ -23,8 +23,9 @@ from slipway.values import (
     Revision,
     Source,
 )
-from tasks.approval import apply_answer, start_form
+from tasks.approval import apply_answer, roll_back_dead, start_form
 from tasks.context import registry
+from tasks.emit_event import emit_pending_events
 from tasks.policies import uncached
 
 
@@ -88,15 +89,18 @@ def key_of_repetition(key: str) -> str:
 def find_release(entry: Entry, key: str) -> Release | None:
     """Return the finished release with this key; None if there is none.
 
-    An answer that a person gave in the MLflow UI is carried out before. A release that waits has
-    its form afterwards, also if the run that should have started it was interrupted.
+    What a killed run left half done is rolled back before, and an answer that a person gave in the
+    MLflow UI is carried out. A release that waits has its form afterwards, and one that is champion
+    its event, also if the run that should have seen to it was interrupted.
 
     Raises:
         ExperimentDeleted: If nothing can be logged; better known before anything is built.
         SigningKeyUnusable: If nothing can be signed, and it has to be; likewise.
     """
     registry().require_experiments(entry.name)
+    roll_back_dead(entry.name)
     apply_answer(entry)
+    emit_pending_events(entry.name)
     release = registry().released(entry.name, key)
     if release is None:
         require_pair(Settings().signing_key_in_use, Settings().verify_key)

@@ -15,27 +15,45 @@ from tasks.policies import uncached
     description="Change both models' aliases together; or withdraw versions that may not serve.",
     **uncached(timeout_seconds=900),
 )
-def promote(summary: ReleaseSummary) -> Release:
-    """Carry out the verdict, and return how the release ended."""
-    versions, revision, verdict = summary.versions, summary.weights.revision, summary.verdict
+def promote(summary: ReleaseSummary, insisted: str | None = None) -> Release:
+    """Carry out the verdict, and return how the release ended.
+
+    Args:
+        summary: Everything about the release.
+        insisted: Why a person wants it although its source is older than the champion's.
+    """
+    versions, revision = summary.versions, summary.weights.revision
     release = Release(
         versions=versions,
         repo=revision.source.repo,
         commit=revision.commit,
         variant=summary.artifact.variant,
-        verdict=verdict,
+        verdict=summary.verdict,
         promotion=None,
         provenance=revision.provenance,
+        dated=revision.dated,
     )
-    reasons = "; ".join(verdict.reasons)
-    if not isinstance(verdict, Promoted):
+    if isinstance(release.verdict, Promoted):
+        release = _promoted(release, summary, insisted)
+    if not isinstance(verdict := release.verdict, Promoted):
+        reasons = "; ".join(verdict.reasons)
         registry().withdraw(versions, verdict)
         get_run_logger().warning(f"{verdict.kind}: {reasons}")
         emit_event("rejected", versions.model, verdict=verdict.kind, reasons=reasons)
         return release
-    description = document.description(summary)
-    promoted = registry().promote(release, summary.entry.target, description, audit_info(reasons))
-    if promoted.waiting:
-        request_approval(summary.entry, promoted)
+    if release.waiting:
+        request_approval(summary.entry, release)
     emit_pending_events(versions.model)
-    return promoted
+    return release
+
+
+def _promoted(release: Release, summary: ReleaseSummary, insisted: str | None) -> Release:
+    """Return the release as the registry has it then; rejected, if a newer one came before it."""
+    reasons = (*([insisted] if insisted else []), *release.verdict.reasons)
+    return registry().promote(
+        release,
+        summary.entry.target,
+        document.description(summary),
+        audit_info("; ".join(reasons)),
+        overtakes=insisted is not None,
+    )

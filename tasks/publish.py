@@ -10,6 +10,7 @@ from slipway.checks import prompt_files
 from slipway.report import answers, comparison, document, junit, plot
 from slipway.report.markdown import escape
 from slipway.settings import Settings, toolchain
+from slipway.system.failpoints import failpoint
 from slipway.tracking import manifest as manifest_module
 from slipway.tracking import read_run, traces, write_run
 from slipway.tracking.location import mlflow_location
@@ -76,8 +77,10 @@ def publish(  # noqa: PLR0913 - a summary is made of all of them
     text = document.description(summary)
     write_run.publish(summary, manifest, where, files=files, description=text)
     prompts = prompt_files.prompts_of(entry, settings.expectations)
+    failpoint("publish.before-traces")
     with informing("the answers", server="MLflow"):
         traces.log(versions.run_id, smoke_report.wrappers, prompts, where)
+    failpoint("publish.after-traces")
     with informing("the report"):
         create_markdown_artifact(
             document.markdown(summary, _inline(image), shown_in="prefect"),

@@ -3,7 +3,7 @@
 from prefect import get_run_logger, task
 
 from slipway.values import Entry
-from tasks.approval import apply_answer, undo_unapproved_change
+from tasks.approval import apply_answer, roll_back_dead, undo_unapproved_change
 from tasks.context import registry
 from tasks.emit_event import emit_pending_events
 from tasks.policies import uncached
@@ -18,8 +18,7 @@ from tasks.policies import uncached
 def recover(entry: Entry) -> None:
     """Bring the registry's record of one model up to date; a second time it does nothing."""
     models, model = registry(), entry.name
-    for ended in models.recover(model):
-        get_run_logger().warning(f"{model}: {ended}")
+    roll_back_dead(model)
     apply_answer(entry)
     undo_unapproved_change(entry)
     if change := models.record_manual_change(model):

@@ -24,6 +24,7 @@ from slipway.redeploy.values import (
 )
 from slipway.serving.api_keys import own_key
 from slipway.settings import Settings
+from slipway.system.failpoints import failpoint
 from slipway.tracking.verified_copy import CopyPlace
 from tasks.approval import undo_unapproved_change
 from tasks.context import audit_info, limits, registry, server_folder
@@ -79,6 +80,7 @@ def locked(model: str) -> Iterator[None]:
 def compare(model: str) -> RedeployDecision:
     """Return what to do; a champion that nobody approved, though that is asked for, is undone."""
     undo_unapproved_change(catalogue.find(Settings().catalogue, model))
+    emit_pending_events(model)  # of a rejection that was killed after it had moved the alias
     decision = deployment(model).compare(champion_state(registry(), model))
     if isinstance(decision, Deploy):
         text = f"version {decision.serving} is serving, the champion is version {decision.version}"
@@ -108,6 +110,7 @@ def switch(model: str, candidate: Deploy) -> SwitchResult:
     place, version, before = deployment(model), candidate.version, candidate.serving
     is_watched = begin_watch(model, version, before)
     result = place.switch(candidate)
+    failpoint("redeploy.after-switch")
     if result.fault is None:
         place.copies.remove_unused(model, keep={version, before})
         emit_event("redeployed", model, version=version, before=before)
@@ -126,7 +129,9 @@ def switch(model: str, candidate: Deploy) -> SwitchResult:
 def reject(model: str, candidate: Deploy | Reject, reason: str) -> DeployRejected:
     """Return the rejection once the registry records it."""
     version, serving = candidate.version, candidate.serving
+    failpoint("redeploy.before-reject")
     change = registry().reject_champion(model, version, serving, audit_info(reason))
+    failpoint("redeploy.after-reject")
     CopyPlace.of(Settings()).remove_unused(model, keep={serving})
     emit_pending_events(model)
     emit_event("quarantined", model, version=version, reason=reason)

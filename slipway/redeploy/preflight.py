@@ -4,12 +4,15 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 from slipway.redeploy import model_server
 from slipway.redeploy.model_server import Address
 from slipway.system import process as processes
+from slipway.system.failpoints import failpoint
 from slipway.system.process import Process, ProcessLimits
 from slipway.tracking.verified_copy import VerifiedCopy
 
@@ -42,9 +45,14 @@ def preflight(
     own = Path(tempfile.mkdtemp(prefix=f"{STEP}-", dir=folder))
     log = limits.logs / f"{time.strftime('%Y%m%d-%H%M%S')}-{own.name}.log"
     try:
+        failpoint("preflight.after-folder")
         model_server.set_version(own, model, version, files)
         with _started(own, log) as process:
-            yield _wait_until_ready(process, own, limits)
+            failpoint("preflight.after-start")
+            address = _wait_until_ready(process, own, limits)
+            failpoint("preflight.after-ready")
+            yield address
+        failpoint("preflight.after-end")
     finally:
         shutil.rmtree(own, ignore_errors=True)
 
@@ -52,13 +60,15 @@ def preflight(
 def end_leftovers(folder: Path) -> None:
     """End the preflight servers of redeploys that were killed.
 
-    There is one redeploy of a model at a time, so no other redeploy uses what is found.
+    There is one redeploy of a model at a time, so no other redeploy uses what is found. A server
+    is found by its command line, which names its pointer file from the moment when it starts.
     """
+    pointers = f"{folder}/{STEP}-"
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or ()
+        if model_server.MODULE in words and any(word.startswith(pointers) for word in words):
+            processes.kill(processes.process_tree(process.pid))
     for left in folder.glob(f"{STEP}-*"):
-        with suppress(OSError, ValueError):
-            pid = int((left / "pid").read_text(encoding="utf-8"))
-            if model_server.is_server(pid):
-                processes.kill(processes.process_tree(pid))
         shutil.rmtree(left, ignore_errors=True)
 
 
@@ -66,7 +76,6 @@ def end_leftovers(folder: Path) -> None:
 def _started(folder: Path, log: Path) -> Iterator[Process]:
     command = model_server.command(folder, port=0, workers=1)
     process = processes.spawn(STEP, command, log, processes.environment(STEP))
-    (folder / "pid").write_text(str(process.pid), encoding="utf-8")
     try:
         yield process
     finally:

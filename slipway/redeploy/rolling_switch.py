@@ -11,6 +11,7 @@ from pathlib import Path
 from slipway.errors import CandidateFailed, SourceMissing
 from slipway.redeploy import model_server
 from slipway.redeploy.model_server import Address
+from slipway.system.failpoints import failpoint
 
 _POLL_SECONDS = 0.2
 #: A server whose number of workers has been right for so long is not replacing any.
@@ -64,7 +65,9 @@ class RollingSwitch:
         """Return whether all workers were replaced by workers that answer with ``version``."""
         former, answered = model_server.worker_pids(address), set[int]()
         model_server.set_version(self.folder, self.model, version)
+        failpoint("switch.before-signal")
         model_server.replace_workers(address)
+        failpoint("switch.after-signal")
         deadline = time.monotonic() + address.workers * self.worker_seconds
         quiet_until = time.monotonic() + _QUIET_SECONDS
         while time.monotonic() < min(deadline, quiet_until) and model_server.find(self.folder):
@@ -72,6 +75,7 @@ class RollingSwitch:
             answered |= {each.pid for each in ready if each.version == version}
             workers = model_server.worker_pids(address)
             if len(workers - former) == address.workers and workers <= answered:
+                failpoint("switch.after-workers")
                 return True
             if len(workers) != address.workers:  # one is loading or exiting
                 quiet_until = time.monotonic() + _QUIET_SECONDS

@@ -18,6 +18,7 @@ from slipway.redeploy.switch_watch import WatchedSwitch
 from slipway.redeploy.values import ServedFigures
 from slipway.serving.metrics import DURATION, FIRST_TOKEN
 from slipway.serving.request_record import response_model
+from slipway.system.failpoints import failpoint
 from slipway.system.store import flush
 
 _SECONDS = 10.0
@@ -53,7 +54,9 @@ def begin(folder: Path, model: str, version: int, before: int, headers: dict[str
     part = folder / f"{_FILE}.part"
     part.write_text(switch.model_dump_json(), encoding="utf-8")
     flush(part)
+    failpoint("watch.before-rename")
     part.replace(folder / _FILE)
+    failpoint("watch.after-rename")
 
 
 def pending(folder: Path) -> WatchedSwitch | None:

@@ -8,20 +8,21 @@ Everybody who may write to the experiment may write a record. So an open one is 
 it has the shape of those that are written here.
 """
 
-import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from slipway.errors import RegistryConflict
 from slipway.registry.change_record import Aliases, AliasTransaction, ChangeRecord, TagChanges
-from slipway.registry.lookup import Lookup, if_any, state_of
+from slipway.registry.dead_releases import DeadReleases
+from slipway.registry.lookup import state_of
 from slipway.registry.transitions import Command, require, state_in
 from slipway.registry.version_page import with_state
+from slipway.system.failpoints import failpoint
 from slipway.tracking import heartbeat, tags
-from slipway.tracking.location import experiment_id
+from slipway.tracking.lease import create_run
+from slipway.tracking.location import experiment_id, if_any
 from slipway.tracking.tag_values import VersionTags
 from slipway.values import AliasChange, LoggedWrapper, VersionState
 
@@ -32,7 +33,7 @@ _LONGEST_CHANGE = timedelta(hours=1)
 Commands = Mapping[int, Command]
 
 
-class AliasTransactions(Lookup):
+class AliasTransactions(DeadReleases):
     """Changes aliases and tags as a whole."""
 
     def changes(self, model: str) -> tuple[AliasChange, ...]:
@@ -100,9 +101,11 @@ class AliasTransactions(Lookup):
             undo=self._undo_of(transaction),
             before=before,
             after=transaction.aliases.get(model, {}).get("champion", before),
-            lock=lock_identity(self.locks),
+            lease=self._lease(),
         )
+        failpoint("alias.before-open")
         run_id = self._open(record)
+        failpoint("alias.after-open")
         if conflict := self._changed_since(record, run_id, states):
             self._end(self.client.get_run(run_id), "FAILED", conflict)
             raise RegistryConflict(model, conflict)
@@ -110,15 +113,20 @@ class AliasTransactions(Lookup):
             try:
                 self._set(transaction.aliases, transaction.tag_changes)
                 self._read_back(transaction)
+                failpoint("alias.after-set")
                 yield run_id
+                failpoint("alias.after-body")
                 self._show_states(transaction)
+                failpoint("alias.after-states")
                 self._require_open(run_id)
             except Exception as error:
                 self._restore(record)
                 self.client.set_terminated(run_id, "FAILED")
                 reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
                 raise RegistryConflict(model, f"the change was rolled back: {reason}") from error
+        failpoint("alias.before-finish")
         self.client.set_terminated(run_id, "FINISHED")
+        failpoint("alias.after-finish")
 
     def _require_alone(self, model: str) -> None:
         if self._runs(model, "RUNNING"):
@@ -176,7 +184,9 @@ class AliasTransactions(Lookup):
             if fault:
                 status, reason = "FAILED", f"{fault}; nothing of it was carried out"
             elif record:
+                failpoint("recover.before-restore")
                 self._restore(record)
+                failpoint("recover.after-restore")
             ended.append(self._end(run, status, reason))
         return ended
 
@@ -185,7 +195,7 @@ class AliasTransactions(Lookup):
         found, others = [], []
         for run in self._runs(model, "RUNNING").values():
             record = _record(run)
-            if record is None or record.fault(model) or self._holds_lock_of(record):
+            if record is None or record.fault(model) or record.lease.lock == self._lease().lock:
                 found.append(run)
             elif tags.HEARTBEAT in run.data.tags:
                 others.append(run)
@@ -204,23 +214,6 @@ class AliasTransactions(Lookup):
             if state is None or not state.released:
                 return f"its undo makes version {champion} champion, which was never released"
         return record.fault(model)
-
-    def _holds_lock_of(self, record: ChangeRecord) -> bool:
-        """Return whether the lock that this process holds is the one under which it was begun."""
-        if record.lock:
-            return record.lock == lock_identity(self.locks)
-        return record.host == socket.gethostname()
-
-    def _end_dead_releases(self, model: str) -> Iterator[str]:
-        """End the runs of releases whose process was killed while it logged."""
-        for run in heartbeat.dead(self.client, self._search(model, "RUNNING", tags.HEARTBEAT)):
-            yield self._end(run, "KILLED", "its process was killed before both models were logged")
-
-    def _end(self, run: Any, status: str, reason: str) -> str:
-        run_id = str(run.info.run_id)
-        self.client.set_tag(run_id, tags.ENDED, reason)
-        self.client.set_terminated(run_id, status)
-        return f"run {run_id} was ended as {status}: {reason}"
 
     def _require_open(self, run_id: str) -> None:
         """Refuse to finish a change that another machine took for abandoned, and rolled back."""
@@ -268,14 +261,18 @@ class AliasTransactions(Lookup):
     def _set(self, aliases: Aliases, tag_changes: TagChanges) -> None:
         for name, targets in aliases.items():
             for alias, version in targets.items():
+                failpoint("alias.before-alias")
                 if version is None:
                     self.client.delete_registered_model_alias(name, alias)
                 else:
                     self.client.set_registered_model_alias(name, alias, str(version))
+                failpoint("alias.after-alias")
+        failpoint("alias.after-aliases")
         for name, versions in tag_changes.items():
             for number, changed in versions.items():
                 for tag, value in changed.items():
                     self._set_tag(name, number, tag, value)
+                    failpoint("alias.after-tag")
 
     def _set_tag(self, name: str, version: int, tag: str, value: str | None) -> None:
         if value is not None:
@@ -293,12 +290,9 @@ class AliasTransactions(Lookup):
     def _open(self, record: ChangeRecord) -> str:
         """Write a record into a run that is running, and return the run's id."""
         transaction = record.transaction
-        run = self.client.create_run(
-            self._experiment(f"{transaction.model}/promotions"),
-            run_name=f"{transaction.kind} v{transaction.version}",
-            tags={**record.to_tags(), tags.HEARTBEAT: heartbeat.now()},
-        )
-        return str(run.info.run_id)
+        experiment = self._experiment(f"{transaction.model}/promotions")
+        name = f"{transaction.kind} v{transaction.version}"
+        return create_run(self.client, experiment, record.lease, name, record.to_tags())
 
     def _experiment(self, name: str) -> str:
         return experiment_id(name, self.location)
@@ -307,31 +301,6 @@ class AliasTransactions(Lookup):
         """Return the runs of changes with this status by their ids, newest first."""
         runs = self._search(f"{model}/promotions", status, tags.AT)
         return {str(run.info.run_id): run for run in runs}
-
-    def _search(self, experiment: str, status: str, tag: str) -> list[Any]:
-        """Return the runs of an experiment with this status that have ``tag``, newest first."""
-        found = self.client.get_experiment_by_name(experiment)
-        if found is None:
-            return []
-        filters = f"attributes.status = '{status}' AND tags.`{tag}` != ''"
-        runs: list[Any] = []
-        token: str | None = ""
-        while token is not None:
-            page = self.client.search_runs([found.experiment_id], filters, page_token=token)
-            runs += page
-            token = page.token
-        return runs
-
-
-def lock_identity(locks: Path) -> str:
-    """Return which locks these are: the same for all processes that they keep apart.
-
-    A file lock belongs to a folder and to the system that runs; names of machines repeat.
-    """
-    system = Path("/proc/sys/kernel/random/boot_id")
-    name = system.read_text(encoding="utf-8") if system.is_file() else socket.gethostname()
-    folder = locks.stat()
-    return f"{name.strip()}:{folder.st_dev}:{folder.st_ino}"
 
 
 def _record(run: Any) -> ChangeRecord | None:

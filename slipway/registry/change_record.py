@@ -7,13 +7,14 @@ that are written here from others.
 import json
 import socket
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Self
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from slipway.registry.lookup import registered_name
 from slipway.tracking import format_1, tags
+from slipway.tracking.lease import Lease
 from slipway.values import AliasChange, AliasChangeKind, AuditInfo, Value
 
 #: By registered model and alias, the version that it is set to; None removes it.
@@ -50,16 +51,19 @@ class ChangeRecord(Value):
     Attributes:
         undo: The transaction that leads back.
         before: Champion before it; None for none.
-        lock: The folder of the locks that its process held; empty if an earlier version began it.
+        lease: Of the process that carries it out; its ``start`` is when the change began.
     """
 
     transaction: AliasTransaction
     undo: AliasTransaction
     before: int | None
     after: int | None
-    at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
-    host: str = Field(default_factory=lambda: socket.gethostname())  # noqa: PLW0108 - read late
-    lock: str
+    lease: Lease
+
+    @property
+    def at(self) -> datetime:
+        """When it began."""
+        return self.lease.start
 
     def to_tags(self) -> dict[str, str]:
         """Return the tags of the run; some of them only for people who look at it in MLflow."""
@@ -72,9 +76,8 @@ class ChangeRecord(Value):
             tags.VERSION: json.dumps(transaction.version),
             tags.BEFORE: json.dumps(self.before),
             tags.AFTER: json.dumps(self.after),
-            tags.AT: self.at.isoformat(),
-            tags.HOST: self.host,
-            tags.LOCK: self.lock,
+            tags.HOST: socket.gethostname(),
+            **self.lease.to_tags(),
             tags.TRANSACTION: transaction.model_dump_json(),
             tags.UNDO: self.undo.model_dump_json(),
             **transaction.run_tags,
@@ -89,9 +92,7 @@ class ChangeRecord(Value):
             undo=AliasTransaction.model_validate_json(read[tags.UNDO]),
             before=json.loads(read[tags.BEFORE]),
             after=json.loads(read[tags.AFTER]),
-            at=datetime.fromisoformat(read[tags.AT]),
-            host=read[tags.HOST],
-            lock=read.get(tags.LOCK, ""),
+            lease=Lease.from_tags(read),
         )
 
     def fault(self, model: str) -> str | None:

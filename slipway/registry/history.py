@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from slipway.registry.alias_transaction import AliasTransactions, lock_identity
+from slipway.registry.alias_transaction import AliasTransactions
 from slipway.registry.change_record import Aliases, AliasTransaction, ChangeRecord
 from slipway.registry.lookup import registered_name
 from slipway.registry.transitions import Command
@@ -44,7 +44,7 @@ class History(AliasTransactions):
                 undo=nothing,
                 before=recorded,
                 after=champion,
-                lock=lock_identity(self.locks),
+                lease=self._lease(),
             )
             self.client.set_terminated(self._open(record), "FINISHED")
         return self.changes(model)[-1]

@@ -1,6 +1,6 @@
 """What the registry knows: versions by key, aliases, tags."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,8 @@ from slipway.registry.transitions import how_to_lift
 from slipway.settings import Settings, toolchain
 from slipway.system.store import sha256
 from slipway.tracking import format_1
-from slipway.tracking.location import connect, require_active
+from slipway.tracking.lease import Lease, lock_identity
+from slipway.tracking.location import connect, if_any, require_active
 from slipway.tracking.metrics import figures_of
 from slipway.tracking.tag_values import Outcome, VersionTags
 from slipway.tracking.tags import KEY, VERDICT
@@ -63,16 +64,9 @@ def tested_with(entry: Entry, settings: Settings) -> dict[str, str]:
     }
 
 
-def if_any(read: Callable[[], Any]) -> Any:
-    """Return what ``read`` finds in MLflow; None if there is no such thing."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return read()
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return None
+def model_id(version: Any) -> str:
+    """Return the id of the logged model that a version serves."""
+    return str(version.source).removeprefix("models:/")
 
 
 def state_of(version: Any) -> VersionTags:
@@ -212,10 +206,11 @@ class Lookup:
         )
         if release := state_of(found).release:
             wrapper = release.versions.onnx
+        source = release.source_commit if release else None
         run_id = str(found.run_id) if found.run_id else None
         data = self.client.get_run(run_id).data if run_id else None
         figures = figures_of(data.tags, data.metrics) if data else {}
-        return Champion(wrapper=wrapper, run_id=run_id, figures=figures)
+        return Champion(wrapper=wrapper, run_id=run_id, figures=figures, source=source)
 
     def aliases(self, name: str) -> dict[str, int]:
         """Return every alias of the registered model ``name``; none if there is no such model."""
@@ -270,6 +265,11 @@ class Lookup:
     def _versions(self, name: str, key: str) -> list[Any]:
         found = self.client.search_model_versions(f"name = '{name}' AND tags.`{KEY}` = '{key}'")
         return sorted(found, key=lambda version: int(version.version))
+
+    def _lease(self) -> Lease:
+        """Return a new lease for a run that this process writes."""
+        self.locks.mkdir(parents=True, exist_ok=True)
+        return Lease(lock=lock_identity(self.locks))
 
     @contextmanager
     def _locked(self, model: str) -> Iterator[None]:

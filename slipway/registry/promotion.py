@@ -1,11 +1,15 @@
 """A candidate that passed its gates becomes champion: at once, or when a person approves it."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from slipway.evaluation import source_order
 from slipway.registry.alias_transaction import AliasTransactions
 from slipway.registry.change_record import AliasTransaction, TagChanges
 from slipway.registry.registration import Registration
 from slipway.registry.transitions import Command, reference_tags, tags_of
+from slipway.system.failpoints import failpoint
+from slipway.tracking.location import if_any
 from slipway.tracking.tag_values import release_tags
 from slipway.tracking.tags import KEY, NOTE, PENDING_EVENT, RELEASE_RUN
 from slipway.values import (
@@ -14,7 +18,9 @@ from slipway.values import (
     Promotion,
     PromotionTarget,
     RegisteredVersions,
+    Rejected,
     Release,
+    SourceCommit,
     Verdict,
 )
 
@@ -30,17 +36,26 @@ class Promotions(Registration, AliasTransactions):
     """Promotes candidates."""
 
     def promote(
-        self, release: Release, target: PromotionTarget, description: str, audit: AuditInfo
+        self,
+        release: Release,
+        target: PromotionTarget,
+        description: str,
+        audit: AuditInfo,
+        *,
+        overtakes: bool = False,
     ) -> Release:
         """Return ``release`` with the promotion that was made: both models' aliases, or neither.
 
-        What another process has promoted meanwhile is returned as it is.
+        What another process has promoted meanwhile is returned as it is. A release whose source is
+        older than the champion's, or than that of the candidate that waits, is returned as
+        rejected, and nothing is changed.
 
         Args:
             release: What may serve, and what is recorded on its versions.
             target: ``champion``; ``candidate`` to stop there; ``approval`` to wait there.
             description: Markdown for the version's page.
             audit: By whom or what it was released, and why it may serve.
+            overtakes: Whether a person wants it although its source is older.
 
         Raises:
             RegistryConflict: If the aliases could not be changed; they are as they were.
@@ -53,6 +68,12 @@ class Promotions(Registration, AliasTransactions):
             found = self.state(versions.onnx.name, versions.onnx.version)
             if found and found.release and found.released and found.quarantined is None:
                 return self._as_found(found.release, found)
+            if target != "candidate" and not overtakes:
+                verdict = source_order.judge(
+                    release.verdict, release.source_commit, *self._ahead(versions.model)
+                )
+                if isinstance(verdict, Rejected):
+                    return release.model_copy(update={"verdict": verdict})
             waiting = release.model_copy(update={"waiting": target == "approval"})
             return self._promote_to(target, _COMMANDS[target], waiting, audit, description)
 
@@ -83,7 +104,17 @@ class Promotions(Registration, AliasTransactions):
             with self._recorded(transaction, {version: "withdraw"}):
                 self._set_outcome(versions, verdict)
                 for wrapper in found:
-                    self.client.delete_model_version(wrapper.name, str(wrapper.version))
+                    failpoint("withdraw.before-delete")
+                    name, number = wrapper.name, str(wrapper.version)
+                    if_any(lambda: self.client.delete_model_version(name, number))  # noqa: B023
+                    failpoint("withdraw.after-delete")
+
+    def _ahead(self, model: str) -> Iterator[SourceCommit]:
+        """Give the sources of the champion and of the candidate that waits."""
+        for version in filter(None, {self.champion(model), self.waiting(model)}):
+            state = self.state(model, version)
+            if state and state.release:
+                yield state.release.source_commit
 
     def waiting(self, model: str) -> int | None:
         """Return the version that waits for a person's answer; None if none does."""
@@ -141,6 +172,7 @@ class Promotions(Registration, AliasTransactions):
                 self.client.update_model_version(name, version, description)
             for tag, value in release_tags(release).items():
                 self.client.set_model_version_tag(name, version, tag, value)
+            failpoint("promote.after-tags")
         self._set_outcome(release.versions, release.verdict)
 
     def _aliases_up_to(

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from typing import Any, get_args
 
-from filelock import FileLock
-
 from slipway.errors import ArtifactChanged, MoveRefused, VersionRefused
-from slipway.registry.lookup import Lookup, if_any, registered_name
+from slipway.registry.dead_releases import DeadReleases
+from slipway.registry.lookup import model_id, registered_name
 from slipway.registry.transitions import after, state_in
-from slipway.tracking import logged_files
-from slipway.tracking.location import connect
+from slipway.system.failpoints import failpoint
+from slipway.tracking import heartbeat, logged_files
+from slipway.tracking.lease import remove_models
+from slipway.tracking.location import connect, experiment_id, if_any
 from slipway.tracking.log_models import Logged, LogRequest
 from slipway.tracking.tag_values import Outcome
 from slipway.tracking.tags import CURRENT_FORMAT, DIGEST, FORMAT, KEY, MLMODEL
@@ -20,7 +21,7 @@ KINDS: tuple[WrapperKind, ...] = get_args(WrapperKind)
 _ROLES = {"onnx": "the wrapper that serves", "transformers": "the reference, in transformers"}
 
 
-class Registration(Lookup):
+class Registration(DeadReleases):
     """Registers both wrappers of a release, once a key."""
 
     def register_once(
@@ -28,14 +29,20 @@ class Registration(Lookup):
     ) -> RegisteredVersions:
         """Return both wrappers as registered versions, calling ``log`` only if one is missing.
 
-        Another process of this home that is about to log the same is waited for.
+        Another process of this home that is about to log the same is waited for. What one that was
+        killed had logged is deleted.
 
         Raises:
             MoveRefused: If a version with the key of ``request`` is not what it would log.
         """
-        self.locks.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.locks / f"release-{request.key}.lock"):
-            return self.registered(request) or self.register(request, log(request))
+        with self._release_lock(request.key):
+            if found := self.registered(request):
+                return found
+            tuple(self._end_dead_releases(request.model, held=request.key))
+            leased = request.model_copy(update={"lease": self._lease()})
+            logged = log(leased)
+            with heartbeat.beating(self.client, logged.run_id):
+                return self.register(leased, logged)
 
     def registered(self, request: LogRequest) -> RegisteredVersions | None:
         """Return both wrappers as an earlier run registered them; None if one is missing.
@@ -61,9 +68,15 @@ class Registration(Lookup):
         connect(self.location)  # MLflow looks for the logged model where its client last pointed
         with self._locked(request.model):
             versions = {kind: self._register(kind, request, logged) for kind in KINDS}
+        failpoint("register.after-versions")
         for kind, version in versions.items():
-            if _model_id(version) != logged.model_ids[kind]:
+            if model_id(version) != logged.model_ids[kind]:
                 self._require_ours(kind, version, request)
+        experiment = experiment_id(request.model, self.location)
+        remove_models(
+            self.client, experiment, request.lease.id, keep=map(model_id, versions.values())
+        )
+        self._give_back(logged.run_id)
         return _registered(versions, request)
 
     def _may_leave(self, model: str, wrapper: LoggedWrapper) -> bool:
@@ -87,9 +100,11 @@ class Registration(Lookup):
 
     def _register(self, kind: WrapperKind, request: LogRequest, logged: Logged) -> Any:
         name = _name(request, kind)
+        failpoint("register.before-model")
         self._ensure_model(name, request.title, kind)
+        failpoint("register.after-model")
         if not self._versions(name, request.key):
-            model_id = logged.model_ids[kind]
+            source = logged.model_ids[kind]
             tags = {
                 KEY: request.key,
                 FORMAT: CURRENT_FORMAT,
@@ -98,11 +113,12 @@ class Registration(Lookup):
             }
             self.client.create_model_version(
                 name,
-                f"models:/{model_id}",
+                f"models:/{source}",
                 run_id=logged.run_id,
                 tags=request.tags | tags,
-                model_id=model_id,
+                model_id=source,
             )
+            failpoint("register.after-version")
         first, *doubles = self._versions(name, request.key)
         for double in doubles:  # of a lost answer that was asked for again, or another machine's
             if self._use_of(name, int(double.version)) is None:
@@ -144,6 +160,7 @@ class Registration(Lookup):
 
         tags = [RunTag(name, value) for name, value in Outcome.of(verdict).to_tags().items()]
         self.client.log_batch(versions.run_id, tags=tags)
+        failpoint("promote.after-verdict")
         self.client.set_terminated(versions.run_id, "FINISHED")
 
 
@@ -163,16 +180,11 @@ def _wrapper(kind: WrapperKind, version: Any, request: LogRequest) -> LoggedWrap
     return LoggedWrapper(
         kind=kind,
         contract=request.contract if kind == "onnx" else "chat",
-        model_id=_model_id(version),
+        model_id=model_id(version),
         name=version.name,
         version=int(version.version),
         size_bytes=files.stored.size_bytes,
     )
-
-
-def _model_id(version: Any) -> str:
-    """Return the id of the logged model that a version serves."""
-    return str(version.source).removeprefix("models:/")
 
 
 def _name(request: LogRequest, kind: WrapperKind) -> str:

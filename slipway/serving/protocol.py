@@ -8,9 +8,11 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import psutil
 from pydantic import Field, TypeAdapter, ValidationError
 
 from slipway.errors import SourceMissing
+from slipway.system.failpoints import failpoint
 from slipway.system.store import flush
 from slipway.tracking.verified_copy import VerifiedCopy
 from slipway.values import Value
@@ -51,10 +53,15 @@ def read_pointer(path: Path) -> Pointer:
 def write_pointer(path: Path, pointer: Pointer) -> None:
     """Replace a pointer file atomically, so that a starting worker reads a whole one."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f"{path.name}.*.part"):
+        if not psutil.pid_exists(int(left.name.split(".")[-2])):  # of a process that was killed
+            left.unlink(missing_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     part.write_text(pointer.model_dump_json(), encoding="utf-8")
     flush(part)
+    failpoint("pointer.before-rename")
     part.replace(path)
+    failpoint("pointer.after-rename")
     flush(path.parent)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 
+from slipway.system.failpoints import failpoint
 from slipway.system.network import host_in_url
 
 SERVER, FRONT = "server.json", "front.json"
@@ -29,7 +30,9 @@ def write(file: Path, pid: int, listener: socket.socket, workers: int) -> None:
     server = {"pid": pid, "host": host, "port": port, "workers": workers}
     part = file.with_suffix(".part")
     part.write_text(json.dumps(server), encoding="utf-8")
+    failpoint("server.before-rename")
     part.replace(file)
+    failpoint("server.after-rename")
 
 
 def read(file: Path) -> dict[str, Any] | None:

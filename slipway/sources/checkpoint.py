@@ -1,5 +1,6 @@
 """The two entry points: a catalogue entry to a revision, and a revision to its checkpoint."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -37,6 +38,8 @@ def resolve(entry: Entry) -> Revision:
         ArchitectureUnsupported: If the recipe quantizes what cannot be quantized here.
     """
     revision = _resolve(entry)
+    if revision.dated is None:  # a source without commits has one content at a time
+        revision = revision.model_copy(update={"dated": datetime.now(UTC)})
     if not {*revision.licenses} <= {*entry.licenses}:
         raise LicenseNotAllowed(entry.name, revision.license, entry.licenses)
     if not isinstance(revision.source, PackageSource):

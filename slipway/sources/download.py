@@ -21,6 +21,7 @@ from slipway.errors import SlipwayError, StoreDamaged
 from slipway.sources import hub_client
 from slipway.sources.hub_client import ListedFile, RepositoryAddress
 from slipway.system import store
+from slipway.system.failpoints import failpoint
 from slipway.system.progress import Progress, silent
 from slipway.validation import contents, names
 
@@ -77,9 +78,11 @@ class Download:
         self.progress(0.0, _plan(self.address, files, folder))
         meter = _Meter(self.progress, sum(file.size_bytes for file in files))
         digests = _Transfer(self.address, folder, meter, self.wait_seconds).all(files)
+        failpoint("download.before-move")
         for path in self.paths:
             (into / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).rename(into / path)
+        failpoint("download.after-move")
         shutil.rmtree(folder)
         return digests
 

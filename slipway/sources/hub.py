@@ -39,6 +39,7 @@ def resolve(source: HubSource) -> Revision:
         size_bytes=_size_bytes(listing, paths),
         license=listing.license,
         scan=hub_client.scan(address, listing, paths),
+        dated=hub_client.committed_at(address),
     )
 
 
@@ -76,7 +77,8 @@ def resolve_published(revision: Revision, recipe: SelectRecipe) -> Revision:
     identities = (_identity(listing, variant.paths) for variant in chosen)
     digest = hashlib.sha256("".join((revision.digest, *identities)).encode()).hexdigest()
     scan: Scan = "clean" if scanned == {"clean"} else "unknown"
-    pinned = {"published": published, "digest": digest, "scan": scan}
+    dates = [hub_client.committed_at(address), *([revision.dated] if revision.dated else [])]
+    pinned = {"published": published, "digest": digest, "scan": scan, "dated": max(dates)}
     return revision.model_copy(update=pinned)
 
 

@@ -130,6 +130,14 @@ def info(repo: str, ref: str, endpoint: str | None) -> Listing:
         return _listing(repo, found)
 
 
+def committed_at(address: RepositoryAddress) -> datetime:
+    """Return when a commit was made."""
+    with translated_errors(*address):
+        commits = client(address.endpoint).list_repo_commits(address.repo, revision=address.commit)
+        found: datetime = commits[0].created_at  # the commit itself comes before its parents
+        return found
+
+
 def head(repo: str, ref: str, endpoint: str | None) -> str:
     """Return the commit that ``ref`` names now, 40 hex digits, with the smallest request."""
     with translated_errors(repo, ref, endpoint):
@@ -248,7 +256,12 @@ def translated_errors(repo: str, ref: str, endpoint: str | None) -> Iterator[Non
             raise AccessDenied(repo, advice) from error
         reason = _one_line(error)
         raise Unreachable("the Hugging Face Hub", address_of(endpoint), reason) from error
-    except (AttributeError, KeyError, TypeError, ValueError) as error:  # an answer of another form
+    except (
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:  # an answer of another form
         rule = f"the server describes it otherwise than a Hub does: {_one_line(error)}"
         raise SourceRefused(repo, rule, "use another endpoint") from error
 

@@ -17,6 +17,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from slipway.errors import MachineTooSmall, StoreDamaged
+from slipway.system.failpoints import failpoint
 from slipway.values import FileEntry, Stored
 
 #: Writes an entry's files into an empty folder. It may return the SHA-256 of files by path, if it
@@ -76,7 +77,11 @@ class Store:
             require_disk(key, size_bytes - _size_bytes(partial), self.root)
             try:
                 (staging / "model").mkdir(parents=True)
-                entry = self._publish(key, staging, fill(staging / "model") or {})
+                failpoint("store.before-fill")
+                digests = fill(staging / "model") or {}
+                failpoint("store.after-fill")
+                entry = self._publish(key, staging, digests)
+                failpoint("store.after-publish")
                 shutil.rmtree(partial, ignore_errors=True)
                 return entry
             finally:
@@ -117,8 +122,11 @@ class Store:
         (staging / "manifest.json").write_text(entry.model_dump_json(indent=1), encoding="utf-8")
         flush(staging / "manifest.json")
         flush(staging)
+        failpoint("store.before-remove")
         shutil.rmtree(final, ignore_errors=True)
+        failpoint("store.before-rename")
         staging.rename(final)
+        failpoint("store.after-rename")
         flush(self.root)
         return entry
 

@@ -16,12 +16,14 @@ from pathlib import Path
 def claim(home: Path) -> None:
     """Give this process and its children a folder of their own for temporary files.
 
-    It is removed when the process ends. Those of processes that were killed are removed here. Where
-    ``home`` cannot be written, the system's folder stays in use.
+    It is removed when the process ends. Those of processes that were killed are removed here, and
+    what they started is ended: Prefect's temporary server outlives its parent. Where ``home``
+    cannot be written, the system's folder stays in use.
     """
     with contextlib.suppress(OSError), _locked(home / "tmp") as folder:
         for other in folder.iterdir():
             with contextlib.suppress(BlockingIOError), _locked(other, fcntl.LOCK_NB):
+                _end_processes(other)
                 shutil.rmtree(other, ignore_errors=True)
         own = folder / str(os.getpid())
         own.mkdir(mode=0o700)
@@ -31,6 +33,16 @@ def claim(home: Path) -> None:
         os.environ["TMPDIR"] = str(own)
         tempfile.tempdir = None
         atexit.register(_remove, own, os.getpid())
+
+
+def _end_processes(folder: Path) -> None:
+    """End the processes whose folder for temporary files this is."""
+    import psutil
+
+    from slipway.system.process import kill
+
+    running = psutil.process_iter(["environ"])
+    kill(each for each in running if (each.info["environ"] or {}).get("TMPDIR") == str(folder))
 
 
 @contextlib.contextmanager

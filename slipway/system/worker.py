@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import re
+import select
 import signal
 import sys
 import traceback
@@ -30,6 +31,8 @@ def answer(document: BinaryIO, channel: int) -> int:
         channel: Descriptor that takes progress and answer.
     """
     open_channel(channel)
+    if _is_orphan(channel):
+        return 1
     try:
         module, name = document.readline().decode().strip().split(":")
         hold_to(*json.loads(document.readline()))
@@ -52,6 +55,13 @@ def answer(document: BinaryIO, channel: int) -> int:
         return 1
     send({"value": json_value, "peak_memory_bytes": peak_memory_bytes()})
     return 0
+
+
+def _is_orphan(channel: int) -> bool:
+    """Return whether the parent ended before this process could ask to end with it."""
+    reader = select.poll()
+    reader.register(channel, 0)
+    return bool(reader.poll(0))  # a pipe without a reader is in error, see poll(2)
 
 
 def hold_to(seconds: float | None = None, memory_bytes: int | None = None) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -92,6 +93,18 @@ def experiment_id(name: str, location: MlflowLocation) -> str:
         if error.error_code != "RESOURCE_ALREADY_EXISTS" or found is None:
             raise
         return str(found.experiment_id)
+
+
+def if_any(read: Callable[[], Any]) -> Any:
+    """Return what ``read`` finds in MLflow; None if there is no such thing."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return read()
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
 
 
 def require_active(experiment: Any) -> None:

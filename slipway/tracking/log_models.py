@@ -10,16 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import Field
 
 from slipway import keys
+from slipway.errors import Unreachable
 from slipway.sources import model_card
+from slipway.system.failpoints import failpoint
+from slipway.system.process import describe
 from slipway.system.progress import report
 from slipway.system.store import manifest, sha256
-from slipway.tracking.heartbeat import beating, now
+from slipway.tracking.heartbeat import beating
+from slipway.tracking.lease import Lease, create_run
 from slipway.tracking.location import MlflowLocation, connect, experiment_id
 from slipway.tracking.signatures import signature
 from slipway.tracking.tag_values import ReleaseOrigin
-from slipway.tracking.tags import HEARTBEAT, KEY, SOURCE_NAME, WRAPPER
+from slipway.tracking.tags import KEY, LEASE, SOURCE_NAME, WRAPPER
 from slipway.tracking.verified_copy import payload_digest
 from slipway.values import Artifact, Contract, Revision, Value, Weights, WrapperKind
 
@@ -41,6 +46,7 @@ class LogRequest(Value):
         wrapper: The ONNX wrapper's file.
         tools: Installed versions, which become the wrappers' requirements.
         tags: Of the run and of both versions.
+        lease: Of the process that logs it.
     """
 
     location: MlflowLocation
@@ -53,6 +59,7 @@ class LogRequest(Value):
     wrapper: Path
     tools: dict[str, str]
     tags: dict[str, str]
+    lease: Lease = Field(default_factory=Lease)
 
 
 class Logged(Value):
@@ -74,7 +81,11 @@ def log(request: LogRequest) -> Logged:
     """Return a new run with both wrappers logged in it.
 
     What an earlier run logged is neither used nor touched: its tags prove nothing, and another
-    machine may still be writing it.
+    machine may still be writing it. Its lease tells when it may be deleted.
+
+    Raises:
+        Unreachable: If MLflow's server refuses a request. The client repeats one whose reply was
+            lost, and a model cannot become the output of a run twice.
     """
     import mlflow
 
@@ -83,11 +94,18 @@ def log(request: LogRequest) -> Logged:
     ids: dict[WrapperKind, str] = {}
     descriptions: dict[WrapperKind, str] = {}
     digests: dict[WrapperKind, str] = {}
-    with beating(mlflow.MlflowClient(), run_id), mlflow.start_run(run_id=run_id):
-        for kind in ("onnx", "transformers"):
-            report(None, f"logging the {kind} wrapper")
-            ids[kind], descriptions[kind] = _log_wrapper(kind, request)
-            digests[kind] = _digest(ids[kind], kind, request)
+    try:
+        with beating(mlflow.MlflowClient(), run_id), mlflow.start_run(run_id=run_id):
+            for kind in ("onnx", "transformers"):
+                report(None, f"logging the {kind} wrapper")
+                failpoint("log.before-wrapper")
+                ids[kind], descriptions[kind] = _log_wrapper(kind, request)
+                failpoint("log.after-wrapper")
+                digests[kind] = _digest(ids[kind], kind, request)
+            failpoint("log.after-wrappers")
+    except mlflow.exceptions.RestException as error:  # MLflow repeats what it cannot do twice
+        raise Unreachable("MLflow", request.location.uri, describe(error)) from error
+    failpoint("log.after-end")
     return Logged(run_id=run_id, model_ids=ids, descriptions=descriptions, digests=digests)
 
 
@@ -120,15 +138,15 @@ def _create_run(request: LogRequest) -> str:
 
     client = mlflow.MlflowClient()
     revision = request.weights.revision
-    run = client.create_run(
-        experiment_id(request.model, request.location),
-        run_name=f"{revision.short} {request.artifact.variant}",
-        tags={KEY: request.key, HEARTBEAT: now(), **request.tags},
-    )
-    run_id = str(run.info.run_id)
+    experiment = experiment_id(request.model, request.location)
+    name = f"{revision.short} {request.artifact.variant}"
+    failpoint("log.before-run")
+    run_id = create_run(client, experiment, request.lease, name, {KEY: request.key, **request.tags})
+    failpoint("log.after-run")
     parameters = _parameters(request).items()
     params = [mlflow.entities.Param(name, str(value)) for name, value in parameters]
     client.log_batch(run_id, params=params)
+    failpoint("log.after-parameters")
     return run_id
 
 
@@ -155,7 +173,9 @@ def _log_wrapper(kind: WrapperKind, request: LogRequest) -> tuple[str, str]:
     import mlflow
 
     info = _log_onnx(request) if kind == "onnx" else _log_transformers(request)
+    failpoint("log.after-ready")
     description = _remove_host_paths(info.model_id, kind, request)
+    failpoint("log.after-paths")
     tags = {KEY: request.key, WRAPPER: kind, SOURCE_NAME: "slipway"}
     mlflow.MlflowClient().set_logged_model_tags(info.model_id, tags)
     return info.model_id, description
@@ -171,6 +191,7 @@ def _log_onnx(request: LogRequest) -> Any:
         signature=signature(request.contract),
         pip_requirements=requirements("onnx", request.tools),
         model_config=onnx_config(request),
+        tags={LEASE: request.lease.id},
     )
 
 
@@ -195,6 +216,7 @@ def _log_transformers(request: LogRequest) -> Any:
         pip_requirements=requirements("transformers", request.tools),
         model_config=TRANSFORMERS_CONFIG,
         model_card=model_card.read(folder),
+        tags={LEASE: request.lease.id},
     )
 
 

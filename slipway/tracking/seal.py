@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, Field
 
 from slipway.errors import ArtifactChanged
 from slipway.sources import model_card
+from slipway.system.failpoints import failpoint
 from slipway.system.store import manifest, sha256
 from slipway.tracking import bill_of_materials, release_record
 from slipway.tracking.logged_files import expected_files
@@ -64,6 +65,7 @@ def seal(request: SealRequest) -> None:
     """
     for wrapper in request.summary.versions.wrappers:
         _seal(wrapper, request)
+        failpoint("seal.after-wrapper")
 
 
 def _seal(wrapper: LoggedWrapper, request: SealRequest) -> None:
@@ -82,8 +84,10 @@ def _seal(wrapper: LoggedWrapper, request: SealRequest) -> None:
         for name in _OWN:
             (folder / name).unlink(missing_ok=True)
         client = MlflowClient()
+        failpoint("seal.before-record")
         for document in _documents(folder, files, wrapper, request):
             client.log_model_artifact(wrapper.model_id, str(document))
+            failpoint("seal.after-file")
         if request.signing_key:
             signed = sign(folder, request.signing_key)
             client.log_model_artifact(wrapper.model_id, str(signed))

@@ -53,13 +53,13 @@ PARENT, CANDIDATE = "mlflow.parentRunId", "slipway.candidate"
 #: On the run that records an alias change.
 KIND, ACTOR, REASON, VERSION = "slipway.kind", "slipway.by", "slipway.reason", "slipway.version"
 BEFORE, AFTER, AT, HOST = "slipway.from", "slipway.to", "slipway.at", "slipway.host"
-#: Which file locks the process held that wrote it.
-LOCK = "slipway.lock"
 TRANSACTION, UNDO = "slipway.transaction", "slipway.undo"
 RELEASE_RUN = "slipway.release_run"
 
-#: On a run that is being written: when its process last showed that it lives.
-HEARTBEAT = "slipway.heartbeat"
+#: On a run that is being written: the lease of its process, which began at ``AT``; which file locks
+#: that one holds; and when it last showed that it lives. A release gives its lease back, once both
+#: models are registered.
+LEASE, LOCK, HEARTBEAT = "slipway.lease", "slipway.lock", "slipway.heartbeat"
 
 #: On a run of a process that was killed: who ended it, and why.
 ENDED = "slipway.ended"

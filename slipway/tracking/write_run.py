@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from slipway.evaluation.outcome import candidate_outcome
+from slipway.system.failpoints import failpoint
 from slipway.tracking import format_1, pages
 from slipway.tracking import metrics as metrics_module
 from slipway.tracking.location import MlflowLocation, connect
@@ -58,11 +59,14 @@ def publish(
     with tempfile.TemporaryDirectory() as folder:
         for name, content in documents.items():
             (Path(folder) / name).write_bytes(content)
+        failpoint("publish.before-files")
         client.log_artifacts(run.info.run_id, folder)
+        failpoint("publish.after-files")
     figures = metrics_module.figures(summary)
     reached = metrics_module.of_tasks(summary.selection.chosen.evaluation.task_comparisons)
     tags = {NOTE: description, **_SHOW_TABLE, **metrics_module.tags(figures)}
     _write(client, run, metrics=metrics_module.metrics(figures) | reached, tags=tags)
+    failpoint("publish.after-figures")
     for candidate in summary.selection.candidates:
         _publish_candidate(client, run, candidate, summary)
 
@@ -108,6 +112,7 @@ def _run_below(client: Any, parent: Any, variant: str) -> Any:
             run_name=variant,
             tags={PARENT: parent.info.run_id, CANDIDATE: variant, SOURCE_NAME: "slipway"},
         )
+        failpoint("publish.after-candidate")
         found = _below(client, parent, variant)
     first, *doubles = found
     for double in doubles:

@@ -104,6 +104,7 @@ from slipway.values.sources import Published as Published
 from slipway.values.sources import Revision as Revision
 from slipway.values.sources import Scan as Scan
 from slipway.values.sources import Source as Source
+from slipway.values.sources import SourceCommit as SourceCommit
 from slipway.values.sources import Stored as Stored
 from slipway.values.sources import Weights as Weights
 from slipway.values.sources import pinned as pinned

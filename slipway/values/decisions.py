@@ -3,11 +3,12 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from slipway.values.base import Value
 from slipway.values.evaluations import GateResult
 from slipway.values.figures import Figures
+from slipway.values.sources import SourceCommit
 from slipway.values.versions import LoggedWrapper, RegisteredVersions
 
 
@@ -48,11 +49,13 @@ class Champion(Value):
     Attributes:
         wrapper: Its ONNX wrapper, with the contract that its release recorded.
         run_id: MLflow run of its release; None if somebody registered it without one.
+        source: What it was made of; None if somebody registered it without a release.
     """
 
     wrapper: LoggedWrapper
     run_id: str | None
     figures: Figures
+    source: SourceCommit | None = None
 
     @property
     def version(self) -> int:
@@ -81,6 +84,7 @@ class Release(Value):
         provenance: How the source's weights came to be, as in ``Revision``.
         existed: Whether an earlier run had already released the same key.
         waiting: Whether a person still has to approve it.
+        dated: When its source was committed, as in ``SourceCommit``.
     """
 
     versions: RegisteredVersions
@@ -92,6 +96,12 @@ class Release(Value):
     provenance: str = ""
     existed: bool = False
     waiting: bool = False
+    dated: AwareDatetime | None = None
+
+    @property
+    def source_commit(self) -> SourceCommit:
+        """What it was made of."""
+        return SourceCommit(repo=self.repo, commit=self.commit, at=self.dated)
 
     @property
     def may_be_repeated(self) -> bool:

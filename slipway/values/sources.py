@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AwareDatetime, Field, field_validator
 
 from slipway.values.base import Value
 from slipway.values.paths import RelativePath
@@ -32,6 +32,23 @@ def short(commit: str, digits: int = _SHORT) -> str:
 def pinned(repo: str, commit: str) -> str:
     """Return ``org/name@0123abcd``, or ``org/name, digest 0123abcd`` where there is no commit."""
     return f"{repo}{', ' if commit.startswith(DIGEST_OF) else '@'}{short(commit)}"
+
+
+class SourceCommit(Value):
+    """What says which of two sources is newer.
+
+    Attributes:
+        commit: As in ``Revision``.
+        at: When it was committed, as the Hub says; where a source has no commits, when a release
+            resolved it; None in the records of earlier versions.
+    """
+
+    repo: str
+    commit: str
+    at: AwareDatetime | None
+
+    def __str__(self) -> str:
+        return f"{pinned(self.repo, self.commit)} of {self.at:%Y-%m-%d %H:%M:%S}"
 
 
 class HubSource(Value):
@@ -123,6 +140,7 @@ class Revision(Value):
         license: License identifier as the source declares it, in lower case; several with commas.
         published: The artifacts that a recipe selects, in the order of its candidates.
         scan: ``unknown`` where the Hub ran none.
+        dated: As in ``SourceCommit``; of several commits, the latest date.
     """
 
     source: Source
@@ -134,6 +152,7 @@ class Revision(Value):
     license: str | None
     published: tuple[Published, ...] = ()
     scan: Scan = "unknown"
+    dated: AwareDatetime | None = None
 
     @field_validator("published", mode="before")
     @classmethod
@@ -152,6 +171,11 @@ class Revision(Value):
     def name(self) -> str:
         """Public name and short commit, see ``pinned``."""
         return pinned(self.source.repo, self.commit)
+
+    @property
+    def source_commit(self) -> SourceCommit:
+        """What orders it among the revisions of its source."""
+        return SourceCommit(repo=self.source.repo, commit=self.commit, at=self.dated)
 
     @property
     def is_digest(self) -> bool:

@@ -175,15 +175,14 @@ def deployment(tmp_path: Path) -> Deployment:
 
 
 def test_the_preflight_server_of_a_killed_redeploy_is_ended(tmp_path: Path) -> None:
-    """By the next preflight; a process that only got its number later is left alone."""
+    """By the next preflight; the server that serves, and whoever reads its files, is left alone."""
     code = "import time; time.sleep(600)"
+    (tmp_path / "preflight-a").mkdir()
+    pointers = (tmp_path / "preflight-a" / "pointer.json", tmp_path / "pointer.json")
     left, other = (
-        subprocess.Popen([sys.executable, "-c", code, name])
-        for name in (model_server.MODULE, "other")
+        subprocess.Popen([sys.executable, "-c", code, model_server.MODULE, str(pointer)])
+        for pointer in pointers
     )
-    for name, process in (("preflight-a", left), ("preflight-b", other)):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "pid").write_text(str(process.pid), encoding="utf-8")
 
     preflight.end_leftovers(tmp_path)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from slipway.errors import RegistryConflict
-from slipway.registry import alias_transaction
+from slipway.registry import lookup
 from slipway.tracking import heartbeat
 from slipway.tracking.location import experiment_id
 from slipway.tracking.tags import HEARTBEAT
@@ -31,7 +31,7 @@ def fast_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
 def on_another_machine() -> Iterator[None]:
     """Hold other locks than this process does otherwise."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(alias_transaction, "lock_identity", lambda _: "another machine's")
+        patch.setattr(lookup, "lock_identity", lambda _: "another machine's")
         yield
 
 

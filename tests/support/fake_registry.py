@@ -5,6 +5,7 @@ Registering a version directly takes a tenth of a second; the line takes half a 
 
 import shutil
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -91,9 +92,15 @@ class FakeRegistry:
         return self.registry.register(request, self.log(request))
 
     def release(
-        self, key: str, target: PromotionTarget = "champion", audit: AuditInfo = ANN
+        self,
+        key: str,
+        target: PromotionTarget = "champion",
+        audit: AuditInfo = ANN,
+        *,
+        dated: datetime | None = None,
+        overtakes: bool = False,
     ) -> Release:
-        """Return a candidate with this key, promoted."""
+        """Return a candidate with this key, promoted unless its source is older."""
         release = Release(
             versions=self.sealed(key).versions if self.signing_key else self.register(key),
             repo="acme/tiny",
@@ -101,8 +108,10 @@ class FakeRegistry:
             variant="cpu-int8-rtn-block-32",
             verdict=Promoted(reasons=("all checks hold",)),
             promotion=None,
+            dated=dated,
         )
-        return self.registry.promote(release, target, f"Release {key}.", audit)
+        text = f"Release {key}."
+        return self.registry.promote(release, target, text, audit, overtakes=overtakes)
 
     def summary(self, key: str, **changes: Any) -> ReleaseSummary:
         """Return what was decided about a candidate with this key, registered now."""

@@ -38,6 +38,7 @@ class Api:
         routes = [
             Route(_API, self.model),
             Route(f"{_API}/revision/{{revision:path}}", self.model),
+            Route(f"{_API}/commits/{{revision:path}}", self.commits),
             Route(_FILE, self.file),
         ]
         handlers: dict[Any, Any] = {Refusal: _refused, 404: self.unknown}
@@ -61,6 +62,13 @@ class Api:
         if repository.security and _asks(request, "securityStatus"):
             described["securityRepoStatus"] = _security(repository.security)
         return JSONResponse({"_id": repository.repo_id, "id": repository.repo_id, **described})
+
+    def commits(self, request: Request) -> Response:
+        """List the commit that a revision names; the client asks for no other one."""
+        _, commit = self._commit(request)
+        date = commit.at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        listed = {"id": commit.id, "title": "", "message": "", "authors": [], "date": date}
+        return JSONResponse([listed])
 
     def file(self, request: Request) -> Response:
         """Send a file, or the requested range of it."""

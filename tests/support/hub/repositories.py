@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -118,10 +119,12 @@ class Commit:
     Attributes:
         id: 40 hex digits.
         blobs: The files, by path in the repository.
+        at: When it was made.
     """
 
     id: str
     blobs: Mapping[str, Blob]
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
     def card(self) -> dict[str, Any]:

@@ -1,0 +1,87 @@
+"""Releases whose process was killed before both models were registered: nothing of them stays."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from slipway.registry.lookup import Lookup, model_id
+from slipway.tracking import heartbeat
+from slipway.tracking.lease import remove_models
+from slipway.tracking.location import if_any
+from slipway.tracking.tags import ENDED, HEARTBEAT, KEY, LEASE, LOCK
+
+#: What a release that may have been killed has: a status, and a tag.
+_BEGUN = (("RUNNING", HEARTBEAT), ("FINISHED", LEASE), ("FAILED", LEASE))
+
+
+class DeadReleases(Lookup):
+    """Removes what killed releases have logged."""
+
+    def _release_lock(self, key: str) -> FileLock:
+        """Return the lock that a release holds from its first run to its last version."""
+        self.locks.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.locks / f"release-{Path(key).name}.lock")  # a tag may hold anything
+
+    def _end_dead_releases(self, model: str, held: str | None = None) -> Iterator[str]:
+        """End their runs, and delete the models that no version serves.
+
+        Args:
+            model: Name of the entry.
+            held: Key of the release whose lock this process holds.
+
+        Returns:
+            A sentence for each.
+        """
+        begun = [run for state in _BEGUN for run in self._search(model, *state)]
+        here = self._lease().lock
+        ours = [run for run in begun if run.data.tags.get(LOCK) == here]
+        others = [run for run in begun if run.data.tags.get(LOCK) != here]
+        abandoned = [run for run in ours if self._is_free(run.data.tags.get(KEY, ""), held)]
+        for run in abandoned + heartbeat.dead(self.client, others):
+            yield from self._end_release(run)
+
+    def _is_free(self, key: str, held: str | None) -> bool:
+        """Return whether no other process holds the lock of the release with this key."""
+        if key == held:
+            return True
+        try:
+            with self._release_lock(key).acquire(blocking=False):
+                return True
+        except Timeout:
+            return False
+
+    def _end_release(self, run: Any) -> Iterator[str]:
+        run_id, lease = str(run.info.run_id), run.data.tags.get(LEASE)
+        versions = self.client.search_model_versions(f"run_id = '{run_id}'")
+        if lease:
+            kept = {model_id(version) for version in versions}
+            remove_models(self.client, run.info.experiment_id, lease, keep=kept)
+        if not versions and run.info.status != "FAILED":
+            yield self._end(run, "KILLED", "its process was killed before both models were logged")
+        self._give_back(run_id)
+
+    def _give_back(self, run_id: str) -> None:
+        """Record that nobody writes a run any more."""
+        if_any(lambda: self.client.delete_tag(run_id, LEASE))
+
+    def _end(self, run: Any, status: str, reason: str) -> str:
+        run_id = str(run.info.run_id)
+        self.client.set_tag(run_id, ENDED, reason)
+        self.client.set_terminated(run_id, status)
+        return f"run {run_id} was ended as {status}: {reason}"
+
+    def _search(self, experiment: str, status: str, tag: str) -> list[Any]:
+        """Return the runs of an experiment with this status that have ``tag``, newest first."""
+        found = self.client.get_experiment_by_name(experiment)
+        if found is None:
+            return []
+        filters = f"attributes.status = '{status}' AND tags.`{tag}` != ''"
+        runs: list[Any] = []
+        token: str | None = ""
+        while token is not None:
+            page = self.client.search_runs([found.experiment_id], filters, page_token=token)
+            runs += page
+            token = page.token
+        return runs
