@@ -25,7 +25,7 @@ _CALL = re.compile(r'\bfailpoint\("([^"]+)"\)')
 PLACES = {
     "download": "cold",
     "store": "cold",
-    **dict.fromkeys(("log", "register", "publish", "seal", "alias", "promote"), "warm"),
+    **dict.fromkeys(("log", "register", "publish", "seal", "alias", "promote", "event"), "warm"),
     "withdraw": "failing",
     "recover": "recovering",
     **dict.fromkeys(("preflight", "pointer", "switch", "watch", "redeploy"), "served"),
