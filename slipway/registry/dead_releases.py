@@ -7,6 +7,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from slipway.registry.lookup import Lookup, model_id
+from slipway.registry.transitions import after, state_in
 from slipway.tracking import heartbeat
 from slipway.tracking.lease import remove_models
 from slipway.tracking.location import if_any
@@ -54,13 +55,29 @@ class DeadReleases(Lookup):
 
     def _end_release(self, run: Any) -> Iterator[str]:
         run_id, lease = str(run.info.run_id), run.data.tags.get(LEASE)
-        versions = self.client.search_model_versions(f"run_id = '{run_id}'")
+        versions = self._whole(run_id)
         if lease:
             kept = {model_id(version) for version in versions}
             remove_models(self.client, run.info.experiment_id, lease, keep=kept)
         if not versions and run.info.status != "FAILED":
             yield self._end(run, "KILLED", "its process was killed before both models were logged")
         self._give_back(run_id)
+
+    def _whole(self, run_id: str) -> list[Any]:
+        """Return the versions of a run; half of a registration is deleted instead."""
+        found = list(self.client.search_model_versions(f"run_id = '{run_id}'"))
+        if len(found) != 1 or self._use_of(found[0].name, int(found[0].version)):
+            return found
+        if_any(lambda: self.client.delete_model_version(found[0].name, found[0].version))
+        return []
+
+    def _use_of(self, name: str, version: int) -> str | None:
+        """Return why a version may not leave the registry; None if it may."""
+        found = self.aliases(name).items()
+        if named := [alias for alias, number in found if number == version]:
+            return f"has the alias {named[0]!r}"
+        state = state_in(self.state(name, version))
+        return None if after("withdraw", state) else f"is {state}"
 
     def _give_back(self, run_id: str) -> None:
         """Record that nobody writes a run any more."""

@@ -6,7 +6,6 @@ from typing import Any, get_args
 from slipway.errors import ArtifactChanged, MoveRefused, VersionRefused
 from slipway.registry.dead_releases import DeadReleases
 from slipway.registry.lookup import model_id, registered_name
-from slipway.registry.transitions import after, state_in
 from slipway.system.failpoints import failpoint
 from slipway.tracking import heartbeat, logged_files
 from slipway.tracking.lease import remove_models
@@ -89,14 +88,6 @@ class Registration(DeadReleases):
             what = f"version {wrapper.version} of {wrapper.name} {reason}, so it is not deleted"
             raise MoveRefused(model, what, f"if it serves badly: slipway rollback {model}")
         return self.state(wrapper.name, wrapper.version) is not None
-
-    def _use_of(self, name: str, version: int) -> str | None:
-        """Return why a version may not leave the registry; None if it may."""
-        found = self.aliases(name).items()
-        if named := [alias for alias, number in found if number == version]:
-            return f"has the alias {named[0]!r}"
-        state = state_in(self.state(name, version))
-        return None if after("withdraw", state) else f"is {state}"
 
     def _register(self, kind: WrapperKind, request: LogRequest, logged: Logged) -> Any:
         name = _name(request, kind)
