@@ -99,7 +99,8 @@ def killed(scene: Scene, command: list[str], point: str) -> int:
 def points(place: str) -> list[str]:
     """Return the failpoints that are met at a place, or one of each step."""
     names = [name for name in failpoints() if PLACES[name.partition(".")[0]] == place]
-    return names if ALL else [*{name.partition(".")[0]: name for name in names}.values()]
+    first = {name.partition(".")[0]: name for name in reversed(names)}
+    return names if ALL else [*first.values()]
 
 
 @pytest.mark.parametrize("point", points("cold") + points("warm"))
