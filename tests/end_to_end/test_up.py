@@ -96,6 +96,7 @@ def test_all_deployments_and_automations_are_there(everything: Running) -> None:
         "roll-back",
         "approve-model",
         "reconcile",
+        "clean",
     }
     assert {each["name"] for each in automations} == {
         "redeploy a champion that has moved",
@@ -368,11 +369,13 @@ def test_json_is_alone_on_standard_output_of_every_command(
         ("add", "hf:acme/tiny"),
         ("init", str(tmp_path / "own")),
         ("du",),
+        ("clean", "--dry-run"),
         ("doctor",),
         ("keys", "list"),
     )
     assert {words[0] for words in every} == {name.partition(" ")[0] for name in main._COMMANDS} - {
         "beside",
+        "card",
         "chat",
         "serve",
         "ui",

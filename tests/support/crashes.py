@@ -108,7 +108,8 @@ class Scene:
         """Return MLflow's client for the registry of this home."""
         from mlflow import MlflowClient
 
-        return MlflowClient(f"sqlite:///{self.home / 'mlflow' / 'mlflow.db'}")
+        database = f"sqlite:///{self.home / 'mlflow' / 'mlflow.db'}"
+        return MlflowClient(database, database)  # another test may have set a registry
 
     def without_prefect(self) -> "Scene":
         """Return the same home, whose commands start a Prefect server of their own."""
