@@ -127,7 +127,7 @@ def test_a_rollback_works_after_a_clean_up(tiny: FakeRegistry) -> None:
     assert versions(tiny) == [3, 4, 5]
     assert whole(tiny) == [4, 5]
     assert tiny.registry.earlier_rejection("tiny", "three") is not None
-    with pytest.raises(MoveRefused, match="files of version 3 are missing or changed"):
+    with pytest.raises(MoveRefused, match="version 3 is not what was released"):
         tiny.registry.lift_quarantine("tiny", "three", BOB)
 
 
