@@ -75,11 +75,18 @@ class MemoryClient:
         """Return an experiment; each one exists."""
         return SimpleNamespace(experiment_id=name, lifecycle_stage="active")
 
-    def search_runs(self, experiments: list[str], filters: str, page_token: str | None) -> Any:
-        """Return the runs that fit, newest first, in one page."""
+    def search_runs(
+        self,
+        experiments: list[str],
+        filters: str,
+        order_by: list[str] | None = None,
+        page_token: str | None = None,
+    ) -> Any:
+        """Return the runs that fit in one page; in an order oldest first, else newest first."""
+        runs = [*self.runs.values()]
         found = _Page(
             copy.deepcopy(run)
-            for run in reversed(self.runs.values())
+            for run in (runs if order_by else reversed(runs))
             if run.info.experiment_id in experiments
             and _fits(filters, run.data.tags, {"attributes.status": run.info.status})
         )
