@@ -37,6 +37,9 @@ def clean(*, dry_run: bool = False, json: bool = False) -> int:
         every = [row(each).model_dump(mode="json") for each in gone]
         console.show({"dry_run": dry_run, "freed_bytes": freed, "gone": every})
         return exit_code
+    if not gone:
+        console.say("nothing can go: all of it is needed, or was used lately")
+        return exit_code
     title = "Would be deleted" if dry_run else "Deleted"
     cells = [(each.kind, each.name, f"{each.freed_bytes:,}", each.reason) for each in rows(gone)]
     console.table(title, ("kind", "name", "bytes", "why"), cells)

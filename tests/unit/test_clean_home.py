@@ -139,7 +139,7 @@ def test_days_are_a_setting(tmp_path: Path) -> None:
 def test_people_read_what_goes_and_how_many_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A row for each entry, and one for all logs; a dry run deletes nothing."""
+    """A row for each entry, and one for all logs; a dry run deletes nothing, a second run too."""
     monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path))
     put(tmp_path, "store/weights-tiny/model/weights", 1000, days=40)
     for name in ("build", "log"):
@@ -151,6 +151,8 @@ def test_people_read_what_goes_and_how_many_bytes(
     assert run(["clean"]) == 0
 
     freed = capsys.readouterr().out
+    assert run(["clean"]) == 0
+    assert capsys.readouterr().out.startswith("nothing can go")
     assert ["store", "store/weights-tiny", "1,000"] in [line.split()[:3] for line in lines]
     assert "2 files in logs" in listed
     assert "1,020 bytes would be freed" in listed
