@@ -1,8 +1,5 @@
 """A lost reply never makes two of anything, though MLflow's client repeats its request."""
 
-import os
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +10,6 @@ import pytest
 from slipway.errors import Unreachable
 from slipway.settings import toolchain
 from slipway.system.call import call
-from slipway.system.network import wait_until_answers
 from slipway.system.process import ProcessLimits
 from slipway.system.store import manifest
 from slipway.tracking import log_models
@@ -23,8 +19,8 @@ from slipway.tracking.tags import KEY
 from slipway.values import Promoted, RegisteredVersions, Rejected, Release, Stored
 from tests.support.fake_registry import ANN, FakeRegistry, registry_at
 from tests.support.faulty_proxy import losing_proxy
+from tests.support.full_stack import mlflow_server
 from tests.support.invariants import violations
-from tests.support.network import free_port
 from tests.support.project import empty_database
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -42,23 +38,9 @@ CREATIONS = {
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
     """Run a real MLflow server; give its address."""
-    url = f"http://127.0.0.1:{free_port()}"
     (tmp_path / "mlflow.db").write_bytes(empty_database().read_bytes())
-    store = ["--backend-store-uri", f"sqlite:///{tmp_path}/mlflow.db", "--workers", "1"]
-    where = ["--artifacts-destination", str(tmp_path / "kept"), "--port", url.rpartition(":")[2]]
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "server", *store, *where],
-            env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        wait_until_answers("MLflow", f"{url}/health", lambda: process.poll() is None)
+    with mlflow_server(tmp_path) as url:
         yield url
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
 @pytest.mark.parametrize("times", [1, 3, 7])

@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +10,10 @@ import pytest
 
 from slipway.errors import ArtifactChanged
 from slipway.settings import PROJECT
-from slipway.system.network import answers
 from slipway.tracking.location import MlflowLocation
 from slipway.tracking.verified_copy import CopyPlace, CopyRequest, fetch
-from tests.support.model_servers import MODEL, Registered, wait_until
-from tests.support.network import free_port
+from tests.support.full_stack import mlflow_server
+from tests.support.model_servers import MODEL, Registered
 
 pytestmark = pytest.mark.slow  # starts model servers again and again
 
@@ -61,25 +58,11 @@ class Remote:
 def remote(registered: Registered, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
     """Run an MLflow server that has version 2 of the tiny model as its version 1."""
     folder = tmp_path_factory.mktemp("remote")
-    url = f"http://127.0.0.1:{free_port()}"
-    store = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--workers", "1"]
-    where = ["--artifacts-destination", str(folder / "artifacts"), "--port", url.rpartition(":")[2]]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "server", *store, *where],
-            env=dict(os.environ) | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        wait_until(lambda: answers(f"{url}/health"), 120)
+    with mlflow_server(folder) as url:
         location = MlflowLocation(uri=url, artifacts=None)
         files = folder / "artifacts" / _register(location, registered.tags(2))
         shutil.copytree(registered.logged, files)
         yield Remote(location, files, folder / "log", folder / "copies")
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
 def _register(location: MlflowLocation, tags: dict[str, str]) -> str:

@@ -190,6 +190,27 @@ def prefect_server(folder: Path, variables: Mapping[str, str]) -> Iterator[str]:
         process.wait(30)
 
 
+@contextmanager
+def mlflow_server(folder: Path) -> Iterator[str]:
+    """Run an MLflow server alone, with its database, artifacts and log in ``folder``."""
+    url = f"http://127.0.0.1:{free_port()}"
+    store = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--workers", "1"]
+    where = ["--artifacts-destination", str(folder / "artifacts"), "--port", url.rpartition(":")[2]]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", "server", *store, *where],
+            env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        wait_until_answers("MLflow", f"{url}/health", lambda: process.poll() is None)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
 def _wait_for_table(everything: Running) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while "Ctrl-C" not in (text := everything.said.read_text(encoding="utf-8")):
