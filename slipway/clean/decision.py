@@ -55,17 +55,21 @@ def _of_release(
     release: RegisteredRelease, newest: Collection[int], since: datetime
 ) -> CleanDecision:
     fate: Fate = "stays"
-    if reason := _need(release):
-        pass
-    elif release.state in _MAY_SERVE and release.number in newest:
-        reason = f"among the newest {len(newest)} that may serve"
-    elif release.used_at > since:
-        reason = _recent(release.used_at)
-    elif release.state in _KEPT_OUT:
-        fate, reason = "files go", f"{release.state}, so its record stays"
-    else:
-        fate, reason = "goes", f"{release.state}, and nothing needs it"
+    if not (reason := _need(release) or _kept_by_rule(release, newest, since)):
+        if release.state in _KEPT_OUT:
+            fate, reason = "files go", f"{release.state}, so its record stays"
+        else:
+            fate, reason = "goes", f"{release.state}, and nothing needs it"
     return CleanDecision(item=release, fate=fate, reason=reason)
+
+
+def _kept_by_rule(
+    release: RegisteredRelease, newest: Collection[int], since: datetime
+) -> str | None:
+    """Return by which part of the rule a version stays; None if it does not."""
+    if release.state in _MAY_SERVE and release.number in newest:
+        return f"among the newest {len(newest)} that may serve"
+    return _recent(release.used_at) if release.used_at > since else None
 
 
 def _need(release: RegisteredRelease) -> str | None:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from slipway.errors import Unreachable
 from slipway.redeploy.values import Serving
+from slipway.serving import server_file
 from slipway.serving.protocol import Pointer, write_pointer
 from slipway.serving.responses import Ready
 from slipway.system.network import LOOPBACK, host_in_url
@@ -55,7 +56,7 @@ class Address(Value):
 def find(folder: Path) -> Address | None:
     """Return where the server of this folder listens; None if none is running."""
     try:
-        address = Address.model_validate_json((folder / "server.json").read_bytes())
+        address = Address.model_validate_json((folder / server_file.SERVER).read_bytes())
     except (OSError, ValidationError):
         return None
     return address if is_server(address.pid) else None

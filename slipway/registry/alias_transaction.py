@@ -192,10 +192,10 @@ class AliasTransactions(DeadReleases):
 
     def _abandoned(self, model: str) -> list[Any]:
         """Return the open records of nobody: of a dead process, of our lock, or not ours at all."""
-        found, others = [], []
+        found, others, here = [], [], self._lock_identity()
         for run in self._runs(model, "RUNNING").values():
             record = _record(run)
-            if record is None or record.fault(model) or record.lease.lock == self._lease().lock:
+            if record is None or record.fault(model) or record.lease.lock == here:
                 found.append(run)
             elif tags.HEARTBEAT in run.data.tags:
                 others.append(run)

@@ -36,7 +36,7 @@ class DeadReleases(Lookup):
             A sentence for each.
         """
         begun = [run for state in _BEGUN for run in self._search(model, *state)]
-        here = self._lease().lock
+        here = self._lock_identity()
         ours = [run for run in begun if run.data.tags.get(LOCK) == here]
         others = [run for run in begun if run.data.tags.get(LOCK) != here]
         abandoned = [run for run in ours if self._is_free(run.data.tags.get(KEY, ""), held)]

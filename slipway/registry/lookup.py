@@ -268,8 +268,12 @@ class Lookup:
 
     def _lease(self) -> Lease:
         """Return a new lease for a run that this process writes."""
+        return Lease(lock=self._lock_identity())
+
+    def _lock_identity(self) -> str:
+        """Return which file locks this process holds."""
         self.locks.mkdir(parents=True, exist_ok=True)
-        return Lease(lock=lock_identity(self.locks))
+        return lock_identity(self.locks)
 
     @contextmanager
     def _locked(self, model: str) -> Iterator[None]:

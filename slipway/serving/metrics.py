@@ -110,14 +110,17 @@ class Metrics:
 
     def update(self, engine: Engine) -> None:
         """Copy the state of the worker's engine."""
-        self._waiting.labels(**self._version).set(engine.waiting)
-        self._busy.labels(**self._version).set(engine.inside)
-        self._workers.labels(**self._version).set(engine.served is not None)
-        self._lanes.labels(**self._version).set(engine.alive.lanes)
-        self._rows.labels(**self._version).set(engine.alive.rows)
-        self._cache.labels(**self._version).set(engine.alive.cache_tokens)
-        limit = engine.served.cache_tokens if engine.served else 0
-        self._cache_limit.labels(**self._version).set(limit)
+        served, alive = engine.served, engine.alive
+        for gauge, value in (
+            (self._waiting, engine.waiting),
+            (self._busy, engine.inside),
+            (self._workers, served is not None),
+            (self._lanes, alive.lanes),
+            (self._rows, alive.rows),
+            (self._cache, alive.cache_tokens),
+            (self._cache_limit, served.cache_tokens if served else 0),
+        ):
+            gauge.labels(**self._version).set(value)
         counts = (engine.cancelled, engine.restarts)
         for counter, count, before in zip(
             (self._cancelled, self._restarts), counts, self._counted, strict=True

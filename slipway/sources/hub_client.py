@@ -256,12 +256,8 @@ def translated_errors(repo: str, ref: str, endpoint: str | None) -> Iterator[Non
             raise AccessDenied(repo, advice) from error
         reason = _one_line(error)
         raise Unreachable("the Hugging Face Hub", address_of(endpoint), reason) from error
-    except (
-        AttributeError,
-        LookupError,
-        TypeError,
-        ValueError,
-    ) as error:  # an answer of another form
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        # an answer of another form
         rule = f"the server describes it otherwise than a Hub does: {_one_line(error)}"
         raise SourceRefused(repo, rule, "use another endpoint") from error
 
