@@ -116,7 +116,7 @@ def _processes(home: Path, services: Collection[int]) -> Iterator[str]:
         time.sleep(0.1)
     for process in left:
         with suppress(psutil.Error):
-            yield f"process {process.pid} is running: {' '.join(process.cmdline())[:120]}"
+            yield f"process {process.pid} is running: {' '.join(process.cmdline())}"
 
 
 def _running(home: Path, meant: set[int]) -> list[psutil.Process]:
