@@ -28,6 +28,7 @@ POOL = "slipway"
 SIGN_IN = "/sign-in"
 
 _USER = "slipway"  # of a generated password
+_READY_SECONDS = 180.0
 
 
 class Service(Value):
@@ -42,6 +43,7 @@ class Service(Value):
         setting: The environment variable that changes ``url``.
         health_path: Answers when it is ready.
         awaits: Files of which one has to exist before it can start; none if it can at once.
+        ready_seconds: How long a start may take.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Service(Value):
     setting: str
     health_path: str = "/health"
     awaits: tuple[Path, ...] = ()
+    ready_seconds: float = _READY_SECONDS
 
     @property
     def health(self) -> str:
@@ -210,6 +213,7 @@ def model_server(settings: Settings) -> Service:
         health_path="/ready",
         setting="SLIPWAY_SERVING_URL",
         awaits=pointers,
+        ready_seconds=_READY_SECONDS * len(pointers),  # their models are loaded one by one
     )
 
 
