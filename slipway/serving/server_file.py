@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from slipway.system.failpoints import failpoint
 from slipway.system.network import host_in_url
-from slipway.values import Value
+from slipway.values import Record
 
 SERVER, FRONT = "server.json", "front.json"
 
@@ -20,7 +20,7 @@ SERVER, FRONT = "server.json", "front.json"
 MODULE = "slipway.serving"
 
 
-class Address(Value):
+class Address(Record):
     """Where a server listens.
 
     Attributes:
