@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from socket import gethostname
 
 from pydantic import Field
 
@@ -177,7 +178,7 @@ def worker(settings: Settings) -> Service:
         "PREFECT_WORKER_WEBSERVER_HOST": host,
         "PREFECT_WORKER_WEBSERVER_PORT": str(port),
     }
-    start = ("-m", "prefect", "worker", "start", "--pool", POOL, "--name", "slipway")
+    start = ("-m", "prefect", "worker", "start", "--pool", POOL, "--name", gethostname())
     return Service(
         name="worker",
         title=f"worker of the pool {POOL!r}",
