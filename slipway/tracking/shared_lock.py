@@ -19,7 +19,7 @@ from typing import Any
 from slipway.errors import RegistryConflict
 from slipway.tracking import heartbeat
 from slipway.tracking.location import if_any
-from slipway.tracking.tags import HEARTBEAT, LEASE
+from slipway.tracking.tags import HEARTBEAT, LEASE, LOCK
 
 _LOOK_SECONDS = 0.25
 _SEEN = 10  # newest: some may be of the same millisecond
@@ -54,22 +54,29 @@ class SharedLock:
 
 @dataclass(frozen=True)
 class _Found:
-    """The newest lock of a name: whether somebody holds it, and the sign of life."""
+    """The newest lock of a name: whether somebody holds it, in which home, and the sign of life."""
 
     number: int = 0
     experiment: str = ""
     held: bool = False
+    home: str = ""
     beat: str = ""
 
 
 @contextmanager
-def held(client: Any, name: str) -> Iterator[SharedLock]:
+def held(client: Any, name: str, home: str = "") -> Iterator[SharedLock]:
     """Hold the lock ``name`` while the body runs; wait for whoever holds it.
+
+    Args:
+        client: MLflow's.
+        name: What is locked.
+        home: Identity of the file lock that this process holds for ``name``; empty for none. What
+            the same one has left behind is taken over at once.
 
     Raises:
         RegistryConflict: If others hold it for ten minutes.
     """
-    lock = _acquired(client, name)
+    lock = _acquired(client, name, home)
     with heartbeat.renewed(partial(client.set_experiment_tag, lock.experiment, HEARTBEAT)):
         try:
             yield lock
@@ -77,15 +84,16 @@ def held(client: Any, name: str) -> Iterator[SharedLock]:
             if_any(lambda: client.delete_experiment(lock.experiment))
 
 
-def _acquired(client: Any, name: str) -> SharedLock:
+def _acquired(client: Any, name: str, home: str) -> SharedLock:
     started = alive = time.monotonic()
     seen = _newest(client, name)
     while time.monotonic() - started < _PATIENCE_SECONDS:
         now = _newest(client, name)
         if now != seen:
             seen, alive = now, time.monotonic()
-        is_dead = time.monotonic() - alive > heartbeat.DEAD_SECONDS
-        if (not now.held or is_dead) and (lock := _created(client, name, now.number + 1)):
+        is_dead = bool(home) and now.home == home
+        is_dead = is_dead or time.monotonic() - alive > heartbeat.DEAD_SECONDS
+        if (not now.held or is_dead) and (lock := _created(client, name, now.number + 1, home)):
             if now.held:
                 if_any(lambda: client.delete_experiment(now.experiment))  # noqa: B023
             return lock
@@ -93,13 +101,14 @@ def _acquired(client: Any, name: str) -> SharedLock:
     raise RegistryConflict(name, "another machine holds its lock")
 
 
-def _created(client: Any, name: str, number: int) -> SharedLock | None:
+def _created(client: Any, name: str, number: int, home: str) -> SharedLock | None:
     """Return the lock with this number; None if another process was quicker."""
     from mlflow.exceptions import MlflowException
 
     title, owner = _title(name, number), uuid.uuid4().hex
     try:
-        client.create_experiment(title, tags={LEASE: owner, HEARTBEAT: heartbeat.now()})
+        tags = {LEASE: owner, LOCK: home, HEARTBEAT: heartbeat.now()}
+        client.create_experiment(title, tags=tags)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
@@ -127,6 +136,7 @@ def _found(experiment: Any) -> _Found:
         number=int(experiment.name.rpartition(" ")[2]),
         experiment=experiment.experiment_id,
         held=experiment.lifecycle_stage == "active",
+        home=experiment.tags.get(LOCK, ""),
         beat=experiment.tags.get(HEARTBEAT, ""),
     )
 
