@@ -48,7 +48,8 @@ class Promotions(Registration, AliasTransactions):
 
         What another process has promoted meanwhile is returned as it is. A release whose source is
         older than the champion's, or than that of the candidate that waits, is returned as
-        rejected, and nothing is changed.
+        rejected, and nothing is changed. Whoever may release but not promote asks for approval
+        instead of promoting.
 
         Args:
             release: What may serve, and what is recorded on its versions.
@@ -62,6 +63,8 @@ class Promotions(Registration, AliasTransactions):
             MoveRefused: If its version is quarantined, or another run withdrew it.
         """
         versions = release.versions
+        if target == "champion" and not self.may_promote:
+            target = "approval"
         with self._locked(versions.model):
             self._recover(versions.model)
             self._require_alone(versions.model)
