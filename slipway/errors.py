@@ -448,6 +448,8 @@ class VersionRefused(SlipwayError):
 class VersionUnsigned(VersionRefused):
     """A version that was released without a key; it is no worse than it was."""
 
+    text = "{version}: {reason}; {remedy}, since SLIPWAY_VERIFY_KEY is set"
+
 
 class NotServing(SlipwayError):
     retryable = True

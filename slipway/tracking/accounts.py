@@ -18,6 +18,7 @@ Resource = tuple[str, str]
 
 _PREFIX = "slipway-"
 _WORKSPACE = "default"  # MLflow's name for the only one, where workspaces are off
+_HELD = "3.0/mlflow/users/roles/list"
 _OWN = "__user_"  # begins the name of MLflow's role for what a single user was given
 
 
@@ -42,12 +43,11 @@ class Accounts:
         """Return who this process is signed in as; None where the server asks for no name."""
         if not self.uri.startswith("http"):
             return None
-        response = self._send("GET", "2.0/mlflow/users/current")
-        if response.status_code == HTTPStatus.NOT_FOUND:
+        found = self._found("2.0/mlflow/users/current")
+        if found is None:
             return None
-        user = _content(response)["user"]
-        roles = self._call("GET", "3.0/mlflow/users/roles/list", username=user["username"])
-        return _person(user | roles)
+        name = found["user"]["username"]
+        return _person(found["user"] | (self._found(_HELD, username=name) or {}))
 
     def require_admin(self) -> Person:
         """Return who this process is signed in as.
@@ -65,7 +65,8 @@ class Accounts:
 
     def people(self) -> tuple[Person, ...]:
         """Return every user, as an administrator sees them."""
-        return tuple(map(_person, self._call("GET", "2.0/mlflow/users/list")["users"]))
+        found = self._found("2.0/mlflow/users/list") or {"users": []}
+        return tuple(map(_person, found["users"]))
 
     def add(self, name: str, password: str) -> None:
         """Make a user, who has no role yet.
@@ -88,7 +89,7 @@ class Accounts:
         is_admin = role == "admin"
         if not is_admin:
             number = self._role(role)["id"]
-        for other in self._call("GET", "3.0/mlflow/users/roles/list", username=name)["roles"]:
+        for other in self._call("GET", _HELD, username=name)["roles"]:
             if other["name"].startswith(_PREFIX):
                 held = {"username": name, "role_id": other["id"]}
                 self._call("DELETE", "3.0/mlflow/roles/unassign", **held)
@@ -161,6 +162,11 @@ class Accounts:
             reason = "you are signed in as this user"
             raise UserRefused(name, reason, "ask another administrator")
 
+    def _found(self, path: str, **fields: Any) -> Any:
+        """Return what the server has there; None from one without users, or of an older MLflow."""
+        response = self._send("GET", path, **fields)
+        return None if response.status_code == HTTPStatus.NOT_FOUND else _content(response)
+
     def _call(self, method: str, path: str, **fields: Any) -> Any:
         return _content(self._send(method, path, **fields))
 
@@ -186,6 +192,6 @@ def _content(response: Any) -> Any:
 def _person(user: Mapping[str, Any]) -> Person:
     if user["is_admin"]:
         return Person(name=user["username"], role="admin")
-    held = {role["name"] for role in user["roles"]}
+    held = {role["name"] for role in user.get("roles", ())}
     ours = [role for role in get_args(Role) if f"{_PREFIX}{role}" in held]
     return Person(name=user["username"], role=ours[-1] if ours else None)
