@@ -8,20 +8,21 @@ Everybody who may write to the experiment may write a record. So an open one is 
 it has the shape of those that are written here.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from slipway.errors import RegistryConflict, RoleMissing
 from slipway.registry.change_record import (
-    PLACES,
+    OF_CHAMPIONS,
     Aliases,
     AliasTransaction,
     ChangeRecord,
     RecordPlace,
     TagChanges,
     belongs,
+    waits_for,
 )
 from slipway.registry.dead_releases import DeadReleases
 from slipway.registry.lookup import state_of
@@ -47,7 +48,7 @@ class AliasTransactions(DeadReleases):
     @property
     def may_promote(self) -> bool:
         """Whether this process may change a champion."""
-        return self._places[:1] == ("promotions",)
+        return self._places[:1] == OF_CHAMPIONS
 
     def changes(self, model: str, place: RecordPlace = "promotions") -> tuple[AliasChange, ...]:
         """Return every change of a model's aliases that is recorded in one place, oldest first.
@@ -112,7 +113,7 @@ class AliasTransactions(DeadReleases):
         """
         model = transaction.model
         self._require_role(transaction)
-        self._require_alone(model)
+        self._require_alone(model, waits_for(transaction))
         states = self._allowed(model, commands)
         before = self.champion(model)
         record = ChangeRecord(
@@ -163,8 +164,8 @@ class AliasTransactions(DeadReleases):
         action = f"change {transaction.model} ({transaction.kind})"
         raise RoleMissing(person.name, person.role or "none", action, needed)
 
-    def _require_alone(self, model: str) -> None:
-        if self._open_records(model):
+    def _require_alone(self, model: str, places: Collection[RecordPlace] = OF_CHAMPIONS) -> None:
+        if self._open_records(model, places):
             raise RegistryConflict(model, "another machine moves its aliases")
 
     def _allowed(self, model: str, commands: Commands) -> dict[int, VersionState]:
@@ -183,7 +184,7 @@ class AliasTransactions(DeadReleases):
         two that were opened at the same moment, at least one finds the other and gives up.
         """
         model = record.transaction.model
-        if self._open_records(model) - {run_id}:
+        if self._open_records(model, waits_for(record.transaction)) - {run_id}:
             return "another machine moves its aliases"
         now = {version: state_in(self.state(model, version)) for version in states}
         if now != states or self._undo_of(record.transaction) != record.undo:
@@ -338,11 +339,11 @@ class AliasTransactions(DeadReleases):
     def _experiment(self, name: str) -> str:
         return experiment_id(name, self.location)
 
-    def _open_records(self, model: str) -> set[str]:
+    def _open_records(self, model: str, places: Collection[RecordPlace]) -> set[str]:
         """Return the ids of the runs of changes that somebody is making."""
-        return {run_id for place in PLACES for run_id in self._runs(model, "RUNNING", place)}
+        return {run_id for place in places for run_id in self._runs(model, "RUNNING", place)}
 
-    def _runs(self, model: str, status: str, place: RecordPlace) -> dict[str, Any]:
+    def _runs(self, model: str, status: str, place: RecordPlace = "promotions") -> dict[str, Any]:
         """Return the runs of changes with this status by their ids, newest first."""
         runs = self._search(f"{model}/{place}", status, tags.AT)
         return {str(run.info.run_id): run for run in runs}

@@ -6,7 +6,7 @@ that are written here from others.
 
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Literal, Self
 
@@ -29,6 +29,8 @@ PLACES: Mapping[RecordPlace, set[str]] = {
     "promotions": {"champion", "previous", "candidate"},
     "candidates": {"candidate"},
 }
+#: The place of the records that say who was champion.
+OF_CHAMPIONS: tuple[RecordPlace, ...] = ("promotions",)
 #: Kinds of change that a release needs which promotes nothing: all that ``candidates`` may hold.
 _OF_A_RELEASE = {"promotion", "rejection"}
 
@@ -145,6 +147,14 @@ def belongs(transaction: AliasTransaction, place: RecordPlace) -> bool:
     aliases = {alias for changed in transaction.aliases.values() for alias in changed}
     known = transaction.kind in _OF_A_RELEASE or place == "promotions"
     return known and aliases <= PLACES[place]
+
+
+def waits_for(transaction: AliasTransaction) -> Collection[RecordPlace]:
+    """Return where no other change may be open meanwhile.
+
+    What takes a champion out changes nothing of a candidate, so no releaser can hold it up.
+    """
+    return OF_CHAMPIONS if transaction.kind in {"rollback", "restored"} else PLACES
 
 
 def _places(transaction: AliasTransaction) -> set[tuple[str, int | None, str]]:

@@ -4,7 +4,12 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from slipway.registry.alias_transaction import AliasTransactions
-from slipway.registry.change_record import Aliases, AliasTransaction, ChangeRecord
+from slipway.registry.change_record import (
+    OF_CHAMPIONS,
+    Aliases,
+    AliasTransaction,
+    ChangeRecord,
+)
 from slipway.registry.lookup import registered_name
 from slipway.registry.transitions import Command
 from slipway.tracking.tags import KEY, PENDING_EVENT
@@ -63,7 +68,9 @@ class History(AliasTransactions):
             None if nothing is, if nobody chose one by hand, and while a change is under way.
         """
         changes, champion = self.changes(model), self.champion(model)
-        if champion == recorded_champion(changes) or self._open_records(model):
+        if champion == recorded_champion(changes):
+            return None
+        if self._open_records(model, OF_CHAMPIONS):
             return None
         known = {change.after for change in changes if change.kind in _APPROVED_BY}
         fault = None

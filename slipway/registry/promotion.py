@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from slipway.evaluation import source_order
 from slipway.registry.alias_transaction import AliasTransactions
-from slipway.registry.change_record import AliasTransaction, TagChanges
+from slipway.registry.change_record import PLACES, AliasTransaction, TagChanges
 from slipway.registry.registration import Registration
 from slipway.registry.transitions import Command, reference_tags, tags_of
 from slipway.system.failpoints import failpoint
@@ -67,7 +67,7 @@ class Promotions(Registration, AliasTransactions):
             target = "approval"
         with self._locked(versions.model):
             self._recover(versions.model)
-            self._require_alone(versions.model)
+            self._require_alone(versions.model, PLACES)
             found = self.state(versions.onnx.name, versions.onnx.version)
             if found and found.release and found.released and found.quarantined is None:
                 return self._as_found(found.release, found)

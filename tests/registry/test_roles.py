@@ -10,10 +10,12 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from commands.main import run
-from slipway.errors import MoveRefused, RoleMissing, UserRefused
+from slipway.errors import MoveRefused, RegistryConflict, RoleMissing, UserRefused
 from slipway.registry import Registry
+from slipway.tracking import heartbeat
 from slipway.tracking.accounts import Accounts
 from slipway.tracking.location import MlflowLocation
+from slipway.tracking.tags import HEARTBEAT, LOCK
 from slipway.values import AuditInfo
 from tasks.context import audit_info
 from tests.support import project
@@ -326,6 +328,28 @@ def test_a_record_among_those_of_candidates_changes_no_champion(released: Compan
     assert registry.history(released.model)[-1].kind == "by-hand"
     assert registry.undo_manual_change(released.model, needs_approval=False) is not None
     assert registry.champion(released.model) == 3
+
+
+def test_an_open_record_of_a_releaser_holds_up_no_return_of_a_champion(company: Company) -> None:
+    """It is of another machine, and it lives; a rollback does not wait for it either."""
+    promoter = company.sign_in("pro")
+    promoter.release("one")
+    promoter.release("two")
+    releaser = company.sign_in("rel")
+    releaser.release("three")
+    client = releaser.registry.client
+    place = client.get_experiment_by_name(f"{company.model}/candidates").experiment_id
+    (made,) = client.search_runs([place])
+    lease = {LOCK: "another machine", HEARTBEAT: heartbeat.now()}
+    client.create_run(place, tags=made.data.tags | lease)
+    releaser.move_by_hand(3)
+
+    registry = company.sign_in("pro").registry
+    with pytest.raises(RegistryConflict, match="another machine moves its aliases"):
+        registry.decide(company.model, 3, "approve", ANN)
+    assert registry.undo_manual_change(company.model, needs_approval=False) is not None
+    assert registry.champion(company.model) == 2
+    assert registry.roll_back(company.model, None, ANN).after == 1
 
 
 def test_what_users_have_without_a_role_is_taken_back(company: Company) -> None:
