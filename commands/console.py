@@ -136,6 +136,10 @@ def translated(error: Exception) -> SlipwayError:
     if status == HTTPStatus.UNAUTHORIZED or getattr(error, "error_code", "") == "UNAUTHENTICATED":
         fault = "SLIPWAY_AUTH: a server refuses it; set it to the value that the server was given"
         return CatalogueInvalid("the environment", (fault,))
+    if getattr(error, "error_code", "") == "PERMISSION_DENIED":
+        fault = "MLFLOW_TRACKING_USERNAME: MLflow denies this to the user; an administrator can "
+        fault += "give another role with `slipway users role`"
+        return CatalogueInvalid("the environment", (fault,))
     if isinstance(error, OSError) and error.errno in _FAULTS_OF_A_DISK:
         where = error.filename or Settings().home
         return HomeUnusable(str(where), error.strerror or str(error))

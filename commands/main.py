@@ -100,6 +100,13 @@ _COMMANDS = {
     "keys new": ("commands.keys:new", "Make a key for the model servers, and print it once."),
     "keys list": ("commands.keys:list_keys", "List the keys of the model servers."),
     "keys revoke": ("commands.keys:revoke", "Revoke a key of the model servers."),
+    "users add": (
+        "commands.users:add",
+        "Make a user of MLflow with a role, and print the password once.",
+    ),
+    "users list": ("commands.users:list_users", "List the users of MLflow and their roles."),
+    "users role": ("commands.users:role", "Give a user of MLflow another role."),
+    "users remove": ("commands.users:remove", "Remove a user of MLflow."),
     "redeploy": (
         "commands.redeploy:redeploy",
         "Make the model server serve the champion; no request fails.",
@@ -153,6 +160,7 @@ _OWN_EXIT_CODES = {
 _GROUPS = {
     "suite": "Check the prompts of a smoke test.",
     "keys": "Keys of the model servers, and the pair of keys that signs releases.",
+    "users": "People who sign in to MLflow: readers, releasers, promoters, administrators.",
 }
 _apps = {"": app} | {
     name: App(name=name, help=text, help_epilogue=f"{_EXIT_CODES}.")

@@ -1,13 +1,17 @@
 """``slipway status``, ``history`` and ``doctor``: they change nothing."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from commands import console
 from commands.options import Count
 from slipway import catalogue
 from slipway.settings import Settings
 from slipway.tracking.tag_values import ReleaseOrigin
-from slipway.values import ChampionPeriod, short
+from slipway.tracking.tags import SIGNATURE
+from slipway.values import ChampionPeriod, Entry, short
+
+if TYPE_CHECKING:
+    from slipway.registry import Registry
 
 _PERIODS = 20
 _COLUMNS = ("model", "commit", "variant", "champion", "reference", "previous", "candidate")
@@ -22,8 +26,8 @@ def status(model: str | None = None, *, json: bool = False) -> int:
     """
     settings = Settings()
     entries = catalogue.load(settings.catalogue)
-    names = [catalogue.find(settings.catalogue, model).name] if model else list(entries)
-    found = [_state(name, settings) for name in names]
+    shown = [catalogue.find(settings.catalogue, model)] if model else entries.values()
+    found = [_state(entry, settings) for entry in shown]
     if json:
         console.show(found)
         return 0
@@ -33,11 +37,14 @@ def status(model: str | None = None, *, json: bool = False) -> int:
             at = last["at"][:16].replace("T", " ")
             how = f"{last['verdict']}: {last['reason']}"
             console.say(f"{state['model']}: the last release ({at} UTC) was {how}")
+        if fault := state["fault"]:
+            console.say(f"{state['model']}: {fault}")
     return 0
 
 
-def _state(name: str, settings: Settings) -> dict[str, Any]:
-    state: dict[str, Any] = dict.fromkeys((*_COLUMNS, "last_release")) | {"model": name}
+def _state(entry: Entry, settings: Settings) -> dict[str, Any]:
+    name = entry.name
+    state: dict[str, Any] = dict.fromkeys((*_COLUMNS, "last_release", "fault")) | {"model": name}
     if not settings.has_registry:
         return state
     from slipway.registry import open_registry, registered_name
@@ -54,7 +61,21 @@ def _state(name: str, settings: Settings) -> dict[str, Any]:
         "previous": aliases.get("previous"),
         "candidate": aliases.get("candidate"),
         "last_release": last.model_dump(mode="json") if last else None,
+        "fault": _fault(entry, champion, registry),
     }
+
+
+def _fault(entry: Entry, champion: int | None, registry: "Registry") -> str | None:
+    """Return what is wrong with a champion, and what is done about it; None if nothing is known."""
+    needs_approval = entry.target == "approval"
+    if fault := registry.manual_fault(entry.name, needs_approval=needs_approval):
+        return f"{fault}; reconcile undoes that"
+    if not (champion and registry.copies.public_key):
+        return None
+    if SIGNATURE not in registry.tags(entry.name, champion):
+        again = f"release the model again with `slipway release {entry.name} --force`"
+        return f"version {champion} is not signed, so nothing loads it; {again}"
+    return None
 
 
 def _row(state: dict[str, Any]) -> tuple[str, ...]:

@@ -167,6 +167,34 @@ class MoveRefused(BadInput):
     remedy: str
 
 
+class RoleMissing(BadInput):
+    """Who is signed in to MLflow may not do what the command would do."""
+
+    text = (
+        "{person} may not {action} (role: {role}); an administrator can give the role: "
+        "slipway users role {person} {needed}"
+    )
+    person: str
+    role: str
+    action: str
+    needed: str
+
+
+class NoAccounts(BadInput):
+    text = (
+        "{uri} has no users; start MLflow with a password (`slipway up` without --open), and name "
+        "it in MLFLOW_TRACKING_URI"
+    )
+    uri: str
+
+
+class UserRefused(BadInput):
+    text = "{user}: {reason}; {remedy}"
+    user: str
+    reason: str
+    remedy: str
+
+
 class ExperimentDeleted(BadInput):
     """An experiment that a person deleted; MLflow keeps its name, so no other one can be made."""
 
@@ -415,6 +443,12 @@ class VersionRefused(SlipwayError):
     version: str
     reason: str
     remedy: str
+
+
+class VersionUnsigned(VersionRefused):
+    """A version that was released without a key; it is no worse than it was."""
+
+    text = "{version}: {reason}; {remedy}, since SLIPWAY_VERIFY_KEY is set"
 
 
 class NotServing(SlipwayError):

@@ -105,14 +105,20 @@ def apply_answer(entry: Entry) -> None:
         _publish_answer(release)
 
 
-def undo_unapproved_change(entry: Entry) -> None:
-    """Return the alias from a version that somebody chose by hand without an approval."""
-    if entry.target != "approval":
-        return
-    if change := registry().undo_unapproved_change(entry.name):
+def undo_manual_change(entry: Entry) -> str | None:
+    """Return the alias from a version that somebody chose by hand and that may not have it.
+
+    Returns:
+        What is wrong with the champion, where this process may not change it.
+    """
+    models, needs_approval = registry(), entry.target == "approval"
+    if not models.may_promote:
+        return models.manual_fault(entry.name, needs_approval=needs_approval)
+    if change := models.undo_manual_change(entry.name, needs_approval=needs_approval):
         after = f"version {change.after} is champion again" if change.after else "none is left"
         get_run_logger().warning(f"{entry.name}: {change.audit.reason}; {after}")
         emit_pending_events(entry.name)
+    return None
 
 
 @task(

@@ -15,6 +15,7 @@ from slipway.system.process import ProcessLimits
 from slipway.system.progress import Progress, silent
 from slipway.system.store import Store
 from slipway.system.workspace import Workspace
+from slipway.tracking.accounts import Accounts
 from slipway.validation.texts import require_text
 from slipway.values import AuditInfo, Calibration, Entry, Recipe, Text
 
@@ -71,17 +72,27 @@ def asked_at() -> datetime:
 
 
 def _actor() -> str:
-    """Return the user of this machine, or what started the run of a deployment."""
+    """Return the person, or what started the run of a deployment."""
     context = FlowRunContext.get()
     run = context.flow_run if context else None
     if run is None or run.deployment_id is None:
-        return f"{getpass.getuser()}@{socket.gethostname()}"
+        return _person()
     if run.auto_scheduled:
         return "schedule"
     if run.created_by and run.created_by.type == "AUTOMATION":
         return f"event ({run.created_by.display_value})"
     # ``dispatch`` sets such a key; a run that a person starts in the UI has none
     return "event" if (run.idempotency_key or "").startswith("release:") else "Prefect UI"
+
+
+def _person() -> str:
+    """Return who is signed in to MLflow; of the account that the services share, who is here."""
+    settings = Settings()
+    shared = settings.credentials[0] if settings.credentials else None
+    person = Accounts(settings.registry).signed_in()
+    if person and person.name != shared:
+        return person.name
+    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def flow_run_url() -> str | None:

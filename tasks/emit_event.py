@@ -59,9 +59,12 @@ def emit_event(event: str, model: str, **payload: Any) -> bool:
 
 
 def emit_pending_events(model: str) -> None:
-    """Send the events of alias changes that were not sent yet, and record that they were."""
+    """Send the events of alias changes that were not sent yet, and record that they were.
+
+    Somebody who may not promote leaves that to others.
+    """
     models = registry()
-    for change in models.pending_events(model):
+    for change in models.pending_events(model) if models.may_promote else ():
         failpoint("event.before-send")
         if emit_event(_EVENTS[change.kind], model, **_payload(change)):
             failpoint("event.after-send")

@@ -18,6 +18,7 @@ from slipway.redeploy.golden_prompts import GoldenPrompts
 from slipway.redeploy.values import (
     Deploy,
     DeployRejected,
+    NoChange,
     RedeployDecision,
     Reject,
     SwitchResult,
@@ -26,7 +27,7 @@ from slipway.serving.api_keys import own_key
 from slipway.settings import Settings
 from slipway.system.failpoints import failpoint
 from slipway.tracking.verified_copy import CopyPlace
-from tasks.approval import undo_unapproved_change
+from tasks.approval import undo_manual_change
 from tasks.context import audit_info, limits, registry, server_folder
 from tasks.emit_event import emit_event, emit_pending_events
 from tasks.policies import uncached
@@ -78,8 +79,10 @@ def locked(model: str) -> Iterator[None]:
     **uncached(timeout_seconds=600),
 )
 def compare(model: str) -> RedeployDecision:
-    """Return what to do; a champion that nobody approved, though that is asked for, is undone."""
-    undo_unapproved_change(catalogue.find(Settings().catalogue, model))
+    """Return what to do; a champion that was chosen by hand and may not stay is undone."""
+    entry = catalogue.find(Settings().catalogue, model)
+    if fault := undo_manual_change(entry):
+        return NoChange(reason=f"{fault}; a promoter's reconcile undoes that")
     emit_pending_events(model)  # of a rejection that was killed after it had moved the alias
     decision = deployment(model).compare(champion_state(registry(), model))
     if isinstance(decision, Deploy):

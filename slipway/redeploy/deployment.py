@@ -22,6 +22,7 @@ from slipway.errors import (
     StepOutOfMemory,
     StepTimedOut,
     VersionRefused,
+    VersionUnsigned,
 )
 from slipway.redeploy import golden_prompts, model_server
 from slipway.redeploy.compare import compare
@@ -30,7 +31,7 @@ from slipway.redeploy.preflight import preflight
 from slipway.redeploy.rolling_switch import RollingSwitch
 from slipway.redeploy.values import ChampionState, Deploy, RedeployDecision, SwitchResult
 from slipway.system.process import ProcessLimits
-from slipway.tracking.verified_copy import CopyPlace, CopyRequest, fetch
+from slipway.tracking.verified_copy import CopyPlace, CopyRequest, VerifiedCopy, fetch, verify
 
 #: Memory that a preflight leaves free for the serving processes.
 _RESERVE_BYTES = 300_000_000
@@ -76,11 +77,12 @@ class Deployment:
 
         Raises:
             MachineTooSmall: If there is not enough memory for both; nothing was started.
+            VersionUnsigned: If it is as it was released, but before a signature was required.
         """
         version, limits = candidate.version, self._limits(candidate.size_bytes)
 
         def check() -> None:
-            files = fetch(CopyRequest(place=self.copies, name=self.model, version=version))
+            files = self._copy(version)
             with preflight(self.model, version, files, self.folder, limits) as address:
                 golden_prompts.check(address, self.model, version, self.golden, self.key)
 
@@ -91,6 +93,15 @@ class Deployment:
         worker_seconds = self.limits.timeout_seconds + self.drain_seconds
         switch = RollingSwitch(self.model, self.folder, candidate.serving, worker_seconds)
         return _timed(lambda: switch.to(candidate.version))
+
+    def _copy(self, version: int) -> VerifiedCopy:
+        """Return a version's copy; a changed file counts before a signature that is missing."""
+        request = CopyRequest(place=self.copies, name=self.model, version=version)
+        try:
+            return fetch(request)
+        except VersionUnsigned:
+            verify(request.model_copy(update={"decided": False}))
+            raise
 
     def _limits(self, size_bytes: int) -> ProcessLimits:
         """Return the limits that leave the serving processes their memory."""
@@ -117,6 +128,8 @@ def _timed(step: Callable[[], None]) -> SwitchResult:
         step()
     except CandidateFailed as error:
         fault = error.reason
+    except VersionUnsigned:
+        raise
     except (ArtifactChanged, VersionRefused) as error:
         fault = f"{error.version}: {error.reason}"
     except StepFailed as error:

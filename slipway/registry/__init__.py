@@ -12,12 +12,13 @@ from slipway.registry.approval import Approvals
 from slipway.registry.history import History
 from slipway.registry.lookup import registered_name
 from slipway.registry.removal import Removals
+from slipway.registry.roles import Roles
 from slipway.registry.rollback import Rollbacks
 from slipway.settings import Settings
 from slipway.tracking.verified_copy import CopyPlace
 
 
-class Registry(Approvals, Rollbacks, History, Removals):
+class Registry(Approvals, Rollbacks, History, Removals, Roles):
     """The model registry at one place; see ``Lookup`` for its arguments."""
 
 

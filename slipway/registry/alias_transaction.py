@@ -8,13 +8,22 @@ Everybody who may write to the experiment may write a record. So an open one is 
 it has the shape of those that are written here.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from slipway.errors import RegistryConflict
-from slipway.registry.change_record import Aliases, AliasTransaction, ChangeRecord, TagChanges
+from slipway.errors import RegistryConflict, RoleMissing
+from slipway.registry.change_record import (
+    OF_CHAMPIONS,
+    Aliases,
+    AliasTransaction,
+    ChangeRecord,
+    RecordPlace,
+    TagChanges,
+    belongs,
+    waits_for,
+)
 from slipway.registry.dead_releases import DeadReleases
 from slipway.registry.lookup import state_of
 from slipway.registry.transitions import Command, require, state_in
@@ -36,9 +45,18 @@ Commands = Mapping[int, Command]
 class AliasTransactions(DeadReleases):
     """Changes aliases and tags as a whole."""
 
-    def changes(self, model: str) -> tuple[AliasChange, ...]:
-        """Return every recorded change of a model's aliases, oldest first."""
-        found = ((run_id, _record(run)) for run_id, run in self._runs(model, "FINISHED").items())
+    @property
+    def may_promote(self) -> bool:
+        """Whether this process may change a champion."""
+        return self._places[:1] == OF_CHAMPIONS
+
+    def changes(self, model: str, place: RecordPlace = "promotions") -> tuple[AliasChange, ...]:
+        """Return every change of a model's aliases that is recorded in one place, oldest first.
+
+        What ``candidates`` holds says nothing about champions.
+        """
+        runs = self._runs(model, "FINISHED", place).items()
+        found = ((run_id, _record(run)) for run_id, run in runs)
         changes = (record.change(run_id) for run_id, record in found if record)
         return tuple(sorted(changes, key=lambda change: change.at))
 
@@ -89,11 +107,13 @@ class AliasTransactions(DeadReleases):
 
         Raises:
             MoveRefused: If the state of a version does not allow its command.
+            RoleMissing: If somebody is signed in who may not do this.
             RegistryConflict: If anything fails, the body included, or if another machine is
                 changing the aliases; all is as it was.
         """
         model = transaction.model
-        self._require_alone(model)
+        self._require_role(transaction)
+        self._require_alone(model, waits_for(transaction))
         states = self._allowed(model, commands)
         before = self.champion(model)
         record = ChangeRecord(
@@ -129,8 +149,24 @@ class AliasTransactions(DeadReleases):
         self.client.set_terminated(run_id, "FINISHED")
         failpoint("alias.after-finish")
 
-    def _require_alone(self, model: str) -> None:
-        if self._runs(model, "RUNNING"):
+    @property
+    def _places(self) -> tuple[RecordPlace, ...]:
+        """Return where this process may record changes, its own place first."""
+        role = self.person.role if self.person else None
+        if role == "reader":
+            return ()
+        return ("candidates",) if role == "releaser" else ("promotions", "candidates")
+
+    def _require_role(self, transaction: AliasTransaction) -> None:
+        person, places = self.person, self._places
+        if person is None or (places and belongs(transaction, places[0])):
+            return
+        needed = "releaser" if belongs(transaction, "candidates") else "promoter"
+        action = f"change {transaction.model} ({transaction.kind})"
+        raise RoleMissing(person.name, person.role or "none", action, needed)
+
+    def _require_alone(self, model: str, places: Collection[RecordPlace] = OF_CHAMPIONS) -> None:
+        if self._open_records(model, places):
             raise RegistryConflict(model, "another machine moves its aliases")
 
     def _allowed(self, model: str, commands: Commands) -> dict[int, VersionState]:
@@ -149,7 +185,7 @@ class AliasTransactions(DeadReleases):
         two that were opened at the same moment, at least one finds the other and gives up.
         """
         model = record.transaction.model
-        if self._runs(model, "RUNNING").keys() - {run_id}:
+        if self._open_records(model, waits_for(record.transaction)) - {run_id}:
             return "another machine moves its aliases"
         now = {version: state_in(self.state(model, version)) for version in states}
         if now != states or self._undo_of(record.transaction) != record.undo:
@@ -178,9 +214,9 @@ class AliasTransactions(DeadReleases):
     def _recover(self, model: str) -> Iterable[str]:
         """Roll back what nobody works on, and refuse what no process of ours can have begun."""
         ended: list[str] = []
-        for run in self._abandoned(model):
+        for run, place in self._abandoned(model):
             record, status = _record(run), "KILLED"
-            fault = self._fault(model, record)
+            fault = self._fault(model, record, place)
             reason = "its process was killed; the change was rolled back"
             if fault:
                 status, reason = "FAILED", f"{fault}; nothing of it was carried out"
@@ -191,12 +227,18 @@ class AliasTransactions(DeadReleases):
             ended.append(self._end(run, status, reason))
         return ended
 
-    def _abandoned(self, model: str) -> list[Any]:
+    def _abandoned(self, model: str) -> Iterator[tuple[Any, RecordPlace]]:
+        """Yield the open records of nobody, and where they are, as far as this process may."""
+        for place in self._places:
+            for run in self._abandoned_in(model, place):
+                yield run, place
+
+    def _abandoned_in(self, model: str, place: RecordPlace) -> list[Any]:
         """Return the open records of nobody: of a dead process, of our lock, or not ours at all."""
         found, others, here = [], [], self._lock_identity()
-        for run in self._runs(model, "RUNNING").values():
+        for run in self._runs(model, "RUNNING", place).values():
             record = _record(run)
-            if record is None or record.fault(model) or record.lease.lock == here:
+            if record is None or record.fault(model, place) or record.lease.lock == here:
                 found.append(run)
             elif tags.HEARTBEAT in run.data.tags:
                 others.append(run)
@@ -204,7 +246,7 @@ class AliasTransactions(DeadReleases):
                 found.append(run)
         return found + heartbeat.dead(self.client, others)
 
-    def _fault(self, model: str, record: ChangeRecord | None) -> str | None:
+    def _fault(self, model: str, record: ChangeRecord | None, place: RecordPlace) -> str | None:
         """Return why an open record is not carried out; None if nothing is wrong with it."""
         if record is None:
             return "its tags are not those of a record"
@@ -214,7 +256,7 @@ class AliasTransactions(DeadReleases):
             state = self.state(model, champion)
             if state is None or not state.released:
                 return f"its undo makes version {champion} champion, which was never released"
-        return record.fault(model)
+        return record.fault(model, place)
 
     def _require_open(self, run_id: str) -> None:
         """Refuse to finish a change that another machine took for abandoned, and rolled back."""
@@ -291,16 +333,20 @@ class AliasTransactions(DeadReleases):
     def _open(self, record: ChangeRecord) -> str:
         """Write a record into a run that is running, and return the run's id."""
         transaction = record.transaction
-        experiment = self._experiment(f"{transaction.model}/promotions")
+        experiment = self._experiment(f"{transaction.model}/{self._places[0]}")
         name = f"{transaction.kind} v{transaction.version}"
         return create_run(self.client, experiment, record.lease, name, record.to_tags())
 
     def _experiment(self, name: str) -> str:
         return experiment_id(name, self.location)
 
-    def _runs(self, model: str, status: str) -> dict[str, Any]:
+    def _open_records(self, model: str, places: Collection[RecordPlace]) -> set[str]:
+        """Return the ids of the runs of changes that somebody is making."""
+        return {run_id for place in places for run_id in self._runs(model, "RUNNING", place)}
+
+    def _runs(self, model: str, status: str, place: RecordPlace = "promotions") -> dict[str, Any]:
         """Return the runs of changes with this status by their ids, newest first."""
-        runs = self._search(f"{model}/promotions", status, tags.AT)
+        runs = self._search(f"{model}/{place}", status, tags.AT)
         return {str(run.info.run_id): run for run in runs}
 
 

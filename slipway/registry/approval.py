@@ -35,10 +35,12 @@ class Approvals(Promotions):
     def apply_answer(self, model: str, timeout_hours: float) -> Release | None:
         """Carry out an answer that was given as a tag; without one in time, a rejection.
 
+        Where people have roles, a tag answers nothing: everybody who may release can set it.
+
         Returns:
             The release that was decided about; None if there was nothing to carry out.
         """
-        if self.waiting(model) is None:
+        if self.waiting(model) is None or not self.may_promote:
             return None
         with self._locked(model):
             self._recover(model)
@@ -46,7 +48,7 @@ class Approvals(Promotions):
             if version is None:
                 return None
             answer = self.tags(model, version)[APPROVAL].strip().lower()
-            if decision := _ANSWERS.get(answer):
+            if (decision := _ANSWERS.get(answer)) and not self.has_roles:
                 audit = AuditInfo(
                     actor="MLflow UI", reason=f"the tag {APPROVAL} was set to {answer}"
                 )
@@ -131,5 +133,6 @@ class Approvals(Promotions):
         return rejected
 
     def _asked_at(self, model: str, version: int) -> datetime:
-        asked = (change.at for change in self.changes(model) if change.version == version)
+        changes = (*self.changes(model), *self.changes(model, "candidates"))
+        asked = (change.at for change in changes if change.version == version)
         return max(asked, default=datetime.now(UTC))

@@ -6,9 +6,9 @@ that are written here from others.
 
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field
 
@@ -21,9 +21,19 @@ from slipway.values import AliasChange, AliasChangeKind, AuditInfo, Value
 Aliases = dict[str, dict[str, int | None]]
 #: By registered model, version and tag, its value; None removes it.
 TagChanges = dict[str, dict[int, dict[str, str | None]]]
+#: Experiment of the record: who may release but not promote, may write to the second alone.
+RecordPlace = Literal["promotions", "candidates"]
 
-#: What a transaction may change.
-_ALIASES = {"champion", "previous", "candidate"}
+#: Where changes are recorded, below the model's name, and which aliases a record there may change.
+PLACES: Mapping[RecordPlace, set[str]] = {
+    "promotions": {"champion", "previous", "candidate"},
+    "candidates": {"candidate"},
+}
+#: The place of the records that say who was champion.
+OF_CHAMPIONS: tuple[RecordPlace, ...] = ("promotions",)
+#: Kinds of change that a release needs which promotes nothing: all that ``candidates`` may hold.
+_OF_A_RELEASE = {"promotion", "rejection"}
+
 _TAGS = {tags.APPROVAL, tags.DECIDED, tags.PENDING_EVENT, tags.QUARANTINED, tags.STATUS}
 
 
@@ -95,8 +105,13 @@ class ChangeRecord(Value):
             lease=Lease.from_tags(read),
         )
 
-    def fault(self, model: str) -> str | None:
-        """Return what in it is not as a transaction of ``model`` writes it; None if nothing is."""
+    def fault(self, model: str, place: RecordPlace = "promotions") -> str | None:
+        """Return what in it is not as a transaction of ``model`` writes it; None if nothing is.
+
+        Args:
+            model: Name of the entry.
+            place: Where it was found.
+        """
         transaction, undo = self.transaction, self.undo
         names = {registered_name(model, kind) for kind in ("onnx", "transformers")}
         if (transaction.model, undo.model) != (model, model):
@@ -104,8 +119,10 @@ class ChangeRecord(Value):
         if _places(transaction) != _places(undo):
             return "its undo changes something else than its transaction"
         for name, version, key in _places(transaction):
-            if name not in names or key not in (_ALIASES if version is None else _TAGS):
+            if name not in names or key not in (PLACES[place] if version is None else _TAGS):
                 return f"it changes {key} of {name}"
+        if not belongs(transaction, place):
+            return f"no {transaction.kind} is recorded in {model}/{place}"
         for name, versions in undo.tag_changes.items():
             for version, before in versions.items():
                 if _approves(transaction.tag_changes[name].get(version, {}), before):
@@ -123,6 +140,21 @@ class ChangeRecord(Value):
             after=self.after,
             version=self.transaction.version,
         )
+
+
+def belongs(transaction: AliasTransaction, place: RecordPlace) -> bool:
+    """Return whether a transaction may be recorded there."""
+    aliases = {alias for changed in transaction.aliases.values() for alias in changed}
+    known = transaction.kind in _OF_A_RELEASE or place == "promotions"
+    return known and aliases <= PLACES[place]
+
+
+def waits_for(transaction: AliasTransaction) -> Collection[RecordPlace]:
+    """Return where no other change may be open meanwhile.
+
+    What takes a champion out changes nothing of a candidate, so no releaser can hold it up.
+    """
+    return OF_CHAMPIONS if transaction.kind in {"rollback", "restored"} else PLACES
 
 
 def _places(transaction: AliasTransaction) -> set[tuple[str, int | None, str]]:

@@ -4,7 +4,12 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from slipway.registry.alias_transaction import AliasTransactions
-from slipway.registry.change_record import Aliases, AliasTransaction, ChangeRecord
+from slipway.registry.change_record import (
+    OF_CHAMPIONS,
+    Aliases,
+    AliasTransaction,
+    ChangeRecord,
+)
 from slipway.registry.lookup import registered_name
 from slipway.registry.transitions import Command
 from slipway.tracking.tags import KEY, PENDING_EVENT
@@ -49,11 +54,41 @@ class History(AliasTransactions):
             self.client.set_terminated(self._open(record), "FINISHED")
         return self.changes(model)[-1]
 
-    def undo_unapproved_change(self, model: str) -> AliasChange | None:
-        """Return the alias from a version that somebody chose by hand and nobody ever approved.
+    def manual_fault(self, model: str, *, needs_approval: bool) -> str | None:
+        """Return what is wrong with a champion that somebody chose by hand.
 
-        For models whose champions a person approves. A version that a promotion or a rollback made
-        champion before may be chosen by hand.
+        Where people have roles, no hand may choose one: MLflow does not say whose hand it was.
+
+        Args:
+            model: The serving model.
+            needs_approval: Whether a person has to approve each champion. A version that a
+                promotion or a rollback made champion before may be chosen by hand then.
+
+        Returns:
+            None if nothing is, if nobody chose one by hand, and while a change is under way.
+        """
+        changes, champion = self.changes(model), self.champion(model)
+        if champion == recorded_champion(changes):
+            return None
+        if self._open_records(model, OF_CHAMPIONS):
+            return None
+        known = {change.after for change in changes if change.kind in _APPROVED_BY}
+        fault = None
+        if self.has_roles:
+            fault = "no promoter's record says so"
+        elif champion and needs_approval and champion not in known:
+            fault = "nobody approved it"
+        elif champion and self.copies.public_key:
+            fault = self._fault_of(model, champion)
+        what = f"version {champion} was made champion" if champion else "the champion was removed"
+        return fault and f"{what} by hand, and {fault}"
+
+    def undo_manual_change(self, model: str, *, needs_approval: bool) -> AliasChange | None:
+        """Return the alias from a version that somebody chose by hand and that may not have it.
+
+        Args:
+            model: The serving model.
+            needs_approval: As ``manual_fault`` has it.
 
         Returns:
             The change back to the recorded champion; to none, if that one may not serve any more.
@@ -61,31 +96,31 @@ class History(AliasTransactions):
         """
         with self._locked(model):
             self._recover(model)
-            changes, champion = self.changes(model), self.champion(model)
-            recorded = recorded_champion(changes)
-            known = {change.after for change in changes if change.kind in _APPROVED_BY}
-            if champion is None or champion == recorded or champion in known:
-                return None
+            fault = self.manual_fault(model, needs_approval=needs_approval)
+            champion, recorded = self.champion(model), recorded_champion(self.changes(model))
             state = self.state(model, recorded) if recorded else None
             target = recorded if state and state.obstacle is None else None
-            transaction = self._back_to(model, champion, target)
+            if fault is None or champion == target:
+                return None
+            transaction = self._back_to(model, champion, target, fault)
             commands: dict[int, Command] = {target: "serve"} if target else {}
             with self._recorded(transaction, commands) as run_id:
                 pass
             return next(change for change in self.changes(model) if change.run_id == run_id)
 
-    def _back_to(self, model: str, champion: int, target: int | None) -> AliasTransaction:
+    def _back_to(
+        self, model: str, champion: int | None, target: int | None, fault: str
+    ) -> AliasTransaction:
         aliases: Aliases = {model: {"champion": target}}
         reference = registered_name(model, "transformers")
         pair = self._versions(reference, self.tags(model, target)[KEY]) if target else []
         if pair or self.champion(reference):
             aliases[reference] = {"champion": int(pair[0].version) if pair else None}
-        reason = f"version {champion} was made champion by hand, and nobody approved it"
         return AliasTransaction(
             model=model,
             kind="restored",
-            audit=AuditInfo(actor="reconcile", reason=reason),
-            version=champion,
+            audit=AuditInfo(actor="reconcile", reason=fault[:1000]),
+            version=champion or target,
             aliases=aliases,
             tag_changes={model: {target: {PENDING_EVENT: "pending"}}} if target else {},
         )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,14 @@ from filelock import FileLock
 
 from slipway import keys
 from slipway.checks import prompt_files, structured_files, suites
-from slipway.errors import ArtifactChanged, MoveRefused, VersionRefused
+from slipway.errors import ArtifactChanged, MoveRefused, RoleMissing, UserRefused, VersionRefused
 from slipway.evaluation import task_evaluation
 from slipway.evaluation.texts import load_calibration, load_texts, texts_digest
 from slipway.registry.transitions import how_to_lift
 from slipway.settings import Settings, toolchain
 from slipway.system.store import sha256
 from slipway.tracking import format_1, shared_lock
+from slipway.tracking.accounts import Accounts, Person
 from slipway.tracking.lease import Lease, lock_identity
 from slipway.tracking.location import connect, if_any, require_active
 from slipway.tracking.metrics import figures_of
@@ -41,6 +43,11 @@ from slipway.values import (
 def registered_name(model: str, kind: WrapperKind) -> str:
     """Return the name of the registered model that holds one wrapper of the entry ``model``."""
     return model if kind == "onnx" else f"{model}-{kind}"
+
+
+def experiments_of(model: str) -> tuple[str, str, str]:
+    """Return the experiments of an entry: its releases, and the records of its alias changes."""
+    return model, f"{model}/candidates", f"{model}/promotions"
 
 
 def release_key(entry: Entry, revision: Revision, settings: Settings) -> str:
@@ -100,6 +107,20 @@ class Lookup:
         self.client = MlflowClient()
         self._shared: dict[str, SharedLock] = {}
 
+    @cached_property
+    def person(self) -> Person | None:
+        """Who this process is signed in as; None where MLflow asks nobody for a name."""
+        return Accounts(self.copies.location.uri).signed_in()
+
+    @cached_property
+    def has_roles(self) -> bool:
+        """Whether anybody has a role; administrators alone have none."""
+        role = self.person.role if self.person else None
+        if role != "admin":
+            return role is not None
+        people = Accounts(self.copies.location.uri).people()
+        return any(each.role not in {None, "admin"} for each in people)
+
     def released(self, model: str, key: str) -> Release | None:
         """Return the release with this key if an earlier run finished it.
 
@@ -127,12 +148,26 @@ class Lookup:
     def require_experiments(self, model: str) -> None:
         """Refuse a model to whose experiments nothing can be logged.
 
+        MLflow lets whoever makes an experiment write to it. So the experiments that roles are about
+        are made by an administrator.
+
         Raises:
             ExperimentDeleted: If a person deleted one of them.
+            RoleMissing: If this process may not write there.
+            UserRefused: If one is missing, and this process may not make it.
         """
-        for name in (model, f"{model}/promotions"):
+        role = self.person.role if self.person else None
+        if self.person and role == "reader":
+            raise RoleMissing(self.person.name, role, f"release {model}", "releaser")
+        for name in experiments_of(model):
             if experiment := self.client.get_experiment_by_name(name):
                 require_active(experiment)
+            elif self.person and role in {"releaser", "promoter"}:
+                reason = f"MLflow has no experiment {name!r}, which an administrator makes"
+                remedy = (
+                    f"wait for reconcile, or ask for `slipway users role {self.person.name} {role}`"
+                )
+                raise UserRefused(self.person.name, reason, remedy)
 
     def earlier_rejection(self, model: str, key: str) -> EarlierRejection | None:
         """Return why an earlier candidate with this key was rejected, by a gate or by a person.
@@ -256,13 +291,18 @@ class Lookup:
             MoveRefused: If a file differs, is missing or was added, or if there is no digest.
         """
         wrapper = release.versions.onnx
-        request = CopyRequest(place=self.copies, name=wrapper.name, version=wrapper.version)
-        try:
-            verify(request)
-        except (ArtifactChanged, VersionRefused) as error:
-            reason = f"version {wrapper.version} is not what was released ({error.reason})"
+        if fault := self._fault_of(wrapper.name, wrapper.version):
+            reason = f"version {wrapper.version} is not what was released ({fault})"
             advice = "restore MLflow's files of this version, or name another version"
-            raise MoveRefused(wrapper.name, reason, advice) from error
+            raise MoveRefused(wrapper.name, reason, advice)
+
+    def _fault_of(self, name: str, version: int) -> str | None:
+        """Return why a server would not load what MLflow keeps of a version; None if it would."""
+        try:
+            verify(CopyRequest(place=self.copies, name=name, version=version))
+        except (ArtifactChanged, VersionRefused) as error:
+            return error.reason
+        return None
 
     def _versions(self, name: str, key: str) -> list[Any]:
         found = self.client.search_model_versions(f"name = '{name}' AND tags.`{KEY}` = '{key}'")
@@ -288,9 +328,11 @@ class Lookup:
         """Keep other machines out as well, where MLflow may have others than this one.
 
         Who holds the file lock knows that a lock which this home holds too is that of a dead
-        process.
+        process. Who has a role and is no administrator does not see the locks of others: there,
+        open records keep two movers apart.
         """
-        if self.location.uri.startswith("sqlite:"):
+        sees_all = self.person is None or self.person.role == "admin"
+        if self.location.uri.startswith("sqlite:") or not sees_all:
             yield
             return
         with shared_lock.held(self.client, model, self._lock_identity()) as lock:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from slipway.evaluation import source_order
 from slipway.registry.alias_transaction import AliasTransactions
-from slipway.registry.change_record import AliasTransaction, TagChanges
+from slipway.registry.change_record import PLACES, AliasTransaction, TagChanges
 from slipway.registry.registration import Registration
 from slipway.registry.transitions import Command, reference_tags, tags_of
 from slipway.system.failpoints import failpoint
@@ -48,7 +48,8 @@ class Promotions(Registration, AliasTransactions):
 
         What another process has promoted meanwhile is returned as it is. A release whose source is
         older than the champion's, or than that of the candidate that waits, is returned as
-        rejected, and nothing is changed.
+        rejected, and nothing is changed. Whoever may release but not promote asks for approval
+        instead of promoting.
 
         Args:
             release: What may serve, and what is recorded on its versions.
@@ -62,9 +63,11 @@ class Promotions(Registration, AliasTransactions):
             MoveRefused: If its version is quarantined, or another run withdrew it.
         """
         versions = release.versions
+        if target == "champion" and not self.may_promote:
+            target = "approval"
         with self._locked(versions.model):
             self._recover(versions.model)
-            self._require_alone(versions.model)
+            self._require_alone(versions.model, PLACES)
             found = self.state(versions.onnx.name, versions.onnx.version)
             if found and found.release and found.released and found.quarantined is None:
                 return self._as_found(found.release, found)

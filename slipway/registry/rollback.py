@@ -103,7 +103,7 @@ class Rollbacks(AliasTransactions):
         Raises:
             MoveRefused: If there is none.
         """
-        version = to if to is not None else self.aliases(model).get("previous")
+        version = to if to is not None else self._previous(model)
         if version is None and failed is None:
             advice = f"release it first: slipway release {model}"
             reason = "there is neither a champion to roll back from nor a previous version"
@@ -114,6 +114,13 @@ class Rollbacks(AliasTransactions):
         if version == failed:
             advice = "name another version with --to"
             raise MoveRefused(model, f"version {version} is the champion already", advice)
+        return version
+
+    def _previous(self, model: str) -> int | None:
+        """Return the previous champion; where people have roles, only one that is recorded."""
+        version = self.aliases(model).get("previous")
+        if self.has_roles and version not in {change.after for change in self.changes(model)}:
+            return None
         return version
 
     def _target(self, model: str, failed: int | None, to: int | None) -> Release:

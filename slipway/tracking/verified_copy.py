@@ -23,7 +23,7 @@ from pathlib import Path
 import yaml
 
 from slipway import keys
-from slipway.errors import ArtifactChanged, SourceMissing, VersionRefused
+from slipway.errors import ArtifactChanged, SourceMissing, VersionRefused, VersionUnsigned
 from slipway.settings import Settings
 from slipway.system import signing_keys
 from slipway.system.store import Store, manifest, require_disk
@@ -149,6 +149,7 @@ def fetch(request: CopyRequest) -> VerifiedCopy:
     Raises:
         SourceMissing: If there is no such version.
         VersionRefused: If it lacks a digest, or has a file or a wrapper that was not released.
+        VersionUnsigned: If it has to be signed, and nobody signed it.
         ArtifactChanged: If a file is not the one that was released.
         MachineTooSmall: If the disk is full.
         Unreachable: If MLflow does not answer.
@@ -225,9 +226,9 @@ def _released(request: CopyRequest) -> dict[str, str]:
         raise SourceMissing(str(request), advice) from error
     tags = (DIGEST, CODE, MLMODEL, *((SIGNATURE, KEY) if request.public_key else ()))
     if missing := [tag for tag in tags if not version.tags.get(tag)]:
-        reason = f"its tag {missing[0]} is missing, so its files cannot be verified"
         if missing[0] == SIGNATURE:
-            reason = "it is not signed"
+            raise VersionUnsigned(str(request), "it is not signed", _RELEASE)
+        reason = f"its tag {missing[0]} is missing, so its files cannot be verified"
         raise VersionRefused(str(request), reason, _RELEASE)
     if request.kind == "transformers" and FORMAT not in version.tags:
         reason = "it was registered before the files of the reference had a digest"

@@ -16,7 +16,8 @@ class AuditInfo(Value):
     """Who or what changes something, and why.
 
     Attributes:
-        actor: A person (``user@host``), ``schedule``, ``event …``, ``Prefect UI``, ``MLflow UI``.
+        actor: A person (a user of MLflow, or ``user@host``), ``schedule``, ``event …``,
+            ``Prefect UI``, ``MLflow UI``.
     """
 
     actor: str = Field(min_length=1)

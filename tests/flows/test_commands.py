@@ -75,6 +75,7 @@ def test_status_shows_commit_versions_and_champion(
             "reference": 1,
             "previous": None,
             "candidate": 1,
+            "fault": None,
         }
     ]
 

@@ -155,7 +155,7 @@ def test_a_champion_that_a_hand_chose_without_an_approval_is_undone(waiting: Fak
     """The record says who was restored and why; the event of that change is sent."""
     waiting.move_by_hand(2)
 
-    change = waiting.registry.undo_unapproved_change(waiting.model)
+    change = waiting.registry.undo_manual_change(waiting.model, needs_approval=True)
 
     assert change is not None
     assert (change.kind, change.before, change.after) == ("restored", 2, 1)
@@ -163,7 +163,7 @@ def test_a_champion_that_a_hand_chose_without_an_approval_is_undone(waiting: Fak
     assert waiting.aliases() == ({"candidate": 2, "champion": 1},) * 2
     assert waiting.registry.waiting(waiting.model) == 2
     assert waiting.registry.pending_events(waiting.model) == (change,)
-    assert waiting.registry.undo_unapproved_change(waiting.model) is None
+    assert waiting.registry.undo_manual_change(waiting.model, needs_approval=True) is None
     periods = waiting.registry.history(waiting.model)
     kinds = [(each.version, each.kind) for each in periods]
     assert kinds == [(1, "promotion"), (2, "by-hand"), (1, "restored")]
@@ -186,7 +186,7 @@ def test_a_hand_may_choose_a_version_that_was_champion(waiting: FakeRegistry) ->
     waiting.registry.decide(waiting.model, 2, "approve", ANN)
     waiting.move_by_hand(1)
 
-    assert waiting.registry.undo_unapproved_change(waiting.model) is None
+    assert waiting.registry.undo_manual_change(waiting.model, needs_approval=True) is None
     change = waiting.registry.record_manual_change(waiting.model)
 
     assert change is not None
@@ -200,7 +200,7 @@ def test_where_the_recorded_champion_may_not_serve_none_is_left(waiting: FakeReg
     )
     waiting.move_by_hand(2)
 
-    change = waiting.registry.undo_unapproved_change(waiting.model)
+    change = waiting.registry.undo_manual_change(waiting.model, needs_approval=True)
 
     assert change is not None
     assert change.after is None

@@ -91,6 +91,7 @@ def test_the_command_line_shows_the_status(recorded: Registry) -> None:
         "reference": 3,
         "previous": 1,
         "candidate": 3,
+        "fault": None,
     }
     manual = found["tiny-manual"]
     assert (manual["champion"], manual["previous"], manual["candidate"]) == (1, None, 2)

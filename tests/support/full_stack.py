@@ -191,15 +191,25 @@ def prefect_server(folder: Path, variables: Mapping[str, str]) -> Iterator[str]:
 
 
 @contextmanager
-def mlflow_server(folder: Path) -> Iterator[str]:
-    """Run an MLflow server alone, with its database, artifacts and log in ``folder``."""
+def mlflow_server(folder: Path, auth: str | None = None) -> Iterator[str]:
+    """Run an MLflow server alone, with its database, artifacts and log in ``folder``.
+
+    Args:
+        folder: Where; with ``auth``, its home.
+        auth: User and password of its administrator, as ``slipway up`` sets them; None for a server
+            that asks nobody.
+    """
     url = f"http://127.0.0.1:{free_port()}"
     store = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--workers", "1"]
     where = ["--artifacts-destination", str(folder / "artifacts"), "--port", url.rpartition(":")[2]]
+    command, more = ["mlflow", "server", *store, *where], {}
+    if auth:
+        command = ["deployments.services", "mlflow"]
+        more = {"SLIPWAY_HOME": str(folder), "SLIPWAY_MLFLOW_URL": url, "SLIPWAY_AUTH": auth}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "server", *store, *where],
-            env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            [sys.executable, "-m", *command],
+            env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"} | more,
             stdout=log,
             stderr=log,
         )

@@ -161,6 +161,15 @@ def test_a_refused_sign_in_to_mlflow_names_the_variable(closed_server: str, tmp_
     assert "SLIPWAY_AUTH: a server refuses it" in done.stderr
 
 
+def test_what_mlflow_denies_names_who_can_change_that(tmp_path: Path) -> None:
+    """The user is known, and has no permission."""
+    with status_server({}, other=403) as url:
+        done = slipway("status", MLFLOW_TRACKING_URI=url, SLIPWAY_HOME=str(tmp_path))
+
+    assert done.returncode == 2
+    assert "an administrator can give another role with `slipway users role`" in done.stderr
+
+
 def test_a_refused_sign_in_to_prefect_names_the_variable(closed_server: str) -> None:
     """Prefect's client raises its HTTP library's errors."""
     with pytest.raises(httpx.HTTPStatusError) as refused:
