@@ -65,6 +65,8 @@ from slipway.values.entries import Gates as Gates
 from slipway.values.entries import SwitchLimits as SwitchLimits
 from slipway.values.entries import TaskLimits as TaskLimits
 from slipway.values.entries import Wrappers as Wrappers
+from slipway.values.environments import Environment as Environment
+from slipway.values.environments import EnvironmentName as EnvironmentName
 from slipway.values.evaluations import BuildResult as BuildResult
 from slipway.values.evaluations import Evaluation as Evaluation
 from slipway.values.evaluations import GateResult as GateResult
