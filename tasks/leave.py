@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import mkdtemp
 
 from prefect import task
 
@@ -41,9 +42,9 @@ def champion_for(model: str, environment: str) -> Release:
     **uncached(timeout_seconds=3600),
 )
 def make_bundle(release: Release, folder: Path) -> Bundle:
-    """Return the bundle of a release, in an empty folder."""
-    settings = Settings()
-    return bundles.write(release, CopyPlace.of(settings), settings.environment, folder)
+    """Return the bundle of a release, in a new folder below ``folder``."""
+    settings, room = Settings(), Path(mkdtemp(dir=folder))
+    return bundles.write(release, CopyPlace.of(settings), settings.environment, room)
 
 
 @task(
@@ -52,9 +53,10 @@ def make_bundle(release: Release, folder: Path) -> Bundle:
     **uncached(timeout_seconds=3600),
 )
 def open_bundle(file: Path, folder: Path) -> Bundle:
-    """Return the bundle that a file holds, in an empty folder."""
-    bundle_file.unpack(file, folder)
-    return bundles.read(folder, Settings().verify_key)
+    """Return the bundle that a file holds, in a new folder below ``folder``."""
+    room = Path(mkdtemp(dir=folder))
+    bundle_file.unpack(file, room)
+    return bundles.read(room, Settings().verify_key)
 
 
 @task(
