@@ -35,6 +35,8 @@ def promote(
     settings = Settings()
     address = settings.environment_of(to).tracking_uri
     prepare(settings, model, quiet=json)
+    if not settings.has_registry:
+        raise NoChampion(model)
     location.require_listener(address)
     from flows.promote_release import promote_release
     from tasks.land import require_reason_to_force

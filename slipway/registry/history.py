@@ -5,10 +5,9 @@ from datetime import datetime
 
 from slipway.registry.alias_transaction import AliasTransactions
 from slipway.registry.change_record import Aliases, AliasTransaction, ChangeRecord
-from slipway.registry.lookup import registered_name
 from slipway.registry.transitions import Command
 from slipway.tracking.tags import KEY, PENDING_EVENT, PROMOTED_FROM, PROMOTED_TO
-from slipway.values import AliasChange, AuditInfo, ChampionPeriod
+from slipway.values import AliasChange, AuditInfo, ChampionPeriod, registered_name
 
 BY_HAND = AuditInfo(actor="unknown", reason="moved by hand, in the MLflow UI or through its API")
 

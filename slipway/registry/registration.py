@@ -5,7 +5,7 @@ from typing import Any, TypeVar, get_args
 
 from slipway.errors import ArtifactChanged, MoveRefused, VersionRefused
 from slipway.registry.dead_releases import DeadReleases
-from slipway.registry.lookup import model_id, registered_name
+from slipway.registry.lookup import model_id
 from slipway.system.failpoints import failpoint
 from slipway.tracking import heartbeat
 from slipway.tracking.lease import remove_models
@@ -14,7 +14,13 @@ from slipway.tracking.log_models import Logged, Registrable
 from slipway.tracking.tag_values import Outcome
 from slipway.tracking.tags import CURRENT_FORMAT, DIGEST, FORMAT, KEY, MLMODEL, SIGNATURE
 from slipway.tracking.verified_copy import CopyRequest, fetch
-from slipway.values import LoggedWrapper, RegisteredVersions, Verdict, WrapperKind
+from slipway.values import (
+    LoggedWrapper,
+    RegisteredVersions,
+    Verdict,
+    WrapperKind,
+    registered_name,
+)
 
 Request = TypeVar("Request", bound=Registrable)
 KINDS: tuple[WrapperKind, ...] = get_args(WrapperKind)

@@ -27,10 +27,11 @@ from slipway.tracking.verified_copy import CopyPlace, CopyRequest, whole_copy
 from slipway.tracking.write_run import below
 from slipway.values import (
     EnvironmentName,
-    LoggedWrapper,
     Release,
     Value,
     VariantPrecision,
+    WrapperKind,
+    registered_name,
 )
 from slipway.values.release_record import RecordedRelease
 
@@ -146,9 +147,8 @@ def read(folder: Path, public_key: Path | None) -> Bundle:
             not that of the key.
     """
     content = _content(folder)
-    versions = content.release.versions
-    record = _record(folder, versions.onnx, content.release, public_key)
-    _record(folder, versions.transformers, content.release, public_key)
+    record = _record(folder, "onnx", content.release, public_key)
+    _record(folder, "transformers", content.release, public_key)
     return Bundle(folder=folder, content=content, record=record)
 
 
@@ -166,16 +166,16 @@ def _content(folder: Path) -> BundleContent:
 
 
 def _record(
-    folder: Path, wrapper: LoggedWrapper, release: Release, public_key: Path | None
+    folder: Path, kind: WrapperKind, release: Release, public_key: Path | None
 ) -> RecordedRelease:
     """Return the record of one wrapper, if its files are those of just this release."""
-    who, below_ = f"{wrapper.name} v{wrapper.version}", folder / wrapper.kind
-    files = manifest(below_)
+    name, own = registered_name(release.versions.model, kind), folder / kind
+    who, files = f"the bundled {name}", manifest(own)
     paths = {file.path for file in files}
     if release_record.FILE not in paths:
         raise VersionRefused(who, "it has no record of its release", _AGAIN)
-    record = release_record.read(who, (below_ / release_record.FILE).read_bytes())
-    fault = release_record.fault(record, wrapper.name, release.versions.key, files)
+    record = release_record.read(who, (own / release_record.FILE).read_bytes())
+    fault = release_record.fault(record, name, release.versions.key, files)
     recorded = record.source.repo, record.source.commit, record.variant
     if recorded != (release.repo, release.commit, release.variant):
         fault = fault or "its record names another source"
@@ -184,7 +184,7 @@ def _record(
     if fault:
         raise VersionRefused(who, fault, _AGAIN)
     if public_key:
-        signature.require(who, below_, public_key)
+        signature.require(who, own, public_key)
     return record
 
 
@@ -197,10 +197,12 @@ def _copy_all(files: ModelFiles, folder: Path) -> None:
 def _precision(client: Any, run: Any, release: Release) -> Any:
     """Return the precision that the run of the released candidate says."""
     for each in below(client, run):
-        if format_1.upgrade(each.data.tags).get(CANDIDATE) == release.variant:
-            return each.data.params.get("precision")
+        is_released = format_1.upgrade(each.data.tags).get(CANDIDATE) == release.variant
+        if is_released and (precision := each.data.params.get("precision")):
+            return precision
     who = f"{release.versions.model} v{release.versions.onnx.version}"
-    raise VersionRefused(who, f"the run of its candidate {release.variant} is gone", "restore it")
+    reason = f"no run below {run.info.run_id} says the precision of {release.variant}"
+    raise VersionRefused(who, reason, "restore the run of that candidate in MLflow")
 
 
 def _bundled(run: Any) -> BundledRun:

@@ -64,7 +64,7 @@ def _members(file: Path, tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     seen: set[str] = set()
     for member in tar:
         parents = {str(parent) for parent in PurePosixPath(member.name).parents}
-        if not (member.isreg() and stays_inside(member.name)):
+        if not member.isreg() or member.issparse() or not stays_inside(member.name):
             rule = f"{member.name!a} is no plain file below the folder"
             raise SourceRefused(str(file), rule, _AGAIN)
         if seen & {member.name, *parents}:

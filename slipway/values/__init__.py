@@ -125,6 +125,7 @@ from slipway.values.versions import Manifest as Manifest
 from slipway.values.versions import RegisteredVersions as RegisteredVersions
 from slipway.values.versions import VersionState as VersionState
 from slipway.values.versions import WrapperKind as WrapperKind
+from slipway.values.versions import registered_name as registered_name
 from slipway.values.watch import LastSeen as LastSeen
 from slipway.values.watch import ReleaseStatus as ReleaseStatus
 from slipway.values.watch import RunState as RunState

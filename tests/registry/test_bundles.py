@@ -355,12 +355,19 @@ def test_a_bundle_that_another_key_signed_is_refused(packed: Path, tmp_path: Pat
     assert "signature is not valid" in (reason or "")
 
 
-def test_a_bundle_with_a_release_of_its_own_making_is_refused(packed: Path, tmp_path: Path) -> None:
+def test_a_bundle_with_a_release_of_its_own_making_is_refused(
+    dev: FakeRegistry, packed: Path, tmp_path: Path
+) -> None:
     """Whoever edits ``bundle.json`` may write the list again; the record names the release."""
     folder = tmp_path / "edited"
     folder.mkdir()
     unpack(packed, folder)
-    for before, after in (("HuggingFaceTB/", "acme/"), ('"one"', '"two"')):
+    edits = {
+        "HuggingFaceTB/": "acme/",
+        '"key": "one"': '"key": "two"',
+        f'"model": "{dev.model}"': '"model": "other"',
+    }
+    for before, after in edits.items():
         text = (folder / bundles.FILE).read_text(encoding="utf-8")
         assert before in text
         (folder / bundles.FILE).write_text(text.replace(before, after), encoding="utf-8")

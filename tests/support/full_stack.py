@@ -191,11 +191,13 @@ def prefect_server(folder: Path, variables: Mapping[str, str]) -> Iterator[str]:
 
 
 @contextmanager
-def mlflow_server(folder: Path) -> Iterator[str]:
-    """Run an MLflow server alone, with its database, artifacts and log in ``folder``."""
+def mlflow_server(folder: Path, database: str = "", artifacts: str = "") -> Iterator[str]:
+    """Run an MLflow server alone; its log, and what has no other address, is in ``folder``."""
     url = f"http://127.0.0.1:{free_port()}"
-    store = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--workers", "1"]
-    where = ["--artifacts-destination", str(folder / "artifacts"), "--port", url.rpartition(":")[2]]
+    database = database or f"sqlite:///{folder}/mlflow.db"
+    artifacts = artifacts or str(folder / "artifacts")
+    store = ["--backend-store-uri", database, "--workers", "1"]
+    where = ["--artifacts-destination", artifacts, "--port", url.rpartition(":")[2]]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "mlflow", "server", *store, *where],
