@@ -65,6 +65,18 @@ _COMMANDS = {
         "commands.release:rollback",
         "Restore the previous champion, and quarantine the version that failed.",
     ),
+    "promote": (
+        "commands.promote:promote",
+        "Bring the champion to another environment: another MLflow server.",
+    ),
+    "bundle": (
+        "commands.promote:bundle",
+        "Write the champion into one file, for a machine without a network.",
+    ),
+    "unbundle": (
+        "commands.promote:unbundle",
+        "Verify a bundle, register its release, test it and promote it.",
+    ),
     "approve": (
         "commands.release:approve",
         "Approve or reject the version that waits for approval.",
@@ -135,7 +147,13 @@ _DETAILS = {
     "ui": "Prints the addresses and opens no browser. Starts nothing if both servers run already.",
 }
 #: Of the commands whose exit codes say more.
+_LANDING = (
+    "Exit codes: 0 promoted, waiting for approval or there already, 1 failure, 2 bad input, "
+    "3 rejected, 4 inconclusive"
+)
 _OWN_EXIT_CODES = {
+    "promote": _LANDING,
+    "unbundle": _LANDING,
     "release": (
         "Exit codes: 0 promoted, waiting for approval or already released, 1 failure, 2 bad input, "
         "3 rejected by a gate or quarantined, 4 inconclusive"

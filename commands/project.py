@@ -4,6 +4,7 @@ Its values are settings. They are set as environment variables, so that every pr
 has them; a variable that is set already takes precedence.
 """
 
+import json
 import os
 import tomllib
 from pathlib import Path
@@ -18,6 +19,8 @@ _PREFIX = "SLIPWAY_"
 _FOLDERS = {"home", "catalogue", "expectations", "serve_keys_file", "signing_key", "verify_key"}
 #: Settings that a file may not change: code that is shipped, and the password of servers.
 _FORBIDDEN = {"wrappers", "open"}
+#: Settings that are tables; a process receives them as JSON.
+_TABLES = {"environments"}
 
 
 def find(folder: Path) -> Path | None:
@@ -44,6 +47,8 @@ def use() -> None:
         return
     for name, value in _read(file).items():
         text = str(value).lower() if isinstance(value, bool) else str(value)
+        if isinstance(value, dict):
+            text = json.dumps(value)
         if name in _FOLDERS:
             text = str(file.parent / Path(text).expanduser())
         variable = _PREFIX + name.upper()
@@ -69,7 +74,12 @@ def _read(file: Path) -> dict[str, Any]:
     faults += [
         f"{name}: got {value!r} (expected a text, a number, true or false)"
         for name, value in document.items()
-        if not isinstance(value, str | int | float)
+        if name not in _TABLES and not isinstance(value, str | int | float)
+    ]
+    faults += [
+        f"{name}: got {document[name]!r} (expected tables, such as [{name}.prod])"
+        for name in _TABLES & document.keys()
+        if not isinstance(document[name], dict)
     ]
     if faults:
         raise CatalogueInvalid(str(file), tuple(faults))

@@ -45,7 +45,7 @@ def release(  # noqa: PLR0913 - a command has the options that people need
     settings = Settings()
     if junit and not junit.parent.is_dir():
         raise SourceMissing(str(junit.parent), "make the folder of the JUnit file first")
-    _prepare(settings, model, quiet=json)
+    prepare(settings, model, quiet=json)
     started = time.monotonic()
     from flows.release_model import release_model
     from tasks.lift_quarantine import require_reason
@@ -67,7 +67,7 @@ def release(  # noqa: PLR0913 - a command has the options that people need
         console.show(outcome.model_dump(mode="json"))
     else:
         _summary(outcome, time.monotonic() - started, settings)
-    return _exit_code(outcome)
+    return exit_code(outcome)
 
 
 def approve(model: str, *, reason: Reason, reject: bool = False, json: bool = False) -> int:
@@ -80,7 +80,7 @@ def approve(model: str, *, reason: Reason, reject: bool = False, json: bool = Fa
         json: Print the result as JSON.
     """
     settings = Settings()
-    _prepare(settings, model, quiet=json)
+    prepare(settings, model, quiet=json)
     from flows.approve_model import approve_model
     from tasks.approval import waiting
 
@@ -92,7 +92,7 @@ def approve(model: str, *, reason: Reason, reject: bool = False, json: bool = Fa
         _decision(outcome, settings, reason, reject=reject)
     if reject:
         return 0 if isinstance(outcome.verdict, Rejected) else 1
-    return _exit_code(outcome)
+    return exit_code(outcome)
 
 
 def _decision(outcome: Release, settings: Settings, reason: str, *, reject: bool) -> None:
@@ -132,7 +132,7 @@ def rollback(
         json: Print the result as JSON.
     """
     settings = Settings()
-    _prepare(settings, model, quiet=json)
+    prepare(settings, model, quiet=json)
     from flows.roll_back import roll_back
     from slipway.registry import open_registry
 
@@ -157,14 +157,17 @@ def rollback(
     return 0
 
 
-def _prepare(settings: Settings, model: str, *, quiet: bool) -> None:
+def prepare(settings: Settings, model: str | None, *, quiet: bool) -> None:
     """Raise what is known before a flow starts, and make Prefect ready for one.
 
-    The flow's log has the catalogue's warnings, unless ``quiet`` keeps it from the terminal.
+    Args:
+        settings: Of this command.
+        model: An entry that the catalogue must have; None if it is not known yet.
+        quiet: Whether the flow's log, which has the warnings, is kept from the terminal.
     """
-    if quiet:
+    if model and quiet:
         catalogue.find(settings.catalogue, model)
-    else:
+    elif model:
         catalogue.find(settings.catalogue, model, warn=catalogue.ignore)
     if settings.registry.startswith("http"):
         location.require_listener(settings.registry)
@@ -172,7 +175,7 @@ def _prepare(settings: Settings, model: str, *, quiet: bool) -> None:
     prefect_server.require(settings)
 
 
-def _exit_code(outcome: Release) -> int:
+def exit_code(outcome: Release) -> int:
     """Return 0 for promoted, 3 for rejected by a gate, 4 for inconclusive."""
     if isinstance(outcome.verdict, Rejected):
         return 3

@@ -33,6 +33,17 @@ class _OfTheCatalogue:
         }
 
 
+class _OfTheSettings:
+    """Lets a form offer the environments of the settings; read when the form's schema is made."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Return the schema of a text, with the texts to pick from if there are any."""
+        known = list(Settings().environments)
+        return {**handler(schema), **({"enum": known} if known else {})}
+
+
 def titled(title: str, **schema: Any) -> FieldInfo:
     """Return what gives a parameter a title for people; Prefect would show its name in code."""
     info: FieldInfo = Field(json_schema_extra={"title": title, **schema})
@@ -47,6 +58,8 @@ def _encodable(text: object, parameter: ValidationInfo) -> object:
 
 _WholeText = Annotated[str, BeforeValidator(_encodable)]
 Model = Annotated[_WholeText, _OfTheCatalogue(), titled("Model")]
+
+TargetEnvironment = Annotated[_WholeText, _OfTheSettings(), titled("Environment")]
 
 #: What is built: the recipe as the catalogue has it, or one candidate of this precision alone.
 Recipe = Annotated[Literal["as in the catalogue", "int4", "int8", "fp32"], titled("What to build")]

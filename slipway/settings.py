@@ -1,5 +1,6 @@
 """Settings: what differs between machines. Read in tasks, commands and deployments, passed down."""
 
+import json
 import os
 import re
 from importlib.metadata import version
@@ -18,7 +19,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from slipway.errors import CatalogueInvalid
+from slipway.errors import CatalogueInvalid, SourceMissing
+from slipway.values import Environment, EnvironmentName
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -108,6 +110,8 @@ class Settings(BaseSettings):
         serving_request_seconds: Time limit of one request, the wait included.
         serving_silence_seconds: An engine without a sign of life for this long is ended.
         serving_memory_gb: Memory limit of one engine; None for what its model needs.
+        environment: Name of the environment that this MLflow belongs to, for the history of others.
+        environments: Those that releases are promoted to, by name, as JSON.
         keep_days: After so many days without use, a clean-up deletes caches, logs and results.
     """
 
@@ -118,7 +122,7 @@ class Settings(BaseSettings):
             super().__init__(**fields)
         except ValidationError as error:
             faults = (
-                f"{_variable(each['loc'][0])}: {each['msg'].removeprefix('Value error, ')}"
+                f"{_place(each['loc'])}: {each['msg'].removeprefix('Value error, ')}"
                 for each in error.errors()
             )
             raise CatalogueInvalid("the environment", tuple(faults)) from error
@@ -160,6 +164,10 @@ class Settings(BaseSettings):
     serving_request_seconds: float = Field(default=300, gt=0)
     serving_silence_seconds: float = Field(default=60, gt=0)
     serving_memory_gb: float | None = Field(default=None, gt=0)
+    environment: EnvironmentName = "dev"
+    environments: Annotated[dict[EnvironmentName, Environment], NoDecode] = Field(
+        default_factory=dict
+    )
     keep_days: float = Field(default=30, ge=1, allow_inf_nan=False)
 
     @field_validator(
@@ -195,6 +203,11 @@ class Settings(BaseSettings):
             expected = f"expected names of models, separated by commas, or {EVERY_CHAMPION} alone"
             raise ValueError(expected)
         return found
+
+    @field_validator("environments", mode="before")
+    @classmethod
+    def _as_json(cls, environments: Any) -> Any:
+        return json.loads(environments) if isinstance(environments, str) else environments
 
     @field_validator("auth", mode="before")
     @classmethod
@@ -285,6 +298,18 @@ class Settings(BaseSettings):
         private, _ = self.own_signing_keys
         return self.signing_key or (private if private.is_file() else None)
 
+    def environment_of(self, name: str) -> Environment:
+        """Return the environment ``name``.
+
+        Raises:
+            SourceMissing: If the settings have none of this name.
+        """
+        if name not in self.environments:
+            known = ", ".join(self.environments) or "none"
+            remedy = f"the settings have {known}; docs/environments.md says how to add one"
+            raise SourceMissing(f"environment {name!r}", remedy)
+        return self.environments[name]
+
     @property
     def rates_folder(self) -> Path:
         """Folder in which the model servers count the requests of each key."""
@@ -366,6 +391,11 @@ def _generated(home: Path) -> str | None:
         return auth_file(home).read_text(encoding="utf-8")
     except OSError:
         return None
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """Return the variable of a fault, and where in its document it is."""
+    return ".".join((_variable(location[0]), *map(str, location[1:])))
 
 
 def _variable(field: int | str) -> str:
@@ -457,6 +487,30 @@ def _signed_in(settings: Settings) -> dict[str, str]:
         user, password = settings.credentials
         variables |= {"MLFLOW_TRACKING_USERNAME": user, "MLFLOW_TRACKING_PASSWORD": password}
     return variables
+
+
+#: What tells MLflow's client where to go, and as whom.
+MLFLOW_CLIENT = (
+    *("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME"),
+    *("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
+)
+
+
+def environment_client(settings: Settings, name: str) -> dict[str, str]:
+    """Return those variables of ``MLFLOW_CLIENT`` that reach an environment and sign in to it.
+
+    Raises:
+        SourceMissing: If the settings have none of this name.
+        CatalogueInvalid: If the file of its password holds something else.
+    """
+    reached = {"MLFLOW_TRACKING_URI": settings.environment_of(name).tracking_uri}
+    file = settings.home.resolve() / "secrets" / f"{name}.auth"
+    if not file.is_file():
+        return reached
+    user, _, password = file.read_text(encoding="utf-8").strip().partition(":")
+    if not user or not password:
+        raise CatalogueInvalid(str(file), ("sign-in: got something else (expected user:password)",))
+    return reached | {"MLFLOW_TRACKING_USERNAME": user, "MLFLOW_TRACKING_PASSWORD": password}
 
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")

@@ -1,7 +1,10 @@
 """Where settings are read: what tasks hand to the core."""
 
 import getpass
+import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +13,7 @@ from prefect.runtime import flow_run
 
 from slipway.evaluation.texts import load_calibration, load_texts
 from slipway.registry import Registry, open_registry
-from slipway.settings import Settings, toolchain
+from slipway.settings import MLFLOW_CLIENT, Settings, environment_client, toolchain
 from slipway.system.process import ProcessLimits
 from slipway.system.progress import Progress, silent
 from slipway.system.store import Store
@@ -56,6 +59,24 @@ def server_folder(model: str) -> Path:
 def registry() -> Registry:
     """Return the model registry, reached."""
     return open_registry(Settings())
+
+
+@contextmanager
+def in_environment(name: str) -> Iterator[None]:
+    """Let this process work with the MLflow of another environment while the body runs.
+
+    MLflow's client has one address, and reads it and how to sign in from the variables. So what the
+    body does not read before belongs to the other environment.
+    """
+    reached = environment_client(Settings(), name)
+    before = {each: os.environ.pop(each) for each in MLFLOW_CLIENT if each in os.environ}
+    os.environ.update(reached)
+    try:
+        yield
+    finally:
+        for each in MLFLOW_CLIENT:
+            os.environ.pop(each, None)
+        os.environ.update(before)
 
 
 def audit_info(reason: str) -> AuditInfo:

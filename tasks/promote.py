@@ -3,7 +3,7 @@
 from prefect import get_run_logger, task
 
 from slipway.report import document
-from slipway.values import Promoted, Release, ReleaseSummary
+from slipway.values import Promoted, PromotionTarget, Release, ReleaseSummary
 from tasks.approval import request_approval
 from tasks.context import audit_info, registry
 from tasks.emit_event import emit_event, emit_pending_events
@@ -33,12 +33,15 @@ def promote(summary: ReleaseSummary, insisted: str | None = None) -> Release:
         provenance=revision.provenance,
         dated=revision.dated,
     )
-    if isinstance(release.verdict, Promoted):
-        release = _promoted(release, summary, insisted)
+    release = carry_out(
+        release,
+        summary.entry.target,
+        document.description(summary),
+        (*([insisted] if insisted else []), *release.verdict.reasons),
+        overtakes=insisted is not None,
+    )
     if not isinstance(verdict := release.verdict, Promoted):
         reasons = "; ".join(verdict.reasons)
-        registry().withdraw(versions, verdict)
-        get_run_logger().warning(f"{verdict.kind}: {reasons}")
         emit_event("rejected", versions.model, verdict=verdict.kind, reasons=reasons)
         return release
     if release.waiting:
@@ -47,13 +50,27 @@ def promote(summary: ReleaseSummary, insisted: str | None = None) -> Release:
     return release
 
 
-def _promoted(release: Release, summary: ReleaseSummary, insisted: str | None) -> Release:
-    """Return the release as the registry has it then; rejected, if a newer one came before it."""
-    reasons = (*([insisted] if insisted else []), *release.verdict.reasons)
-    return registry().promote(
-        release,
-        summary.entry.target,
-        document.description(summary),
-        audit_info("; ".join(reasons)),
-        overtakes=insisted is not None,
-    )
+def carry_out(
+    release: Release,
+    target: PromotionTarget,
+    description: str,
+    reasons: tuple[str, ...],
+    *,
+    overtakes: bool,
+) -> Release:
+    """Return the release as the registry has it then; rejected, if a newer one came before it.
+
+    Args:
+        release: With its verdict; what may not serve leaves the registry.
+        target: How far it may go.
+        description: Markdown for the version's page.
+        reasons: For the record.
+        overtakes: Whether a person wants it although its source is older.
+    """
+    if isinstance(release.verdict, Promoted):
+        audit = audit_info("; ".join(reasons))
+        release = registry().promote(release, target, description, audit, overtakes=overtakes)
+    if not isinstance(verdict := release.verdict, Promoted):
+        registry().withdraw(release.versions, verdict)
+        get_run_logger().warning(f"{verdict.kind}: {'; '.join(verdict.reasons)}")
+    return release

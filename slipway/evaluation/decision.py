@@ -15,6 +15,7 @@ from slipway.values import (
     Rejected,
     Selection,
     SmokeReport,
+    VariantPrecision,
     Verdict,
 )
 
@@ -74,19 +75,45 @@ def final_gates(
     """
     if selection.chosen.accepted:
         return selection.chosen.gates
-    limits = gates.limits_for(own, selection.precision)
+    measured = smoke_gates(own, selection.precision, report, champion)
+    return (*selection.chosen.gates, *measured)
+
+
+def gates_again(
+    own: Gates,
+    recorded: tuple[GateResult, ...],
+    precision: VariantPrecision,
+    report: SmokeReport,
+    champion: Champion | None,
+) -> tuple[GateResult, ...]:
+    """Return the gates of a release that was tested again, on another machine.
+
+    Args:
+        own: The entry's limits.
+        recorded: The gates of its release. Of those on the smoke test's figures, none is left.
+        precision: Type of the artifact's weights.
+        report: The new smoke test's.
+        champion: Of the registry that the release goes to.
+    """
+    later = gates.SMOKE_METRICS | gates.SAMPLED_METRICS | gates.CHAMPION_METRICS
+    kept = (gate for gate in recorded if gate.metric not in later)
+    return (*kept, *smoke_gates(own, precision, report, champion))
+
+
+def smoke_gates(
+    own: Gates, precision: VariantPrecision, report: SmokeReport, champion: Champion | None
+) -> tuple[GateResult, ...]:
+    """Return the gates on the figures of a smoke test; ``champion`` is the one beside it."""
+    limits = gates.limits_for(own, precision)
     measured = gates.SMOKE_METRICS
     measured |= gates.SAMPLED_METRICS if report.sampled else frozenset()
     measured |= gates.CHAMPION_METRICS if report.champion else frozenset()
     added = {metric: limit for metric, limit in limits.items() if metric in measured}
-    return (
-        *selection.chosen.gates,
-        *gates.weigh(
-            added,
-            gates.answer_figures(report),
-            source=gates.smoke_figures(report.transformers),
-            champion=_figures(champion, report) if champion else None,
-        ),
+    return gates.weigh(
+        added,
+        gates.answer_figures(report),
+        source=gates.smoke_figures(report.transformers),
+        champion=_figures(champion, report) if champion else None,
     )
 
 

@@ -9,16 +9,16 @@ are changed by one process at a time, which records what it does (``alias_transa
 """
 
 from slipway.registry.approval import Approvals
-from slipway.registry.history import History
-from slipway.registry.lookup import registered_name
+from slipway.registry.other_registries import OtherRegistries
 from slipway.registry.removal import Removals
 from slipway.registry.roles import Roles
 from slipway.registry.rollback import Rollbacks
 from slipway.settings import Settings
 from slipway.tracking.verified_copy import CopyPlace
+from slipway.values import registered_name
 
 
-class Registry(Approvals, Rollbacks, History, Removals, Roles):
+class Registry(Approvals, Rollbacks, OtherRegistries, Removals, Roles):
     """The model registry at one place; see ``Lookup`` for its arguments."""
 
 

@@ -12,10 +12,9 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from slipway.registry.lookup import registered_name
 from slipway.tracking import format_1, tags
 from slipway.tracking.lease import Lease
-from slipway.values import AliasChange, AliasChangeKind, AuditInfo, Value
+from slipway.values import AliasChange, AliasChangeKind, AuditInfo, Value, registered_name
 
 #: By registered model and alias, the version that it is set to; None removes it.
 Aliases = dict[str, dict[str, int | None]]

@@ -1,6 +1,6 @@
 """Who was champion when: the recorded changes, compared with the aliases as they are."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from slipway.registry.alias_transaction import AliasTransactions
@@ -10,10 +10,9 @@ from slipway.registry.change_record import (
     AliasTransaction,
     ChangeRecord,
 )
-from slipway.registry.lookup import registered_name
 from slipway.registry.transitions import Command
-from slipway.tracking.tags import KEY, PENDING_EVENT
-from slipway.values import AliasChange, AuditInfo, ChampionPeriod
+from slipway.tracking.tags import KEY, PENDING_EVENT, PROMOTED_FROM, PROMOTED_TO
+from slipway.values import AliasChange, AuditInfo, ChampionPeriod, registered_name
 
 BY_HAND = AuditInfo(actor="unknown", reason="moved by hand, in the MLflow UI or through its API")
 
@@ -26,7 +25,12 @@ class History(AliasTransactions):
 
     def history(self, model: str) -> tuple[ChampionPeriod, ...]:
         """Return every period of a champion, oldest first, the present one last."""
-        return champion_periods(self.changes(model), self.champion(model))
+        found = self.client.search_model_versions(f"name = '{model}'")
+        places = {int(each.version): elsewhere(each.tags) for each in found}
+        return tuple(
+            period.model_copy(update={"elsewhere": places.get(period.version or 0, ())})
+            for period in champion_periods(self.changes(model), self.champion(model))
+        )
 
     def champion_at(self, model: str, at: datetime) -> int | None:
         """Return the version that was champion at a moment, as far as it was recorded."""
@@ -176,6 +180,13 @@ def champion_periods(
     if champion != holder:
         found.append(_by_hand(champion))
     return tuple(_ended(found))
+
+
+def elsewhere(tags: Mapping[str, str]) -> tuple[str, ...]:
+    """Return where else a version is, as its tags say: ``from dev v3``, ``to prod v1``."""
+    origin = [f"from {tags[PROMOTED_FROM]}"] if PROMOTED_FROM in tags else []
+    names = sorted(tag for tag in tags if tag.startswith(f"{PROMOTED_TO}."))
+    return (*origin, *(f"to {tag.removeprefix(f'{PROMOTED_TO}.')} {tags[tag]}" for tag in names))
 
 
 def champion_at(changes: Iterable[AliasChange], champion: int | None, at: datetime) -> int | None:

@@ -36,13 +36,8 @@ from slipway.values import (
     Rejected,
     Release,
     Revision,
-    WrapperKind,
+    registered_name,
 )
-
-
-def registered_name(model: str, kind: WrapperKind) -> str:
-    """Return the name of the registered model that holds one wrapper of the entry ``model``."""
-    return model if kind == "onnx" else f"{model}-{kind}"
 
 
 def experiments_of(model: str) -> tuple[str, str, str]:

@@ -1,21 +1,28 @@
 """Candidates enter the registry, found by their key or created, and leave it when rejected."""
 
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from slipway.errors import ArtifactChanged, MoveRefused, VersionRefused
 from slipway.registry.dead_releases import DeadReleases
-from slipway.registry.lookup import model_id, registered_name
+from slipway.registry.lookup import model_id
 from slipway.system.failpoints import failpoint
-from slipway.tracking import heartbeat, logged_files
+from slipway.tracking import heartbeat
 from slipway.tracking.lease import remove_models
 from slipway.tracking.location import connect, experiment_id, if_any
-from slipway.tracking.log_models import Logged, LogRequest
+from slipway.tracking.log_models import Logged, Registrable
 from slipway.tracking.tag_values import Outcome
-from slipway.tracking.tags import CURRENT_FORMAT, DIGEST, FORMAT, KEY, MLMODEL
+from slipway.tracking.tags import CURRENT_FORMAT, DIGEST, FORMAT, KEY, MLMODEL, SIGNATURE
 from slipway.tracking.verified_copy import CopyRequest, fetch
-from slipway.values import LoggedWrapper, RegisteredVersions, Verdict, WrapperKind
+from slipway.values import (
+    LoggedWrapper,
+    RegisteredVersions,
+    Verdict,
+    WrapperKind,
+    registered_name,
+)
 
+Request = TypeVar("Request", bound=Registrable)
 KINDS: tuple[WrapperKind, ...] = get_args(WrapperKind)
 _ROLES = {"onnx": "the wrapper that serves", "transformers": "the reference, in transformers"}
 
@@ -24,7 +31,7 @@ class Registration(DeadReleases):
     """Registers both wrappers of a release, once a key."""
 
     def register_once(
-        self, request: LogRequest, log: Callable[[LogRequest], Logged]
+        self, request: Request, log: Callable[[Request], Logged]
     ) -> RegisteredVersions:
         """Return both wrappers as registered versions, calling ``log`` only if one is missing.
 
@@ -43,7 +50,7 @@ class Registration(DeadReleases):
             with heartbeat.beating(self.client, logged.run_id):
                 return self.register(leased, logged)
 
-    def registered(self, request: LogRequest) -> RegisteredVersions | None:
+    def registered(self, request: Registrable) -> RegisteredVersions | None:
         """Return both wrappers as an earlier run registered them; None if one is missing.
 
         Raises:
@@ -58,7 +65,7 @@ class Registration(DeadReleases):
             self._require_ours(kind, version, request)
         return _registered(versions, request)
 
-    def register(self, request: LogRequest, logged: Logged) -> RegisteredVersions:
+    def register(self, request: Registrable, logged: Logged) -> RegisteredVersions:
         """Return both wrappers as registered versions, found by their key or created.
 
         Raises:
@@ -89,7 +96,7 @@ class Registration(DeadReleases):
             raise MoveRefused(model, what, f"if it serves badly: slipway rollback {model}")
         return self.state(wrapper.name, wrapper.version) is not None
 
-    def _register(self, kind: WrapperKind, request: LogRequest, logged: Logged) -> Any:
+    def _register(self, kind: WrapperKind, request: Registrable, logged: Logged) -> Any:
         name = _name(request, kind)
         failpoint("register.before-model")
         self._ensure_model(name, request.title, kind)
@@ -102,6 +109,8 @@ class Registration(DeadReleases):
                 DIGEST: logged.digests[kind],
                 MLMODEL: logged.descriptions[kind],
             }
+            if kind in logged.signatures:
+                tags[SIGNATURE] = logged.signatures[kind]
             self.client.create_model_version(
                 name,
                 f"models:/{source}",
@@ -116,7 +125,7 @@ class Registration(DeadReleases):
                 if_any(lambda: self.client.delete_model_version(name, double.version))  # noqa: B023
         return first
 
-    def _require_ours(self, kind: WrapperKind, version: Any, request: LogRequest) -> None:
+    def _require_ours(self, kind: WrapperKind, version: Any, request: Registrable) -> None:
         """Compare what a version that was found by its key serves with what would be logged."""
         copy = CopyRequest(
             place=self.copies,
@@ -126,7 +135,7 @@ class Registration(DeadReleases):
             decided=False,
         )
         try:
-            different = logged_files.difference(fetch(copy).folder, kind, request)
+            different = request.difference(fetch(copy).folder, kind)
         except (ArtifactChanged, VersionRefused) as error:
             different = error.reason
         if different:
@@ -155,7 +164,7 @@ class Registration(DeadReleases):
         self.client.set_terminated(versions.run_id, "FINISHED")
 
 
-def _registered(versions: dict[WrapperKind, Any], request: LogRequest) -> RegisteredVersions:
+def _registered(versions: dict[WrapperKind, Any], request: Registrable) -> RegisteredVersions:
     """Return what was found or created; every id is the version's own."""
     return RegisteredVersions(
         model=request.model,
@@ -166,17 +175,16 @@ def _registered(versions: dict[WrapperKind, Any], request: LogRequest) -> Regist
     )
 
 
-def _wrapper(kind: WrapperKind, version: Any, request: LogRequest) -> LoggedWrapper:
-    files = request.artifact if kind == "onnx" else request.weights
+def _wrapper(kind: WrapperKind, version: Any, request: Registrable) -> LoggedWrapper:
     return LoggedWrapper(
         kind=kind,
         contract=request.contract if kind == "onnx" else "chat",
         model_id=model_id(version),
         name=version.name,
         version=int(version.version),
-        size_bytes=files.stored.size_bytes,
+        size_bytes=request.size_bytes(kind),
     )
 
 
-def _name(request: LogRequest, kind: WrapperKind) -> str:
+def _name(request: Registrable, kind: WrapperKind) -> str:
     return registered_name(request.model, kind)

@@ -9,10 +9,10 @@ from typing import Any
 from slipway.errors import MoveRefused
 from slipway.registry.alias_transaction import AliasTransactions
 from slipway.registry.change_record import AliasTransaction
-from slipway.registry.lookup import registered_name, state_of
+from slipway.registry.lookup import state_of
 from slipway.registry.transitions import Command
 from slipway.tracking.tags import KEY, PINNED
-from slipway.values import AuditInfo, RegisteredRelease
+from slipway.values import AuditInfo, RegisteredRelease, registered_name
 
 #: An id of MLflow's, wherever in an address it stands.
 _LOGGED_MODEL = re.compile(r"\bm-[0-9a-f]{32}\b")

@@ -7,9 +7,10 @@ and a champion that no record there explains was chosen by somebody who may not.
 
 from collections.abc import Mapping
 
-from slipway.registry.lookup import Lookup, experiments_of, registered_name
+from slipway.registry.lookup import Lookup, experiments_of
 from slipway.tracking.accounts import Accounts, Resource, Role
 from slipway.tracking.location import experiment_id
+from slipway.values import registered_name
 
 #: By role, MLflow's permission on what a release writes to, and on the records of champions. The
 #: first is MANAGE since no lower one lets a release delete what it has not finished.

@@ -3,10 +3,9 @@
 from slipway.errors import MoveRefused
 from slipway.registry.alias_transaction import AliasTransactions
 from slipway.registry.change_record import Aliases, AliasTransaction, TagChanges
-from slipway.registry.lookup import registered_name
 from slipway.registry.transitions import Command, how_to_lift, reference_tags, tags_of
 from slipway.tracking.tags import KEY, PENDING_EVENT, QUARANTINED
-from slipway.values import AliasChange, AuditInfo, Release
+from slipway.values import AliasChange, AuditInfo, Release, registered_name
 
 
 class Rollbacks(AliasTransactions):

@@ -5,6 +5,7 @@
 
 import json
 import tempfile
+from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,18 +34,14 @@ from slipway.values import Artifact, Contract, Revision, Value, Weights, Wrapper
 TRANSFORMERS_CONFIG = {"max_new_tokens": 256, "do_sample": False, "add_special_tokens": False}
 
 
-class LogRequest(Value):
-    """What to log and to register.
+class Registrable(Value):
+    """What is logged and registered, once for each key.
 
     Attributes:
         key: The release key.
         model: Name of the registered model that serves.
         title: Its name for people.
         contract: Of the ONNX wrapper.
-        weights: For the transformers wrapper.
-        artifact: For the ONNX wrapper.
-        wrapper: The ONNX wrapper's file.
-        tools: Installed versions, which become the wrappers' requirements.
         tags: Of the run and of both versions.
         lease: Of the process that logs it.
     """
@@ -54,12 +51,42 @@ class LogRequest(Value):
     model: str
     title: str
     contract: Contract
+    tags: dict[str, str]
+    lease: Lease = Field(default_factory=Lease)
+
+    @abstractmethod
+    def size_bytes(self, kind: WrapperKind) -> int:
+        """Return the size of what a wrapper reads."""
+
+    @abstractmethod
+    def difference(self, folder: Path, kind: WrapperKind) -> str | None:
+        """Return what in a version's verified copy is not as it would be logged."""
+
+
+class LogRequest(Registrable):
+    """A release that was built here.
+
+    Attributes:
+        weights: For the transformers wrapper.
+        artifact: For the ONNX wrapper.
+        wrapper: The ONNX wrapper's file.
+        tools: Installed versions, which become the wrappers' requirements.
+    """
+
     weights: Weights
     artifact: Artifact
     wrapper: Path
     tools: dict[str, str]
-    tags: dict[str, str]
-    lease: Lease = Field(default_factory=Lease)
+
+    def size_bytes(self, kind: WrapperKind) -> int:
+        """Return the size of the artifact or of the weights."""
+        return (self.artifact if kind == "onnx" else self.weights).stored.size_bytes
+
+    def difference(self, folder: Path, kind: WrapperKind) -> str | None:
+        """Return the first file of a copy that is not as it would be logged; None if all are."""
+        from slipway.tracking import logged_files  # which reads this module
+
+        return logged_files.difference(folder, kind, self)
 
 
 class Logged(Value):
@@ -69,12 +96,14 @@ class Logged(Value):
         model_ids: MLflow's id of each logged model.
         descriptions: SHA-256 of the ``MLmodel`` of each.
         digests: Of the files that each reads.
+        signatures: SHA-256 of the signature inside each; of a new release, there is none yet.
     """
 
     run_id: str
     model_ids: dict[WrapperKind, str]
     descriptions: dict[WrapperKind, str]
     digests: dict[WrapperKind, str]
+    signatures: dict[WrapperKind, str] = Field(default_factory=dict)
 
 
 def log(request: LogRequest) -> Logged:

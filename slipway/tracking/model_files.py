@@ -34,10 +34,21 @@ def open_files(name: str, version: int) -> ModelFiles:
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
     from mlflow.store.artifact.models_artifact_repo import ModelsArtifactRepository
 
-    who = f"{name} v{version}"
     repository = get_artifact_repository(f"models:/{name}/{version}")
     while isinstance(repository, ModelsArtifactRepository):
         repository = repository.repo
+    return _files_in(repository, f"{name} v{version}")
+
+
+def open_run_files(run: Any) -> ModelFiles:
+    """Return the files that a run of that MLflow has logged."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    repository = get_artifact_repository(run.info.artifact_uri)
+    return _files_in(repository, f"run {run.info.run_id}")
+
+
+def _files_in(repository: Any, who: str) -> ModelFiles:
     address = urlsplit(repository.artifact_uri)
     if address.scheme in {"", "file"}:
         return FolderFiles(Path(unquote(address.path)), who)

@@ -26,6 +26,10 @@ STATUS, RELEASE = "slipway.status", "slipway.release"
 #: Why nothing promotes this version again, until a person lifts it.
 QUARANTINED = "slipway.quarantined"
 
+#: From which version of which environment it was promoted; and, with the name of an environment
+#: behind it, which version it is there. Of both wrappers, the number of the one that serves.
+PROMOTED_FROM, PROMOTED_TO = "slipway.promoted_from", "slipway.promoted_to"
+
 #: Set by a person to any text: a clean-up leaves this version.
 PINNED = "slipway.pinned"
 

@@ -66,6 +66,8 @@ from slipway.values.entries import Gates as Gates
 from slipway.values.entries import SwitchLimits as SwitchLimits
 from slipway.values.entries import TaskLimits as TaskLimits
 from slipway.values.entries import Wrappers as Wrappers
+from slipway.values.environments import Environment as Environment
+from slipway.values.environments import EnvironmentName as EnvironmentName
 from slipway.values.evaluations import BuildResult as BuildResult
 from slipway.values.evaluations import Evaluation as Evaluation
 from slipway.values.evaluations import GateResult as GateResult
@@ -124,6 +126,7 @@ from slipway.values.versions import Manifest as Manifest
 from slipway.values.versions import RegisteredVersions as RegisteredVersions
 from slipway.values.versions import VersionState as VersionState
 from slipway.values.versions import WrapperKind as WrapperKind
+from slipway.values.versions import registered_name as registered_name
 from slipway.values.watch import LastSeen as LastSeen
 from slipway.values.watch import ReleaseStatus as ReleaseStatus
 from slipway.values.watch import RunState as RunState

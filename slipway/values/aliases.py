@@ -55,6 +55,7 @@ class ChampionPeriod(Value):
         since: None where nothing recorded the beginning.
         until: None if it lasts, or if nothing recorded its end.
         run_id: MLflow run that records it; None for a change by hand that is not recorded yet.
+        elsewhere: Which version it is in other environments, such as ``from dev v3``.
     """
 
     version: int | None
@@ -63,6 +64,7 @@ class ChampionPeriod(Value):
     kind: AliasChangeKind
     audit: AuditInfo
     run_id: str | None
+    elsewhere: tuple[str, ...] = ()
 
 
 class LastRelease(Value):

@@ -22,6 +22,11 @@ VersionState = Literal[
 ]
 
 
+def registered_name(model: str, kind: WrapperKind) -> str:
+    """Return the name of the registered model that holds one wrapper of the entry ``model``."""
+    return model if kind == "onnx" else f"{model}-{kind}"
+
+
 class LoggedWrapper(Value):
     """One wrapper in MLflow: a logged model, and the registry's version of it.
 

@@ -94,6 +94,7 @@ def test_all_deployments_and_automations_are_there(everything: Running) -> None:
         "redeploy",
         "watch-switch",
         "roll-back",
+        "promote-release",
         "approve-model",
         "reconcile",
         "clean",

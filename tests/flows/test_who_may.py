@@ -41,7 +41,7 @@ def test_a_releaser_releases_a_promoter_approves_and_reconcile_keeps_it(
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", name)
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", passwords[name])
 
-    with mlflow_server(tmp_path_factory.mktemp("mlflow"), f"ops:{passwords['ops']}") as url:
+    with mlflow_server(tmp_path_factory.mktemp("mlflow"), auth=f"ops:{passwords['ops']}") as url:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
         sign_in("ops")
         for name in ("releaser", "promoter"):

@@ -30,6 +30,7 @@ PLACES = {
     "recover": "recovering",
     **dict.fromkeys(("preflight", "pointer", "switch", "watch", "redeploy"), "served"),
     "server": "serving",
+    **dict.fromkeys(("land", "promoted"), "promoting"),
 }
 
 

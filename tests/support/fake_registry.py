@@ -37,6 +37,7 @@ from tests.support import summaries
 
 ANN = AuditInfo(actor="ann@harbour", reason="all checks hold")
 WRAPPER = Path(__file__).parents[2] / "wrappers" / "onnx_genai.py"
+SOURCE = summaries.weights().revision
 _NAMES = count()
 
 
@@ -103,9 +104,9 @@ class FakeRegistry:
         """Return a candidate with this key, promoted unless its source is older."""
         release = Release(
             versions=self.sealed(key).versions if self.signing_key else self.register(key),
-            repo="acme/tiny",
-            commit="ab" * 20,
-            variant="cpu-int8-rtn-block-32",
+            repo=SOURCE.source.repo,
+            commit=SOURCE.commit,
+            variant=summaries.artifact().variant,
             verdict=Promoted(reasons=("all checks hold",)),
             promotion=None,
             dated=dated,

@@ -191,17 +191,23 @@ def prefect_server(folder: Path, variables: Mapping[str, str]) -> Iterator[str]:
 
 
 @contextmanager
-def mlflow_server(folder: Path, auth: str | None = None) -> Iterator[str]:
-    """Run an MLflow server alone, with its database, artifacts and log in ``folder``.
+def mlflow_server(
+    folder: Path, database: str = "", artifacts: str = "", auth: str | None = None
+) -> Iterator[str]:
+    """Run an MLflow server alone; its log, and what has no other address, is in ``folder``.
 
     Args:
         folder: Where; with ``auth``, its home.
+        database: Address of its store.
+        artifacts: Where it keeps artifacts.
         auth: User and password of its administrator, as ``slipway up`` sets them; None for a server
             that asks nobody.
     """
     url = f"http://127.0.0.1:{free_port()}"
-    store = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--workers", "1"]
-    where = ["--artifacts-destination", str(folder / "artifacts"), "--port", url.rpartition(":")[2]]
+    database = database or f"sqlite:///{folder}/mlflow.db"
+    artifacts = artifacts or str(folder / "artifacts")
+    store = ["--backend-store-uri", database, "--workers", "1"]
+    where = ["--artifacts-destination", artifacts, "--port", url.rpartition(":")[2]]
     command, more = ["mlflow", "server", *store, *where], {}
     if auth:
         command = ["deployments.services", "mlflow"]

@@ -12,7 +12,7 @@ from commands import project
 from commands.main import run
 from slipway import catalogue
 from slipway.checks import suites
-from slipway.errors import CatalogueInvalid
+from slipway.errors import CatalogueInvalid, SourceMissing
 from slipway.settings import PROJECT, Settings
 from tests.support.acme_models import FAST, ONNX_REPO, REPO, SLOW
 from tests.support.hub import RunningHub
@@ -23,7 +23,7 @@ Said = pytest.CaptureFixture[str]
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget the settings of whoever runs the tests, and what a test sets."""
-    for name in ("HOME", "CATALOGUE", "EXPECTATIONS", "SERVE"):
+    for name in ("HOME", "CATALOGUE", "ENVIRONMENT", "ENVIRONMENTS", "EXPECTATIONS", "SERVE"):
         monkeypatch.setenv(f"SLIPWAY_{name}", "")
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
 
@@ -89,9 +89,45 @@ def test_the_environment_takes_precedence_over_the_project(
     assert Settings().catalogue == own / "catalogue.toml"
 
 
+def test_a_project_has_environments_of_its_own(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As tables; every process of a command receives them."""
+    table = '[environments.prod]\ntracking_uri = "https://mlflow.example"\nserved_hours = 24\n'
+    (own / project.FILE).write_text(f'environment = "staging"\n{table}', encoding="utf-8")
+    monkeypatch.chdir(own)
+
+    project.use()
+
+    settings, prod = Settings(), Settings().environment_of("prod")
+    assert settings.environment == "staging"
+    assert (prod.tracking_uri, prod.served_hours) == ("https://mlflow.example", 24)
+    assert prod.target == "champion"
+    with pytest.raises(SourceMissing, match="the settings have prod"):
+        settings.environment_of("dev")
+
+
+@pytest.mark.parametrize(
+    ("written", "fault"),
+    [
+        ('{"prod": {"tracking_uri": "http://ann:secret@prod"}}', "prod.tracking_uri: "),
+        ('{"prod": {"tracking_uri": "http://prod", "password": "x"}}', "prod.password: Extra"),
+        ('{"prod": {}}', "SLIPWAY_ENVIRONMENTS.prod.tracking_uri: Field required"),
+        ("prod", "SLIPWAY_ENVIRONMENTS: "),
+    ],
+)
+def test_a_fault_of_an_environment_is_reported_with_its_place(
+    monkeypatch: pytest.MonkeyPatch, written: str, fault: str
+) -> None:
+    """A password has no place there."""
+    monkeypatch.setenv("SLIPWAY_ENVIRONMENTS", written)
+
+    with pytest.raises(CatalogueInvalid, match=fault):
+        Settings()
+
+
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
+        ('environments = "prod"', r"environments: got 'prod' \(expected tables"),
         ('hoem = "x"', "hoem: got unknown setting"),
         ('auth = "ann:a-long-password"', "auth: got unknown setting"),
         ('wrappers = "code"', "wrappers: got unknown setting"),
