@@ -7,7 +7,7 @@ from slipway.registry.alias_transaction import AliasTransactions
 from slipway.registry.change_record import Aliases, AliasTransaction, ChangeRecord
 from slipway.registry.lookup import registered_name
 from slipway.registry.transitions import Command
-from slipway.tracking.tags import KEY, PENDING_EVENT
+from slipway.tracking.tags import PENDING_EVENT
 from slipway.values import AliasChange, AuditInfo, ChampionPeriod
 
 BY_HAND = AuditInfo(actor="unknown", reason="moved by hand, in the MLflow UI or through its API")
@@ -77,9 +77,9 @@ class History(AliasTransactions):
     def _back_to(self, model: str, champion: int, target: int | None) -> AliasTransaction:
         aliases: Aliases = {model: {"champion": target}}
         reference = registered_name(model, "transformers")
-        pair = self._versions(reference, self.tags(model, target)[KEY]) if target else []
+        pair = self._reference_of(model, target) if target else None
         if pair or self.champion(reference):
-            aliases[reference] = {"champion": int(pair[0].version) if pair else None}
+            aliases[reference] = {"champion": pair}
         reason = f"version {champion} was made champion by hand, and nobody approved it"
         return AliasTransaction(
             model=model,
