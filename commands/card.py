@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from commands import console
-from commands.options import VersionNumber
+from commands.options import VersionNumber, chosen_version
 from slipway import catalogue
-from slipway.errors import NoChampion, SourceMissing
+from slipway.errors import SourceMissing
 from slipway.report.card import CardFacts, markdown
 from slipway.settings import Settings
 from slipway.tracking import read_run, write_run
@@ -42,20 +42,15 @@ def card(
 
 def _facts(model: str, version: int | None, settings: Settings) -> CardFacts:
     entry = catalogue.find(settings.catalogue, model)
-    if not settings.has_registry:
-        raise NoChampion(model)
-    from slipway.registry import open_registry
-
-    registry, where = open_registry(settings), mlflow_location(settings)
-    number = version or registry.champion(model)
-    if number is None:
-        raise NoChampion(model)
+    number, where = chosen_version(model, version, settings), mlflow_location(settings)
     run_id = read_run.run_of(model, number, where)
     record = read_run.release(run_id, f"version {number}", where)
     if record.manifest is None:
         advice = "an earlier version made this release; release the model again with --force"
         raise SourceMissing(f"manifest.json of MLflow run {run_id}", advice)
-    candidates, history = read_run.candidates(run_id, where), registry.history(model)
+    from slipway.registry import open_registry
+
+    candidates, history = read_run.candidates(run_id, where), open_registry(settings).history(model)
     runs = [run_id, *(each.run_id for each in candidates), *(each.run_id for each in history)]
     return CardFacts(
         model=model,

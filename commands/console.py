@@ -22,10 +22,11 @@ from typing import Any, TextIO
 from commands import home
 from slipway.errors import CatalogueInvalid, HomeUnusable, InternalError, SlipwayError
 from slipway.settings import Settings, apply_environment
+from slipway.system import disk
 from slipway.validation.texts import UNSEEN, printable
 
-#: Errors of files that a person can mend: full disk, quota, read-only disk, missing permission.
-_FAULTS_OF_A_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+#: Errors of files that a person may not write.
+_FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 _WIDTH_OF_A_FILE = 10_000  # characters: a file or a pipe has lines of any length
 
@@ -140,9 +141,12 @@ def translated(error: Exception) -> SlipwayError:
         fault = "MLFLOW_TRACKING_USERNAME: MLflow denies this to the user; an administrator can "
         fault += "give another role with `slipway users role`"
         return CatalogueInvalid("the environment", (fault,))
-    if isinstance(error, OSError) and error.errno in _FAULTS_OF_A_DISK:
-        where = error.filename or Settings().home
-        return HomeUnusable(str(where), error.strerror or str(error))
+    if isinstance(error, OSError):
+        where = Path(error.filename or Settings().home)
+        if failed := disk.failure(error, where):
+            return failed
+        if error.errno in _FORBIDDEN:
+            return HomeUnusable(str(where), error.strerror or str(error))
     for each in (error, error.__cause__):
         refusal: object = getattr(each, "orig", each)  # SQLAlchemy and MLflow wrap it
         if isinstance(refusal, sqlite3.Error):

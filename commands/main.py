@@ -108,6 +108,10 @@ _COMMANDS = {
         "commands.verify:verify",
         "Check every file of a version, its record and its signature; changes nothing.",
     ),
+    "export": (
+        "commands.export:export",
+        "Write a version as an OCI image, with its report and bill of materials.",
+    ),
     "keys init": ("commands.keys:init", "Make the pair of keys that signs releases."),
     "keys new": ("commands.keys:new", "Make a key for the model servers, and print it once."),
     "keys list": ("commands.keys:list_keys", "List the keys of the model servers."),

@@ -4,6 +4,9 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter, validators
 
+from slipway.errors import NoChampion
+from slipway.settings import Settings
+
 
 def _not_blank(_type: Any, text: str | None) -> None:
     if text is not None and not text.strip():
@@ -28,3 +31,17 @@ Margin = Annotated[float, Parameter(validator=validators.Number(gte=0))]
 
 #: A share of a whole.
 Share = Annotated[float, Parameter(validator=validators.Number(gte=0, lte=1))]
+
+
+def chosen_version(model: str, version: int | None, settings: Settings) -> int:
+    """Return the version that a person named, or that of the champion.
+
+    Raises:
+        NoChampion: If nothing was released yet, or if there is no champion.
+    """
+    if settings.has_registry:
+        from slipway.registry import open_registry
+
+        if found := version or open_registry(settings).champion(model):
+            return found
+    raise NoChampion(model)

@@ -1,8 +1,8 @@
 """``slipway verify``: is a version what was released, and who signed it; it changes nothing."""
 
 from commands import console
+from commands.options import chosen_version
 from slipway import catalogue
-from slipway.errors import NoChampion
 from slipway.settings import Settings
 from slipway.tracking.verification import Verification, examine
 from slipway.tracking.verified_copy import CopyRequest
@@ -36,17 +36,13 @@ def verify(model: str, version: int | None = None, *, json: bool = False) -> int
 
 def _requests(model: str, version: int | None, settings: Settings) -> tuple[CopyRequest, ...]:
     """Return both wrappers of a version; where no key is set, this home's own verifies them."""
-    if not settings.has_registry:
-        raise NoChampion(model)
+    number = chosen_version(model, version, settings)
     from slipway.registry import open_registry
 
     _, own = settings.own_signing_keys
     key = settings.verify_key or (own if own.is_file() else None)
     registry = open_registry(settings.model_copy(update={"verify_key": key}))
-    champion = version or registry.champion(model)
-    if champion is None:
-        raise NoChampion(model)
-    return registry.copies_of(model, champion)
+    return registry.copies_of(model, number)
 
 
 def _show(found: Verification) -> None:

@@ -342,6 +342,17 @@ class MachineTooSmall(SlipwayError):
         return super()._values() | {"way_out": self.remedy or way_out}
 
 
+class DiskFailed(SlipwayError):
+    """A disk is full or broken; nothing of what was being written is used."""
+
+    text = (
+        "writing to {place} failed ({reason}); free space on its disk, or repair it, and run the "
+        "command again"
+    )
+    place: str
+    reason: str
+
+
 class StepFailed(SlipwayError):
     """A step's child process did not return a result."""
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from slipway.errors import RegistryConflict, RoleMissing
+from slipway.errors import MoveRefused, RegistryConflict, RoleMissing
 from slipway.registry.change_record import (
     OF_CHAMPIONS,
     Aliases,
@@ -22,6 +22,7 @@ from slipway.registry.change_record import (
     RecordPlace,
     TagChanges,
     belongs,
+    versions_in,
     waits_for,
 )
 from slipway.registry.dead_releases import DeadReleases
@@ -33,7 +34,7 @@ from slipway.tracking import heartbeat, tags
 from slipway.tracking.lease import create_run
 from slipway.tracking.location import experiment_id, if_any
 from slipway.tracking.tag_values import VersionTags
-from slipway.values import AliasChange, LoggedWrapper, VersionState
+from slipway.values import AliasChange, LoggedWrapper, RegisteredVersions, VersionState
 
 #: Records of earlier versions have no heartbeat; a change takes seconds.
 _LONGEST_CHANGE = timedelta(hours=1)
@@ -81,21 +82,23 @@ class AliasTransactions(DeadReleases):
             self._require_alone(model)
             yield
 
-    def _previous_after(self, model: str, champion: LoggedWrapper) -> dict[str, int | None]:
-        """Return what ``previous`` becomes once one wrapper of a release is champion.
+    def _previous_after(
+        self, versions: RegisteredVersions, wrapper: LoggedWrapper
+    ) -> dict[str, int | None]:
+        """Return what ``previous`` becomes in one model once a release is champion.
 
-        Both wrappers' ``previous`` are of one release. So where somebody deleted the champion that
-        served, the reference's champion does not become ``previous`` either.
+        Both wrappers' ``previous`` are of one release: that of the champion that served before.
 
         Args:
-            model: The serving model.
-            champion: A wrapper of the release that becomes champion.
+            versions: Of the release.
+            wrapper: That of the model.
         """
-        aliases = self.aliases(champion.name)
-        before = aliases.get("champion") if self.champion(model) else None
-        if before not in {None, champion.version}:
-            return {"previous": before}
-        return {"previous": None} if aliases.get("previous") == champion.version else {}
+        aliases = self.aliases(versions.model)
+        before, new = aliases.get("champion"), versions.onnx.version
+        if before not in {None, new}:
+            is_served = wrapper.kind == "onnx"
+            return {"previous": before if is_served else self._reference_of(versions.model, before)}
+        return {"previous": None} if aliases.get("previous") == new else {}
 
     @contextmanager
     def _recorded(self, transaction: AliasTransaction, commands: Commands) -> Iterator[str]:
@@ -106,7 +109,8 @@ class AliasTransactions(DeadReleases):
             commands: What it does to the state of each version that it is about.
 
         Raises:
-            MoveRefused: If the state of a version does not allow its command.
+            MoveRefused: If the state of a version does not allow its command, or if a version of
+                either model was deleted.
             RoleMissing: If somebody is signed in who may not do this.
             RegistryConflict: If anything fails, the body included, or if another machine is
                 changing the aliases; all is as it was.
@@ -115,6 +119,7 @@ class AliasTransactions(DeadReleases):
         self._require_role(transaction)
         self._require_alone(model, waits_for(transaction))
         states = self._allowed(model, commands)
+        self._require_there(model, versions_in(transaction))
         before = self.champion(model)
         record = ChangeRecord(
             transaction=transaction,
@@ -176,6 +181,18 @@ class AliasTransactions(DeadReleases):
             require(command, model, version, found[version])
         return {version: state_in(state) for version, state in found.items()}
 
+    def _require_there(self, model: str, versions: Iterable[tuple[str, int | None]]) -> None:
+        """Refuse to change a version that somebody deleted, such as the reference of a release.
+
+        Args:
+            model: The serving model.
+            versions: By registered model and number; None names none.
+        """
+        for name, version in versions:
+            if version and not self._if_there(name, version):
+                reason = f"version {version} of {name} was deleted"
+                raise MoveRefused(model, reason, "release it again with --force")
+
     def _changed_since(
         self, record: ChangeRecord, run_id: str, states: Mapping[int, VersionState]
     ) -> str | None:
@@ -196,7 +213,9 @@ class AliasTransactions(DeadReleases):
         """Let the pages of the versions whose tags changed, and of their runs, say their state."""
         for name, versions in transaction.tag_changes.items():
             for number in versions:
-                found = self.client.get_model_version(name, str(number))
+                found = if_any(lambda: self.client.get_model_version(name, str(number)))  # noqa: B023 - called at once
+                if found is None:
+                    continue
                 text = found.description or ""
                 if (shown := with_state(text, state_of(found))) != text:
                     self.client.update_model_version(name, str(number), shown)
@@ -279,11 +298,16 @@ class AliasTransactions(DeadReleases):
         return transaction.model_copy(update={"aliases": aliases, "tag_changes": tag_changes})
 
     def _restore(self, record: ChangeRecord) -> None:
-        """Undo what still is as the transaction set it; later manual changes are kept."""
+        """Undo what still is as the transaction set it; later manual changes are kept.
+
+        With a version that somebody deleted since, its aliases went. One that would lead back to
+        such a version is removed.
+        """
         for name, targets in record.transaction.aliases.items():
             found, before = self.aliases(name), record.undo.aliases[name]
-            ours = [alias for alias, version in targets.items() if found.get(alias) == version]
-            self._set({name: {alias: before[alias] for alias in ours}}, {})
+            set_to = {alias: self._if_there(name, version) for alias, version in targets.items()}
+            ours = [alias for alias, version in set_to.items() if found.get(alias) == version]
+            self._set({name: {each: self._if_there(name, before[each]) for each in ours}}, {})
         for name, versions in record.transaction.tag_changes.items():
             for number, changed in versions.items():
                 self._restore_tags(name, number, changed, record.undo.tag_changes[name][number])
@@ -296,10 +320,16 @@ class AliasTransactions(DeadReleases):
         changed: Mapping[str, str | None],
         before: Mapping[str, str | None],
     ) -> None:
+        if self._if_there(name, number) is None:
+            return
         found = self.tags(name, number)
         for tag, value in changed.items():
             if found.get(tag) == value:
                 self._set_tag(name, number, tag, before[tag])
+
+    def _if_there(self, name: str, version: int | None) -> int | None:
+        """Return a version, or None if somebody deleted it."""
+        return version if version and self.state(name, version) else None
 
     def _set(self, aliases: Aliases, tag_changes: TagChanges) -> None:
         for name, targets in aliases.items():

@@ -110,8 +110,13 @@ class Approvals(Promotions):
         return self._promote_to("champion", command, approved, audit)
 
     def _reject(self, release: Release, audit: AuditInfo) -> Release:
-        """Quarantine a candidate that a person rejected: nobody is asked about it again."""
+        """Quarantine a candidate that a person rejected: nobody is asked about it again.
+
+        Somebody may have deleted its reference.
+        """
         versions, by = release.versions, f"{audit.actor}: {audit.reason}"
+        tags = self._tags_of("reject", versions, by)
+        there = [each for each in versions.wrappers if self._if_there(each.name, each.version)]
         transaction = AliasTransaction(
             model=versions.model,
             kind="rejection",
@@ -119,10 +124,10 @@ class Approvals(Promotions):
             version=versions.onnx.version,
             aliases={
                 each.name: {"candidate": None}
-                for each in versions.wrappers
+                for each in there
                 if self.aliases(each.name).get("candidate") == each.version
             },
-            tag_changes=self._tags_of("reject", versions, by),
+            tag_changes={each.name: tags[each.name] for each in there},
             run_tags={KEY: versions.key, RELEASE_RUN: versions.run_id},
         )
         verdict = Rejected(reasons=(f"rejected by {by}",))

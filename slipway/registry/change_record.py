@@ -156,6 +156,15 @@ def waits_for(transaction: AliasTransaction) -> Collection[RecordPlace]:
     return OF_CHAMPIONS if transaction.kind in {"rollback", "restored"} else PLACES
 
 
+def versions_in(transaction: AliasTransaction) -> set[tuple[str, int | None]]:
+    """Return the versions that a transaction names or tags, by registered model; None for none."""
+    aliases = {
+        (name, each) for name, found in transaction.aliases.items() for each in found.values()
+    }
+    tagged = {(name, each) for name, found in transaction.tag_changes.items() for each in found}
+    return aliases | tagged
+
+
 def _places(transaction: AliasTransaction) -> set[tuple[str, int | None, str]]:
     """Return what a transaction changes: model, version (None for an alias), alias or tag."""
     aliases = {(name, None, each) for name, found in transaction.aliases.items() for each in found}

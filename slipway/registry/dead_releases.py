@@ -59,9 +59,9 @@ class DeadReleases(Lookup):
         if lease:
             kept = {model_id(version) for version in versions}
             remove_models(self.client, run.info.experiment_id, lease, keep=kept)
+        self._give_back(run_id)  # before its end: nobody looks for the lease of an ended run
         if not versions and run.info.status != "FAILED":
             yield self._end(run, "KILLED", "its process was killed before both models were logged")
-        self._give_back(run_id)
 
     def _whole(self, run_id: str) -> list[Any]:
         """Return the versions of a run; half of a registration is deleted instead."""

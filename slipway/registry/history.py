@@ -11,7 +11,7 @@ from slipway.registry.change_record import (
     ChangeRecord,
 )
 from slipway.registry.transitions import Command
-from slipway.tracking.tags import KEY, PENDING_EVENT, PROMOTED_FROM, PROMOTED_TO
+from slipway.tracking.tags import PENDING_EVENT, PROMOTED_FROM, PROMOTED_TO
 from slipway.values import AliasChange, AuditInfo, ChampionPeriod, registered_name
 
 BY_HAND = AuditInfo(actor="unknown", reason="moved by hand, in the MLflow UI or through its API")
@@ -117,9 +117,9 @@ class History(AliasTransactions):
     ) -> AliasTransaction:
         aliases: Aliases = {model: {"champion": target}}
         reference = registered_name(model, "transformers")
-        pair = self._versions(reference, self.tags(model, target)[KEY]) if target else []
+        pair = self._reference_of(model, target) if target else None
         if pair or self.champion(reference):
-            aliases[reference] = {"champion": int(pair[0].version) if pair else None}
+            aliases[reference] = {"champion": pair}
         return AliasTransaction(
             model=model,
             kind="restored",

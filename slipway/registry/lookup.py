@@ -264,20 +264,20 @@ class Lookup:
 
     def copies_of(self, model: str, version: int) -> tuple[CopyRequest, ...]:
         """Return what to copy of a version: its own wrapper, and the other one with its key."""
-        reference = registered_name(model, "transformers")
+        own = CopyRequest(place=self.copies, name=model, version=version)
+        reference = self._reference_of(model, version)
+        if reference is None:
+            return (own,)
+        name = registered_name(model, "transformers")
+        changes = {"name": name, "version": reference, "kind": "transformers"}
+        return (own, own.model_copy(update=changes))
+
+    def _reference_of(self, model: str, version: int) -> int | None:
+        """Return the reference's version of the release of a serving one, which its key pairs."""
         found = if_any(lambda: self.client.get_model_version(model, str(version)))
         key = found.tags.get(KEY) if found else None
-        pairs = self._versions(reference, key)[:1] if key else []
-        own = CopyRequest(place=self.copies, name=model, version=version)
-        return (
-            own,
-            *(
-                own.model_copy(
-                    update={"name": reference, "version": int(pair.version), "kind": "transformers"}
-                )
-                for pair in pairs
-            ),
-        )
+        pairs = self._versions(registered_name(model, "transformers"), key) if key else []
+        return int(pairs[0].version) if pairs else None
 
     def _require_intact(self, release: Release) -> None:
         """Compare what MLflow keeps of a version with the digests in its tags, as a server does.

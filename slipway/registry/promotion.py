@@ -152,8 +152,7 @@ class Promotions(Registration, AliasTransactions):
             audit=audit,
             version=versions.onnx.version,
             aliases={
-                each.name: self._aliases_up_to(target, versions.model, each)
-                for each in versions.wrappers
+                each.name: self._aliases_up_to(target, versions, each) for each in versions.wrappers
             },
             tag_changes=changed,
             run_tags={KEY: versions.key, RELEASE_RUN: versions.run_id},
@@ -171,6 +170,8 @@ class Promotions(Registration, AliasTransactions):
         """Write a release on its versions and on its run."""
         for wrapper in release.versions.wrappers:
             name, version = wrapper.name, str(wrapper.version)
+            if self._if_there(name, wrapper.version) is None:
+                continue  # rejected, and somebody deleted its reference
             if description:
                 self.client.update_model_version(name, version, description)
             for tag, value in release_tags(release).items():
@@ -179,12 +180,12 @@ class Promotions(Registration, AliasTransactions):
         self._set_outcome(release.versions, release.verdict)
 
     def _aliases_up_to(
-        self, target: PromotionTarget, model: str, wrapper: LoggedWrapper
+        self, target: PromotionTarget, versions: RegisteredVersions, wrapper: LoggedWrapper
     ) -> dict[str, int | None]:
         """Return the aliases that a promotion sets, in the order in which it sets them."""
         aliases: dict[str, int | None] = {"candidate": wrapper.version}
         if target == "champion":
-            aliases |= self._previous_after(model, wrapper)
+            aliases |= self._previous_after(versions, wrapper)
             aliases["champion"] = wrapper.version
         return aliases
 

@@ -142,6 +142,8 @@ class Rollbacks(AliasTransactions):
             other = how_to_lift(model) if state.quarantined else "release it again"
             advice = f"name another version with --to, or {other}"
             raise MoveRefused(model, f"version {version} {reason or 'is not released'}", advice)
+        wrappers = state.release.versions.wrappers
+        self._require_there(model, ((each.name, each.version) for each in wrappers))
         return state.release
 
     def _replace(
@@ -171,7 +173,8 @@ class Rollbacks(AliasTransactions):
         if release is None:
             return {name: {"champion": None} for name in _names(model)}
         return {
-            wrapper.name: self._previous_after(model, wrapper) | {"champion": wrapper.version}
+            wrapper.name: self._previous_after(release.versions, wrapper)
+            | {"champion": wrapper.version}
             for wrapper in release.versions.wrappers
         }
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from slipway.errors import AccessDenied, ScanPending, SourceMissing, SourceRefused, Unreachable
 from slipway.sources import model_card
+from slipway.system import disk
 from slipway.system.network import is_loopback
 from slipway.validation import names
 from slipway.values import Scan
@@ -250,6 +251,8 @@ def translated_errors(repo: str, ref: str, endpoint: str | None) -> Iterator[Non
         json.JSONDecodeError,  # a web page, such as the sign-in of a network
         OSError,
     ) as error:
+        if disk.failure(error):
+            raise  # of this machine: whoever writes there says so
         response = getattr(error, "response", None)
         if response is not None and response.status_code == httpx.codes.UNAUTHORIZED:
             advice = "correct HF_TOKEN, which the Hub does not know, or leave it out"

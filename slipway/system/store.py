@@ -8,8 +8,8 @@ of an entry is compared with its manifest before it is used.
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 
@@ -17,6 +17,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from slipway.errors import MachineTooSmall, StoreDamaged
+from slipway.system import disk
 from slipway.system.failpoints import failpoint
 from slipway.values import FileEntry, Stored
 
@@ -66,9 +67,9 @@ class Store:
 
         Raises:
             MachineTooSmall: If the disk has less space than ``size_bytes``.
+            DiskFailed: If it gets full meanwhile, or is broken.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.root / f"{key}.lock"):
+        with disk.writing(self.root), self._locked(key):
             partial, staging = self.partial(key), self.root / f"{key}.staging"
             shutil.rmtree(staging, ignore_errors=True)
             if entry := self.find(key):
@@ -112,6 +113,12 @@ class Store:
                 leaving = folder.rename(self.root / f"{key}.{os.getpid()}.staging")
                 shutil.rmtree(leaving)
         return not folder.is_dir()
+
+    @contextmanager
+    def _locked(self, key: str) -> Iterator[None]:
+        self.root.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.root / f"{key}.lock"):
+            yield
 
     def _publish(self, key: str, staging: Path, digests: Mapping[str, str]) -> Stored:
         final = self.root / key

@@ -18,6 +18,7 @@ from typing import BinaryIO
 from pydantic import TypeAdapter
 
 from slipway.errors import SlipwayError
+from slipway.system import disk
 from slipway.system.process import describe, die_with_parent, peak_memory_bytes
 from slipway.system.progress import open_channel, send
 
@@ -42,8 +43,7 @@ def answer(document: BinaryIO, channel: int) -> int:
         value = function(kind.model_validate_json(document.read()))
         json_value = TypeAdapter(hints["return"]).dump_python(value, mode="json")
     except SlipwayError as error:
-        _, fields = error.__reduce__()
-        send({"error": {"kind": type(error).__name__, "fields": fields}})
+        _send(error)
         return 1
     except MemoryError:
         traceback.print_exc()
@@ -51,10 +51,18 @@ def answer(document: BinaryIO, channel: int) -> int:
         return 1
     except Exception as error:  # noqa: BLE001 - reported to the parent, whatever it is
         traceback.print_exc()
-        send({"error": {"kind": "", "text": describe(error)}})
+        if failed := disk.failure(error):
+            _send(failed)
+        else:
+            send({"error": {"kind": "", "text": describe(error)}})
         return 1
     send({"value": json_value, "peak_memory_bytes": peak_memory_bytes()})
     return 0
+
+
+def _send(error: SlipwayError) -> None:
+    _, fields = error.__reduce__()
+    send({"error": {"kind": type(error).__name__, "fields": fields}})
 
 
 def _is_orphan(channel: int) -> bool:

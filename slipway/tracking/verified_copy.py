@@ -25,7 +25,7 @@ import yaml
 from slipway import keys
 from slipway.errors import ArtifactChanged, SourceMissing, VersionRefused, VersionUnsigned
 from slipway.settings import Settings
-from slipway.system import signing_keys
+from slipway.system import disk, signing_keys
 from slipway.system.store import Store, manifest, require_disk
 from slipway.tracking import (
     bill_of_materials,
@@ -151,7 +151,8 @@ def fetch(request: CopyRequest) -> VerifiedCopy:
         VersionRefused: If it lacks a digest, or has a file or a wrapper that was not released.
         VersionUnsigned: If it has to be signed, and nobody signed it.
         ArtifactChanged: If a file is not the one that was released.
-        MachineTooSmall: If the disk is full.
+        MachineTooSmall: If the disk has too little space.
+        DiskFailed: If it gets full meanwhile, or is broken.
         Unreachable: If MLflow does not answer.
     """
     released = _released(request)
@@ -184,8 +185,10 @@ def whole_copy(request: CopyRequest) -> Iterator[tuple[Path, tuple[FileEntry, ..
     _require_not_deleted(request)
     with tempfile.TemporaryDirectory(dir=_private(request.place.root)) as room:
         folder = Path(room) / request.name
-        folder.mkdir()
-        yield folder, _copy(request, released, folder)
+        with disk.writing(request.place.root):
+            folder.mkdir()
+            files = _copy(request, released, folder)
+        yield folder, files
 
 
 def _require_not_deleted(request: CopyRequest) -> None:
@@ -206,8 +209,9 @@ def _require_not_deleted(request: CopyRequest) -> None:
 
 def _private(folder: Path) -> Path:
     """Make a folder that only this user may read."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder.chmod(0o700)
+    with disk.writing(folder):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.chmod(0o700)
     return folder
 
 

@@ -3,13 +3,13 @@
 import json
 import logging
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from commands.main import run
+from tests.support.failing_disk import small_disk as mounted
 from tests.support.project import Project
 
 
@@ -153,14 +153,8 @@ def test_a_source_that_breaks_a_rule_is_refused(
 @pytest.fixture
 def small_disk(project: Project) -> Iterator[None]:
     """Put the store on a file system of 200 kB."""
-    store = project.home / "store"
-    store.mkdir(parents=True)
-    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(store)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"no small file system can be made here: {done.stderr.strip()}")
-    yield
-    subprocess.run(["umount", str(store)], check=True)  # noqa: S607 - where it lies differs
+    with mounted(project.home / "store", 200_000):
+        yield
 
 
 @pytest.mark.usefixtures("small_disk")

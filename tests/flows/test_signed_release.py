@@ -57,9 +57,9 @@ def test_a_model_that_was_not_released_has_nothing_to_verify(
 
 
 def test_a_signed_release_is_verified_and_a_changed_one_refused(
-    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: Said
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: Said, tmp_path: Path
 ) -> None:
-    """From the smoke test to an answer; then one bit of each file is flipped in turn."""
+    """From the smoke test to an answer and an image; then a bit of each file flips in turn."""
     from flows.release_model import release_model
 
     assert run(["keys", "init"]) == 0
@@ -76,6 +76,8 @@ def test_a_signed_release_is_verified_and_a_changed_one_refused(
     assert found[0]["record"]["started"]["reason"] == "a first one"
     assert sum(each["files"] for each in found) == len(files(project))
     assert run(["predict", "tiny", "What is the capital of Japan?"]) == 0
+
+    assert run(["export", "tiny", "--oci", str(tmp_path / "image")]) == 0
 
     requests = project.registry().copies_of("tiny", 1)
     accepted = []
@@ -96,4 +98,7 @@ def test_a_signed_release_is_verified_and_a_changed_one_refused(
     code.with_name("conda.yaml").write_text("name: another\n", encoding="utf-8")
     shutil.rmtree(project.home / "copies")
     assert run(["predict", "tiny", "What is the capital of Japan?"]) == 1
+    assert "tiny v1: its signature is not valid" in capsys.readouterr().err
+    capsys.readouterr()
+    assert run(["export", "tiny", "--oci", str(tmp_path / "changed")]) == 1
     assert "tiny v1: its signature is not valid" in capsys.readouterr().err

@@ -64,6 +64,22 @@ def test_a_rejected_candidate_is_quarantined(waiting: FakeRegistry) -> None:
     assert run.data.tags["slipway.verdict"] == "rejected"
 
 
+def test_a_candidate_whose_reference_was_deleted_can_be_rejected_alone(
+    waiting: FakeRegistry,
+) -> None:
+    """Both models change or none, so it cannot be approved; the error says which is missing."""
+    name, before = f"{waiting.model}-transformers", waiting.aliases()[0]
+    waiting.registry.client.delete_model_version(name, "2")
+
+    with pytest.raises(MoveRefused, match=f"version 2 of {name} was deleted; release it again"):
+        waiting.registry.decide(waiting.model, 2, "approve", ANN)
+    assert waiting.aliases()[0] == before
+    release = waiting.registry.decide(waiting.model, 2, "reject", BOB)
+
+    assert release.verdict.kind == "rejected"
+    assert waiting.aliases() == ({"champion": 1}, {"champion": 1})
+
+
 def test_the_first_answer_counts(waiting: FakeRegistry) -> None:
     """A form that is answered after the command changes nothing."""
     waiting.registry.decide(waiting.model, 2, "reject", BOB)

@@ -11,6 +11,7 @@ import pytest
 from slipway.errors import RegistryConflict
 from slipway.registry import lookup
 from slipway.tracking import heartbeat
+from slipway.tracking.lease import create_run
 from slipway.tracking.location import experiment_id
 from slipway.tracking.tags import HEARTBEAT
 from tests.support.fake_registry import ANN, FakeRegistry
@@ -167,6 +168,50 @@ def test_a_release_run_of_a_killed_process_is_ended_with_a_reason(
     assert client.get_run(dead).info.status == "KILLED"
     assert "before both models were logged" in client.get_run(dead).data.tags["slipway.ended"]
     assert {client.get_run(each).info.status for each in (living, theirs)} == {"RUNNING"}
+
+
+def test_a_second_kill_while_a_dead_release_is_ended_leaves_no_lease(
+    waiting: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lease is given back before the run is ended, after which nobody looks at it."""
+    client, registry = waiting.registry.client, waiting.registry
+    experiment = experiment_id(waiting.model, registry.location)
+    run_id = create_run(client, experiment, registry._lease(), "three", {"slipway.key": "three"})
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "delete_tag", killed)
+        with pytest.raises(Killed):
+            registry.recover(waiting.model)
+
+    registry.recover(waiting.model)
+
+    run = client.get_run(run_id)
+    assert run.info.status == "KILLED"
+    assert "slipway.lease" not in run.data.tags
+
+
+def test_a_version_that_was_deleted_after_a_kill_stops_no_recovery(waiting: FakeRegistry) -> None:
+    """Somebody deletes the half promoted version in the MLflow UI; the champion is back."""
+    killed_while_approving(waiting)
+    waiting.registry.client.delete_model_version(waiting.model, "2")
+
+    (report,) = waiting.registry.recover(waiting.model)
+
+    assert "rolled back" in report
+    assert waiting.aliases() == ({"champion": 1}, {"champion": 1, "candidate": 2})
+    assert open_runs(waiting) == []
+
+
+def test_a_recovery_does_not_lead_back_to_a_version_that_was_deleted(
+    waiting: FakeRegistry,
+) -> None:
+    """Somebody deletes the champion of before in the MLflow UI."""
+    killed_while_approving(waiting)
+    waiting.registry.client.delete_model_version(waiting.model, "1")
+
+    waiting.registry.recover(waiting.model)
+
+    assert waiting.aliases()[0] == {"candidate": 2}
+    assert open_runs(waiting) == []
 
 
 def forged(waiting: FakeRegistry, **changes: Any) -> None:

@@ -57,6 +57,21 @@ def test_the_next_release_keeps_previous_of_both_wrappers_equal(
     assert served == reference == {"candidate": 3, "champion": 3, "previous": 1}
 
 
+def test_previous_is_of_one_release_where_the_champions_reference_was_deleted(
+    fake_registry: FakeRegistry,
+) -> None:
+    """The reference of the release before that one is not taken for it."""
+    fake_registry.release("one")
+    fake_registry.release("two")
+    fake_registry.registry.client.delete_model_version(f"{fake_registry.model}-transformers", "2")
+
+    fake_registry.release("three")
+
+    served, reference = fake_registry.aliases()
+    assert (served["champion"], served["previous"]) == (3, 2)
+    assert reference == {"candidate": 3, "champion": 3}
+
+
 def test_status_says_that_the_last_released_version_was_deleted(
     fake_registry: FakeRegistry, first: Release
 ) -> None:

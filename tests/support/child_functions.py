@@ -154,6 +154,11 @@ def leave_files(request: ChildRequest) -> None:
     tempfile.mkdtemp(prefix="childs-")
 
 
+def fill_disk(request: ChildRequest) -> None:
+    """Write to a disk that is full."""
+    Path("/dev/full").write_text("x")
+
+
 def fall_silent(request: ChildRequest) -> None:
     """Close the output and the way to the parent, and go on forever."""
     os.closerange(1, 100)

@@ -16,11 +16,13 @@ from slipway.keys import manifest_digest
 from slipway.registry import Registry
 from slipway.registry.registration import KINDS
 from slipway.system.store import manifest, sha256
+from slipway.tracking.lease import create_run
 from slipway.tracking.location import MlflowLocation, experiment_id
 from slipway.tracking.log_models import Logged, LogRequest
 from slipway.tracking.logged_files import expected_flavors
 from slipway.tracking.seal import SealRequest, seal
-from slipway.tracking.tags import CODE, DIGEST, KEY
+from slipway.tracking.tags import CODE, DIGEST, KEY, LEASE
+from slipway.tracking.tags import WRAPPER as KIND
 from slipway.tracking.verified_copy import CopyPlace, payload_digest
 from slipway.values import (
     AuditInfo,
@@ -171,12 +173,14 @@ class FakeRegistry:
         """Log what ``log_models.log`` would, as far as the registry looks at it."""
         client: Any = self.registry.client
         experiment = experiment_id(self.model, self.registry.location)
-        run_id = client.create_run(experiment, tags={KEY: request.key}).info.run_id
+        run_id = create_run(client, experiment, request.lease, request.key, {KEY: request.key})
+        lease = {LEASE: request.lease.id}
         ids: dict[WrapperKind, str] = {}
         descriptions: dict[WrapperKind, str] = {}
         digests: dict[WrapperKind, str] = {}
         for kind in KINDS:
             folder = self.folder / f"{request.key}-{kind}"
+            shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
             if kind == "onnx":
                 shutil.copytree(request.artifact.stored.folder, folder / "artifacts" / "model")
                 shutil.copy(request.wrapper, folder)
@@ -184,12 +188,14 @@ class FakeRegistry:
                 shutil.copytree(request.weights.stored.folder, folder / "model")
             description = yaml.safe_dump({"flavors": expected_flavors(kind, request)})
             (folder / "MLmodel").write_text(description, encoding="utf-8")
-            logged = client.create_logged_model(experiment, kind, source_run_id=run_id)
+            logged = client.create_logged_model(experiment, kind, run_id, tags=lease)
             client.log_model_artifacts(logged.model_id, str(folder))
             client.finalize_logged_model(logged.model_id, "READY")
+            client.set_logged_model_tags(logged.model_id, {KEY: request.key, KIND: kind})
             ids[kind], descriptions[kind] = logged.model_id, sha256(folder / "MLmodel")
             digests[kind] = payload_digest(kind, manifest(folder))
             shutil.rmtree(folder)
+        client.set_terminated(run_id, "FINISHED")
         return Logged(run_id=run_id, model_ids=ids, descriptions=descriptions, digests=digests)
 
     def _stored(self, name: str, file: str) -> Stored:

@@ -26,14 +26,21 @@ def violations(home: Path, client: Any, services: Collection[int] = ()) -> list[
         client: MLflow's, of the registry of this home.
         services: Processes of this home that are meant to run, with what they started.
     """
+    return [
+        *registry_violations(client),
+        *_files(home, services),
+        *_processes(home, services),
+    ]
+
+
+def registry_violations(client: Any) -> list[str]:
+    """Return what of a killed process is still in MLflow, a sentence each."""
     registered = client.search_model_versions("")
     return [
         *_models(client, {version.source for version in registered}),
         *_runs(client),
         *_versions(registered),
         *_aliases(client),
-        *_files(home, services),
-        *_processes(home, services),
     ]
 
 

@@ -5,7 +5,7 @@ For questions about orders of many changes. What one change does is tested again
 
 import copy
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ from slipway.tracking.location import MlflowLocation
 from slipway.tracking.verified_copy import CopyPlace
 from slipway.values import RegisteredVersions, Release
 
-_CONDITION = re.compile(r"(name|attributes\.status|tags\.`[^`]+`) (=|!=) '([^']*)'")
+_CONDITION = re.compile(r"(name|run_id|attributes\.status|tags\.`[^`]+`) (=|!=) '([^']*)'")
 
 
 class MemoryClient:
@@ -58,6 +58,7 @@ class MemoryClient:
         self.before_write()
         info = SimpleNamespace(
             run_id=f"run-{next(self._ids)}",
+            run_name=run_name,
             experiment_id=experiment,
             status="RUNNING",
             lifecycle_stage="active",
@@ -78,20 +79,18 @@ class MemoryClient:
     def search_runs(
         self,
         experiments: list[str],
-        filters: str,
+        filters: str = "",
         order_by: list[str] | None = None,
-        page_token: str | None = None,
+        **_: Any,
     ) -> Any:
         """Return the runs that fit in one page; in an order oldest first, else newest first."""
         runs = [*self.runs.values()]
-        found = _Page(
-            copy.deepcopy(run)
+        return page(
+            run
             for run in (runs if order_by else reversed(runs))
             if run.info.experiment_id in experiments
-            and _fits(filters, run.data.tags, {"attributes.status": run.info.status})
+            and fits(filters, run.data.tags, {"attributes.status": run.info.status})
         )
-        found.token = None if page_token == "" else page_token
-        return found
 
     def set_tag(self, run_id: str, tag: str, value: str) -> None:
         """Set a tag of a run."""
@@ -110,7 +109,7 @@ class MemoryClient:
 
     def get_registered_model(self, name: str) -> Any:
         """Return a registered model."""
-        return self.models.get(name) or _missing()
+        return self.models.get(name) or missing()
 
     def set_registered_model_alias(self, name: str, alias: str, version: str) -> None:
         """Set an alias."""
@@ -125,15 +124,15 @@ class MemoryClient:
 
     def get_model_version(self, name: str, version: str) -> Any:
         """Return a version."""
-        return copy.deepcopy(self.versions.get((name, version))) or _missing()
+        return copy.deepcopy(self.versions.get((name, version))) or missing()
 
-    def search_model_versions(self, filters: str) -> list[Any]:
+    def search_model_versions(self, filters: str) -> Any:
         """Return the versions that fit."""
-        return [
-            copy.deepcopy(each)
+        return page(
+            each
             for each in self.versions.values()
-            if _fits(filters, each.tags, {"name": each.name})
-        ]
+            if fits(filters, each.tags, {"name": each.name, "run_id": each.run_id})
+        )
 
     def set_model_version_tag(self, name: str, version: str, tag: str, value: str) -> None:
         """Set a tag of a version."""
@@ -198,11 +197,20 @@ class _Page(list[Any]):
     token: str | None
 
 
-def _missing() -> Any:
+def page(found: Iterable[Any]) -> Any:
+    """Return copies of what was found, as the last page of a search."""
+    made = _Page(copy.deepcopy(each) for each in found)
+    made.token = None
+    return made
+
+
+def missing() -> Any:
+    """Refuse what is not there."""
     raise MlflowException("there is no such thing", RESOURCE_DOES_NOT_EXIST)
 
 
-def _fits(filters: str, tags: dict[str, str], fields: dict[str, str]) -> bool:
+def fits(filters: str, tags: dict[str, str], fields: dict[str, str]) -> bool:
+    """Return whether tags and fields are as a filter says."""
     for field, relation, value in _CONDITION.findall(filters):
         tag = field.removeprefix("tags.`").removesuffix("`")
         found = fields.get(field) if field in fields else tags.get(tag)

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from slipway.errors import MachineTooSmall, StepCrashed, StepOutOfMemory, UnknownModel
+from slipway.errors import DiskFailed, MachineTooSmall, StepCrashed, StepOutOfMemory, UnknownModel
 from slipway.settings import PROJECT
 from slipway.system import fork_server
 from slipway.system.call import call
@@ -97,6 +97,12 @@ def test_an_error_of_our_tree_arrives_as_itself(limits: ProcessLimits) -> None:
 
     assert (unknown.value.model, unknown.value.known) == ("tyni", ("tiny", "other"))
     assert (small.value.needed_bytes, small.value.free_bytes) == (7, 1)
+
+
+def test_a_full_disk_is_no_crash(limits: ProcessLimits) -> None:
+    """Whatever the child was about to write: the disk is named as the cause, and what to do."""
+    with pytest.raises(DiskFailed, match=r"failed \(No space left on device\); free space"):
+        call(child_functions.fill_disk, ChildRequest(), limits, step="write")
 
 
 def test_any_other_error_is_a_crash_in_one_line(limits: ProcessLimits) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DatabaseError
 
 from commands import console, home
 from commands.main import run
-from slipway.errors import HomeUnusable, InternalError, MachineTooSmall
+from slipway.errors import DiskFailed, HomeUnusable, InternalError, MachineTooSmall
 from slipway.settings import Settings
 from tests.support.project import CATALOGUE, PROJECT
 
@@ -125,8 +125,10 @@ def test_a_disk_that_gets_full_later_is_no_defect_of_ours(tmp_path: Path) -> Non
 
     error = console.translated(full)
 
-    assert isinstance(error, HomeUnusable)
-    assert str(error).startswith(f"{tmp_path / 'store'} cannot be used (No space left on device)")
+    assert isinstance(error, DiskFailed)
+    assert str(error).startswith(
+        f"writing to {tmp_path / 'store'} failed (No space left on device)"
+    )
 
 
 def test_a_database_that_cannot_be_read_is_no_defect_of_ours(tmp_path: Path) -> None:
