@@ -12,6 +12,7 @@ from slipway.redeploy import model_server
 from slipway.serving import memory, server_file
 from slipway.serving.page import BESIDE
 from slipway.serving.protocol import Pointer
+from slipway.serving.server_file import Address
 from slipway.settings import Settings
 from slipway.system.network import LOOPBACK, host_and_port
 from slipway.tracking.tag_values import VersionTags
@@ -56,7 +57,7 @@ def _served(model: str, folder: Path) -> tuple[str, int]:
     ready = model_server.ready_worker(address) if address else None
     if address is None or ready is None:
         raise NotServed(model)
-    return server_file.public_url(folder) or address.url, ready.version
+    return (server_file.public_address(folder) or address).url, ready.version
 
 
 def _version(
@@ -81,10 +82,10 @@ def _page_origins(page: str, settings: Settings) -> str:
     return ",".join(sorted({page, *(f"http://{name}:{port}" for name in names)}))
 
 
-def _show(pointer: Pointer, page: str, server: dict[str, int | str], found: VersionTags) -> None:
+def _show(pointer: Pointer, page: str, server: Address, found: VersionTags) -> None:
     lines = {
         "both on a page": f"{page}/",
-        "its own address": f"http://{server['host']}:{server['port']}/v1",
+        "its own address": f"{server.url}/v1",
     }
     if found.state == "pending":
         lines["decide"] = f"slipway approve {pointer.model} --reason TEXT (or with --reject)"

@@ -189,7 +189,7 @@ def _summary(outcome: Release, seconds: float, settings: Settings) -> None:
         word = "waiting for approval"
     elif outcome.existed and outcome.verdict.kind == "promoted":
         word = "already released"
-    pairs = {"verdict": "; ".join(outcome.verdict.reasons)}
+    pairs = {"verdict": "\n".join(outcome.verdict.brief)}
     for wrapper in versions.wrappers:
         size = console.megabytes(wrapper.size_bytes)
         address = f"models:/{wrapper.model_id}, not registered"

@@ -16,9 +16,10 @@ from slipway.errors import AlreadyServed, CommandLineInvalid, NoChampion, Source
 from slipway.serving import server_file
 from slipway.serving.api_keys import has_keys, require_keys
 from slipway.serving.protocol import Pointer, write_pointer
+from slipway.serving.server_file import Address
 from slipway.settings import PROJECT, Settings
 from slipway.system import process as processes
-from slipway.system.network import LOOPBACK, host_in_url
+from slipway.system.network import LOOPBACK
 from slipway.system.secret_policy import visible
 
 _NO_NAME = {"/", ":"}  # MLflow allows no registered model to have them
@@ -70,7 +71,7 @@ def run_server(
     command: list[str],
     variables: Mapping[str, str],
     file: Path,
-    show: Callable[[dict[str, int | str]], None],
+    show: Callable[[Address], None],
 ) -> int:
     """Run a model server until it exits, or until Ctrl-C; return its exit code.
 
@@ -114,30 +115,21 @@ def _version(model: str, wanted: int | None, settings: Settings) -> int:
 
 
 def _require_no_server(model: str, folder: Path) -> None:
-    if (folder / server_file.SERVER).is_file():
-        from slipway.redeploy import model_server
-
-        if running := model_server.find(folder):
-            raise AlreadyServed(model, server_file.public_url(folder) or running.url)
+    if running := server_file.public_address(folder):
+        raise AlreadyServed(model, running.url)
 
 
-def _wait_until_listening(
-    file: Path, process: subprocess.Popen[bytes]
-) -> dict[str, int | str] | None:
-    """Return what the server wrote into ``file``; None if it exited instead."""
+def _wait_until_listening(file: Path, process: subprocess.Popen[bytes]) -> Address | None:
+    """Return where the server that writes ``file`` listens; None if it exited instead."""
     while process.poll() is None:
-        try:
-            server: dict[str, int | str] = json.loads(file.read_text(encoding="utf-8"))
-        except OSError:
-            server = {}
-        if server.get("pid") == process.pid:
+        if (server := server_file.read(file)) and server.pid == process.pid:
             return server
         time.sleep(0.2)
     return None
 
 
-def _show(pointers: list[Pointer], server: dict[str, int | str], settings: Settings) -> None:
-    url = f"http://{host_in_url(str(server['host']))}:{server['port']}"
+def _show(pointers: list[Pointer], server: Address, settings: Settings) -> None:
+    url = server.url
     body = json.dumps(
         {"model": pointers[0].model, "messages": [{"role": "user", "content": "Hello!"}]}
     )
@@ -147,7 +139,7 @@ def _show(pointers: list[Pointer], server: dict[str, int | str], settings: Setti
         {
             "page": f"{url}/",
             "address": f"{url}/v1",
-            "workers": f"{server['workers']}{each}, each with a copy of the weights",
+            "workers": f"{server.workers}{each}, each with a copy of the weights",
             "keys": _keys(settings),
             "metrics": f"{url}/metrics",
             "try it": _EXAMPLE.format(url=url, body=body),

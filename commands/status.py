@@ -3,11 +3,13 @@
 from typing import Any
 
 from commands import console
+from commands.options import Count
 from slipway import catalogue
 from slipway.settings import Settings
 from slipway.tracking.tag_values import ReleaseOrigin
 from slipway.values import ChampionPeriod, short
 
+_PERIODS = 20
 _COLUMNS = ("model", "commit", "variant", "champion", "reference", "previous", "candidate")
 
 
@@ -60,11 +62,12 @@ def _row(state: dict[str, Any]) -> tuple[str, ...]:
     return tuple("-" if shown[column] is None else str(shown[column]) for column in _COLUMNS)
 
 
-def history(model: str, *, json: bool = False) -> int:
+def history(model: str, *, last: Count | None = None, json: bool = False) -> int:
     """Show which version was champion when, who or what made it champion, and why.
 
     Args:
         model: Name of an entry in catalogue.toml.
+        last: Show only so many of the newest. Default: all with --json, otherwise 20.
         json: Print the result as JSON.
     """
     settings = Settings()
@@ -74,12 +77,15 @@ def history(model: str, *, json: bool = False) -> int:
         from slipway.registry import open_registry
 
         periods = open_registry(settings).history(model)
+    shown = periods[-(last or (len(periods) if json else _PERIODS)) :]
     if json:
-        console.show([period.model_dump(mode="json") for period in periods])
+        console.show([period.model_dump(mode="json") for period in shown])
         return 0
     headings = ("version", "since (UTC)", "until (UTC)", "how", "by", "elsewhere", "reason")
-    rows = [_period(period, lasts=period is periods[-1]) for period in periods]
+    rows = [_period(period, lasts=period is periods[-1]) for period in shown]
     console.table(f"Champions of {model}", headings, rows)
+    if older := len(periods) - len(shown):
+        console.note(f"{older} older: slipway history {model} --last {len(periods)}")
     return 0
 
 

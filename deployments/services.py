@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from socket import gethostname
 
 from pydantic import Field
 
@@ -28,6 +29,7 @@ POOL = "slipway"
 SIGN_IN = "/sign-in"
 
 _USER = "slipway"  # of a generated password
+_READY_SECONDS = 180.0
 
 
 class Service(Value):
@@ -42,6 +44,7 @@ class Service(Value):
         setting: The environment variable that changes ``url``.
         health_path: Answers when it is ready.
         awaits: Files of which one has to exist before it can start; none if it can at once.
+        ready_seconds: How long a start may take.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Service(Value):
     setting: str
     health_path: str = "/health"
     awaits: tuple[Path, ...] = ()
+    ready_seconds: float = _READY_SECONDS
 
     @property
     def health(self) -> str:
@@ -174,7 +178,7 @@ def worker(settings: Settings) -> Service:
         "PREFECT_WORKER_WEBSERVER_HOST": host,
         "PREFECT_WORKER_WEBSERVER_PORT": str(port),
     }
-    start = ("-m", "prefect", "worker", "start", "--pool", POOL, "--name", "slipway")
+    start = ("-m", "prefect", "worker", "start", "--pool", POOL, "--name", gethostname())
     return Service(
         name="worker",
         title=f"worker of the pool {POOL!r}",
@@ -210,6 +214,7 @@ def model_server(settings: Settings) -> Service:
         health_path="/ready",
         setting="SLIPWAY_SERVING_URL",
         awaits=pointers,
+        ready_seconds=_READY_SECONDS * len(pointers),  # their models are loaded one by one
     )
 
 

@@ -74,7 +74,12 @@ class Supervisor(AbstractContextManager["Supervisor"]):
     def wait_for(self, service: Service) -> None:
         """Wait until a service that was started is ready; raises an error if it ends instead."""
         process = self._processes[service.name]
-        wait_until_answers(service.name, service.health, lambda: _require_running(process))
+        wait_until_answers(
+            service.name,
+            service.health,
+            lambda: _require_running(process),
+            timeout_seconds=service.ready_seconds,
+        )
         self._tell_ready(service)
 
     def _tell_ready(self, service: Service) -> None:

@@ -62,7 +62,7 @@ def _state(outcome: Release | AliasChange | Redeployment | WatchVerdict) -> tupl
 
 def _release(release: Release) -> tuple[str | None, str]:
     model, version = release.versions.model, release.versions.onnx.version
-    reasons = "; ".join(release.verdict.reasons)
+    reasons = "; ".join(release.verdict.brief)
     if isinstance(release.verdict, Rejected):
         return REJECTED, reasons
     if isinstance(release.verdict, Inconclusive):

@@ -10,7 +10,7 @@ import httpx
 from jsonschema import Draft202012Validator
 
 from slipway.errors import CandidateFailed
-from slipway.redeploy.model_server import Address
+from slipway.serving.server_file import Address
 from slipway.values import Prompt, Value
 
 #: A single answer may take this many times the limit of the median.

@@ -12,18 +12,15 @@ from pathlib import Path
 
 import httpx
 import psutil
-from pydantic import ValidationError
 
 from slipway.errors import Unreachable
 from slipway.redeploy.values import Serving
 from slipway.serving import server_file
 from slipway.serving.protocol import Pointer, write_pointer
 from slipway.serving.responses import Ready
-from slipway.system.network import LOOPBACK, host_in_url
+from slipway.serving.server_file import MODULE, Address
+from slipway.system.network import LOOPBACK
 from slipway.tracking.verified_copy import VerifiedCopy
-from slipway.values import Value
-
-MODULE = "slipway.serving"
 
 #: In the command line of every worker; the supervisor has one more child process without it.
 _WORKER = "multiprocessing.spawn"
@@ -32,43 +29,9 @@ _READY_SECONDS = 10.0
 _POLL_SECONDS = 0.2
 
 
-class Address(Value):
-    """Where a server listens.
-
-    Attributes:
-        pid: Its supervisor.
-        host: Where it listens.
-        port: Its port.
-        workers: Number of workers.
-    """
-
-    pid: int
-    host: str
-    port: int
-    workers: int
-
-    @property
-    def url(self) -> str:
-        """Base URL without a trailing slash."""
-        return f"http://{host_in_url(self.host)}:{self.port}"
-
-
 def find(folder: Path) -> Address | None:
     """Return where the server of this folder listens; None if none is running."""
-    try:
-        address = Address.model_validate_json((folder / server_file.SERVER).read_bytes())
-    except (OSError, ValidationError):
-        return None
-    return address if is_server(address.pid) else None
-
-
-def is_server(pid: int) -> bool:
-    """Return whether ``pid`` is a server, and not a process that got its number later."""
-    try:
-        process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and MODULE in process.cmdline()
-    except psutil.Error:
-        return False
+    return server_file.read(folder / server_file.SERVER)
 
 
 def set_version(folder: Path, model: str, version: int, files: VerifiedCopy | None = None) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from slipway.redeploy import model_server
-from slipway.redeploy.model_server import Address
+from slipway.serving.server_file import MODULE, Address
 from slipway.system import process as processes
 from slipway.system.failpoints import failpoint
 from slipway.system.process import Process, ProcessLimits
@@ -66,7 +66,7 @@ def end_leftovers(folder: Path) -> None:
     pointers = f"{folder}/{STEP}-"
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or ()
-        if model_server.MODULE in words and any(word.startswith(pointers) for word in words):
+        if MODULE in words and any(word.startswith(pointers) for word in words):
             processes.kill(processes.process_tree(process.pid))
     for left in folder.glob(f"{STEP}-*"):
         shutil.rmtree(left, ignore_errors=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from slipway.errors import CandidateFailed, SourceMissing
 from slipway.redeploy import model_server
-from slipway.redeploy.model_server import Address
+from slipway.serving.server_file import Address
 from slipway.system.failpoints import failpoint
 
 _POLL_SECONDS = 0.2

@@ -11,7 +11,7 @@ import scipy
 from pydantic import AwareDatetime, Field
 
 from slipway.redeploy.values import ServedFigures
-from slipway.values import SwitchLimits, Value
+from slipway.values import Record, SwitchLimits, Value
 
 #: Looks at one switch.
 LOOKS = 10
@@ -21,7 +21,7 @@ _DOUBT = 0.01
 _SLOW_SHARE = 0.05  # beyond the 95th percentile
 
 
-class WatchedSwitch(Value):
+class WatchedSwitch(Record):
     """A switch that is being watched, as the file beside the pointer has it.
 
     Attributes:

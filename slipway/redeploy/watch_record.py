@@ -13,11 +13,11 @@ from pydantic import ValidationError
 
 from slipway.errors import Unreachable
 from slipway.redeploy import model_server
-from slipway.redeploy.model_server import Address
 from slipway.redeploy.switch_watch import WatchedSwitch
 from slipway.redeploy.values import ServedFigures
 from slipway.serving.metrics import DURATION, FIRST_TOKEN
 from slipway.serving.request_record import response_model
+from slipway.serving.server_file import Address
 from slipway.system.failpoints import failpoint
 from slipway.system.store import flush
 

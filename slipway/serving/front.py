@@ -21,9 +21,10 @@ import httpx
 import uvicorn
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
+from prometheus_client import CollectorRegistry, Counter, generate_latest
 from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from slipway.errors import NotServing
 from slipway.serving import server_file
@@ -39,6 +40,8 @@ from slipway.settings import Settings, disable_telemetry
 from slipway.system.connections import SERVER_LIMITS, allow_many_files
 from slipway.system.network import allowed_hosts, listed
 
+_PASSED_ON = "slipway.passed_on"  # in the scope of a request that a model's server answered
+_REFUSED = 400
 _CONNECT_SECONDS = 5.0
 _STATE_SECONDS = 10.0  # for what needs no model
 #: Beyond the time of a request, after which its model's server answers in any case.
@@ -120,8 +123,8 @@ class ModelServers:
         await self._client.aclose()
 
     def _url(self, model: str) -> str:
-        if url := server_file.url(self.folders[model] / server_file.SERVER):
-            return url
+        if server := server_file.read(self.folders[model] / server_file.SERVER):
+            return server.url
         raise _not_serving(model)
 
 
@@ -190,9 +193,34 @@ async def ready(request: Request) -> dict[str, Any]:
 
 @routes.get("/metrics")
 async def metrics(request: Request) -> Response:
-    """Return the metrics of all servers in Prometheus's text format."""
+    """Return the metrics of all servers and of this one in Prometheus's text format."""
     answers = await _servers(request).get_all("/metrics")
-    return Response(merged(each.text for each in answers), media_type=CONTENT_TYPE)
+    own = request.app.state.refusals.page()
+    return Response(merged((own, *(each.text for each in answers))), media_type=CONTENT_TYPE)
+
+
+class Refusals:
+    """Counts what this server refuses itself; what the models' servers refuse, they count."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        name, text = "slipway_serving_front_refusals", "Requests that reached no model's server"
+        self._counter = Counter(name, text, ["status"], registry=self._registry)
+
+    def counted(self, scope: Scope, send: Send) -> Send:
+        """Return ``send`` for one request, which counts it if it is refused here."""
+
+        async def send_counted(message: Message) -> None:
+            is_refusal = message["type"] == "http.response.start" and message["status"] >= _REFUSED
+            if is_refusal and _PASSED_ON not in scope:
+                self._counter.labels(str(message["status"])).inc()
+            await send(message)
+
+        return send_counted
+
+    def page(self) -> str:
+        """Return the counts in Prometheus's text format."""
+        return generate_latest(self._registry).decode()
 
 
 def create(folders: Iterable[Path], settings: Settings) -> ASGIApp:
@@ -211,7 +239,7 @@ def create(folders: Iterable[Path], settings: Settings) -> ASGIApp:
 
     app = FastAPI(openapi_url=None, redirect_slashes=False, lifespan=closing)
     app.include_router(routes)
-    app.state.servers = servers
+    app.state.servers, app.state.refusals = servers, (refusals := Refusals())
     add_error_handlers(app)
     keyring = Keyring(settings, is_exposed=is_exposed())
     pages = CrossOrigin(KeyCheck(app, keyring, None, None), listed(settings.allowed_origins))
@@ -219,7 +247,7 @@ def create(folders: Iterable[Path], settings: Settings) -> ASGIApp:
 
     async def respond(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await limits(as_routed(scope), receive, send)
+            await limits(routed := as_routed(scope), receive, refusals.counted(routed, send))
         else:
             await app(scope, receive, send)
 
@@ -260,6 +288,7 @@ async def _pass_on(model: str, request: Request, body: bytes) -> Response:
         answer = await until_client_leaves(request.receive, work)
     except ClientLeft:
         return Response(status_code=499)
+    request.scope[_PASSED_ON] = True
     response = StreamingResponse(
         _body(model, answer), answer.status_code, background=BackgroundTask(answer.aclose)
     )

@@ -29,8 +29,8 @@ class Beside(Value):
 
 def beside(folder: Path) -> tuple[Beside, ...]:
     """Return the servers of other versions that run beside the server of ``folder``."""
-    url = server_file.url(folder / BESIDE / server_file.SERVER)
-    return (Beside(url=url),) if url else ()
+    server = server_file.read(folder / BESIDE / server_file.SERVER)
+    return (Beside(url=server.url),) if server else ()
 
 
 def page(others: tuple[Beside, ...] = ()) -> Response:

@@ -15,13 +15,13 @@ from slipway.errors import SourceMissing
 from slipway.system.failpoints import failpoint
 from slipway.system.store import flush
 from slipway.tracking.verified_copy import VerifiedCopy
-from slipway.values import Value
+from slipway.values import Record, Value
 
 #: How a family of models writes calls of tools; ``json`` is any other whose template knows tools.
 ToolFormat = Literal["hermes", "llama", "phi4", "mistral", "json"]
 
 
-class Pointer(Value):
+class Pointer(Record):
     """A version of a registered model.
 
     Attributes:

@@ -4,17 +4,41 @@ The first says where the model's own server listens. If one address has several 
 says where that is. Each is there while its process listens.
 """
 
-import json
 import socket
 from pathlib import Path
-from typing import Any
 
 import psutil
+from pydantic import ValidationError
 
 from slipway.system.failpoints import failpoint
 from slipway.system.network import host_in_url
+from slipway.values import Record
 
 SERVER, FRONT = "server.json", "front.json"
+
+#: In the command line of every process that writes such a file.
+MODULE = "slipway.serving"
+
+
+class Address(Record):
+    """Where a server listens.
+
+    Attributes:
+        pid: Its supervisor.
+        host: Where it listens.
+        port: Its port.
+        workers: Number of workers of a model.
+    """
+
+    pid: int
+    host: str
+    port: int
+    workers: int
+
+    @property
+    def url(self) -> str:
+        """Base URL without a trailing slash."""
+        return f"http://{host_in_url(self.host)}:{self.port}"
 
 
 def write(file: Path, pid: int, listener: socket.socket, workers: int) -> None:
@@ -27,29 +51,32 @@ def write(file: Path, pid: int, listener: socket.socket, workers: int) -> None:
         workers: Number of workers of a model.
     """
     host, port = listener.getsockname()[:2]
-    server = {"pid": pid, "host": host, "port": port, "workers": workers}
+    address = Address(pid=pid, host=host, port=port, workers=workers)
     part = file.with_suffix(".part")
-    part.write_text(json.dumps(server), encoding="utf-8")
+    part.write_text(address.model_dump_json(), encoding="utf-8")
     failpoint("server.before-rename")
     part.replace(file)
     failpoint("server.after-rename")
 
 
-def read(file: Path) -> dict[str, Any] | None:
-    """Return what ``write`` wrote; None if its process is not running."""
+def read(file: Path) -> Address | None:
+    """Return where the server that wrote a file listens; None if it is not running."""
     try:
-        server: dict[str, Any] = json.loads(file.read_bytes())
-    except (OSError, ValueError):
+        address = Address.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError):
         return None
-    return server if psutil.pid_exists(server["pid"]) else None
+    return address if _is_server(address.pid) else None
 
 
-def url(file: Path) -> str | None:
-    """Return the address of a server on this machine; None if its process is not running."""
-    server = read(file)
-    return f"http://{host_in_url(server['host'])}:{server['port']}" if server else None
+def public_address(folder: Path) -> Address | None:
+    """Return where people reach the model of a server's folder; None if it is not served."""
+    return read(folder / FRONT) or read(folder / SERVER)
 
 
-def public_url(folder: Path) -> str | None:
-    """Return the address at which people reach the model of a server's folder."""
-    return url(folder / FRONT) or url(folder / SERVER)
+def _is_server(pid: int) -> bool:
+    """Return whether ``pid`` is a server, and not a process that got its number later."""
+    try:
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and MODULE in process.cmdline()
+    except psutil.Error:
+        return False

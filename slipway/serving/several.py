@@ -182,4 +182,4 @@ def _has_version(folder: Path) -> bool:
 
 def _listens(folder: Path, child: Child) -> bool:
     found = server_file.read(folder / server_file.SERVER)
-    return found is not None and found["pid"] == child.pid
+    return found is not None and found.pid == child.pid

@@ -45,6 +45,7 @@ from slipway.values.artifacts import Target as Target
 from slipway.values.artifacts import Variant as Variant
 from slipway.values.artifacts import VariantChoice as VariantChoice
 from slipway.values.artifacts import VariantPrecision as VariantPrecision
+from slipway.values.base import Record as Record
 from slipway.values.base import Value as Value
 from slipway.values.comparisons import AnswerChange as AnswerChange
 from slipway.values.comparisons import Comparison as Comparison

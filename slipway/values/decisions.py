@@ -1,6 +1,7 @@
 """What is decided about a candidate, and how a release ended."""
 
 from datetime import datetime
+from textwrap import shorten
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
@@ -11,26 +12,44 @@ from slipway.values.figures import Figures
 from slipway.values.sources import SourceCommit
 from slipway.values.versions import LoggedWrapper, RegisteredVersions
 
+_FIRST, _CHARACTERS = 4, 200  # of the reasons that fit a screen
 
-class Promoted(Value):
+
+class _Judged(Value):
+    """What was decided, and why.
+
+    Attributes:
+        kind: One word.
+        reasons: Sentences; the report has all of them.
+    """
+
+    kind: str
+    reasons: tuple[str, ...] = Field(min_length=1)
+
+    @property
+    def brief(self) -> tuple[str, ...]:
+        """The first reasons, each on a line or two, and how many there are beside them."""
+        first = [shorten(each, _CHARACTERS, placeholder=" …") for each in self.reasons[:_FIRST]]
+        more = len(self.reasons) - _FIRST
+        return (*first, *([f"and {more} more in the report"] if more > 0 else []))
+
+
+class Promoted(_Judged):
     """The candidate may serve."""
 
     kind: Literal["promoted"] = "promoted"
-    reasons: tuple[str, ...] = Field(min_length=1)
 
 
-class Rejected(Value):
+class Rejected(_Judged):
     """The candidate must not serve; the champion stays."""
 
     kind: Literal["rejected"] = "rejected"
-    reasons: tuple[str, ...] = Field(min_length=1)
 
 
-class Inconclusive(Value):
+class Inconclusive(_Judged):
     """Too little is known to decide; so the candidate must not serve."""
 
     kind: Literal["inconclusive"] = "inconclusive"
-    reasons: tuple[str, ...] = Field(min_length=1)
 
 
 Verdict = Annotated[Promoted | Rejected | Inconclusive, Field(discriminator="kind")]

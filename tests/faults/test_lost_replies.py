@@ -1,5 +1,6 @@
 """A lost reply never makes two of anything, though MLflow's client repeats its request."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +44,7 @@ def server(tmp_path: Path) -> Iterator[str]:
         yield url
 
 
-@pytest.mark.parametrize("times", [1, 3, 7])
+@pytest.mark.parametrize("times", (1, 3, 7) if os.environ.get("CRASHES") == "all" else (3,))
 def test_every_reply_is_lost_and_nothing_is_made_twice(  # noqa: PLR0917
     server: str,
     tmp_path: Path,

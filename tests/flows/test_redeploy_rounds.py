@@ -13,7 +13,7 @@ import pytest
 from commands.redeploy import sentence
 from flows import redeploy as module
 from slipway.checks import prompt_files
-from slipway.redeploy import model_server, preflight
+from slipway.redeploy import preflight
 from slipway.redeploy.deployment import Deployment
 from slipway.redeploy.golden_prompts import GoldenPrompts
 from slipway.redeploy.values import (
@@ -26,6 +26,7 @@ from slipway.redeploy.values import (
     SwitchResult,
     Unchanged,
 )
+from slipway.serving.server_file import MODULE
 from slipway.settings import PROJECT, Settings
 from slipway.system.process import ProcessLimits
 from slipway.tracking.verified_copy import CopyPlace
@@ -180,8 +181,7 @@ def test_the_preflight_server_of_a_killed_redeploy_is_ended(tmp_path: Path) -> N
     (tmp_path / "preflight-a").mkdir()
     pointers = (tmp_path / "preflight-a" / "pointer.json", tmp_path / "pointer.json")
     left, other = (
-        subprocess.Popen([sys.executable, "-c", code, model_server.MODULE, str(pointer)])
-        for pointer in pointers
+        subprocess.Popen([sys.executable, "-c", code, MODULE, str(pointer)]) for pointer in pointers
     )
 
     preflight.end_leftovers(tmp_path)

@@ -111,6 +111,17 @@ def test_the_history_tells_who_and_why(recorded: Registry, capsys: Printed) -> N
     assert [each["until"] for each in periods] == [each["since"] for each in periods[1:]] + [None]
 
 
+def test_the_newest_of_a_long_history_are_shown(recorded: Registry, capsys: Printed) -> None:
+    """And how many there are beside them."""
+    newest = printed(capsys, "history", "tiny", "--last", "2")
+    assert run(["history", "tiny", "--last", "1"]) == 0
+    said = capsys.readouterr()
+
+    assert newest == printed(capsys, "history", "tiny")[-2:]
+    assert "rollback" not in said.out
+    assert "3 older: slipway history tiny --last 4" in said.err
+
+
 def test_a_release_is_found_by_its_key(recorded: Registry) -> None:
     """Its verdict has the name of today; of a quarantined one, the reason is known."""
     first, second = (recorded.tags("tiny", version)["slipway.key"] for version in (1, 2))

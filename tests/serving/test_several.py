@@ -263,11 +263,25 @@ def test_one_page_of_metrics_has_both_models(models: Models) -> None:
     assert tokens == models.server(MODEL).figure("gen_ai_client_token_usage_count")
 
 
+def test_a_refusal_before_a_models_server_is_a_figure(models: Models) -> None:
+    """What a model's server refuses is in its own metrics, and not here."""
+    front = Server(models.url, models.pid, models.folder, models.folder)
+    refused = partial(front.figure, "slipway_serving_front_refusals_total")
+    before = refused(status="404"), refused(status="400")
+
+    with pytest.raises(openai.NotFoundError):
+        models.ask("nobody")
+    with pytest.raises(openai.BadRequestError):
+        models.client().chat.completions.create(model=MODEL, messages=[])
+
+    assert (refused(status="404"), refused(status="400")) == (before[0] + 1, before[1])
+
+
 def test_the_page_has_both_models_and_what_is_served_beside_them(models: Models) -> None:
     """It asks this address, and the servers of other versions of each model."""
     file = models.folder / ENDLESS / "beside" / "server.json"
     file.parent.mkdir()
-    other = {"host": "127.0.0.1", "port": 4711, "workers": 1, "pid": os.getpid()}
+    other = {"host": "127.0.0.1", "port": 4711, "workers": 1, "pid": models.pid}
     try:
         file.write_text(json.dumps(other), encoding="utf-8")
         listed = httpx.get(f"{models.url}/beside").json()

@@ -325,3 +325,13 @@ def test_only_a_candidate_without_fault_or_doubt_is_promoted(
     critical = [each.passed for part in checks for each in part if each.severity == "critical"]
     critical += [each.state == "pass" for each in gates if each.severity == "critical"]
     assert isinstance(verdict, Promoted) == (all(critical) and all(checks) and bool(gates))
+
+
+def test_a_verdict_in_brief_fits_a_screen() -> None:
+    """The first reasons, each cut to two lines; the rest is counted."""
+    few, many = Promoted(reasons=("one", "two")), Rejected(reasons=("word " * 99, *"abcdef"))
+
+    assert few.brief == ("one", "two")
+    assert many.brief[1:] == ("a", "b", "c", "and 3 more in the report")
+    assert len(many.brief[0]) <= 200
+    assert many.brief[0].endswith("word …")
