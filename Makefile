@@ -51,7 +51,7 @@ guide: setup    ## run the tutorial alone
 
 faults: setup   ## break downloads, plant faults in a model, kill commands; print each result
 	@$(BIN)/python -m pytest -q -s tests/faults/test_download_faults.py tests/faults/test_planted_faults.py
-	@CRASHES=all $(BIN)/python -m pytest -q -s tests/faults/test_lost_replies.py tests/faults/test_crashes.py tests/registry/test_release_at_once.py
+	@CRASHES=all $(BIN)/python -m pytest -q -s tests/faults/test_lost_replies.py tests/faults/test_crashes.py tests/registry/test_release_at_once.py tests/registry/test_two_machines.py
 
 pictures: setup ## follow the tutorial in a browser, and renew the pictures of README and docs
 	@PICTURES=docs/pictures $(BIN)/python -m pytest -q tests/ui

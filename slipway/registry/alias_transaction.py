@@ -131,6 +131,7 @@ class AliasTransactions(DeadReleases):
             raise RegistryConflict(model, conflict)
         with heartbeat.beating(self.client, run_id):
             try:
+                self._require_locked(model)
                 self._set(transaction.aliases, transaction.tag_changes)
                 self._read_back(transaction)
                 failpoint("alias.after-set")

@@ -17,11 +17,12 @@ from slipway.evaluation.texts import load_calibration, load_texts, texts_digest
 from slipway.registry.transitions import how_to_lift
 from slipway.settings import Settings, toolchain
 from slipway.system.store import sha256
-from slipway.tracking import format_1
+from slipway.tracking import format_1, shared_lock
 from slipway.tracking.accounts import Accounts, Person
 from slipway.tracking.lease import Lease, lock_identity
 from slipway.tracking.location import connect, if_any, require_active
 from slipway.tracking.metrics import figures_of
+from slipway.tracking.shared_lock import SharedLock
 from slipway.tracking.tag_values import Outcome, VersionTags
 from slipway.tracking.tags import KEY, VERDICT
 from slipway.tracking.verified_copy import CopyPlace, CopyRequest, verify
@@ -104,6 +105,7 @@ class Lookup:
         self.location = copies.location
         self.locks = locks
         self.client = MlflowClient()
+        self._shared: dict[str, SharedLock] = {}
 
     @cached_property
     def person(self) -> Person | None:
@@ -318,5 +320,42 @@ class Lookup:
     @contextmanager
     def _locked(self, model: str) -> Iterator[None]:
         self.locks.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.locks / f"registry-{model}.lock"):
+        with FileLock(self.locks / f"registry-{model}.lock"), self._locked_for_all(model):
             yield
+
+    @contextmanager
+    def _locked_for_all(self, model: str) -> Iterator[None]:
+        """Keep other machines out as well, where MLflow may have others than this one.
+
+        Who holds the file lock knows that a lock which this home holds too is that of a dead
+        process.
+        """
+        if not self._has_shared_lock:
+            yield
+            return
+        with shared_lock.held(self.client, model, self._lock_identity()) as lock:
+            self._shared[model] = lock
+            try:
+                yield
+            finally:
+                del self._shared[model]
+
+    @property
+    def _has_shared_lock(self) -> bool:
+        """Whether there is a lock that all machines see.
+
+        Not where people have roles: MLflow shows them no lock of others, and any of them could hold
+        one for good. Open records keep two machines apart there.
+        """
+        if self.location.uri.startswith("sqlite:"):
+            return False
+        return self.person is None or (self.person.role == "admin" and not self.has_roles)
+
+    def _require_locked(self, model: str) -> None:
+        """Check before a write that no other machine has taken this one for dead meanwhile.
+
+        Raises:
+            RegistryConflict: If one has.
+        """
+        if lock := self._shared.get(model):
+            lock.require_held()

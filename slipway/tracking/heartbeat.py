@@ -6,9 +6,10 @@ stays as it is belongs to nobody any more.
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from slipway.tracking.tags import HEARTBEAT
@@ -25,6 +26,17 @@ def now() -> str:
 @contextmanager
 def beating(client: Any, run_id: str) -> Iterator[None]:
     """Renew the heartbeat of a run while the body runs."""
+    with renewed(partial(client.set_tag, run_id, HEARTBEAT)):
+        yield
+
+
+@contextmanager
+def renewed(write: Callable[[str], object]) -> Iterator[None]:
+    """Write a heartbeat every few seconds while the body runs.
+
+    Args:
+        write: Receives the heartbeat. One that does not arrive is not repeated.
+    """
     from mlflow.exceptions import MlflowException
 
     ended = threading.Event()
@@ -32,9 +44,9 @@ def beating(client: Any, run_id: str) -> Iterator[None]:
     def renew() -> None:
         while not ended.wait(RENEW_SECONDS):
             with suppress(MlflowException, OSError):  # the next one may arrive
-                client.set_tag(run_id, HEARTBEAT, now())
+                write(now())
 
-    thread = threading.Thread(target=renew, name=f"heartbeat of {run_id}", daemon=True)
+    thread = threading.Thread(target=renew, name="heartbeat", daemon=True)
     thread.start()
     try:
         yield
