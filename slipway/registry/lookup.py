@@ -326,8 +326,7 @@ class Lookup:
         process. Who has a role and is no administrator does not see the locks of others: there,
         open records keep two movers apart.
         """
-        sees_all = self.person is None or self.person.role == "admin"
-        if self.location.uri.startswith("sqlite:") or not sees_all:
+        if not self._has_shared_lock:
             yield
             return
         with shared_lock.held(self.client, model, self._lock_identity()) as lock:
@@ -336,6 +335,17 @@ class Lookup:
                 yield
             finally:
                 del self._shared[model]
+
+    @property
+    def _has_shared_lock(self) -> bool:
+        """Whether there is a lock that all machines see.
+
+        Not where people have roles: MLflow shows them no lock of others, and any of them could hold
+        one for good. Open records keep two machines apart there.
+        """
+        if self.location.uri.startswith("sqlite:"):
+            return False
+        return self.person is None or (self.person.role == "admin" and not self.has_roles)
 
     def _require_locked(self, model: str) -> None:
         """Check before a write that no other machine has taken this one for dead meanwhile.

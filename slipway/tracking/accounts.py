@@ -86,16 +86,14 @@ class Accounts:
             UserRefused: If there is no such user, or if it is the one who asks.
         """
         self._require_other(name)
-        is_admin = role == "admin"
-        if not is_admin:
-            number = self._role(role)["id"]
+        wanted = () if role == "admin" else (self._role(role)["id"],)
         for other in self._call("GET", _HELD, username=name)["roles"]:
             if other["name"].startswith(_PREFIX):
                 held = {"username": name, "role_id": other["id"]}
                 self._call("DELETE", "3.0/mlflow/roles/unassign", **held)
-        if not is_admin:
+        for number in wanted:
             self._call("POST", "3.0/mlflow/roles/assign", username=name, role_id=number)
-        self._call("PATCH", "2.0/mlflow/users/update-admin", username=name, is_admin=is_admin)
+        self._call("PATCH", "2.0/mlflow/users/update-admin", username=name, is_admin=not wanted)
 
     def remove(self, name: str) -> None:
         """Remove a user.

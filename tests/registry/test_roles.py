@@ -11,6 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from commands.main import run
 from slipway.errors import MoveRefused, RegistryConflict, RoleMissing, UserRefused
+from slipway.redeploy.values import NoChange
 from slipway.registry import Registry
 from slipway.tracking import heartbeat
 from slipway.tracking.accounts import Accounts
@@ -18,6 +19,7 @@ from slipway.tracking.location import MlflowLocation
 from slipway.tracking.tags import HEARTBEAT, LOCK
 from slipway.values import AuditInfo
 from tasks.context import audit_info
+from tasks.redeploy import compare
 from tests.support import project
 from tests.support.fake_registry import ANN, FakeRegistry, fresh_name, registry_at
 from tests.support.full_stack import mlflow_server
@@ -254,16 +256,19 @@ def test_mlflow_denies_what_a_role_does_not_have(released: Company) -> None:
 def test_a_champion_that_is_moved_by_hand_is_shown_and_put_back(
     released: Company, user: str, tmp_path: Path, capsys: Said
 ) -> None:
-    """Also to a version that was champion before, and whoever did it, since MLflow does not say."""
+    """Whoever did it, since MLflow does not say. A reader's machine waits for that."""
     released.sign_in(user).move_by_hand(1)
 
     assert released.command(tmp_path, "status", released.model) == 0
     shown = capsys.readouterr().out
+    released.sign_in("rae")
+    left_alone = compare.fn(released.model)
     registry = released.sign_in(ADMINISTRATOR).registry
     change = registry.undo_manual_change(released.model, needs_approval=False)
 
     said = "version 1 was made champion by hand, and no promoter's record says so"
     assert f"{said}; reconcile undoes that" in shown
+    assert left_alone == NoChange(reason=f"{said}; a promoter's reconcile undoes that")
     assert change is not None
     assert (change.kind, change.after, change.audit.reason) == ("restored", 3, said)
     assert [aliases["champion"] for aliases in released.sign_in("rae").aliases()] == [3, 3]
@@ -366,6 +371,21 @@ def test_what_users_have_without_a_role_is_taken_back(company: Company) -> None:
     company.sign_in("rel")
     assert denied(lambda: client.create_run(made))
     assert company.sign_in(ADMINISTRATOR).registry.apply_roles(new) == ()
+
+
+def test_what_a_role_may_is_put_right(company: Company) -> None:
+    """An administrator changed it in MLflow."""
+    client = company.sign_in("rel").registry.client
+    records = client.get_experiment_by_name(f"{company.model}/promotions").experiment_id
+    company.sign_in(ADMINISTRATOR)
+    Accounts(company.url).permit("releaser", {("experiment", records): "EDIT"})
+    company.sign_in("rel")
+    assert not denied(lambda: client.create_run(records))
+
+    company.sign_in(ADMINISTRATOR).registry.apply_roles(company.model)
+
+    company.sign_in("rel")
+    assert denied(lambda: client.create_run(records))
 
 
 def test_a_new_model_waits_for_an_administrator(company: Company) -> None:
