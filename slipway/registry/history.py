@@ -6,7 +6,7 @@ from datetime import datetime
 from slipway.registry.alias_transaction import AliasTransactions
 from slipway.registry.change_record import Aliases, AliasTransaction, ChangeRecord
 from slipway.registry.lookup import registered_name
-from slipway.registry.transitions import Command
+from slipway.registry.transitions import Command, state_in
 from slipway.tracking.tags import PENDING_EVENT
 from slipway.values import AliasChange, AuditInfo, ChampionPeriod
 
@@ -63,8 +63,11 @@ class History(AliasTransactions):
             self._recover(model)
             changes, champion = self.changes(model), self.champion(model)
             recorded = recorded_champion(changes)
-            known = {change.after for change in changes if change.kind in _APPROVED_BY}
-            if champion is None or champion == recorded or champion in known:
+            # a candidate that waits is recorded with the champion that it found
+            promoted = [each for each in changes if each.moved and each.kind in _APPROVED_BY]
+            if champion is None or champion in {recorded, *(each.after for each in promoted)}:
+                return None
+            if state_in(self.state(model, champion)) == "approved":
                 return None
             state = self.state(model, recorded) if recorded else None
             target = recorded if state and state.obstacle is None else None
@@ -75,11 +78,13 @@ class History(AliasTransactions):
             return next(change for change in self.changes(model) if change.run_id == run_id)
 
     def _back_to(self, model: str, champion: int, target: int | None) -> AliasTransaction:
-        aliases: Aliases = {model: {"champion": target}}
+        aliases: Aliases = {}
         reference = registered_name(model, "transformers")
         pair = self._reference_of(model, target) if target else None
         if pair or self.champion(reference):
             aliases[reference] = {"champion": pair}
+        # last: after a kill, what was chosen by hand is found here and undone by the next run
+        aliases[model] = {"champion": target}
         reason = f"version {champion} was made champion by hand, and nobody approved it"
         return AliasTransaction(
             model=model,
