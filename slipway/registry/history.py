@@ -10,7 +10,7 @@ from slipway.registry.change_record import (
     AliasTransaction,
     ChangeRecord,
 )
-from slipway.registry.transitions import Command
+from slipway.registry.transitions import Command, state_in
 from slipway.tracking.tags import PENDING_EVENT, PROMOTED_FROM, PROMOTED_TO
 from slipway.values import AliasChange, AuditInfo, ChampionPeriod, registered_name
 
@@ -76,11 +76,16 @@ class History(AliasTransactions):
             return None
         if self._open_records(model, OF_CHAMPIONS):
             return None
-        known = {change.after for change in changes if change.kind in _APPROVED_BY}
+        # a candidate that waits is recorded with the champion that it found
+        known = {each.after for each in changes if each.moved and each.kind in _APPROVED_BY}
         fault = None
         if self.has_roles:
             fault = "no promoter's record says so"
-        elif champion and needs_approval and champion not in known:
+        elif (
+            champion
+            and needs_approval
+            and not (champion in known or state_in(self.state(model, champion)) == "approved")
+        ):
             fault = "nobody approved it"
         elif champion and self.copies.public_key:
             fault = self._fault_of(model, champion)
@@ -115,11 +120,13 @@ class History(AliasTransactions):
     def _back_to(
         self, model: str, champion: int | None, target: int | None, fault: str
     ) -> AliasTransaction:
-        aliases: Aliases = {model: {"champion": target}}
+        aliases: Aliases = {}
         reference = registered_name(model, "transformers")
         pair = self._reference_of(model, target) if target else None
         if pair or self.champion(reference):
             aliases[reference] = {"champion": pair}
+        # last: after a kill, what was chosen by hand is found here and undone by the next run
+        aliases[model] = {"champion": target}
         return AliasTransaction(
             model=model,
             kind="restored",

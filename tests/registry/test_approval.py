@@ -167,6 +167,26 @@ def test_a_version_that_never_waited_is_not_decided_about(waiting: FakeRegistry)
             waiting.registry.decide(waiting.model, version, "approve", ANN)
 
 
+def test_what_a_later_candidate_found_is_not_approved_by_that(waiting: FakeRegistry) -> None:
+    """Somebody chose the waiting version by hand, and another one waits before reconcile runs."""
+    waiting.move_by_hand(2)
+    waiting.release("three", "approval")
+
+    change = waiting.registry.undo_manual_change(waiting.model, needs_approval=True)
+
+    assert change is not None
+    assert waiting.registry.champion(waiting.model) == 1
+
+
+def test_an_approval_of_what_was_chosen_by_hand_holds(waiting: FakeRegistry) -> None:
+    """Nothing was moved then, and yet it is approved."""
+    waiting.move_by_hand(2)
+    waiting.registry.decide(waiting.model, 2, "approve", ANN)
+
+    assert waiting.registry.undo_manual_change(waiting.model, needs_approval=True) is None
+    assert waiting.registry.champion(waiting.model) == 2
+
+
 def test_a_champion_that_a_hand_chose_without_an_approval_is_undone(waiting: FakeRegistry) -> None:
     """The record says who was restored and why; the event of that change is sent."""
     waiting.move_by_hand(2)

@@ -214,6 +214,32 @@ def test_a_recovery_does_not_lead_back_to_a_version_that_was_deleted(
     assert open_runs(waiting) == []
 
 
+def test_a_kill_while_an_unapproved_change_is_undone_leaves_no_half(
+    fake_registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A version that was never released is champion by hand; nothing leads back to it."""
+    client, registry = fake_registry.registry.client, fake_registry.registry
+    fake_registry.register("one")
+    fake_registry.move_by_hand(1)
+    delete, deleted = client.delete_registered_model_alias, []
+
+    def once(name: str, alias: str) -> None:
+        if deleted:
+            raise Killed
+        deleted.append(name)
+        delete(name, alias)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "delete_registered_model_alias", once)
+        with pytest.raises(Killed):
+            registry.undo_manual_change(fake_registry.model, needs_approval=True)
+
+    registry.undo_manual_change(fake_registry.model, needs_approval=True)
+
+    assert fake_registry.aliases() == ({}, {})
+    assert open_runs(fake_registry) == []
+
+
 def forged(waiting: FakeRegistry, **changes: Any) -> None:
     """Leave an open record like one of ours, with other fields in its transaction and undo."""
     name = waiting.model

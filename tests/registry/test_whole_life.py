@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,19 +21,19 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from slipway.clean.decision import decide, leaving
+from slipway.clean import clean_up
+from slipway.clean.decision import decide
 from slipway.errors import MoveRefused, RegistryConflict
 from slipway.registry.lookup import registered_name
+from slipway.settings import Settings
 from slipway.tracking import model_storage
 from slipway.tracking.tags import APPROVAL, DIGEST, KEY, PINNED, QUARANTINED, RELEASE, STATUS
 from slipway.values import (
     ApprovalDecision,
     AuditInfo,
     Inventory,
-    LoggedFiles,
     Promoted,
     PromotionTarget,
-    RegisteredRelease,
     Rejected,
     Release,
     Retention,
@@ -97,6 +98,8 @@ class WholeLife(RuleBasedStateMachine):
         self.days: dict[int, int] = {}
         self._exits = ExitStack()
         self._exits.enter_context(as_mlflow(self.client))
+        patch = self._exits.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr(clean_up, "open_registry", lambda _: self.registry)
 
     def teardown(self) -> None:
         """Forget this registry."""
@@ -108,7 +111,7 @@ class WholeLife(RuleBasedStateMachine):
         """The catalogue says whether a person approves champions."""
         self.target = "approval" if approval else "champion"
 
-    # What triggers and people do with Slipway. A later rule: promote it to a second registry.
+    # What triggers and people do with Slipway: a promotion to a second registry has its place here.
 
     @rule(
         day=st.integers(0, 7),
@@ -348,39 +351,22 @@ class WholeLife(RuleBasedStateMachine):
         self._send_events()
 
     def _clean(self, versions: int) -> None:
-        registry = self.registry
-        releases, named = registry.releases(MODEL), self.model.aliases()
-        logged = model_storage.logged_files(MODEL, registry.location, registry.readers())
+        registry, named = self.registry, self.model.aliases()
         found = Inventory(
             at=datetime.now(UTC),
             retention=Retention(versions=versions),
-            releases=releases,
-            logged=logged,
+            releases=registry.releases(MODEL),
+            logged=model_storage.logged_files(MODEL, registry.location, registry.readers()),
         )
-        plan = decide(found)
-        going = leaving(plan)
-        gone = [each.item for each in going if isinstance(each.item, RegisteredRelease)]
-        files = [each.item for each in going if isinstance(each.item, LoggedFiles)]
-        read = {address for each in files for address in each.read_by}
-        emptied = [
-            each.item
-            for each in plan
-            if isinstance(each.item, RegisteredRelease)
-            and each.fate == "files go"
-            and read.intersection(each.item.addresses)
-        ]
-        if not going:
-            return
-        with registry.removing(MODEL, gone, emptied, ANN):
-            for each in files:
-                model_storage.delete(each.name, registry.location)
+        entry: Any = SimpleNamespace(name=MODEL)
+        clean_up.free_model(entry, decide(found), Settings(), ANN)
         assert not self.settled or self.model.aliases() == named
 
     def _reconcile(self) -> None:
         self.registry.recover(MODEL)
         self.registry.apply_answer(MODEL, 48)
         if self.target == "approval":
-            self.registry.undo_unapproved_change(MODEL)
+            self.registry.undo_manual_change(MODEL, needs_approval=True)
         self.registry.record_manual_change(MODEL)
         self._send_events()
 
