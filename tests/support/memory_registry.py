@@ -165,7 +165,7 @@ class MemoryRegistry(Registry):
     def __init__(self, client: MemoryClient, locks: Path) -> None:
         self.client: Any = client
         self.locks = locks
-        place = MlflowLocation(uri="memory:", artifacts=None)
+        place = MlflowLocation(uri="sqlite://", artifacts=None)
         self.copies = CopyPlace(location=place, root=locks, wrappers=locks)
 
     def _require_intact(self, release: Release) -> None:
