@@ -373,6 +373,11 @@ def test_json_is_alone_on_standard_output_of_every_command(
         ("clean", "--dry-run"),
         ("doctor",),
         ("keys", "list"),
+        ("promote", "tiny", "--to", "nowhere"),
+        ("bundle", "tiny", "--output", str(tmp_path / "tiny.bundle")),
+        ("unbundle", str(tmp_path / "no.bundle")),
+        ("export", "tiny", "--oci", str(tmp_path / "image")),
+        ("users", "list"),
     )
     assert {words[0] for words in every} == {name.partition(" ")[0] for name in main._COMMANDS} - {
         "beside",

@@ -136,7 +136,6 @@ class WholeRegistry(MemoryRegistry):
 
     def __init__(self, client: ModelClient, folder: Path) -> None:
         super().__init__(client, folder / "locks")
-        self.location = self.copies.location
         self.copies = self.copies.model_copy(
             update={"root": folder / "copies", "wrappers": WRAPPER.parent}
         )

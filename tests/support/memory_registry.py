@@ -165,8 +165,9 @@ class MemoryRegistry(Registry):
     def __init__(self, client: MemoryClient, locks: Path) -> None:
         self.client: Any = client
         self.locks = locks
-        place = MlflowLocation(uri="sqlite://", artifacts=None)
-        self.copies = CopyPlace(location=place, root=locks, wrappers=locks)
+        self.location = MlflowLocation(uri="sqlite://", artifacts=None)
+        self.copies = CopyPlace(location=self.location, root=locks, wrappers=locks)
+        self._shared = {}
 
     def _require_intact(self, release: Release) -> None:
         pass
