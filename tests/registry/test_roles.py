@@ -71,7 +71,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("company")
     passwords = {ADMINISTRATOR: PASSWORD}
     with (
-        mlflow_server(folder, f"{ADMINISTRATOR}:{PASSWORD}") as url,
+        mlflow_server(folder, auth=f"{ADMINISTRATOR}:{PASSWORD}") as url,
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setenv("MLFLOW_TRACKING_USERNAME", ADMINISTRATOR)
