@@ -52,7 +52,8 @@ guide: setup    ## run the tutorial alone
 faults: setup   ## break downloads, plant faults in a model, kill commands; print each result
 	@$(BIN)/python -m pytest -q -s tests/faults/test_download_faults.py tests/faults/test_planted_faults.py
 	@CRASHES=all $(BIN)/python -m pytest -q -s tests/faults/test_lost_replies.py tests/faults/test_crashes.py \
-		tests/faults/test_promote_crashes.py tests/registry/test_release_at_once.py tests/registry/test_two_machines.py
+		tests/faults/test_promote_crashes.py tests/registry/test_release_at_once.py tests/registry/test_two_machines.py \
+		tests/faults/test_looping_int4.py tests/faults/test_disk_faults.py
 
 pictures: setup ## follow the tutorial in a browser, and renew the pictures of README and docs
 	@PICTURES=docs/pictures $(BIN)/python -m pytest -q tests/ui

@@ -4,7 +4,6 @@ Every case runs the real command line in a home of its own. ``-s`` prints what e
 takes an hour. Without ``CRASHES=all`` a release, a redeploy and a server are killed once each.
 """
 
-import os
 import random
 import shutil
 import subprocess
@@ -18,7 +17,7 @@ import pytest
 
 from slipway.redeploy import model_server
 from slipway.tracking.tags import QUARANTINED
-from tests.support.crashes import PLACES, Outcome, Scene, failpoints, made, timed
+from tests.support.crashes import ALL, PLACES, Outcome, Scene, failpoints, made, timed
 from tests.support.hub import LocalHub
 from tests.support.invariants import violations
 from tests.support.network import free_port
@@ -27,7 +26,6 @@ from tests.support.tiny_phi3 import write_checkpoint
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-ALL = os.environ.get("CRASHES") == "all"
 RANDOM_KILLS, SECOND_KILLS, SEED = 50, 20, 15
 RELEASE, REDEPLOY = ["release", "tiny"], ["redeploy", "tiny"]
 REPO = "slipway/tiny-phi3"

@@ -20,9 +20,14 @@ from slipway.settings import PROJECT
 from slipway.sources import checkpoint
 from slipway.system.process import ProcessLimits
 from slipway.values import Gates, Quantization, QuantizeRecipe
+from tests.support.crashes import ALL
 from tests.support.measured_values import workspace_of
 
-pytestmark = [pytest.mark.embedded, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.embedded,
+    pytest.mark.slow,
+    pytest.mark.skipif(not ALL, reason="`make faults` runs it: it reads the source for minutes"),
+]
 
 QUESTIONS = ("hello. How are you?", "What is the capital of Japan?", "Write a haiku about autumn.")
 TOKENS = 200

@@ -1,6 +1,5 @@
 """A lost reply never makes two of anything, though MLflow's client repeats its request."""
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from slipway.tracking.location import MlflowLocation
 from slipway.tracking.log_models import Logged, LogRequest
 from slipway.tracking.tags import KEY
 from slipway.values import Promoted, RegisteredVersions, Rejected, Release, Stored
+from tests.support.crashes import ALL
 from tests.support.fake_registry import ANN, FakeRegistry, registry_at
 from tests.support.faulty_proxy import losing_proxy
 from tests.support.full_stack import mlflow_server
@@ -44,7 +44,7 @@ def server(tmp_path: Path) -> Iterator[str]:
         yield url
 
 
-@pytest.mark.parametrize("times", (1, 3, 7) if os.environ.get("CRASHES") == "all" else (3,))
+@pytest.mark.parametrize("times", (1, 3, 7) if ALL else (3,))
 def test_every_reply_is_lost_and_nothing_is_made_twice(  # noqa: PLR0917
     server: str,
     tmp_path: Path,

@@ -14,10 +14,10 @@ from slipway.system.store import manifest
 from slipway.tracking.location import MlflowLocation
 from slipway.tracking.log_models import LogRequest
 from slipway.values import RegisteredVersions, Stored
+from tests.support.crashes import ALL
 from tests.support.fake_registry import FakeRegistry, registry_at
 from tests.support.project import PROJECT, empty_database
 
-ALL = os.environ.get("CRASHES") == "all"
 #: Homes of the processes: a lock is seen in one home only. `make faults` has eight in one home.
 HOMES = [("one", "one"), ("one", "another"), *([("one",) * 8] if ALL else [])]
 ROUNDS = 10 if ALL else 2

@@ -10,13 +10,14 @@ import pytest
 
 from slipway.tracking.location import MlflowLocation
 from slipway.tracking.tags import KEY
+from tests.support.crashes import ALL
 from tests.support.fake_registry import ANN, FakeRegistry, registry_at
 from tests.support.full_stack import mlflow_server
 from tests.support.project import PROJECT, empty_database
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-ROUNDS = 20 if os.environ.get("CRASHES") == "all" else 4
+ROUNDS = 20 if ALL else 1
 MODEL = "tiny"
 QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
 

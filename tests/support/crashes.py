@@ -18,6 +18,9 @@ from typing import Any
 from tests.support.cache import copy_home
 from tests.support.project import PROJECT, Project, lay_out
 
+#: Whether the faults that take hours are tried too, as `make faults` does.
+ALL = os.environ.get("CRASHES") == "all"
+
 PROGRAM = "from commands.main import main; main()"
 _CALL = re.compile(r'\bfailpoint\("([^"]+)"\)')
 
