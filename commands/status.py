@@ -102,7 +102,7 @@ def history(model: str, *, last: Count | None = None, json: bool = False) -> int
     if json:
         console.show([period.model_dump(mode="json") for period in shown])
         return 0
-    headings = ("version", "since (UTC)", "until (UTC)", "how", "by", "elsewhere", "reason")
+    headings = ("version", "since (UTC)", "until (UTC)", "how", "by", "reason")
     rows = [_period(period, lasts=period is periods[-1]) for period in shown]
     console.table(f"Champions of {model}", headings, rows)
     if older := len(periods) - len(shown):
@@ -116,8 +116,8 @@ def _period(period: ChampionPeriod, *, lasts: bool) -> tuple[str, ...]:
     until = "-" if lasts else until
     version = "none" if period.version is None else str(period.version)
     how = "changed by hand" if period.kind == "by-hand" else period.kind
-    elsewhere = ", ".join(period.elsewhere) or "-"
-    return version, since, until, how, period.audit.actor, elsewhere, period.audit.reason
+    version = ", ".join((version, *period.elsewhere))
+    return version, since, until, how, period.audit.actor, period.audit.reason
 
 
 def doctor(*, json: bool = False) -> int:
