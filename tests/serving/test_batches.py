@@ -3,6 +3,7 @@
 import json
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -90,15 +91,20 @@ def test_a_killed_engine_fails_all_its_streams_and_the_next_request_is_answered(
             lines = (line for line in answer.iter_lines() if line)
             first = next(lines)
             begun.append(number)
-            if len(begun) == CLIENTS:
-                engine.send_signal(signal.SIGKILL)
             return json.loads([first, *lines][-1].removeprefix("data: "))
+
+    def have_begun() -> bool:  # in short steps, so that no answer ends before the last one begins
+        engine.resume()
+        time.sleep(0.05)
+        engine.suspend()
+        return len(begun) == CLIENTS
 
     engine.suspend()
     with ThreadPoolExecutor(CLIENTS) as clients:
         ends = [clients.submit(last_event, number) for number in range(CLIENTS)]
         wait_until(lambda: batching_server.figure("slipway_serving_busy") > 0, 30)
-        engine.resume()
+        wait_until(have_begun, 60)
+        engine.send_signal(signal.SIGKILL)
     wait_until(lambda: batching_server.ready().status_code == 200, 60)
 
     assert {end.result()["error"]["code"] for end in ends} == {"model_not_ready"}

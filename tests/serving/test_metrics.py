@@ -72,7 +72,7 @@ def test_no_text_of_a_client_becomes_a_label(server: Server) -> None:
 def test_the_documentation_lists_what_is_printed(server: Server) -> None:
     """Each figure with its labels; an answer was given, so that every one of them is there.
 
-    But for that of keys, which this server does not require.
+    But for that of keys, which this server does not require, and that of a front, which it has not.
     """
     server.chat(**QUESTION)
     wait_until(lambda: server.figure(DURATION) > 0, 5)
@@ -83,7 +83,11 @@ def test_the_documentation_lists_what_is_printed(server: Server) -> None:
         for name, family in printed.items()
     }
 
-    assert documented() == labels | {"slipway_serving_key_requests": {"key", "status"}}
+    elsewhere = {
+        "slipway_serving_key_requests": {"key", "status"},
+        "slipway_serving_front_refusals": {"status"},
+    }
+    assert documented() == labels | elsewhere
 
 
 def test_names_are_those_of_the_conventions(server: Server) -> None:

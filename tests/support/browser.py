@@ -21,7 +21,9 @@ MISSING = (
 )
 
 _ARGUMENTS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--no-sandbox", "--disable-quic", "--no-first-run", "--disable-sync"),
+    # Draws the graph of a run, which needs WebGL, without a graphics card.
+    *("--use-angle=swiftshader", "--enable-unsafe-swiftshader"),
     *("--disable-background-networking", "--disable-component-update"),
 )
 _SIZE = {"width": 1280, "height": 1000}
