@@ -94,7 +94,8 @@ def _policy() -> str:
     """Return which addresses a page may load and speak to (Content Security Policy, level 3).
 
     Reports hold their plots as ``data:``. Scripts of the pages stand in files of their own, but for
-    that of ``SIGN_IN``; their styles are also set inline.
+    that of ``SIGN_IN``; their styles are also set inline. The library that draws the graph of a run
+    (PixiJS) compiles its shaders with ``eval``.
     """
     parts = urlsplit(PREFECT_UI_API_URL.value() or "")  # pages read it as their API's address
     api = f"{parts.scheme}://{parts.netloc}"
@@ -105,7 +106,7 @@ def _policy() -> str:
         "font-src": "'self' data:",
         "frame-ancestors": "'self'",
         "img-src": "'self' data: blob:",
-        "script-src": f"'self' 'sha256-{script}'",
+        "script-src": f"'self' 'unsafe-eval' 'sha256-{script}'",
         "style-src": "'self' 'unsafe-inline'",
         "worker-src": "'self' blob:",
     }
