@@ -1,7 +1,7 @@
 """Killed at every failpoint and at random times, a command leaves nothing that its next run keeps.
 
 Every case runs the real command line in a home of its own. ``-s`` prints what each kill left. That
-takes an hour. Without ``CRASHES=all`` a release, a redeploy and a server are killed once each.
+takes hours. Without ``CRASHES=all`` a release, a redeploy and a server are killed once each.
 """
 
 import random
