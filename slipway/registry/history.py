@@ -72,6 +72,17 @@ class History(AliasTransactions):
             None if nothing is, if nobody chose one by hand, and while a change is under way.
         """
         changes, champion = self.changes(model), self.champion(model)
+        return self._manual_fault(model, changes, champion, needs_approval=needs_approval)
+
+    def _manual_fault(
+        self,
+        model: str,
+        changes: Sequence[AliasChange],
+        champion: int | None,
+        *,
+        needs_approval: bool,
+    ) -> str | None:
+        """Return what ``manual_fault`` does, of what was read already."""
         if champion == recorded_champion(changes):
             return None
         if self._open_records(model, OF_CHAMPIONS):
@@ -105,8 +116,9 @@ class History(AliasTransactions):
         """
         with self._locked(model):
             self._recover(model)
-            fault = self.manual_fault(model, needs_approval=needs_approval)
-            champion, recorded = self.champion(model), recorded_champion(self.changes(model))
+            changes, champion = self.changes(model), self.champion(model)
+            fault = self._manual_fault(model, changes, champion, needs_approval=needs_approval)
+            recorded = recorded_champion(changes)
             state = self.state(model, recorded) if recorded else None
             target = recorded if state and state.obstacle is None else None
             if fault is None or champion == target:

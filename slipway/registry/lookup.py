@@ -323,8 +323,7 @@ class Lookup:
         """Keep other machines out as well, where MLflow may have others than this one.
 
         Who holds the file lock knows that a lock which this home holds too is that of a dead
-        process. Who has a role and is no administrator does not see the locks of others: there,
-        open records keep two movers apart.
+        process.
         """
         if not self._has_shared_lock:
             yield

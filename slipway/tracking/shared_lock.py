@@ -86,7 +86,7 @@ def held(client: Any, name: str, home: str = "") -> Iterator[SharedLock]:
 
 def _acquired(client: Any, name: str, home: str) -> SharedLock:
     started = alive = time.monotonic()
-    seen = _newest(client, name)
+    seen = None
     while time.monotonic() - started < _PATIENCE_SECONDS:
         now = _newest(client, name)
         if now != seen:
@@ -106,9 +106,9 @@ def _created(client: Any, name: str, number: int, home: str) -> SharedLock | Non
     from mlflow.exceptions import MlflowException
 
     title, owner = _title(name, number), uuid.uuid4().hex
+    tags = {LEASE: owner, LOCK: home, HEARTBEAT: heartbeat.now()}
     try:
-        tags = {LEASE: owner, LOCK: home, HEARTBEAT: heartbeat.now()}
-        client.create_experiment(title, tags=tags)
+        return SharedLock(client, name, number, client.create_experiment(title, tags=tags))
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
