@@ -23,7 +23,7 @@ from slipway.errors import CatalogueInvalid, KeyNameTaken, KeysMissing, SourceMi
 from slipway.settings import Settings
 from slipway.system.network import is_loopback
 from slipway.system.secret_files import secret, write
-from slipway.values import Value
+from slipway.values import Record, Value
 
 _PREFIX = "sk-slipway-"
 _OWN_FILE = "serving-own-key"
@@ -64,10 +64,9 @@ class ApiKey(Value):
         return self.models is None or model in self.models
 
 
-class ApiKeys(Value):
+class ApiKeys(Record):
     """The content of the file of keys."""
 
-    format: Literal[1] = 1
     keys: tuple[ApiKey, ...] = ()
 
     @model_validator(mode="after")

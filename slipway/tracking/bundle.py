@@ -12,7 +12,7 @@ import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -27,6 +27,7 @@ from slipway.tracking.verified_copy import CopyPlace, CopyRequest, whole_copy
 from slipway.tracking.write_run import below
 from slipway.values import (
     EnvironmentName,
+    Record,
     Release,
     Value,
     VariantPrecision,
@@ -37,7 +38,7 @@ from slipway.values.release_record import RecordedRelease
 
 FILE, RUN = "bundle.json", "run"
 #: Of ``bundle.json``; raised when a reader of the one before would misread it.
-FORMAT: Literal[1] = 1
+FORMAT = 1
 
 #: Tags of the run that say what the release is, and not who wrote it where.
 _RUN_TAGS = (FIGURES, NOTE, TABLES)
@@ -58,7 +59,7 @@ class BundledRun(Value):
     tags: dict[str, str]
 
 
-class BundleContent(Value):
+class BundleContent(Record):
     """What ``bundle.json`` says.
 
     Attributes:
@@ -69,7 +70,6 @@ class BundleContent(Value):
         description: Markdown of the version's page.
     """
 
-    format: Literal[1] = FORMAT
     environment: EnvironmentName
     release: Release
     precision: VariantPrecision
@@ -155,10 +155,7 @@ def read(folder: Path, public_key: Path | None) -> Bundle:
 def _content(folder: Path) -> BundleContent:
     try:
         document = json.loads((folder / FILE).read_bytes())
-        number = document["format"]
-        if isinstance(number, int) and number > FORMAT:
-            reason = f"its {FILE} has format {number}; this Slipway reads formats up to {FORMAT}"
-            raise VersionRefused("the bundle", reason, "update Slipway")
+        release_record.require_format("the bundle", FILE, document["format"], FORMAT)
         return BundleContent.model_validate(document)
     except (OSError, ValidationError, ValueError, LookupError, TypeError) as error:
         reason = " ".join(f"its {FILE} cannot be read ({error})".split())[:300]

@@ -48,10 +48,7 @@ def read(who: str, content: bytes) -> RecordedRelease:
     """
     try:
         predicate = _predicate(json.loads(content))
-        number = predicate.pop("format")
-        if isinstance(number, int) and number > FORMAT:
-            reason = f"its {FILE} has format {number}; this Slipway reads formats up to {FORMAT}"
-            raise VersionRefused(who, reason, "update Slipway")
+        require_format(who, FILE, predicate.pop("format"), FORMAT)
         return RecordedRelease.model_validate(predicate)
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"]))
@@ -59,6 +56,23 @@ def read(who: str, content: bytes) -> RecordedRelease:
         raise VersionRefused(who, reason, _AGAIN) from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise VersionRefused(who, f"its {FILE} is no record of a release", _AGAIN) from error
+
+
+def require_format(who: str, file: str, number: object, newest: int) -> None:
+    """Check that a file has no later format than this Slipway reads.
+
+    Args:
+        who: What it belongs to, for the error.
+        file: Its name.
+        number: What it says.
+        newest: The latest format that is known here.
+
+    Raises:
+        VersionRefused: If it has.
+    """
+    if isinstance(number, int) and number > newest:
+        reason = f"its {file} has format {number}; this Slipway reads formats up to {newest}"
+        raise VersionRefused(who, reason, "update Slipway")
 
 
 def _predicate(document: Any) -> dict[str, Any]:
