@@ -150,11 +150,11 @@ _DETAILS = {
     ),
     "ui": "Prints the addresses and opens no browser. Starts nothing if both servers run already.",
 }
-#: Of the commands whose exit codes say more.
 _LANDING = (
     "Exit codes: 0 promoted, waiting for approval or there already, 1 failure, 2 bad input, "
     "3 rejected, 4 inconclusive"
 )
+#: Of the commands whose exit codes say more.
 _OWN_EXIT_CODES = {
     "promote": _LANDING,
     "unbundle": _LANDING,

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from commands import console
 from commands.options import Reason
-from commands.release import exit_code, prepare
+from commands.release import exit_code, how_it_ended, prepare
 from slipway.errors import NoChampion, SourceMissing
 from slipway.settings import Settings
 from slipway.tracking import bundle as bundles
 from slipway.tracking import bundle_file, location
 from slipway.tracking.verified_copy import CopyPlace
-from slipway.values import Promoted, Release
+from slipway.values import Release
 
 
 def promote(
@@ -105,12 +105,8 @@ def _show(outcome: Release, source: str, environment: str, *, json: bool) -> Non
         console.show(outcome.model_dump(mode="json"))
         return
     versions = outcome.versions
-    word: str = outcome.verdict.kind
-    if isinstance(outcome.verdict, Promoted) and outcome.waiting:
-        word = "waiting for approval"
-    elif isinstance(outcome.verdict, Promoted) and outcome.existed:
-        word = "there already"
-    facts = {"from": source, "verdict": "; ".join(outcome.verdict.reasons)}
+    word = how_it_ended(outcome, "there already")
+    facts = {"from": source, "verdict": "\n".join(outcome.verdict.brief)}
     if outcome.promotion:
         facts |= {each.kind: each.uri for each in versions.wrappers}
         facts["aliases"] = ", ".join(outcome.promotion.aliases) or "none"

@@ -182,13 +182,17 @@ def exit_code(outcome: Release) -> int:
     return 4 if isinstance(outcome.verdict, Inconclusive) else 0
 
 
+def how_it_ended(outcome: Release, existed: str) -> str:
+    """Return how a release ended, in a word or two; ``existed`` if it was there before."""
+    if outcome.waiting:
+        return "waiting for approval"
+    is_promoted = outcome.verdict.kind == "promoted"
+    return existed if outcome.existed and is_promoted else outcome.verdict.kind
+
+
 def _summary(outcome: Release, seconds: float, settings: Settings) -> None:
     versions = outcome.versions
-    word: str = outcome.verdict.kind
-    if outcome.waiting:
-        word = "waiting for approval"
-    elif outcome.existed and outcome.verdict.kind == "promoted":
-        word = "already released"
+    word = how_it_ended(outcome, "already released")
     pairs = {"verdict": "\n".join(outcome.verdict.brief)}
     for wrapper in versions.wrappers:
         size = console.megabytes(wrapper.size_bytes)
