@@ -4,8 +4,6 @@ import asyncio
 import logging
 import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,9 +15,8 @@ import pytest
 from deployments.receiver import hooks, outbox
 from deployments.receiver.hooks import ReceiverSettings
 from slipway.errors import CatalogueInvalid
-from slipway.settings import PROJECT
-from slipway.system.network import wait_until_answers
 from slipway.watch import webhooks
+from tests.support.full_stack import serving
 from tests.support.hub import LocalHub, Webhook
 from tests.support.network import free_port
 from tests.support.receiver import (
@@ -270,21 +267,13 @@ def started(folder: Path) -> Iterator[str]:
     from prefect.settings import PREFECT_API_URL
 
     port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "deployments.receiver", "--port", str(port)],
-        cwd=PROJECT,
-        env=os.environ
-        | {
-            "PREFECT_API_URL": str(PREFECT_API_URL.value()),
-            "SLIPWAY_CATALOGUE": str(folder / "catalogue.toml"),
-            "SLIPWAY_HUB_WEBHOOK_SECRET": HUB_SECRET,
-            "SLIPWAY_MLFLOW_WEBHOOK_SECRET": MLFLOW_SECRET,
-        },
-    )
     url = f"http://127.0.0.1:{port}"
-    try:
-        wait_until_answers("receiver", f"{url}/health", lambda: process.poll() is None)
+    command = ["-m", "deployments.receiver", "--port", str(port)]
+    variables = os.environ | {
+        "PREFECT_API_URL": str(PREFECT_API_URL.value()),
+        "SLIPWAY_CATALOGUE": str(folder / "catalogue.toml"),
+        "SLIPWAY_HUB_WEBHOOK_SECRET": HUB_SECRET,
+        "SLIPWAY_MLFLOW_WEBHOOK_SECRET": MLFLOW_SECRET,
+    }
+    with serving("receiver", command, variables, folder / "receiver.log", f"{url}/health"):
         yield url
-    finally:
-        process.terminate()
-        process.wait(20)

@@ -1,23 +1,17 @@
 """One real registry for all of these tests, and a model of its own for each."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
 from slipway.registry import Registry
-from slipway.tracking.location import MlflowLocation
-from tests.support.fake_registry import FakeRegistry, fresh_name, registry_at
-from tests.support.project import empty_database
+from tests.support.fake_registry import FakeRegistry, fresh_name, new_registry
 
 
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     """Return a registry in a database of its own."""
-    folder = tmp_path_factory.mktemp("registry")
-    shutil.copy(empty_database(), folder)
-    place = MlflowLocation(uri=f"sqlite:///{folder / 'mlflow.db'}", artifacts=folder / "artifacts")
-    return registry_at(place, folder)
+    return new_registry(tmp_path_factory.mktemp("registry"))
 
 
 @pytest.fixture

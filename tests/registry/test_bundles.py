@@ -23,13 +23,11 @@ from slipway.tracking import bundle as bundles
 from slipway.tracking import log_bundle
 from slipway.tracking.bundle import Bundle
 from slipway.tracking.bundle_file import SUMS, pack, unpack
-from slipway.tracking.location import MlflowLocation
 from slipway.tracking.tags import CANDIDATE, KEY, PARENT, PROMOTED_FROM, SIGNATURE
 from slipway.tracking.verification import examine
 from slipway.tracking.verified_copy import CopyRequest
 from slipway.values import AuditInfo, Environment, Promoted, Rejected, Release
-from tests.support.fake_registry import ANN, FakeRegistry, fresh_name, registry_at
-from tests.support.project import empty_database
+from tests.support.fake_registry import ANN, FakeRegistry, fresh_name, new_registry
 
 DAY = datetime(2026, 11, 1, tzinfo=UTC)
 FLIPS = 200
@@ -54,10 +52,7 @@ def dev(registry: Registry, tmp_path: Path, keys: tuple[Path, Path]) -> FakeRegi
 @pytest.fixture(scope="module")
 def other_registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     """Return another registry, in a database and a folder of its own."""
-    folder = tmp_path_factory.mktemp("prod")
-    shutil.copy(empty_database(), folder)
-    place = MlflowLocation(uri=f"sqlite:///{folder / 'mlflow.db'}", artifacts=folder / "artifacts")
-    return registry_at(place, folder)
+    return new_registry(tmp_path_factory.mktemp("prod"))
 
 
 def prod(other: Registry, keys: tuple[Path, Path]) -> Registry:

@@ -11,12 +11,11 @@ import pytest
 from slipway.registry import Registry
 from slipway.settings import toolchain
 from slipway.system.store import manifest
-from slipway.tracking.location import MlflowLocation
 from slipway.tracking.log_models import LogRequest
 from slipway.values import RegisteredVersions, Stored
 from tests.support.crashes import ALL
-from tests.support.fake_registry import FakeRegistry, registry_at
-from tests.support.project import PROJECT, empty_database
+from tests.support.fake_registry import FakeRegistry, new_registry
+from tests.support.project import PROJECT
 
 #: Homes of the processes: a lock is seen in one home only. `make faults` has eight in one home.
 HOMES = [("one", "one"), ("one", "another"), *([("one",) * 8] if ALL else [])]
@@ -26,9 +25,7 @@ ROUNDS = 10 if ALL else 2
 @pytest.fixture
 def own_registry(tmp_path: Path) -> Registry:
     """Return a registry whose database other processes may open."""
-    (tmp_path / "mlflow.db").write_bytes(empty_database().read_bytes())
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    return registry_at(MlflowLocation(uri=uri, artifacts=tmp_path / "artifacts"), tmp_path)
+    return new_registry(tmp_path)
 
 
 def at_once(

@@ -78,6 +78,12 @@ def at_once(machines: tuple[Machine, Machine], first: str, second: str) -> tuple
     return machines[0].answer(), machines[1].answer()
 
 
+def require_both_done(here: FakeRegistry, ends: tuple[str, str]) -> None:
+    """Check that neither machine gave up, and that the aliases of both models agree."""
+    assert ends == ("done", "done")
+    require_together(here)
+
+
 def require_together(here: FakeRegistry) -> None:
     """Check that both models' champions are of one release that may serve, and nothing is open."""
     registry = here.registry
@@ -104,10 +110,7 @@ def test_a_lift_and_a_rollback_at_the_same_moment(
     here.registry.roll_back(MODEL, None, ANN)
     here.release(f"champion-{number}")
 
-    ends = at_once(machines, f"lift lifted-{number}", "rollback")
-
-    assert ends == ("done", "done")
-    require_together(here)
+    require_both_done(here, at_once(machines, f"lift lifted-{number}", "rollback"))
 
 
 @pytest.mark.parametrize("number", range(ROUNDS))
@@ -118,10 +121,7 @@ def test_a_promotion_and_a_rollback_at_the_same_moment(
     here.release(f"before-{number}")
     here.release(f"failing-{number}")
 
-    ends = at_once(machines, f"promote next-{number}", "rollback")
-
-    assert ends == ("done", "done")
-    require_together(here)
+    require_both_done(here, at_once(machines, f"promote next-{number}", "rollback"))
 
 
 @pytest.mark.parametrize("number", range(ROUNDS))
@@ -129,11 +129,9 @@ def test_the_same_release_from_two_machines(
     here: FakeRegistry, machines: tuple[Machine, Machine], number: int
 ) -> None:
     """One version of a key, and it is champion."""
-    ends = at_once(machines, *[f"promote same-{number}"] * 2)
+    require_both_done(here, at_once(machines, *[f"promote same-{number}"] * 2))
 
-    assert ends == ("done", "done")
     (version,) = here.registry.client.search_model_versions(
         f"name = '{MODEL}' AND tags.`{KEY}` = 'same-{number}'"
     )
     assert here.registry.champion(MODEL) == int(version.version)
-    require_together(here)

@@ -36,6 +36,7 @@ from slipway.values import (
     WrapperKind,
 )
 from tests.support import summaries
+from tests.support.project import empty_database
 
 ANN = AuditInfo(actor="ann@harbour", reason="all checks hold")
 WRAPPER = Path(__file__).parents[2] / "wrappers" / "onnx_genai.py"
@@ -52,6 +53,13 @@ def registry_at(location: MlflowLocation, folder: Path) -> Registry:
     """Return a registry that keeps its locks and its copies in ``folder``."""
     copies = CopyPlace(location=location, root=folder / "copies", wrappers=WRAPPER.parent)
     return Registry(copies, folder / "locks")
+
+
+def new_registry(folder: Path) -> Registry:
+    """Return a registry with a database of its own in ``folder``, which exists."""
+    shutil.copy(empty_database(), folder)
+    place = MlflowLocation(uri=f"sqlite:///{folder / 'mlflow.db'}", artifacts=folder / "artifacts")
+    return registry_at(place, folder)
 
 
 @dataclass(frozen=True)

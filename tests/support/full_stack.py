@@ -171,23 +171,36 @@ def running(
 
 
 @contextmanager
-def prefect_server(folder: Path, variables: Mapping[str, str]) -> Iterator[str]:
-    """Run the Prefect server alone, with its log in ``folder``; give its address."""
-    url = variables["SLIPWAY_PREFECT_URL"]
-    with (folder / "server.log").open("wb") as log:
+def serving(
+    name: str, arguments: list[str], variables: Mapping[str, str], log: Path, health: str
+) -> Iterator[None]:
+    """Run one of our interpreter's programs as a server until the body ends.
+
+    Args:
+        name: Of the server, for errors.
+        arguments: The interpreter's.
+        variables: Its environment.
+        log: File for what it prints.
+        health: Address that answers once it is ready.
+    """
+    with log.open("wb") as said:
         process = subprocess.Popen(
-            [sys.executable, "-m", "deployments.services", "prefect"],
-            env=dict(variables),
-            cwd=PROJECT,
-            stdout=log,
-            stderr=log,
+            [sys.executable, *arguments], env=dict(variables), cwd=PROJECT, stdout=said, stderr=said
         )
     try:
-        wait_until_answers("Prefect", f"{url}/api/health", lambda: process.poll() is None)
-        yield url
+        wait_until_answers(name, health, lambda: process.poll() is None)
+        yield
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
+
+
+@contextmanager
+def prefect_server(folder: Path, variables: Mapping[str, str]) -> Iterator[str]:
+    """Run the Prefect server alone, with its log in ``folder``; give its address."""
+    url, command = variables["SLIPWAY_PREFECT_URL"], ["-m", "deployments.services", "prefect"]
+    with serving("Prefect", command, variables, folder / "server.log", f"{url}/api/health"):
+        yield url
 
 
 @contextmanager
@@ -208,23 +221,13 @@ def mlflow_server(
     artifacts = artifacts or str(folder / "artifacts")
     store = ["--backend-store-uri", database, "--workers", "1"]
     where = ["--artifacts-destination", artifacts, "--port", url.rpartition(":")[2]]
-    command, more = ["mlflow", "server", *store, *where], {}
+    command, more = ["-m", "mlflow", "server", *store, *where], {}
     if auth:
-        command = ["deployments.services", "mlflow"]
+        command = ["-m", "deployments.services", "mlflow"]
         more = {"SLIPWAY_HOME": str(folder), "SLIPWAY_MLFLOW_URL": url, "SLIPWAY_AUTH": auth}
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *command],
-            env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"} | more,
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        wait_until_answers("MLflow", f"{url}/health", lambda: process.poll() is None)
+    variables = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"} | more
+    with serving("MLflow", command, variables, folder / "log", f"{url}/health"):
         yield url
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
 def _wait_for_table(everything: Running) -> None:
