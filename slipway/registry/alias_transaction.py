@@ -368,7 +368,7 @@ class AliasTransactions(DeadReleases):
         return create_run(self.client, experiment, record.lease, name, record.to_tags())
 
     def _experiment(self, name: str) -> str:
-        return experiment_id(name, self.location)
+        return experiment_id(self.client, name, self.location)
 
     def _open_records(self, model: str, places: Collection[RecordPlace]) -> set[str]:
         """Return the ids of the runs of changes that somebody is making."""

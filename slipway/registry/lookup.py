@@ -93,13 +93,10 @@ class Lookup:
     """
 
     def __init__(self, copies: CopyPlace, locks: Path) -> None:
-        connect(copies.location)
-        from mlflow import MlflowClient
-
         self.copies = copies
         self.location = copies.location
         self.locks = locks
-        self.client = MlflowClient()
+        self.client = connect(copies.location)
         self._shared: dict[str, SharedLock] = {}
 
     @cached_property

@@ -78,7 +78,7 @@ class Registration(DeadReleases):
         for kind, version in versions.items():
             if model_id(version) != logged.model_ids[kind]:
                 self._require_ours(kind, version, request)
-        experiment = experiment_id(request.model, self.location)
+        experiment = experiment_id(self.client, request.model, self.location)
         remove_models(
             self.client, experiment, request.lease.id, keep=map(model_id, versions.values())
         )

@@ -47,6 +47,6 @@ class Roles(Lookup):
         """Return what roles are about, with the names that people know."""
         models = (registered_name(model, "onnx"), registered_name(model, "transformers"))
         return {("registered_model", name): name for name in models} | {
-            ("experiment", experiment_id(name, self.copies.location)): name
+            ("experiment", experiment_id(self.client, name, self.location)): name
             for name in experiments_of(model)
         }

@@ -108,10 +108,7 @@ def write(release: Release, place: CopyPlace, environment: str, folder: Path) ->
         SlipwayError: As ``verified_copy.fetch`` does; also if a wrapper has no record of this
             release, or one that says that it was not promoted.
     """
-    from mlflow import MlflowClient
-
-    connect(place.location)
-    client = MlflowClient()
+    client = connect(place.location)
     for wrapper in release.versions.wrappers:
         request = CopyRequest(
             place=place, name=wrapper.name, version=wrapper.version, kind=wrapper.kind

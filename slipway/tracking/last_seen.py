@@ -12,10 +12,7 @@ _LONGEST_TAG = 5000  # characters; what every database behind MLflow takes
 
 def last_seen(model: str, location: MlflowLocation) -> LastSeen | None:
     """Return what the last poll of the model's source returned; None if there was none."""
-    import mlflow
-
-    connect(location)
-    found = mlflow.get_experiment_by_name(model)
+    found = connect(location).get_experiment_by_name(model)
     if found is None or LAST_SEEN not in found.tags:
         return None
     try:
@@ -26,11 +23,8 @@ def last_seen(model: str, location: MlflowLocation) -> LastSeen | None:
 
 def remember(model: str, seen: LastSeen, location: MlflowLocation) -> None:
     """Remember ``seen`` for the next poll; what is too long is resolved anew each time."""
-    import mlflow
-
-    connect(location)
-    text = seen.model_dump_json()
+    client, text = connect(location), seen.model_dump_json()
     if len(text) <= _LONGEST_TAG:
-        client, experiment = mlflow.MlflowClient(), experiment_id(model, location)
+        experiment = experiment_id(client, model, location)
         for tag, value in {LAST_SEEN: text, FORMAT: CURRENT_FORMAT}.items():
             client.set_experiment_tag(experiment, tag, value)

@@ -31,8 +31,10 @@ def mlflow_location(settings: Settings) -> MlflowLocation:
     return MlflowLocation(uri=settings.registry, artifacts=artifacts)
 
 
-def connect(location: MlflowLocation) -> None:
-    """Point MLflow's client at ``location``, making its database on first use.
+def connect(location: MlflowLocation) -> Any:
+    """Return MlflowClient of ``location``, making its database on first use.
+
+    MLflow's module functions (``mlflow.start_run``) go there too, until the next call.
 
     Raises:
         Unreachable: If no server listens there.
@@ -47,6 +49,7 @@ def connect(location: MlflowLocation) -> None:
     _read_served_artifacts(location.artifacts)
     mlflow.set_tracking_uri(location.uri)
     mlflow.set_registry_uri(location.uri)
+    return mlflow.MlflowClient(location.uri, location.uri)
 
 
 def _read_served_artifacts(folder: Path | None) -> None:
@@ -71,25 +74,24 @@ def _read_served_artifacts(folder: Path | None) -> None:
     repositories["mlflow-artifacts"] = in_folder if folder else MlflowArtifactsRepository
 
 
-def experiment_id(name: str, location: MlflowLocation) -> str:
-    """Return the id of the experiment ``name``, made on first use.
+def experiment_id(client: Any, name: str, location: MlflowLocation) -> str:
+    """Return the id of the experiment ``name`` at ``client``'s ``location``, made on first use.
 
     Without a location of its own, an experiment in a database would write to ``./mlruns``.
 
     Raises:
         ExperimentDeleted: If a person deleted it.
     """
-    import mlflow
     from mlflow.exceptions import MlflowException
 
-    if found := mlflow.get_experiment_by_name(name):
+    if found := client.get_experiment_by_name(name):
         require_active(found)
         return str(found.experiment_id)
     folder = str(location.artifacts / name.replace("/", "-")) if location.artifacts else None
     try:
-        return str(mlflow.create_experiment(name, artifact_location=folder))
+        return str(client.create_experiment(name, artifact_location=folder))
     except MlflowException as error:
-        found = mlflow.get_experiment_by_name(name)  # another process has just made it
+        found = client.get_experiment_by_name(name)  # another process has just made it
         if error.error_code != "RESOURCE_ALREADY_EXISTS" or found is None:
             raise
         return str(found.experiment_id)

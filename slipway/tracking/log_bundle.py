@@ -58,11 +58,8 @@ class BundleRequest(Registrable):
 
 def log(request: BundleRequest) -> Logged:
     """Return a new run with the bundle's report, and both wrappers logged in it."""
-    from mlflow import MlflowClient
-
-    connect(request.location)
-    client, run = MlflowClient(), request.bundle.content.run
-    experiment = experiment_id(request.model, request.location)
+    client, run = connect(request.location), request.bundle.content.run
+    experiment = experiment_id(client, request.model, request.location)
     failpoint("land.before-run")
     tags = run.tags | request.tags | {KEY: request.key, SOURCE_NAME: "slipway"}
     run_id = create_run(client, experiment, request.lease, run.name, tags)
@@ -83,10 +80,8 @@ def log(request: BundleRequest) -> Logged:
 
 def description(bundle: Bundle, run_id: str, location: MlflowLocation) -> str:
     """Return the Markdown for the version's page, whose links lead to the run ``run_id``."""
-    from mlflow import MlflowClient
-
-    connect(location)
-    return _local_links(bundle.content.description, bundle, MlflowClient().get_run(run_id))
+    run = connect(location).get_run(run_id)
+    return _local_links(bundle.content.description, bundle, run)
 
 
 def _local_links(text: str, bundle: Bundle, run: Any) -> str:

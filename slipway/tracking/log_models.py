@@ -118,19 +118,19 @@ def log(request: LogRequest) -> Logged:
     """
     import mlflow
 
-    connect(request.location)
-    run_id = _create_run(request)
+    client = connect(request.location)
+    run_id = _create_run(client, request)
     ids: dict[WrapperKind, str] = {}
     descriptions: dict[WrapperKind, str] = {}
     digests: dict[WrapperKind, str] = {}
     try:
-        with beating(mlflow.MlflowClient(), run_id), mlflow.start_run(run_id=run_id):
+        with beating(client, run_id), mlflow.start_run(run_id=run_id):
             for kind in ("onnx", "transformers"):
                 report(None, f"logging the {kind} wrapper")
                 failpoint("log.before-wrapper")
-                ids[kind], descriptions[kind] = _log_wrapper(kind, request)
+                ids[kind], descriptions[kind] = _log_wrapper(client, kind, request)
                 failpoint("log.after-wrapper")
-                digests[kind] = _digest(ids[kind], kind, request)
+                digests[kind] = _digest(client, ids[kind], kind, request)
             failpoint("log.after-wrappers")
     except mlflow.exceptions.RestException as error:  # MLflow repeats what it cannot do twice
         raise Unreachable("MLflow", request.location.uri, describe(error)) from error
@@ -162,18 +162,17 @@ def requirements(kind: WrapperKind, tools: Mapping[str, str]) -> list[str]:
     return [f"{tool}=={tools[tool]}" for tool in needed]
 
 
-def _create_run(request: LogRequest) -> str:
-    import mlflow
+def _create_run(client: Any, request: LogRequest) -> str:
+    from mlflow.entities import Param
 
-    client = mlflow.MlflowClient()
     revision = request.weights.revision
-    experiment = experiment_id(request.model, request.location)
+    experiment = experiment_id(client, request.model, request.location)
     name = f"{revision.short} {request.artifact.variant}"
     failpoint("log.before-run")
     run_id = create_run(client, experiment, request.lease, name, {KEY: request.key, **request.tags})
     failpoint("log.after-run")
     parameters = _parameters(request).items()
-    params = [mlflow.entities.Param(name, str(value)) for name, value in parameters]
+    params = [Param(name, str(value)) for name, value in parameters]
     client.log_batch(run_id, params=params)
     failpoint("log.after-parameters")
     return run_id
@@ -197,16 +196,14 @@ def _parameters(request: LogRequest) -> dict[str, str | int]:
     }
 
 
-def _log_wrapper(kind: WrapperKind, request: LogRequest) -> tuple[str, str]:
+def _log_wrapper(client: Any, kind: WrapperKind, request: LogRequest) -> tuple[str, str]:
     """Return the id of one wrapper, logged without loading its model, and its ``MLmodel``'s sum."""
-    import mlflow
-
     info = _log_onnx(request) if kind == "onnx" else _log_transformers(request)
     failpoint("log.after-ready")
-    description = _remove_host_paths(info.model_id, kind, request)
+    description = _remove_host_paths(client, info.model_id, kind, request)
     failpoint("log.after-paths")
     tags = {KEY: request.key, WRAPPER: kind, SOURCE_NAME: "slipway"}
-    mlflow.MlflowClient().set_logged_model_tags(info.model_id, tags)
+    client.set_logged_model_tags(info.model_id, tags)
     return info.model_id, description
 
 
@@ -249,7 +246,7 @@ def _log_transformers(request: LogRequest) -> Any:
     )
 
 
-def _digest(model_id: str, kind: WrapperKind, request: LogRequest) -> str:
+def _digest(client: Any, model_id: str, kind: WrapperKind, request: LogRequest) -> str:
     """Return the digest of the files that a logged wrapper reads.
 
     MLflow copies an artifact and a checkpoint as they are, and writes the tokenizer again.
@@ -258,7 +255,7 @@ def _digest(model_id: str, kind: WrapperKind, request: LogRequest) -> str:
 
     if kind == "onnx":
         return keys.manifest_digest(request.artifact.stored.files)
-    location = mlflow.MlflowClient().get_logged_model(model_id).artifact_location
+    location = client.get_logged_model(model_id).artifact_location
     with tempfile.TemporaryDirectory() as room:
         written = mlflow.artifacts.download_artifacts(f"{location}/components", dst_path=room)
         files = {"model": request.weights.stored.files, "components": manifest(Path(written))}
@@ -272,7 +269,7 @@ def _digest(model_id: str, kind: WrapperKind, request: LogRequest) -> str:
     )
 
 
-def _remove_host_paths(model_id: str, kind: WrapperKind, request: LogRequest) -> str:
+def _remove_host_paths(client: Any, model_id: str, kind: WrapperKind, request: LogRequest) -> str:
     """Replace the paths of this machine that MLflow writes into a logged model.
 
     ``MLmodel`` holds the paths that MLflow was given, the transformers flavor returns one of them
@@ -283,7 +280,6 @@ def _remove_host_paths(model_id: str, kind: WrapperKind, request: LogRequest) ->
     """
     import mlflow
 
-    client = mlflow.MlflowClient()
     with tempfile.TemporaryDirectory() as room:
         address = f"{client.get_logged_model(model_id).artifact_location}/MLmodel"
         file = Path(mlflow.artifacts.download_artifacts(address, dst_path=room))

@@ -23,7 +23,7 @@ def logged_files(
         location: The MLflow.
         readers: Addresses of the versions that read each logged model, by its id.
     """
-    client = _client(location)
+    client = connect(location)
     experiment = client.get_experiment_by_name(model)
     if experiment is None:
         return ()
@@ -43,16 +43,9 @@ def logged_files(
 
 def delete(model_id: str, location: MlflowLocation) -> None:
     """Delete a logged model: its files first, so that none of them is ever without an owner."""
-    client = _client(location)
+    client = connect(location)
     _repository(client.get_logged_model(model_id)).delete_artifacts()
     client.delete_logged_model(model_id)
-
-
-def _client(location: MlflowLocation) -> Any:
-    connect(location)
-    from mlflow import MlflowClient
-
-    return MlflowClient()
 
 
 def _logged(client: Any, experiment_id: str) -> Iterator[Any]:

@@ -35,7 +35,7 @@ def versions(name: str, location: MlflowLocation) -> tuple[int, ...]:
 
 def last_release(model: str, location: MlflowLocation) -> str | None:
     """Return the latest run of a release, promoted or not; None without any."""
-    client = _client(location)
+    client = connect(location)
     experiment = client.get_experiment_by_name(model)
     if experiment is None:
         return None
@@ -50,13 +50,13 @@ def last_release(model: str, location: MlflowLocation) -> str | None:
 
 def manifest(run_id: str, location: MlflowLocation) -> Manifest | None:
     """Return what a release was made of; None if it has no manifest."""
-    text = _read(_client(location), run_id, MANIFEST)
+    text = _read(connect(location), run_id, MANIFEST)
     return Manifest.model_validate(format_1.upgrade_manifest(json.loads(text))) if text else None
 
 
 def release(run_id: str, name: str, location: MlflowLocation) -> ReleaseRecord:
     """Return what the run of a release says of it; ``name`` is how people call the release."""
-    client = _client(location)
+    client = connect(location)
     gates = json.loads(_read(client, run_id, GATES) or "[]")
     return _record(client.get_run(run_id), name).model_copy(
         update={
@@ -73,7 +73,7 @@ def artifact(run_id: str, name: str, location: MlflowLocation) -> str:
     Raises:
         SourceMissing: If its release, an older one, did not write it.
     """
-    text = _read(_client(location), run_id, name)
+    text = _read(connect(location), run_id, name)
     if text is None:
         advice = "an earlier version made this release; release the model again with --force"
         raise SourceMissing(f"{name} of MLflow run {run_id}", advice)
@@ -82,22 +82,15 @@ def artifact(run_id: str, name: str, location: MlflowLocation) -> str:
 
 def candidates(run_id: str, location: MlflowLocation) -> tuple[ReleaseRecord, ...]:
     """Return what was measured of every candidate of a release, as they were written."""
-    client = _client(location)
+    client = connect(location)
     records = (_record(run, "") for run in below(client, client.get_run(run_id)))
     return tuple(
         record.model_copy(update={"name": record.variant}) for record in records if record.variant
     )
 
 
-def _client(location: MlflowLocation) -> Any:
-    connect(location)
-    from mlflow import MlflowClient
-
-    return MlflowClient()
-
-
 def _versions(name: str, location: MlflowLocation) -> list[Any]:
-    return list(_client(location).search_model_versions(f"name = '{name}'"))
+    return list(connect(location).search_model_versions(f"name = '{name}'"))
 
 
 def _record(run: Any, name: str) -> ReleaseRecord:

@@ -27,11 +27,9 @@ def write_task_run(  # noqa: PLR0913 - a run has that many parts
         facts: Become parameters.
         location: Where MLflow keeps things.
     """
-    connect(location)
-    import mlflow
-
-    client = mlflow.MlflowClient()
-    run = client.create_run(experiment_id(f"{model}/evaluations", location), run_name=variant)
+    client = connect(location)
+    experiment = experiment_id(client, f"{model}/evaluations", location)
+    run = client.create_run(experiment, run_name=variant)
     run_id = str(run.info.run_id)
     for name, value in metrics_module.of_tasks(comparisons).items():
         client.log_metric(run_id, name, value)

@@ -25,10 +25,9 @@ def log(
         prompts: What was asked.
         location: The MLflow.
     """
-    connect(location)
+    client = connect(location)
     import mlflow
 
-    client = mlflow.MlflowClient()
     experiment_id = client.get_run(run_id).info.experiment_id
     if client.search_traces(locations=[experiment_id], run_id=run_id, max_results=1):
         return

@@ -193,10 +193,9 @@ def whole_copy(request: CopyRequest) -> Iterator[tuple[Path, tuple[FileEntry, ..
 
 def _require_not_deleted(request: CopyRequest) -> None:
     """Check the logged model of a version: once deleted, its files stay only until a clean-up."""
-    from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    client = MlflowClient()
+    client = connect(request.place.location)
     source = client.get_model_version(request.name, str(request.version)).source
     try:
         if source.startswith("models:/m-"):
@@ -217,12 +216,11 @@ def _private(folder: Path) -> Path:
 
 def _released(request: CopyRequest) -> dict[str, str]:
     """Return the digests in a version's tags, if its wrapper is known."""
-    from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    connect(request.place.location)
+    client = connect(request.place.location)
     try:
-        version = MlflowClient().get_model_version(request.name, str(request.version))
+        version = client.get_model_version(request.name, str(request.version))
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
@@ -302,10 +300,9 @@ def _require_signed(
 
 def _original(request: CopyRequest, key: str) -> str | None:
     """Return of which version this one is a replay; None if no earlier one has its key."""
-    from mlflow import MlflowClient
-
+    client = connect(request.place.location)
     query = f"name = '{request.name}' AND tags.`{KEY}` = '{key}'"
-    versions = (int(each.version) for each in MlflowClient().search_model_versions(query))
+    versions = (int(each.version) for each in client.search_model_versions(query))
     first = min(versions, default=request.version)
     return f"its record is that of version {first}" if first < request.version else None
 

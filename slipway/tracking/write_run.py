@@ -44,10 +44,7 @@ def publish(
         files: The report's files by name, as ``slipway.report`` makes them.
         description: The report's short form, shown on the run's page.
     """
-    connect(location)
-    from mlflow import MlflowClient
-
-    client = MlflowClient()
+    client = connect(location)
     run = client.get_run(summary.versions.run_id)
     gates = [gate.model_dump(mode="json") for gate in summary.gates]
     documents = {
@@ -73,10 +70,7 @@ def publish(
 
 def page(server: str, run_id: str, location: MlflowLocation) -> str:
     """Return the page of a run in the MLflow UI at ``server``."""
-    connect(location)
-    from mlflow import MlflowClient
-
-    experiment = MlflowClient().get_run(run_id).info.experiment_id
+    experiment = connect(location).get_run(run_id).info.experiment_id
     return pages.run(server, str(experiment), run_id)
 
 

@@ -95,7 +95,8 @@ def test_what_is_freed_is_what_was_listed(tiny: FakeRegistry) -> None:
     tiny.registry.withdraw(tiny.register("8-rejected"), Rejected(reasons=("too slow",)))
     tiny.register("9-left-by-a-killed-release")
     running = tiny.log(tiny.request("10-running"))
-    by_hand = client.create_logged_model(experiment_id("tiny", tiny.registry.location), "by-hand")
+    experiment = experiment_id(client, "tiny", tiny.registry.location)
+    by_hand = client.create_logged_model(experiment, "by-hand")
     client.update_run(running.run_id, status="RUNNING")
     before = kept_bytes()
 

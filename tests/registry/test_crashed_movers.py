@@ -155,7 +155,7 @@ def test_a_release_run_of_a_killed_process_is_ended_with_a_reason(
 ) -> None:
     """One that still shows life is not, and nor is what a person logs there."""
     client, registry = waiting.registry.client, waiting.registry
-    experiment = experiment_id(waiting.model, registry.location)
+    experiment = experiment_id(client, waiting.model, registry.location)
     theirs = client.create_run(experiment).info.run_id
     tags = {"slipway.key": "three", "slipway.heartbeat": heartbeat.now()}
     living, dead = (client.create_run(experiment, tags=tags).info.run_id for _ in range(2))
@@ -175,7 +175,7 @@ def test_a_second_kill_while_a_dead_release_is_ended_leaves_no_lease(
 ) -> None:
     """The lease is given back before the run is ended, after which nobody looks at it."""
     client, registry = waiting.registry.client, waiting.registry
-    experiment = experiment_id(waiting.model, registry.location)
+    experiment = experiment_id(client, waiting.model, registry.location)
     run_id = create_run(client, experiment, registry._lease(), "three", {"slipway.key": "three"})
     with monkeypatch.context() as patch:
         patch.setattr(client, "delete_tag", killed)

@@ -1,6 +1,7 @@
 """A release is registered once a key; what is found by a key is verified before it is used."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
@@ -8,7 +9,7 @@ import yaml
 from slipway.errors import MoveRefused
 from slipway.system.store import sha256
 from slipway.tracking.log_models import Logged, LogRequest
-from tests.support.fake_registry import FakeRegistry
+from tests.support.fake_registry import FakeRegistry, new_registry
 
 
 def logged(fake_registry: FakeRegistry, key: str = "one") -> tuple[LogRequest, Logged]:
@@ -29,6 +30,25 @@ def test_what_one_process_registered_the_next_one_finds(fake_registry: FakeRegis
     assert fake_registry.registry.register(request, second) == registered
     assert registered.run_id == first.run_id
     assert [each.model_id for each in registered.wrappers] == list(first.model_ids.values())
+
+
+def test_two_registries_of_one_process_do_not_mix(
+    fake_registry: FakeRegistry, tmp_path: Path
+) -> None:
+    """Each one is asked for what is its own, whichever the process opened last."""
+    fake_registry.release("one")
+    (tmp_path / "other").mkdir()
+    other = FakeRegistry(new_registry(tmp_path / "other"), tmp_path / "files", fake_registry.model)
+    other.registry.client.create_experiment("of somebody else")  # no id means the same in both
+    other.release("three")
+
+    again = fake_registry.release("two")
+
+    client = fake_registry.registry.client
+    experiment = client.get_experiment_by_name(fake_registry.model)
+    assert client.get_run(again.versions.run_id).info.experiment_id == experiment.experiment_id
+    assert fake_registry.registry.champion(fake_registry.model) == 2
+    assert other.registry.champion(other.model) == 1
 
 
 def test_half_of_a_registration_is_completed(fake_registry: FakeRegistry) -> None:

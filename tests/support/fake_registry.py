@@ -180,7 +180,7 @@ class FakeRegistry:
     def log(self, request: LogRequest) -> Logged:
         """Log what ``log_models.log`` would, as far as the registry looks at it."""
         client: Any = self.registry.client
-        experiment = experiment_id(self.model, self.registry.location)
+        experiment = experiment_id(client, self.model, self.registry.location)
         run_id = create_run(client, experiment, request.lease, request.key, {KEY: request.key})
         lease = {LEASE: request.lease.id}
         ids: dict[WrapperKind, str] = {}

@@ -46,11 +46,9 @@ def manifest(**changes: Any) -> Manifest:
 
 def open_run(where: MlflowLocation) -> str:
     """Return a new run of a release, as ``log_models.log`` leaves it."""
-    connect(where)
-    from mlflow import MlflowClient
-
+    client = connect(where)
     tags = {KEY: "cd" * 32, VARIANT: "cpu-int8-rtn-block-32-acc-level-4"}
-    run = MlflowClient().create_run(experiment_id(NAME, where), tags=tags)
+    run = client.create_run(experiment_id(client, NAME, where), tags=tags)
     return str(run.info.run_id)
 
 

@@ -71,8 +71,8 @@ def register_all(errand: ChildRequest) -> dict[str, LoggedWrapper]:
     """Log every subject; what precedes a colon in its name is the registered model."""
     import mlflow
 
-    connect(errand.place)
-    mlflow.set_experiment(experiment_id=experiment_id("parity", errand.place))
+    experiment = experiment_id(connect(errand.place), "parity", errand.place)
+    mlflow.set_experiment(experiment_id=experiment)
     return {name: _register(name.partition(":")[0], each) for name, each in errand.subjects.items()}
 
 
