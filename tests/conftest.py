@@ -14,6 +14,9 @@ pytest_plugins = ["tests.support.child_ways", "tests.support.project"]
 
 ROOT = Path(__file__).parents[1]
 
+#: So small a model only waits for a second thread, which costs three times the processor time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 disable_telemetry()  # before a test imports the libraries that would report their use
 
 #: A shell starts what runs in its background without Ctrl-C, and every child would inherit that.

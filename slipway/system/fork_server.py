@@ -30,7 +30,8 @@ from slipway.system import worker
 _BUILD = ("onnxruntime_genai.models.builder", "transformers", "slipway.build.onnx")
 _MEASURE = ("onnxruntime_genai", "slipway.evaluation.candidate")
 _ONNX = ("mlflow.pyfunc", "pandas", "slipway.checks.ask")
-_TRANSFORMERS = ("torch", "transformers", "mlflow.transformers", *_ONNX)
+_DATABASE = "mlflow.store.tracking.sqlalchemy_store"
+_TRANSFORMERS = ("torch", "transformers.pipelines", "mlflow.transformers", _DATABASE, *_ONNX)
 
 #: Modules that a server imports, by a step or the first word of several. A child's memory includes
 #: them, so a step shares no server with one that needs more. ``time`` has none: its memory and its

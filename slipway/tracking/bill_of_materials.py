@@ -9,6 +9,7 @@ Schema: https://cyclonedx.org/docs/1.6/json/
 import json
 import uuid
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import distributions
 from typing import Any
 from urllib.parse import quote
@@ -53,8 +54,12 @@ def document(record: RecordedRelease, claims: CardClaims, packages: Mapping[str,
     return json.dumps(bom, indent=1).encode()
 
 
-def installed() -> dict[str, str]:
-    """Return the version of every package of this environment, by its normalized name."""
+@cache
+def installed() -> Mapping[str, str]:
+    """Return the version of every package of this environment, by its normalized name.
+
+    Reading all of them takes a second, and a process does not install any.
+    """
     found = ((each.metadata["Name"], each.version) for each in distributions())
     return {canonicalize_name(name): version for name, version in found if name}
 
