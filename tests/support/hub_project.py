@@ -108,17 +108,19 @@ class HubProject:
 
     def record_refusal(self, name: str, key: str, reason: str) -> None:
         """Write into a run what a candidate that a gate kept leaves there."""
-        import mlflow
+        from tasks.context import registry
 
-        experiment = mlflow.get_experiment_by_name(name).experiment_id
+        client = registry().client
+        experiment = client.get_experiment_by_name(name).experiment_id
         verdict = {"slipway.verdict": "rejected", "slipway.reasons": reason}
-        mlflow.MlflowClient().create_run(experiment, tags={"slipway.key": key, **verdict})
+        client.create_run(experiment, tags={"slipway.key": key, **verdict})
 
     def remembered(self, name: str) -> dict[str, Any]:
         """Return what MLflow remembers of the last look."""
-        import mlflow
+        from tasks.context import registry
 
-        return dict(json.loads(mlflow.get_experiment_by_name(name).tags["slipway.watched"]))
+        found = registry().client.get_experiment_by_name(name)
+        return dict(json.loads(found.tags["slipway.watched"]))
 
 
 @contextmanager

@@ -79,11 +79,9 @@ def at(run_id: str, summary: ReleaseSummary) -> ReleaseSummary:
 
 def register(where: MlflowLocation, run_id: str) -> int:
     """Return a new version of the model, made by this run."""
-    connect(where)
-    from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    client = MlflowClient()
+    client = connect(where)
     try:
         client.create_registered_model(NAME)
     except MlflowException as error:

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow import MlflowClient
 
 from commands.main import run
+from slipway.tracking.location import connect
 from tests.support.published_runs import CATALOGUE, manifest, place, published, register
 from tests.support.summaries import ANSWERS, NAME, asked, promoted, summary
 
@@ -35,7 +35,7 @@ def fake_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     manifests = (manifest(), BUILT_ANEW, manifest())
     for release, made_of in zip(releases, manifests, strict=True):
         register(where, published(where, release, made_of).versions.run_id)
-    MlflowClient().set_registered_model_alias(NAME, "champion", "2")
+    connect(where).set_registered_model_alias(NAME, "champion", "2")
     return home
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow import MlflowClient
 
 from slipway.errors import SourceMissing
 from slipway.tracking import metrics, read_run, write_run
@@ -34,8 +33,7 @@ def store(
 
 def below(where: MlflowLocation, run_id: str) -> dict[str, Any]:
     """Return the runs of the candidates of a release, by their names."""
-    connect(where)
-    client = MlflowClient()
+    client = connect(where)
     experiment = client.get_run(run_id).info.experiment_id
     found = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{run_id}'")
     assert len({run.info.run_name for run in found}) == len(found)
@@ -69,7 +67,7 @@ def test_publishing_again_doubles_nothing(
 
     publish(release, manifest(), where)
 
-    client = MlflowClient()
+    client = connect(where)
     child = below(where, run_id)[SELECTED].info.run_id
     table = json.loads(Path(client.download_artifacts(run_id, "predictions.json")).read_text())
     assert len(table["data"]) == 16
@@ -83,7 +81,7 @@ def test_a_double_that_a_lost_answer_left_is_removed(
     """The client repeats a creation whose answer was lost; one run a candidate stays."""
     where, _ = store
     run_id = open_run(where)
-    client = MlflowClient()
+    client = connect(where)
     experiment = client.get_run(run_id).info.experiment_id
     tags = {"mlflow.parentRunId": run_id, "slipway.candidate": SELECTED}
     for _ in range(2):
@@ -102,7 +100,7 @@ def test_a_release_is_read_back_as_it_was_published(
     found = read_run.release(release.versions.run_id, "version 1", where)
 
     assert found.figures == metrics.figures(release)
-    run = MlflowClient().get_run(release.versions.run_id)
+    run = connect(where).get_run(release.versions.run_id)
     assert run.data.metrics.keys() <= set(metrics.COMPARED)
     assert found.gates == release.gates
     assert found.manifest == manifest()

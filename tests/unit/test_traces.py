@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from mlflow import MlflowClient
-
 from slipway.tracking import traces
 from slipway.tracking.location import connect
 from slipway.values import Prompt, PromptMessage
@@ -22,8 +20,7 @@ def test_every_answer_is_a_trace_once(tmp_path: Path) -> None:
     for _ in range(2):
         traces.log(run_id, rejected().report.wrappers, prompts, where)
 
-    connect(where)
-    client = MlflowClient()
+    client = connect(where)
     experiment = client.get_run(run_id).info.experiment_id
     found = client.search_traces(locations=[experiment], run_id=run_id)
     assert len(found) == 2 * len(ANSWERS)
