@@ -496,6 +496,11 @@ MLFLOW_CLIENT = (
 )
 
 
+def password_file(settings: Settings, name: str) -> Path:
+    """Return the file with ``user:password`` for the server of an environment."""
+    return settings.home.resolve() / "secrets" / f"{name}.auth"
+
+
 def environment_client(settings: Settings, name: str) -> dict[str, str]:
     """Return those variables of ``MLFLOW_CLIENT`` that reach an environment and sign in to it.
 
@@ -504,7 +509,7 @@ def environment_client(settings: Settings, name: str) -> dict[str, str]:
         CatalogueInvalid: If the file of its password holds something else.
     """
     reached = {"MLFLOW_TRACKING_URI": settings.environment_of(name).tracking_uri}
-    file = settings.home.resolve() / "secrets" / f"{name}.auth"
+    file = password_file(settings, name)
     if not file.is_file():
         return reached
     user, _, password = file.read_text(encoding="utf-8").strip().partition(":")

@@ -13,12 +13,13 @@ from prefect.runtime import flow_run
 
 from slipway.evaluation.texts import load_calibration, load_texts
 from slipway.registry import Registry, open_registry
-from slipway.settings import MLFLOW_CLIENT, Settings, environment_client, toolchain
+from slipway.settings import MLFLOW_CLIENT, Settings, environment_client, password_file, toolchain
 from slipway.system.process import ProcessLimits
 from slipway.system.progress import Progress, silent
 from slipway.system.store import Store
 from slipway.system.workspace import Workspace
 from slipway.tracking.accounts import Accounts
+from slipway.tracking.location import signed_in_by
 from slipway.validation.texts import require_text
 from slipway.values import AuditInfo, Calibration, Entry, Recipe, Text
 
@@ -67,12 +68,17 @@ def in_environment(name: str) -> Iterator[None]:
 
     MLflow's client has one address, and reads it and how to sign in from the variables. So what the
     body does not read before belongs to the other environment.
+
+    Raises:
+        CatalogueInvalid: If that MLflow refuses user and password.
     """
-    reached = environment_client(Settings(), name)
+    settings = Settings()
+    reached, file = environment_client(settings, name), password_file(settings, name)
     before = {each: os.environ.pop(each) for each in MLFLOW_CLIENT if each in os.environ}
     os.environ.update(reached)
     try:
-        yield
+        with signed_in_by(file):
+            yield
     finally:
         for each in MLFLOW_CLIENT:
             os.environ.pop(each, None)

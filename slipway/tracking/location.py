@@ -2,12 +2,13 @@
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from slipway.errors import ExperimentDeleted, Unreachable, VersionRefused
+from slipway.errors import CatalogueInvalid, ExperimentDeleted, Unreachable, VersionRefused
 from slipway.settings import Settings
 from slipway.values import Value
 from slipway.values.paths import stays_inside
@@ -72,6 +73,24 @@ def _read_served_artifacts(folder: Path | None) -> None:
 
     repositories: dict[str, Any] = get_registered_artifact_repositories()
     repositories["mlflow-artifacts"] = in_folder if folder else MlflowArtifactsRepository
+
+
+@contextmanager
+def signed_in_by(file: Path) -> Iterator[None]:
+    """Let an error name ``file``, which holds user and password, if MLflow refuses them.
+
+    Raises:
+        CatalogueInvalid: If it does.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != "UNAUTHENTICATED":
+            raise
+        fault = "sign-in: the server refuses it (write user:password into this file)"
+        raise CatalogueInvalid(str(file), (fault,)) from error
 
 
 def experiment_id(client: Any, name: str, location: MlflowLocation) -> str:

@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ from flows.promote_release import promote_release
 from slipway.settings import MLFLOW_CLIENT, Settings
 from slipway.tracking.verification import examine
 from slipway.values import Release
+from tests.support.crashes import Scene
+from tests.support.faulty_proxy import losing_proxy
 from tests.support.full_stack import mlflow_server
-from tests.support.project import Project, laid_out
+from tests.support.project import Project, laid_out, lay_out
 
 Said = pytest.CaptureFixture[str]
 
@@ -171,6 +175,65 @@ def test_a_bundle_is_released_where_there_is_no_network(
     assert all(examine(request).signature == "valid" for request in there.copies_of("tiny", 1))
     assert run(["unbundle", str(file)]) == 0
     assert "there already" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_lost_replies_promote_nothing_twice(
+    dev: Project, prod: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three answers to every request that changes something get lost on their way."""
+    for name in ("FACTOR", "JITTER"):
+        monkeypatch.setenv(f"MLFLOW_HTTP_REQUEST_BACKOFF_{name}", "0")
+    with losing_proxy(prod, 3) as (address, lost):
+        require(monkeypatch, address)
+
+        assert promote_release("tiny", "prod").promotion
+
+    assert {"runs/create", "logged-models", "model-versions/create"} <= {
+        path.partition("/mlflow/")[2] for path in lost
+    }
+    there = registry(dev, prod, monkeypatch)
+    assert len(there.client.search_model_versions("")) == 2
+    experiments = [each.experiment_id for each in there.client.search_experiments()]
+    assert len(there.client.search_logged_models(experiments)) == 2
+    assert there.client.search_runs(experiments, "attributes.status = 'RUNNING'") == []
+    assert there.aliases("tiny") == there.aliases("tiny-transformers")
+
+
+@pytest.mark.slow
+def test_a_server_that_asks_for_a_password_gets_it_from_a_file(
+    dev: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
+) -> None:
+    """Without the file, the line says which one is missing; nothing arrives there."""
+    with mlflow_server(tmp_path, auth="ann:correct horse battery") as url:
+        require(monkeypatch, url)
+        assert run(["promote", "tiny", "--to", "prod"]) == 2
+        assert "secrets/prod.auth" in capsys.readouterr().err
+        file = Settings().home / "secrets" / "prod.auth"
+        file.write_text("ann:correct horse battery\n", encoding="utf-8")
+
+        assert run(["promote", "tiny", "--to", "prod"]) == 0
+
+    assert "tiny in prod: promoted" in capsys.readouterr().out
+    file.unlink()
+
+
+@pytest.mark.slow
+def test_a_bundle_is_released_behind_no_route(dev: Project, tmp_path: Path) -> None:
+    """In a network namespace that has its own loopback and nothing else."""
+    if not (shutil.which("unshare") and shutil.which("ip")) or os.geteuid() != 0:
+        pytest.skip("a network namespace needs root, and unshare and ip (util-linux, iproute2)")
+    file = tmp_path / "tiny.bundle"
+    assert run(["bundle", "tiny", "--output", str(file)]) == 0
+    key = str(Settings().own_signing_keys[1])
+    scene = Scene.of(lay_out(tmp_path / "away", dev.checkpoint).folder, "").without_prefect()
+    scene = replace(scene, variables=scene.variables | {"SLIPWAY_VERIFY_KEY": key})
+    alone = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+
+    assert scene.run(["unbundle", str(file)], before=alone) == 0, scene.said()
+
+    assert "tiny in dev: promoted" in scene.said()
+    assert scene.run(["status", "tiny"], before=alone) == 0
 
 
 def test_a_champion_goes_to_postgresql_and_s3(

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -83,20 +83,28 @@ class Scene:
         """Where Slipway keeps its state."""
         return self.project.home
 
-    def start(self, command: list[str], failpoint: str = "") -> subprocess.Popen[bytes]:
-        """Start a command of the command line; its output goes to ``said.txt``."""
+    def start(
+        self, command: list[str], failpoint: str = "", before: Sequence[str] = ()
+    ) -> subprocess.Popen[bytes]:
+        """Start a command of the command line; its output goes to ``said.txt``.
+
+        Args:
+            command: Its words.
+            failpoint: Where it is killed.
+            before: What starts it, such as ``unshare``.
+        """
         with (self.project.folder / "said.txt").open("wb") as said:
             return subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, *command],
+                [*before, sys.executable, "-c", PROGRAM, *command],
                 env={**self.variables, "SLIPWAY_FAILPOINT": failpoint},
                 cwd=self.project.folder,
                 stdout=said,
                 stderr=said,
             )
 
-    def run(self, command: list[str], failpoint: str = "") -> int:
+    def run(self, command: list[str], failpoint: str = "", before: Sequence[str] = ()) -> int:
         """Run a command and return its exit status."""
-        return self.start(command, failpoint).wait(300)
+        return self.start(command, failpoint, before).wait(300)
 
     def said(self) -> str:
         """Return what the last command printed."""
