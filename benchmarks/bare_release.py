@@ -7,6 +7,7 @@ Usage: python -m benchmarks.bare_release JSON, with the fields of ``Request``
 """
 
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -24,7 +25,7 @@ from slipway import catalogue
 from slipway.build import onnx
 from slipway.checks import prompt_files, sampled
 from slipway.evaluation import logits, speed
-from slipway.settings import disable_telemetry
+from slipway.settings import Settings, apply_environment, disable_telemetry
 from slipway.sources import gguf
 from slipway.system.store import manifest
 from slipway.values import Entry, Prompt, QuantizeRecipe, Value
@@ -62,8 +63,11 @@ class Parts:
 def main(request: Request) -> dict[str, float]:
     """Do every part once; return the seconds by part."""
     entry, parts = catalogue.find(request.catalogue, request.model), Parts()
-    with tempfile.TemporaryDirectory(dir=request.store.parent) as name:
+    where = request.store.parents[1]
+    with tempfile.TemporaryDirectory(dir=where, ignore_cleanup_errors=True) as name:
         folder = Path(name)
+        os.environ["PREFECT_HOME"] = str(folder / "prefect")
+        apply_environment(Settings())
         with parts.timed("Prefect: import, server, one empty flow"):
             _empty_flow()
         weights = _weights(entry, request.store, folder, parts)
@@ -184,7 +188,8 @@ def _registered(artifact: Path, weights: Path, folder: Path) -> None:
     """Log both folders as models, register a version of each, and set an alias."""
     import mlflow
 
-    client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+    client = mlflow.MlflowClient()
     experiment = client.create_experiment("bare", artifact_location=str(folder / "artifacts"))
     run = client.create_run(experiment)
     for name, place in {"onnx": artifact, "transformers": weights}.items():

@@ -37,7 +37,6 @@ class Home:
             "SLIPWAY_HOME": str(folder / "home"),
             "SLIPWAY_CATALOGUE": str(place / "catalogue.toml"),
             "SLIPWAY_EXPECTATIONS": str(place / "expectations"),
-            "PREFECT_HOME": str(folder / "prefect"),
             "HF_HUB_OFFLINE": "1",
         }
         return cls(folder, TINY if tiny else EMBEDDED, variables)

@@ -50,11 +50,8 @@ def _bare(home: Home) -> dict[str, float]:
         store=home.home / "store",
         speed_rounds=Settings().speed_rounds,
     )
-    own = {"PREFECT_HOME": str(home.folder / "bare-prefect")}
     words = ("-m", "benchmarks.bare_release", request.model_dump_json())
-    found: dict[str, float] = json.loads(
-        printed(*words, more=home.variables | own).splitlines()[-1]
-    )
+    found: dict[str, float] = json.loads(printed(*words, more=home.variables).splitlines()[-1])
     return found
 
 
