@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup release plan up doctor ui test test-all guide faults pictures redeploys check format lock bench clean
+.PHONY: help setup release plan up doctor ui test test-all guide faults pictures redeploys check format lock bench benchmarks clean
 
 help:           ## list the targets
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -78,8 +78,11 @@ format: setup   ## format the code
 lock: setup     ## renew the locked versions and their hashes from pyproject.toml
 	@PATH=$(BIN):$$PATH $(BIN)/python .ci/lock.py --upgrade
 
-bench:          ## list the benchmarks: what each measures; each prints its arguments without them
-	@for script in benchmarks/*.py; do sed -n "1s|^\"\"\"|$$script: |p" $$script; done
+bench: setup    ## measure all figures of docs/benchmarks.md, or FIGURE; `make benchmarks` lists them
+	@$(BIN)/python -m benchmarks $(FIGURE)
+
+benchmarks:     ## list the figures, and the other benchmarks with their helpers
+	@for script in benchmarks/figures/*.py benchmarks/*.py; do sed -n "1s|^\"\"\"|$$script: |p" $$script; done
 
 clean:          ## remove all state (.slipway) and build output; keeps .venv
 	@rm -rf .slipway build dist .coverage*

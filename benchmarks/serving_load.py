@@ -6,14 +6,13 @@ answer and behind a long prompt, and how many of eight greedy answers at the sam
 alone. With several checkouts each has a server of its own with its own wrapper, and they are
 measured in turn; the ratios are to the first.
 
-Usage: python benchmarks/serving_load.py URL MODEL
-       python benchmarks/serving_load.py --model LOGGED_MODEL [--rounds N] [--llama-cpp PYTHON GGUF]
+Usage: python -m benchmarks.serving_load URL MODEL
+       python -m benchmarks.serving_load --model LOGGED_MODEL [--rounds N] [--llama-cpp GGUF]
               CHECKOUT [CHECKOUT ...]
 
 ``LOGGED_MODEL`` is the folder of a logged ONNX wrapper, such as
 ``.slipway/copies/NAME/VERSION-DIGEST/model``; ``CHECKOUT`` is a folder with this project's code.
-``GGUF`` is the same model for llama.cpp's server, which runs in the interpreter ``PYTHON``: see
-``benchmarks/llama_server.py``.
+``GGUF`` is the same model for llama.cpp's server: see ``benchmarks/llama_cpp.py``.
 """
 
 import argparse
@@ -36,6 +35,8 @@ from typing import Any
 
 import httpx
 import psutil
+
+from benchmarks import llama_cpp
 
 CLIENTS = (1, 4, 8)
 REQUESTS = 2  # of each client
@@ -103,7 +104,7 @@ def main() -> None:
     parser.add_argument("places", nargs="+")
     parser.add_argument("--model", type=Path, help="folder of a logged model")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--llama-cpp", nargs=2, metavar=("PYTHON", "GGUF"))
+    parser.add_argument("--llama-cpp", type=Path, metavar="GGUF")
     options = parser.parse_args()
     if not options.model:
         url, model = options.places
@@ -113,7 +114,7 @@ def main() -> None:
         place: partial(served, Path(place).resolve(), options.model) for place in options.places
     }
     if options.llama_cpp:
-        servers["llama.cpp"] = partial(served_by_llama_cpp, *options.llama_cpp)
+        servers["llama.cpp"] = partial(served_by_llama_cpp, options.llama_cpp)
     figures = {place: Figures() for place in servers}
     for _ in range(options.rounds):
         for place, start in servers.items():
@@ -169,25 +170,10 @@ def address(process: subprocess.Popen[bytes], folder: Path) -> str:
 
 
 @contextmanager
-def served_by_llama_cpp(python: str, gguf: str) -> Iterator[Serving]:
+def served_by_llama_cpp(gguf: Path) -> Iterator[Serving]:
     """Serve the same model with llama.cpp, quantized to 8 bits."""
-    script = Path(__file__).with_name("llama_server.py")
-    process = subprocess.Popen(
-        [python, str(script), gguf, MODEL],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        url = process.stdout.readline().strip() if process.stdout else ""
-        if not url:
-            sys.exit(
-                f"llama.cpp's server did not start; `{python} {script} {gguf} {MODEL}` says why"
-            )
-        yield Serving(url, MODEL, [psutil.Process(process.pid)])
-    finally:
-        process.terminate()
-        process.wait(60)
+    with llama_cpp.served(gguf, "q8_0") as (url, process):
+        yield Serving(url, llama_cpp.MODEL, [process])
 
 
 async def measured(serving: Serving, figures: Figures) -> Figures:

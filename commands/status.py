@@ -93,20 +93,21 @@ def history(model: str, *, last: Count | None = None, json: bool = False) -> int
     """
     settings = Settings()
     catalogue.find(settings.catalogue, model)
+    count = last or (None if json else _PERIODS)
     periods: tuple[ChampionPeriod, ...] = ()
     if settings.has_registry:
         from slipway.registry import open_registry
 
-        periods = open_registry(settings).history(model)
-    shown = periods[-(last or (len(periods) if json else _PERIODS)) :]
+        periods = open_registry(settings).history(model, count and count + 1)
+    shown = periods[-count:] if count else periods
     if json:
         console.show([period.model_dump(mode="json") for period in shown])
         return 0
     headings = ("version", "since (UTC)", "until (UTC)", "how", "by", "reason")
     rows = [_period(period, lasts=period is periods[-1]) for period in shown]
     console.table(f"Champions of {model}", headings, rows)
-    if older := len(periods) - len(shown):
-        console.note(f"{older} older: slipway history {model} --last {len(periods)}")
+    if len(periods) > len(shown):
+        console.note(f"there are older ones: slipway history {model} --last {10 * len(shown)}")
     return 0
 
 

@@ -56,10 +56,23 @@ class AliasTransactions(DeadReleases):
 
         What ``candidates`` holds says nothing about champions.
         """
-        runs = self._runs(model, "FINISHED", place).items()
-        found = ((run_id, _record(run)) for run_id, run in runs)
-        changes = (record.change(run_id) for run_id, record in found if record)
-        return tuple(sorted(changes, key=lambda change: change.at))
+        changes = {change.run_id: change for change in self.newest_changes(model, place)}
+        return tuple(sorted(changes.values(), key=lambda change: change.at))
+
+    def newest_changes(
+        self, model: str, place: RecordPlace = "promotions"
+    ) -> Iterator[AliasChange]:
+        """Yield what ``changes`` returns, the newest first.
+
+        A model may have thousands of changes. MLflow reads some pages more only if the caller does.
+        """
+        for run in self._search(f"{model}/{place}", "FINISHED", tags.AT):
+            if record := _record(run):
+                yield record.change(str(run.info.run_id))
+
+    def _change_of(self, run_id: str) -> AliasChange:
+        """Return the change that a run records."""
+        return ChangeRecord.from_tags(self.client.get_run(run_id).data.tags).change(run_id)
 
     def recover(self, model: str) -> tuple[str, ...]:
         """Roll back a change that a crashed process left behind, and end runs of dead processes.
@@ -255,7 +268,7 @@ class AliasTransactions(DeadReleases):
     def _abandoned_in(self, model: str, place: RecordPlace) -> list[Any]:
         """Return the open records of nobody: of a dead process, of our lock, or not ours at all."""
         found, others, here = [], [], self._lock_identity()
-        for run in self._runs(model, "RUNNING", place).values():
+        for run in self._open_runs(model, place).values():
             record = _record(run)
             if record is None or record.fault(model, place) or record.lease.lock == here:
                 found.append(run)
@@ -270,8 +283,8 @@ class AliasTransactions(DeadReleases):
         if record is None:
             return "its tags are not those of a record"
         champion = record.undo.aliases.get(model, {}).get("champion")
-        recorded = [change.after for change in self.changes(model)][-1:]
-        if champion is not None and champion not in recorded:
+        newest = next(self.newest_changes(model), None)
+        if champion is not None and (newest is None or champion != newest.after):
             state = self.state(model, champion)
             if state is None or not state.released:
                 return f"its undo makes version {champion} champion, which was never released"
@@ -372,11 +385,11 @@ class AliasTransactions(DeadReleases):
 
     def _open_records(self, model: str, places: Collection[RecordPlace]) -> set[str]:
         """Return the ids of the runs of changes that somebody is making."""
-        return {run_id for place in places for run_id in self._runs(model, "RUNNING", place)}
+        return {run_id for place in places for run_id in self._open_runs(model, place)}
 
-    def _runs(self, model: str, status: str, place: RecordPlace = "promotions") -> dict[str, Any]:
-        """Return the runs of changes with this status by their ids, newest first."""
-        runs = self._search(f"{model}/{place}", status, tags.AT)
+    def _open_runs(self, model: str, place: RecordPlace) -> dict[str, Any]:
+        """Return the runs of changes that are not closed, by their ids."""
+        runs = self._search(f"{model}/{place}", "RUNNING", tags.AT)
         return {str(run.info.run_id): run for run in runs}
 
 

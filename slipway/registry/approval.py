@@ -2,12 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 
-from slipway.registry.change_record import AliasTransaction
+from slipway.registry.change_record import PLACES, AliasTransaction, RecordPlace
 from slipway.registry.lookup import state_of
 from slipway.registry.promotion import Promotions
 from slipway.registry.transitions import Command, after, require
 from slipway.tracking.tags import APPROVAL, APPROVAL_RUN, KEY, RELEASE_RUN
-from slipway.values import ApprovalDecision, AuditInfo, Promoted, Rejected, Release
+from slipway.values import AliasChange, ApprovalDecision, AuditInfo, Promoted, Rejected, Release
 
 _ANSWERS: dict[str, ApprovalDecision] = {"approved": "approve", "rejected": "reject"}
 #: States of versions about which a person has decided.
@@ -138,6 +138,9 @@ class Approvals(Promotions):
         return rejected
 
     def _asked_at(self, model: str, version: int) -> datetime:
-        changes = (*self.changes(model), *self.changes(model, "candidates"))
-        asked = (change.at for change in changes if change.version == version)
-        return max(asked, default=datetime.now(UTC))
+        newest = (self._newest_about(model, version, place) for place in PLACES)
+        return max((change.at for change in newest if change), default=datetime.now(UTC))
+
+    def _newest_about(self, model: str, version: int, place: RecordPlace) -> AliasChange | None:
+        changes = self.newest_changes(model, place)
+        return next((change for change in changes if change.version == version), None)

@@ -1,6 +1,7 @@
 """Releases whose process was killed before both models were registered: nothing of them stays."""
 
 from collections.abc import Iterator
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from slipway.tracking.tags import ENDED, HEARTBEAT, KEY, LEASE, LOCK
 
 #: What a release that may have been killed has: a status, and a tag.
 _BEGUN = (("RUNNING", HEARTBEAT), ("FINISHED", LEASE), ("FAILED", LEASE))
+#: Runs that one request reads.
+_FIRST_PAGES, _LARGEST_PAGE = (10, 100), 1000
 
 
 class DeadReleases(Lookup):
@@ -89,16 +92,18 @@ class DeadReleases(Lookup):
         self.client.set_terminated(run_id, status)
         return f"run {run_id} was ended as {status}: {reason}"
 
-    def _search(self, experiment: str, status: str, tag: str) -> list[Any]:
-        """Return the runs of an experiment with this status that have ``tag``, newest first."""
+    def _search(self, experiment: str, status: str, tag: str) -> Iterator[Any]:
+        """Yield the runs of an experiment with this status that have ``tag``, newest first.
+
+        The first pages are small: most readers want the newest runs alone.
+        """
         found = self.client.get_experiment_by_name(experiment)
-        if found is None:
-            return []
         filters = f"attributes.status = '{status}' AND tags.`{tag}` != ''"
-        runs: list[Any] = []
-        token: str | None = ""
+        token: str | None = "" if found else None
+        sizes = chain(_FIRST_PAGES, repeat(_LARGEST_PAGE))
         while token is not None:
-            page = self.client.search_runs([found.experiment_id], filters, page_token=token)
-            runs += page
+            page = self.client.search_runs(
+                [found.experiment_id], filters, max_results=next(sizes), page_token=token
+            )
+            yield from page
             token = page.token
-        return runs

@@ -1,7 +1,8 @@
 """Who was champion when: the recorded changes, compared with the aliases as they are."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
+from itertools import takewhile
 
 from slipway.registry.alias_transaction import AliasTransactions
 from slipway.registry.change_record import (
@@ -23,18 +24,33 @@ _APPROVED_BY = {"promotion", "rollback"}
 class History(AliasTransactions):
     """Reads the recorded changes, and records those that were made by hand."""
 
-    def history(self, model: str) -> tuple[ChampionPeriod, ...]:
-        """Return every period of a champion, oldest first, the present one last."""
-        found = self.client.search_model_versions(f"name = '{model}'")
-        places = {int(each.version): elsewhere(each.tags) for each in found}
+    def history(self, model: str, last: int | None = None) -> tuple[ChampionPeriod, ...]:
+        """Return the periods of champions, oldest first, the present one last.
+
+        Args:
+            model: The serving model.
+            last: How many of the newest; None for all.
+        """
+        changes = newest_moves(self.newest_changes(model), last)
+        periods = champion_periods(changes, self.champion(model))[-(last or 0) :]
+        places = self._places_of(model, {each.version for each in periods if each.version})
         return tuple(
             period.model_copy(update={"elsewhere": places.get(period.version or 0, ())})
-            for period in champion_periods(self.changes(model), self.champion(model))
+            for period in periods
         )
+
+    def _places_of(self, model: str, versions: Collection[int]) -> dict[int, tuple[str, ...]]:
+        """Return where else the versions are, from the lowest number on."""
+        if not versions:
+            return {}
+        filters = f"name = '{model}' AND version_number >= {min(versions)}"
+        found = self.client.search_model_versions(filters)
+        return {int(each.version): elsewhere(each.tags) for each in found}
 
     def champion_at(self, model: str, at: datetime) -> int | None:
         """Return the version that was champion at a moment, as far as it was recorded."""
-        return champion_at(self.changes(model), self.champion(model), at)
+        later = takewhile(lambda change: change.at > at, self.newest_changes(model))
+        return champion_at(later, self.champion(model), at)
 
     def record_manual_change(self, model: str) -> AliasChange | None:
         """Record a champion that somebody set by hand; None if record and alias agree."""
@@ -42,7 +58,7 @@ class History(AliasTransactions):
             self._recover(model)
             self._require_alone(model)
             champion = self.champion(model)
-            recorded = recorded_champion(self.changes(model))
+            recorded = recorded_champion(self.newest_changes(model))
             if recorded == champion:
                 return None
             nothing = AliasTransaction(
@@ -55,8 +71,9 @@ class History(AliasTransactions):
                 after=champion,
                 lease=self._lease(),
             )
-            self.client.set_terminated(self._open(record), "FINISHED")
-        return self.changes(model)[-1]
+            run_id = self._open(record)
+            self.client.set_terminated(run_id, "FINISHED")
+        return record.change(run_id)
 
     def manual_fault(self, model: str, *, needs_approval: bool) -> str | None:
         """Return what is wrong with a champion that somebody chose by hand.
@@ -71,37 +88,34 @@ class History(AliasTransactions):
         Returns:
             None if nothing is, if nobody chose one by hand, and while a change is under way.
         """
-        changes, champion = self.changes(model), self.champion(model)
-        return self._manual_fault(model, changes, champion, needs_approval=needs_approval)
+        recorded, champion = recorded_champion(self.newest_changes(model)), self.champion(model)
+        return self._manual_fault(model, recorded, champion, needs_approval=needs_approval)
 
     def _manual_fault(
-        self,
-        model: str,
-        changes: Sequence[AliasChange],
-        champion: int | None,
-        *,
-        needs_approval: bool,
+        self, model: str, recorded: int | None, champion: int | None, *, needs_approval: bool
     ) -> str | None:
         """Return what ``manual_fault`` does, of what was read already."""
-        if champion == recorded_champion(changes):
+        if champion == recorded:
             return None
         if self._open_records(model, OF_CHAMPIONS):
             return None
-        # a candidate that waits is recorded with the champion that it found
-        known = {each.after for each in changes if each.moved and each.kind in _APPROVED_BY}
         fault = None
         if self.has_roles:
             fault = "no promoter's record says so"
-        elif (
-            champion
-            and needs_approval
-            and not (champion in known or state_in(self.state(model, champion)) == "approved")
-        ):
+        elif champion and needs_approval and not self._is_approved(model, champion):
             fault = "nobody approved it"
         elif champion and self.copies.public_key:
             fault = self._fault_of(model, champion)
         what = f"version {champion} was made champion" if champion else "the champion was removed"
         return fault and f"{what} by hand, and {fault}"
+
+    def _is_approved(self, model: str, version: int) -> bool:
+        """Return whether a person approved a version, or a recorded change made it champion."""
+        # a candidate that waits is recorded with the champion that it found
+        return state_in(self.state(model, version)) == "approved" or any(
+            change.after == version and change.moved and change.kind in _APPROVED_BY
+            for change in self.newest_changes(model)
+        )
 
     def undo_manual_change(self, model: str, *, needs_approval: bool) -> AliasChange | None:
         """Return the alias from a version that somebody chose by hand and that may not have it.
@@ -116,9 +130,8 @@ class History(AliasTransactions):
         """
         with self._locked(model):
             self._recover(model)
-            changes, champion = self.changes(model), self.champion(model)
-            fault = self._manual_fault(model, changes, champion, needs_approval=needs_approval)
-            recorded = recorded_champion(changes)
+            recorded, champion = recorded_champion(self.newest_changes(model)), self.champion(model)
+            fault = self._manual_fault(model, recorded, champion, needs_approval=needs_approval)
             state = self.state(model, recorded) if recorded else None
             target = recorded if state and state.obstacle is None else None
             if fault is None or champion == target:
@@ -127,7 +140,7 @@ class History(AliasTransactions):
             commands: dict[int, Command] = {target: "serve"} if target else {}
             with self._recorded(transaction, commands) as run_id:
                 pass
-            return next(change for change in self.changes(model) if change.run_id == run_id)
+            return self._change_of(run_id)
 
     def _back_to(
         self, model: str, champion: int | None, target: int | None, fault: str
@@ -152,8 +165,11 @@ class History(AliasTransactions):
         """Return the changes whose event was not sent yet, oldest first."""
         filters = f"name = '{model}' AND tags.`{PENDING_EVENT}` = 'pending'"
         versions = {int(each.version) for each in self.client.search_model_versions(filters)}
-        last = {change.after: change for change in self.changes(model) if change.moved}
-        return tuple(change for version, change in last.items() if version in versions)
+        changes, found = self.newest_changes(model), dict[int, AliasChange]()
+        while versions - found.keys() and (change := next(changes, None)):
+            if change.moved and change.after in versions:
+                found.setdefault(change.after, change)
+        return tuple(found.values())[::-1]
 
     def mark_event_sent(self, model: str, change: AliasChange) -> None:
         """Record that the event of ``change`` was sent, unless a later one has to be sent too."""
@@ -163,15 +179,30 @@ class History(AliasTransactions):
                 self._set_tag(model, change.after, PENDING_EVENT, None)
 
 
-def recorded_champion(changes: Sequence[AliasChange]) -> int | None:
+def recorded_champion(changes: Iterable[AliasChange]) -> int | None:
     """Return the champion that the last recorded change of champions led to.
 
     Changes of candidates say which champion they found: one that a hand chose is not recorded yet.
 
     Args:
-        changes: Oldest first.
+        changes: Newest first; read up to the one that counts.
     """
-    return next((change.after for change in reversed(changes) if change.moved), None)
+    return next((change.after for change in changes if change.moved), None)
+
+
+def newest_moves(changes: Iterable[AliasChange], count: int | None) -> Iterator[AliasChange]:
+    """Yield the changes of which the newest ``count`` periods follow, and one period more.
+
+    Args:
+        changes: Newest first; read no further than needed.
+        count: None for all changes.
+    """
+    moves = 0
+    for change in changes:
+        yield change
+        moves += change.moved
+        if count is not None and moves > count:
+            return
 
 
 def champion_periods(

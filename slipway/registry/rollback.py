@@ -89,9 +89,9 @@ class Rollbacks(AliasTransactions):
     ) -> AliasChange:
         """Return the change that took ``failed`` out already, if it did what is asked now."""
         asked = ("rollback", failed, champion)
-        for last in [change for change in self.changes(model) if change.moved][-1:]:
-            if (last.kind, last.before, last.after) == asked and to in {None, champion}:
-                return last
+        last = next((each for each in self.newest_changes(model) if each.moved), None)
+        if last and (last.kind, last.before, last.after) == asked and to in {None, champion}:
+            return last
         present = f"version {champion} is" if champion else "there is none"
         reason = f"version {failed} is not the champion, {present}; nothing was moved"
         raise MoveRefused(model, reason, f"slipway history {model} says since when")
@@ -118,9 +118,9 @@ class Rollbacks(AliasTransactions):
     def _previous(self, model: str) -> int | None:
         """Return the previous champion; where people have roles, only one that is recorded."""
         version = self.aliases(model).get("previous")
-        if self.has_roles and version not in {change.after for change in self.changes(model)}:
-            return None
-        return version
+        if not self.has_roles or any(each.after == version for each in self.newest_changes(model)):
+            return version
+        return None
 
     def _target(self, model: str, failed: int | None, to: int | None) -> Release:
         """Return the release that takes the place of ``failed``.
@@ -167,7 +167,7 @@ class Rollbacks(AliasTransactions):
         )
         with self._recorded(transaction, commands) as run_id:
             pass
-        return next(change for change in self.changes(model) if change.run_id == run_id)
+        return self._change_of(run_id)
 
     def _aliases_back_to(self, model: str, release: Release | None) -> Aliases:
         if release is None:

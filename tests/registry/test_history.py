@@ -107,22 +107,3 @@ def test_a_move_by_hand_is_seen_and_then_recorded_once(fake_registry: FakeRegist
     assert fake_registry.registry.record_manual_change(fake_registry.model) is None
     last = fake_registry.registry.history(fake_registry.model)[-1]
     assert (last.version, last.since, last.run_id) == (1, noted.at, noted.run_id)
-
-
-def test_more_moves_than_a_page_holds_are_all_told(
-    fake_registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A model that is released daily has more of them than MLflow returns at once."""
-    for key in ("one", "two", "three"):
-        fake_registry.release(key)
-    search = fake_registry.registry.client.search_runs
-    pages: list[int] = []
-
-    def search_by_two(experiments: list[str], filters: str, *, page_token: str) -> object:
-        pages.append(2)
-        return search(experiments, filters, max_results=2, page_token=page_token)
-
-    monkeypatch.setattr(fake_registry.registry.client, "search_runs", search_by_two)
-
-    assert [each.after for each in fake_registry.registry.changes(fake_registry.model)] == [1, 2, 3]
-    assert len(pages) == 2
