@@ -32,7 +32,7 @@ def up(*, open: bool = False) -> int:  # noqa: A002 - the option's name
             commands on the worker.
     """
     settings = _settings(is_open=open)
-    require_keys(host_and_port(settings.serving_url)[0], settings)
+    require_keys(host_and_port(settings.listens_at("serving"))[0], settings)
     return _run(settings, services.servers, services.workers)
 
 

@@ -156,7 +156,7 @@ def _auth(settings: Settings) -> Diagnosis:
 
 def _keys(settings: Settings) -> Diagnosis:
     """Say who may use the model server."""
-    file, host = settings.keys_file, host_and_port(settings.serving_url)[0]
+    file, host = settings.keys_file, host_and_port(settings.listens_at("serving"))[0]
     try:
         require_keys(host, settings)
         keys = read(file).keys
