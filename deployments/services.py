@@ -8,14 +8,15 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from socket import gethostname
 
 from pydantic import Field
 
 from slipway import catalogue
-from slipway.errors import AlreadyRunning, Exposed, SlipwayError
-from slipway.settings import EVERY_CHAMPION, PROJECT, Settings, auth_file, environment
+from slipway.errors import AlreadyRunning, Exposed, ExtraMissing, SlipwayError
+from slipway.settings import EVERY_CHAMPION, PROJECT, SERVE_QUEUE, Settings, auth_file, environment
 from slipway.system import server_note, temporary
 from slipway.system.network import allowed_hosts, host_and_port, is_loopback
 from slipway.system.process import command, die_with_parent
@@ -27,6 +28,9 @@ POOL = "slipway"
 
 #: Path of the page that signs a browser in to Prefect's UI, with the password after ``#``.
 SIGN_IN = "/sign-in"
+
+#: The package that reaches a store, by the scheme of its address.
+_DRIVERS = {"s3": "boto3", "postgresql": "psycopg2"}
 
 _USER = "slipway"  # of a generated password
 _READY_SECONDS = 180.0
@@ -191,14 +195,24 @@ def worker(settings: Settings) -> Service:
         "PREFECT_WORKER_WEBSERVER_HOST": host,
         "PREFECT_WORKER_WEBSERVER_PORT": str(port),
     }
-    start = ("-m", "prefect", "worker", "start", "--pool", POOL, "--name", gethostname())
+    queues = (own_queue() if each == SERVE_QUEUE else each for each in settings.worker_queues)
     return Service(
         name="worker",
         title=f"worker of the pool {POOL!r}",
-        command=(*start, "--with-healthcheck"),
+        command=("-m", "deployments.worker", *queues),
         variables=variables,
         **_place(settings, "worker"),
     )
+
+
+def serve_queue(host: str) -> str:
+    """Return the queue of the redeploys of a host's model server."""
+    return f"{SERVE_QUEUE}-{host}"
+
+
+def own_queue() -> str:
+    """Return the queue of the redeploys of this host's model server."""
+    return serve_queue(gethostname())
 
 
 def receiver(settings: Settings) -> Service:
@@ -313,6 +327,25 @@ def prepare(settings: Settings) -> None:
         _write_auth(settings, *settings.credentials)
 
 
+def require_drivers(settings: Settings) -> None:
+    """Check that MLflow's server finds the packages that reach its stores.
+
+    Without boto3, it would start, and answer the first upload with an internal error.
+
+    Raises:
+        ExtraMissing: If one is not installed.
+    """
+    if missing := missing_driver(settings):
+        raise ExtraMissing(missing, "containers")
+
+
+def missing_driver(settings: Settings) -> str | None:
+    """Return the package that a store of MLflow's server needs, and that is not installed."""
+    addresses = (settings.artifacts, settings.database)
+    needed = (_DRIVERS.get(each.partition(":")[0].partition("+")[0]) for each in addresses)
+    return next((each for each in needed if each and not find_spec(each)), None)
+
+
 def require_none_running(settings: Settings) -> None:
     """Check that no server works on the databases of this home.
 
@@ -344,6 +377,8 @@ def main(name: str) -> None:
     keep_private(settings.home)
     if name in {"prefect", "mlflow"}:
         settings = with_password(settings)
+    if name == "mlflow":
+        require_drivers(settings)
     service = named(name, settings)
     die_with_parent(signal.SIGTERM)
     prepare(settings)

@@ -5,6 +5,7 @@ import os
 import re
 from importlib.metadata import version
 from pathlib import Path
+from socket import gethostname
 from typing import Annotated, Any, get_args
 from urllib.parse import urlsplit
 
@@ -42,6 +43,9 @@ TELEMETRY_OFF = {
 
 #: As the only name in SLIPWAY_SERVE: every model of the catalogue that has a champion.
 EVERY_CHAMPION = "all"
+
+#: In SLIPWAY_WORKER_QUEUES: the queue of redeploys of the worker's own host.
+SERVE_QUEUE = "serve"
 
 #: Time between two heartbeats of a flow run; without one for four times as long, it is crashed.
 HEARTBEAT_SECONDS = 30
@@ -99,6 +103,9 @@ class Settings(BaseSettings):
         artifacts: Where the MLflow server keeps artifacts; empty for a folder below ``home``.
         serve: Models that the model server of ``slipway up`` serves, separated by commas; ``all``
             for every model of the catalogue that has a champion.
+        serving_host: Host of the model server, whose queue receives the redeploys.
+        worker_queues: Queues that a worker takes, separated by commas; ``serve`` stands for that of
+            the worker's own host.
         serve_key: A key of a model server, for `slipway chat`.
         serve_keys_file: Keys of the model servers; None for ``keys_file`` if that exists.
         signing_key: Private key that signs releases; None for that of ``home``, if there is one.
@@ -158,6 +165,8 @@ class Settings(BaseSettings):
     allowed_origins: str = ""
     artifacts: str = ""
     serve: Annotated[tuple[str, ...], NoDecode] = ("smollm2-135m",)
+    serving_host: str = Field(default_factory=gethostname, pattern=r"^[\w.-]+$")
+    worker_queues: Annotated[tuple[str, ...], NoDecode] = ("default", "releases", SERVE_QUEUE)
     serve_key: SecretStr | None = None
     serve_keys_file: Path | None = None
     signing_key: Path | None = None
@@ -214,6 +223,17 @@ class Settings(BaseSettings):
         found = tuple(dict.fromkeys(name.strip() for name in names.split(",")))
         if "" in found or (EVERY_CHAMPION in found and len(found) > 1):
             expected = f"expected names of models, separated by commas, or {EVERY_CHAMPION} alone"
+            raise ValueError(expected)
+        return found
+
+    @field_validator("worker_queues", mode="before")
+    @classmethod
+    def _listed_queues(cls, names: Any) -> Any:
+        if not isinstance(names, str):
+            return names
+        found = tuple(dict.fromkeys(name.strip() for name in names.split(",")))
+        if "" in found:
+            expected = "expected names of queues, separated by commas"
             raise ValueError(expected)
         return found
 
@@ -296,7 +316,11 @@ class Settings(BaseSettings):
 
     def chat_page(self, model: str) -> str | None:
         """Return the page that chats with a model; None if `slipway up` serves others."""
-        return f"{self.serving_url}/" if {model, EVERY_CHAMPION} & {*self.serve} else None
+        return f"{self.serving_url}/" if self.serves(model) else None
+
+    def serves(self, model: str) -> bool:
+        """Return whether the model server of `slipway up` is to serve a model."""
+        return bool({model, EVERY_CHAMPION} & {*self.serve})
 
     def found_at(self, part: str) -> str:
         """Return where the other parts find a part: its URL.

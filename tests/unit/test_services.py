@@ -294,3 +294,28 @@ def test_the_model_server_listens_beyond_this_machine_with_keys_alone(
     assert line.startswith("slipway: other machines could reach the model server at 0.0.0.0")
     assert "slipway keys new NAME" in line
     assert not (without_password.home / "logs").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "package"),
+    [
+        ("SLIPWAY_ARTIFACTS=s3://bucket/path", "boto3"),
+        ("MLFLOW_TRACKING_URI=postgresql://ann@127.0.0.1/mlflow", "psycopg2"),
+    ],
+)
+def test_a_store_whose_package_is_missing_is_told_before_anything_starts(
+    without_password: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    setting: str,
+    package: str,
+) -> None:
+    """MLflow would start, and fail at the first upload of a release."""
+    assert services.missing_driver(without_password) is None
+    monkeypatch.setenv(*setting.split("=", 1))
+    monkeypatch.setattr(services, "find_spec", lambda name: None if name == package else object())
+
+    assert run(["up"]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith(f"slipway: {package} is not installed; ")
+    assert "slipway[containers]" in line
