@@ -304,6 +304,13 @@ class ServerMissing(BadInput):
     home: str
 
 
+class NotEmpty(BadInput):
+    """A backup replaces nothing."""
+
+    text = "{path} is there already; save into a new folder, and restore into a new SLIPWAY_HOME"
+    path: str
+
+
 class AlreadyRunning(BadInput):
     """Two Prefect servers on one database would lock each other out."""
 
