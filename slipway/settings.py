@@ -38,6 +38,8 @@ TELEMETRY_OFF = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     # The traces of a release stay in MLflow, wherever the model server sends the spans of requests.
     "MLFLOW_ENABLE_OTLP_EXPORTER": "false",
+    # A server on S3 would hand out addresses of its bucket, which its clients may have no way to.
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
     "ORT_DISABLE_TELEMETRY": "1",
 }
 
