@@ -17,6 +17,7 @@ from slipway.settings import Settings
 from slipway.system.network import LOOPBACK, host_and_port
 from slipway.tracking.tag_values import VersionTags
 
+_NAMES = (LOOPBACK, "localhost")
 _REMEDY = "close something, or ask it alone: `slipway predict MODEL TEXT --candidate`"
 
 
@@ -77,9 +78,9 @@ def _version(
 
 def _page_origins(page: str, settings: Settings) -> str:
     """Return the origins of the one page that may use the second server."""
-    (_, port), (host, configured) = host_and_port(page), host_and_port(settings.serving_url)
-    names = {LOOPBACK, "localhost", *([host] if configured == port else ())}
-    return ",".join(sorted({page, *(f"http://{name}:{port}" for name in names)}))
+    port, listens = host_and_port(page)[1], settings.listens_at("serving")
+    found = {settings.serving_url} if host_and_port(listens)[1] == port else set()
+    return ",".join(sorted({page, *(f"http://{name}:{port}" for name in _NAMES), *found}))
 
 
 def _show(pointer: Pointer, page: str, server: Address, found: VersionTags) -> None:

@@ -2,6 +2,7 @@
 
 from commands import console, prefect_server
 from slipway import catalogue
+from slipway.redeploy import model_server
 from slipway.redeploy.values import DeployRejected, Redeployed, Redeployment
 from slipway.settings import Settings
 
@@ -17,6 +18,7 @@ def redeploy(model: str, *, json: bool = False) -> int:
     catalogue.find(settings.catalogue, model)  # fails before anything is started
     console.prepare_prefect(settings, quiet=json)
     prefect_server.require(settings)
+    model_server.require(settings.server_folders / model, model, settings.serving_url)
 
     from flows.redeploy import redeploy as flow
 

@@ -32,7 +32,7 @@ def up(*, open: bool = False) -> int:  # noqa: A002 - the option's name
             commands on the worker.
     """
     settings = _settings(is_open=open)
-    require_keys(host_and_port(settings.serving_url)[0], settings)
+    require_keys(host_and_port(settings.listens_at("serving"))[0], settings)
     return _run(settings, services.servers, services.workers)
 
 
@@ -62,6 +62,7 @@ def _settings(*, is_open: bool) -> Settings:
 def _run(settings: Settings, *groups: Callable[[Settings], tuple[Service, ...]]) -> int:
     """Start each group when the one before is ready, and look after all of them until a signal."""
     services.require_none_running(settings)
+    services.require_drivers(settings)
     require_free_ports(service for group in groups for service in group(settings))
     had_password = settings.auth is not None
     settings = services.with_password(settings)

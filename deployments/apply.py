@@ -22,7 +22,7 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 from prefect.workers.process import ProcessWorker
 
 from deployments import automations
-from deployments.services import POOL, client_environment, webhook_secret
+from deployments.services import POOL, client_environment, serve_queue, webhook_secret
 from slipway import catalogue
 from slipway.errors import SlipwayError, SourceMissing, StepCrashed, Unreachable
 from slipway.settings import PROJECT, Settings, sign_in
@@ -38,7 +38,7 @@ QUEUES = {"default": (None, 1), "releases": (1, 2)}
 def apply(settings: Settings) -> None:
     """Apply pool, queues, deployments, schedules, automations and MLflow's webhook."""
     with get_client(sync_client=True) as client:
-        apply_pool(client, settings.parallel_runs)
+        apply_pool(client, settings)
         deploy(settings)
         apply_schedules(client, settings)
         apply_automations(client, settings.notify_block)
@@ -48,9 +48,10 @@ def apply(settings: Settings) -> None:
     )
 
 
-def apply_pool(client: SyncPrefectClient, limit: int) -> None:
+def apply_pool(client: SyncPrefectClient, settings: Settings) -> None:
     """Create or update the work pool, with its limit and its queues."""
-    _say(f"work pool {POOL}, {limit} runs at once, queues {', '.join(QUEUES)}")
+    limit, queues = settings.parallel_runs, QUEUES | {serve_queue(settings.serving_host): (None, 1)}
+    _say(f"work pool {POOL}, {limit} runs at once, queues {', '.join(queues)}")
     try:
         client.read_work_pool(POOL)
         client.update_work_pool(POOL, WorkPoolUpdate(concurrency_limit=limit))
@@ -60,7 +61,7 @@ def apply_pool(client: SyncPrefectClient, limit: int) -> None:
             name=POOL, type="process", base_job_template=template, concurrency_limit=limit
         )
         client.create_work_pool(pool)
-    for name, (queue_limit, priority) in QUEUES.items():
+    for name, (queue_limit, priority) in queues.items():
         _apply_queue(client, name, queue_limit, priority)
 
 
@@ -80,7 +81,8 @@ def deploy(settings: Settings) -> None:
     done = subprocess.run(
         processes.command("-m", "prefect", "--no-prompt", "deploy", "--all"),
         cwd=PROJECT,
-        env=client_environment("deploy", settings),
+        env=client_environment("deploy", settings)
+        | {"SLIPWAY_SERVE_QUEUE": serve_queue(settings.serving_host)},
         check=False,
     )
     if done.returncode:

@@ -61,7 +61,7 @@ def guarded(app: ASGIApp, settings: Settings, *, has_password: bool) -> ASGIApp:
 
     A web socket is refused before it is accepted, so that nothing is read or sent.
     """
-    names = settings.allowed_hosts
+    names = settings.more_names("prefect")
     hosts = allowed_hosts(settings.prefect_url, names)
     policy = _policy()
 

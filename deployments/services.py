@@ -8,14 +8,15 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from socket import gethostname
 
 from pydantic import Field
 
 from slipway import catalogue
-from slipway.errors import AlreadyRunning, Exposed, SlipwayError
-from slipway.settings import EVERY_CHAMPION, PROJECT, Settings, auth_file, environment
+from slipway.errors import AlreadyRunning, Exposed, ExtraMissing, SlipwayError
+from slipway.settings import EVERY_CHAMPION, PROJECT, SERVE_QUEUE, Settings, auth_file, environment
 from slipway.system import server_note, temporary
 from slipway.system.network import allowed_hosts, host_and_port, is_loopback
 from slipway.system.process import command, die_with_parent
@@ -27,6 +28,9 @@ POOL = "slipway"
 
 #: Path of the page that signs a browser in to Prefect's UI, with the password after ``#``.
 SIGN_IN = "/sign-in"
+
+#: The package that reaches a store, by the scheme of its address.
+_DRIVERS = {"s3": "boto3", "postgresql": "psycopg2"}
 
 _USER = "slipway"  # of a generated password
 _READY_SECONDS = 180.0
@@ -40,8 +44,9 @@ class Service(Value):
         title: Its purpose, for people.
         command: Arguments of the interpreter.
         variables: Environment variables beside those that every service receives.
-        url: Where it listens.
-        setting: The environment variable that changes ``url``.
+        url: Where it is found.
+        listens: Where it listens, as a URL.
+        setting: The environment variable that changes ``listens``.
         health_path: Answers when it is ready.
         awaits: Files of which one has to exist before it can start; none if it can at once.
         ready_seconds: How long a start may take.
@@ -52,6 +57,7 @@ class Service(Value):
     command: tuple[str, ...]
     variables: dict[str, str] = Field(default={}, repr=False)
     url: str
+    listens: str
     setting: str
     health_path: str = "/health"
     awaits: tuple[Path, ...] = ()
@@ -78,23 +84,36 @@ def workers(settings: Settings) -> tuple[Service, ...]:
     return (worker(settings), receiver(settings), model_server(settings))
 
 
-def _at(url: str) -> tuple[str, ...]:
-    host, port = host_and_port(url)
+def _at(settings: Settings, part: str) -> tuple[str, ...]:
+    host, port = host_and_port(settings.listens_at(part))
     return ("--host", host, "--port", str(port))
+
+
+def _place(settings: Settings, part: str) -> dict[str, str]:
+    """Return the fields of a service that say where it is."""
+    name = f"{part}_listen" if getattr(settings, f"{part}_listen") else f"{part}_url"
+    return {
+        "url": settings.found_at(part),
+        "listens": settings.listens_at(part),
+        "setting": f"SLIPWAY_{name.upper()}",
+    }
 
 
 def prefect_server(settings: Settings) -> Service:
     """Return Prefect's server: runs, schedules, events, UI."""
+    addresses = (settings.prefect_url, settings.public_prefect_url)
     variables = {
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
             # Leases in memory would outlive a crash of their holder.
             "prefect.server.concurrency.lease_storage.filesystem"
         ),
-        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": settings.prefect_url,
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(filter(None, addresses)),
         "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
         # By default, the key of the encrypted blocks lies in the same database as the blocks.
         "PREFECT_SERVER_ENCRYPTION_KEY": secret(settings.home, "block-encryption"),
     }
+    if settings.public_prefect_url:  # browsers cannot reach what the other parts ask
+        variables["PREFECT_UI_API_URL"] = f"{settings.public_prefect_url}/api"
     if settings.auth:
         variables["PREFECT_SERVER_API_AUTH_STRING"] = settings.auth.get_secret_value()
     application = ("-m", "uvicorn", "--factory", "deployments.prefect_app:create")
@@ -102,10 +121,9 @@ def prefect_server(settings: Settings) -> Service:
     return Service(
         name="prefect",
         title="Prefect: runs, schedules, events, reports",
-        command=(*application, *_at(settings.prefect_url), *without_requests),
+        command=(*application, *_at(settings, "prefect"), *without_requests),
         variables=variables,
-        url=settings.prefect_url,
-        setting="SLIPWAY_PREFECT_URL",
+        **_place(settings, "prefect"),
         health_path="/api/health",
     )
 
@@ -115,14 +133,13 @@ def mlflow_server(settings: Settings) -> Service:
     artifacts = settings.artifacts or str(settings.artifacts_folder)
     storage = ("--serve-artifacts", "--artifacts-destination", artifacts)
     sign_in = ("--app-name", "basic-auth") if settings.auth else ()
-    server = ("-m", "mlflow", "server", *_at(settings.mlflow_url), "--workers", "1")
+    server = ("-m", "mlflow", "server", *_at(settings, "mlflow"), "--workers", "1")
     return Service(
         name="mlflow",
         title="MLflow: models, versions, figures",
         command=(*server, *storage, *sign_in),
         variables=_mlflow_variables(settings),
-        url=settings.mlflow_url,
-        setting="SLIPWAY_MLFLOW_URL",
+        **_place(settings, "mlflow"),
     )
 
 
@@ -147,7 +164,7 @@ def _mlflow_variables(settings: Settings) -> dict[str, str]:
 
 def _mlflow_names(settings: Settings) -> Iterator[str]:
     """Yield the patterns of names under which MLflow is reached, with any port and with none."""
-    for name in sorted(allowed_hosts(settings.mlflow_url, settings.allowed_hosts)):
+    for name in sorted(allowed_hosts(settings.mlflow_url, settings.more_names("mlflow"))):
         host = f"[{name}]" if ":" in name else name
         yield from (host, f"{host.replace('[', '[[]')}:*")
 
@@ -172,21 +189,30 @@ def _write_auth(settings: Settings, user: str, password: str) -> None:
 
 def worker(settings: Settings) -> Service:
     """Return the worker: it starts each flow run in a process of its own."""
-    host, port = host_and_port(settings.worker_url)
+    host, port = host_and_port(settings.listens_at("worker"))
     variables = {
         "PREFECT_WORKER_QUERY_SECONDS": "3",  # the default lets a queued run wait for up to 10 s
         "PREFECT_WORKER_WEBSERVER_HOST": host,
         "PREFECT_WORKER_WEBSERVER_PORT": str(port),
     }
-    start = ("-m", "prefect", "worker", "start", "--pool", POOL, "--name", gethostname())
+    queues = (own_queue() if each == SERVE_QUEUE else each for each in settings.worker_queues)
     return Service(
         name="worker",
         title=f"worker of the pool {POOL!r}",
-        command=(*start, "--with-healthcheck"),
+        command=("-m", "deployments.worker", *queues),
         variables=variables,
-        url=settings.worker_url,
-        setting="SLIPWAY_WORKER_URL",
+        **_place(settings, "worker"),
     )
+
+
+def serve_queue(host: str) -> str:
+    """Return the queue of the redeploys of a host's model server."""
+    return f"{SERVE_QUEUE}-{host}"
+
+
+def own_queue() -> str:
+    """Return the queue of the redeploys of this host's model server."""
+    return serve_queue(gethostname())
 
 
 def receiver(settings: Settings) -> Service:
@@ -194,10 +220,9 @@ def receiver(settings: Settings) -> Service:
     return Service(
         name="receiver",
         title="receiver of webhooks",
-        command=("-m", "deployments.receiver", *_at(settings.receiver_url)),
+        command=("-m", "deployments.receiver", *_at(settings, "receiver")),
         variables={"SLIPWAY_MLFLOW_WEBHOOK_SECRET": webhook_secret(settings)},
-        url=settings.receiver_url,
-        setting="SLIPWAY_RECEIVER_URL",
+        **_place(settings, "receiver"),
     )
 
 
@@ -209,10 +234,9 @@ def model_server(settings: Settings) -> Service:
     return Service(
         name="model-server",
         title=f"model server: {', '.join(models)}",
-        command=(*server, *_at(settings.serving_url)),
-        url=settings.serving_url,
+        command=(*server, *_at(settings, "serving")),
+        **_place(settings, "serving"),
         health_path="/ready",
-        setting="SLIPWAY_SERVING_URL",
         awaits=pointers,
         ready_seconds=_READY_SECONDS * len(pointers),  # their models are loaded one by one
     )
@@ -262,10 +286,12 @@ def client_environment(who: str, settings: Settings) -> dict[str, str]:
 def exposed(settings: Settings) -> tuple[str, ...]:
     """Return where other machines reach a service that the password has to protect.
 
-    The receiver knows its senders, and the model server its keys.
+    One that listens on loopback and is found elsewhere has a proxy in front of it. The receiver
+    knows its senders, and the model server its keys.
     """
-    urls = (settings.prefect_url, settings.mlflow_url, settings.worker_url)
-    return tuple(url for url in urls if not is_loopback(host_and_port(url)[0]))
+    parts = ("prefect", "mlflow", "worker")
+    urls = (url for each in parts for url in (settings.listens_at(each), settings.found_at(each)))
+    return tuple(dict.fromkeys(url for url in urls if not is_loopback(host_and_port(url)[0])))
 
 
 def with_password(settings: Settings) -> Settings:
@@ -301,6 +327,25 @@ def prepare(settings: Settings) -> None:
         _write_auth(settings, *settings.credentials)
 
 
+def require_drivers(settings: Settings) -> None:
+    """Check that MLflow's server finds the packages that reach its stores.
+
+    Without boto3, it would start, and answer the first upload with an internal error.
+
+    Raises:
+        ExtraMissing: If one is not installed.
+    """
+    if missing := missing_driver(settings):
+        raise ExtraMissing(missing, "containers")
+
+
+def missing_driver(settings: Settings) -> str | None:
+    """Return the package that a store of MLflow's server needs, and that is not installed."""
+    addresses = (settings.artifacts, settings.database)
+    needed = (_DRIVERS.get(each.partition(":")[0].partition("+")[0]) for each in addresses)
+    return next((each for each in needed if each and not find_spec(each)), None)
+
+
 def require_none_running(settings: Settings) -> None:
     """Check that no server works on the databases of this home.
 
@@ -332,6 +377,8 @@ def main(name: str) -> None:
     keep_private(settings.home)
     if name in {"prefect", "mlflow"}:
         settings = with_password(settings)
+    if name == "mlflow":
+        require_drivers(settings)
     service = named(name, settings)
     die_with_parent(signal.SIGTERM)
     prepare(settings)

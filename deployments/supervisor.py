@@ -27,8 +27,8 @@ Tell = Callable[[str, str], None]
 def require_free_ports(services: Iterable[Service]) -> None:
     """Check every port before anything is started."""
     for service in services:
-        if is_taken(service.url):
-            raise PortTaken(service.name, host_and_port(service.url)[1], service.setting)
+        if is_taken(service.listens):
+            raise PortTaken(service.name, host_and_port(service.listens)[1], service.setting)
 
 
 class Supervisor(AbstractContextManager["Supervisor"]):

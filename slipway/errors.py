@@ -278,6 +278,39 @@ class NotServed(BadInput):
     model: str
 
 
+class ServedElsewhere(BadInput):
+    """A redeploy starts and ends processes of its server, so it runs beside them."""
+
+    text = (
+        "the model server at {url}, which serves {model}, runs on another machine or in another "
+        "container than this redeploy; redeploy there: let a worker beside it take the queue "
+        "serve-HOST, and set SLIPWAY_SERVING_HOST=HOST where the deployments are applied"
+    )
+    model: str
+    url: str
+
+
+class ServerMissing(BadInput):
+    """A redeploy finds no server of a model that is to be served."""
+
+    text = (
+        "no model server of {model} runs on {host} with home {home}, so its champion, version "
+        "{version}, is not served; start `slipway up` there, or apply the deployments with "
+        "SLIPWAY_SERVING_HOST=HOST of the machine that serves it"
+    )
+    model: str
+    version: int
+    host: str
+    home: str
+
+
+class NotEmpty(BadInput):
+    """A backup replaces nothing."""
+
+    text = "{path} is there already; save into a new folder, and restore into a new SLIPWAY_HOME"
+    path: str
+
+
 class AlreadyRunning(BadInput):
     """Two Prefect servers on one database would lock each other out."""
 

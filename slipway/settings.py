@@ -5,6 +5,7 @@ import os
 import re
 from importlib.metadata import version
 from pathlib import Path
+from socket import gethostname
 from typing import Annotated, Any, get_args
 from urllib.parse import urlsplit
 
@@ -37,11 +38,16 @@ TELEMETRY_OFF = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     # The traces of a release stay in MLflow, wherever the model server sends the spans of requests.
     "MLFLOW_ENABLE_OTLP_EXPORTER": "false",
+    # A server on S3 would hand out addresses of its bucket, which its clients may have no way to.
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
     "ORT_DISABLE_TELEMETRY": "1",
 }
 
 #: As the only name in SLIPWAY_SERVE: every model of the catalogue that has a champion.
 EVERY_CHAMPION = "all"
+
+#: In SLIPWAY_WORKER_QUEUES: the queue of redeploys of the worker's own host.
+SERVE_QUEUE = "serve"
 
 #: Time between two heartbeats of a flow run; without one for four times as long, it is crashed.
 HEARTBEAT_SECONDS = 30
@@ -59,6 +65,7 @@ _PATHS = frozenset(
 #: How addresses of MLflow's stores begin; of a database, a driver may follow, as in mysql+pymysql.
 _STORES = ("/", "databricks", "file:", "mssql", "mysql", "postgresql", "sqlite:", "uc:")
 _URL = TypeAdapter(HttpUrl)
+_LISTEN = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:/?#@\s]+):\d{1,5}")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s*]+", re.IGNORECASE)
 
 _SHORTEST_PASSWORD = 12  # characters; MLflow refuses shorter ones
@@ -68,6 +75,11 @@ _SHORTEST_PASSWORD = 12  # characters; MLflow refuses shorter ones
 _SERVERS = (
     *("hub_endpoint", "prefect_api_url", "mlflow_url", "prefect_url", "public_mlflow_url"),
     *("public_prefect_url", "receiver_url", "serving_url", "worker_url"),
+)
+
+#: Settings that hold where a part listens.
+_LISTENERS = (
+    *("mlflow_listen", "prefect_listen", "receiver_listen", "serving_listen", "worker_listen"),
 )
 
 
@@ -83,7 +95,9 @@ class Settings(BaseSettings):
         tracking_uri: MLflow's address; empty for a database below ``home``.
         public_mlflow_url: Where people open MLflow's pages, if it is not where the server listens.
         public_prefect_url: The same for Prefect's pages.
-        worker_url: Address of the worker's health check.
+        worker_url: Where the worker's health check is found.
+        mlflow_listen: Where MLflow listens, as ``host:port``; empty for the host and the port of
+            ``mlflow_url``. The same setting of each other part is where that part listens.
         allowed_hosts: Names, separated by commas, under which the servers are reached besides
             loopback's and those of their addresses.
         allowed_origins: Origins of the web pages that may use the model server, separated by
@@ -91,6 +105,9 @@ class Settings(BaseSettings):
         artifacts: Where the MLflow server keeps artifacts; empty for a folder below ``home``.
         serve: Models that the model server of ``slipway up`` serves, separated by commas; ``all``
             for every model of the catalogue that has a champion.
+        serving_host: Host of the model server, whose queue receives the redeploys.
+        worker_queues: Queues that a worker takes, separated by commas; ``serve`` stands for that of
+            the worker's own host.
         serve_key: A key of a model server, for `slipway chat`.
         serve_keys_file: Keys of the model servers; None for ``keys_file`` if that exists.
         signing_key: Private key that signs releases; None for that of ``home``, if there is one.
@@ -141,10 +158,17 @@ class Settings(BaseSettings):
     receiver_url: str = "http://127.0.0.1:8090"
     serving_url: str = "http://127.0.0.1:8080"
     worker_url: str = "http://127.0.0.1:8091"
+    mlflow_listen: str = ""
+    prefect_listen: str = ""
+    receiver_listen: str = ""
+    serving_listen: str = ""
+    worker_listen: str = ""
     allowed_hosts: str = Field(default="", pattern=r"^[^/@]*$")
     allowed_origins: str = ""
     artifacts: str = ""
     serve: Annotated[tuple[str, ...], NoDecode] = ("smollm2-135m",)
+    serving_host: str = Field(default_factory=gethostname, pattern=r"^[\w.-]+$")
+    worker_queues: Annotated[tuple[str, ...], NoDecode] = ("default", "releases", SERVE_QUEUE)
     serve_key: SecretStr | None = None
     serve_keys_file: Path | None = None
     signing_key: Path | None = None
@@ -204,6 +228,17 @@ class Settings(BaseSettings):
             raise ValueError(expected)
         return found
 
+    @field_validator("worker_queues", mode="before")
+    @classmethod
+    def _listed_queues(cls, names: Any) -> Any:
+        if not isinstance(names, str):
+            return names
+        found = tuple(dict.fromkeys(name.strip() for name in names.split(",")))
+        if "" in found:
+            expected = "expected names of queues, separated by commas"
+            raise ValueError(expected)
+        return found
+
     @field_validator("environments", mode="before")
     @classmethod
     def _as_json(cls, environments: Any) -> Any:
@@ -246,6 +281,15 @@ class Settings(BaseSettings):
             _require_url(address)
         return address.rstrip("/")
 
+    @field_validator(*_LISTENERS)
+    @classmethod
+    def _host_and_port(cls, address: str) -> str:
+        if address and not _LISTEN.fullmatch(address):
+            raise ValueError(f"got {address!r} (expected host:port, such as 0.0.0.0:5000)")
+        if address:
+            _require_url(f"http://{address}")
+        return address
+
     @field_validator("tracking_uri")
     @classmethod
     def _of_a_store(cls, address: str) -> str:
@@ -274,7 +318,33 @@ class Settings(BaseSettings):
 
     def chat_page(self, model: str) -> str | None:
         """Return the page that chats with a model; None if `slipway up` serves others."""
-        return f"{self.serving_url}/" if {model, EVERY_CHAMPION} & {*self.serve} else None
+        return f"{self.serving_url}/" if self.serves(model) else None
+
+    def serves(self, model: str) -> bool:
+        """Return whether the model server of `slipway up` is to serve a model."""
+        return bool({model, EVERY_CHAMPION} & {*self.serve})
+
+    def found_at(self, part: str) -> str:
+        """Return where the other parts find a part: its URL.
+
+        Args:
+            part: Its name in the settings, such as ``mlflow`` of ``mlflow_url``.
+        """
+        return str(getattr(self, f"{part}_url"))
+
+    def listens_at(self, part: str) -> str:
+        """Return where a part of this machine listens, as a URL."""
+        listen = getattr(self, f"{part}_listen")
+        return f"http://{listen}" if listen else self.found_at(part)
+
+    def more_names(self, part: str) -> str:
+        """Return under which names, beside that of its URL, a part is reached, with commas.
+
+        That is where it listens, where people open it, and what a proxy in front of it is called.
+        """
+        addresses = (self.listens_at(part), getattr(self, f"public_{part}_url", ""))
+        hosts = (urlsplit(address).hostname for address in addresses)
+        return ",".join(filter(None, (self.allowed_hosts, *hosts)))
 
     @property
     def server_folders(self) -> Path:

@@ -56,6 +56,8 @@ def deployment(model: str) -> Deployment:
             max_median_latency_ms=max_median_latency_ms or math.inf,
         ),
         drain_seconds=settings.serving_request_seconds,
+        found_at=settings.serving_url,
+        is_awaited=settings.serves(model),
         key=own_key(settings.home),
     )
 

@@ -12,10 +12,10 @@ import psutil
 from packaging.requirements import Requirement
 
 from deployments.doctor.check import Diagnosis, fail, ok, warn
-from deployments.services import exposed, served_models
+from deployments.services import exposed, missing_driver, served_models
 from slipway import catalogue
 from slipway.checks import suites
-from slipway.errors import SlipwayError
+from slipway.errors import ExtraMissing, SlipwayError
 from slipway.serving.api_keys import has_keys, read, require_keys
 from slipway.settings import Settings, auth_file
 from slipway.system.network import host_and_port
@@ -30,6 +30,7 @@ def machine_checks(settings: Settings) -> tuple[Diagnosis, ...]:
     return (
         _python(),
         _packages(),
+        _drivers(settings),
         _home(settings),
         _disk(settings.home),
         _memory(),
@@ -61,6 +62,13 @@ def _packages() -> Diagnosis:
         f"{each.name} {_version(each.name)} (expected {each.specifier})" for each in wrong
     )
     return fail("packages", found, "run `make setup`: it installs the tested versions")
+
+
+def _drivers(settings: Settings) -> Diagnosis:
+    if missing := missing_driver(settings):
+        error = ExtraMissing(missing, "containers")
+        return fail("stores", *str(error).split("; ", 1))
+    return ok("stores", "the packages of MLflow's database and artifact store are installed")
 
 
 def _version(name: str) -> str:
@@ -156,7 +164,7 @@ def _auth(settings: Settings) -> Diagnosis:
 
 def _keys(settings: Settings) -> Diagnosis:
     """Say who may use the model server."""
-    file, host = settings.keys_file, host_and_port(settings.serving_url)[0]
+    file, host = settings.keys_file, host_and_port(settings.listens_at("serving"))[0]
     try:
         require_keys(host, settings)
         keys = read(file).keys

@@ -12,13 +12,21 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateName,
 )
-from prefect.client.schemas.objects import WorkerStatus
+from prefect.client.schemas.objects import WorkerStatus, WorkQueueStatus
 from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
 from deployments.apply import signed_in
 from deployments.doctor.check import Diagnosis, fail, ok, warn
-from deployments.services import POOL, Service, mlflow_server, prefect_server, servers, workers
+from deployments.services import (
+    POOL,
+    Service,
+    mlflow_server,
+    prefect_server,
+    serve_queue,
+    servers,
+    workers,
+)
 from slipway.errors import CatalogueInvalid
 from slipway.settings import PROJECT, Settings
 from slipway.system.network import answers, host_and_port, is_loopback, is_taken
@@ -80,6 +88,7 @@ def prefect_checks(settings: Settings) -> list[Diagnosis]:
     try:
         with signed_in(settings), get_client(sync_client=True) as client:
             checks = [look(client) for look in (_pool, _worker, _deployments, _schedules, _actions)]
+            checks.insert(2, _redeploys(client, settings))
         sign_in = sign_in_check("prefect", f"{settings.prefect_url}/api/admin/version")
     except PrefectHTTPStatusError as error:
         found = f"the server answers {error.response.status_code}"
@@ -122,6 +131,20 @@ def _worker(client: SyncPrefectClient) -> Diagnosis:
     if online:
         return ok("workers", f"online: {', '.join(online)}")
     return fail("workers", "none is online, so no run starts", "run `slipway up`")
+
+
+def _redeploys(client: SyncPrefectClient, settings: Settings) -> Diagnosis:
+    """Check that a worker takes the redeploys: they wait for it, without an error."""
+    name = serve_queue(settings.serving_host)
+    try:
+        queue = client.read_work_queue_by_name(name, work_pool_name=POOL)
+    except ObjectNotFound:
+        return fail("redeploys", f"queue {name} does not exist", _APPLY)
+    if queue.status == WorkQueueStatus.READY:
+        return ok("redeploys", f"a worker takes the queue {name}")
+    found = f"no worker takes the queue {name}"
+    advice = f"start a worker on {settings.serving_host}, or correct SLIPWAY_SERVING_HOST"
+    return warn("redeploys", found, f"{advice} and {_APPLY}")
 
 
 def _deployments(client: SyncPrefectClient) -> Diagnosis:

@@ -66,7 +66,7 @@ def create_app(settings: ReceiverSettings, send: Send = send) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,  # a redirected client would send the secret once more
     )
-    hosts = allowed_hosts(settings.receiver_url, settings.allowed_hosts)
+    hosts = allowed_hosts(settings.receiver_url, settings.more_names("receiver"))
     app.add_middleware(HostCheck, allowed=hosts)
     app.include_router(Hooks(settings, outbox).router)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from socket import gethostname
 
 import psutil
 from filelock import FileLock
@@ -17,6 +18,9 @@ from slipway.errors import (
     ArtifactChanged,
     CandidateFailed,
     MachineTooSmall,
+    ServedElsewhere,
+    ServerMissing,
+    SlipwayError,
     StepCrashed,
     StepFailed,
     StepOutOfMemory,
@@ -32,6 +36,11 @@ from slipway.redeploy.rolling_switch import RollingSwitch
 from slipway.redeploy.values import ChampionState, Deploy, RedeployDecision, SwitchResult
 from slipway.system.process import ProcessLimits
 from slipway.tracking.verified_copy import CopyPlace, CopyRequest, VerifiedCopy, fetch, verify
+
+#: Within this time, `slipway up` notices a first champion, and a server its workers.
+START_SECONDS = 20.0
+
+_POLL_SECONDS = 0.5
 
 #: Memory that a preflight leaves free for the serving processes.
 _RESERVE_BYTES = 300_000_000
@@ -49,6 +58,8 @@ class Deployment:
         limits: Of a preflight server: time until it is ready, memory, and where its log goes.
         golden: What the preflight server must answer.
         drain_seconds: Time limit for a replaced worker to complete its answers.
+        found_at: Where a server of the model is found, if none runs in ``folder``.
+        is_awaited: Whether the model is to be served, so that no server is a fault.
         key: With which this home's own processes use its model servers.
     """
 
@@ -59,6 +70,8 @@ class Deployment:
     limits: ProcessLimits
     golden: GoldenPrompts
     drain_seconds: float
+    found_at: str = ""
+    is_awaited: bool = False
     key: str = field(default="", repr=False)
 
     @contextmanager
@@ -69,8 +82,32 @@ class Deployment:
             yield
 
     def compare(self, champion: ChampionState | None) -> RedeployDecision:
-        """Compare the version that the server answers with to the champion."""
-        return compare(self.model, model_server.serving(self.folder), champion)
+        """Compare the version that the server answers with to the champion.
+
+        A server that is starting is waited for.
+
+        Raises:
+            ServedElsewhere: If the server runs on another machine or in another container.
+            ServerMissing: If there is none, and the next would not start with the champion.
+        """
+        deadline = time.monotonic() + START_SECONDS
+        while (serving := model_server.serving(self.folder)) is None:
+            if (fault := self._fault(champion)) is None:
+                break
+            if time.monotonic() > deadline:
+                raise fault
+            time.sleep(_POLL_SECONDS)
+        return compare(self.model, serving, champion)
+
+    def _fault(self, champion: ChampionState | None) -> SlipwayError | None:
+        """Return why no server in this folder is a fault; None if it is none."""
+        if model_server.serves(self.found_at, self.model):
+            return ServedElsewhere(self.model, self.found_at)
+        starts = model_server.next_version(self.folder)
+        if not self.is_awaited or champion is None or champion.version == starts:
+            return None
+        home = self.folder.parent.parent
+        return ServerMissing(self.model, champion.version, gethostname(), str(home))
 
     def preflight(self, candidate: Deploy) -> SwitchResult:
         """Start the candidate beside the serving version and check its golden prompts.

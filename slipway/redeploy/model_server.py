@@ -13,10 +13,10 @@ from pathlib import Path
 import httpx
 import psutil
 
-from slipway.errors import Unreachable
+from slipway.errors import NotServed, ServedElsewhere, SourceMissing, Unreachable
 from slipway.redeploy.values import Serving
 from slipway.serving import server_file
-from slipway.serving.protocol import Pointer, write_pointer
+from slipway.serving.protocol import Pointer, read_pointer, write_pointer
 from slipway.serving.responses import Ready
 from slipway.serving.server_file import MODULE, Address
 from slipway.system.network import LOOPBACK
@@ -25,6 +25,7 @@ from slipway.tracking.verified_copy import VerifiedCopy
 #: In the command line of every worker; the supervisor has one more child process without it.
 _WORKER = "multiprocessing.spawn"
 
+_POINTER = "pointer.json"
 _READY_SECONDS = 10.0
 _POLL_SECONDS = 0.2
 
@@ -34,13 +35,47 @@ def find(folder: Path) -> Address | None:
     return server_file.read(folder / server_file.SERVER)
 
 
+def serves(url: str, model: str) -> bool:
+    """Return whether a server that is ready at ``url`` serves a model, wherever it runs."""
+    try:
+        answer = httpx.get(f"{url}/ready", timeout=_READY_SECONDS, trust_env=False)
+        found = answer.json() if answer.is_success else {}
+        return any(each["model"] == model for each in found.get("models", [found] if found else []))
+    except (httpx.HTTPError, ValueError, LookupError, TypeError, AttributeError):
+        return False  # nothing answers, or something that is no model server
+
+
+def require(folder: Path, model: str, url: str) -> None:
+    """Check that a server runs in this folder.
+
+    Args:
+        folder: The server's folder.
+        model: Name of the registered model.
+        url: Where a server of the model may be found otherwise.
+
+    Raises:
+        ServedElsewhere: If it is found there.
+        NotServed: If none is running.
+    """
+    if find(folder) is None:
+        raise ServedElsewhere(model, url) if serves(url, model) else NotServed(model)
+
+
+def next_version(folder: Path) -> int | None:
+    """Return the version that a server of this folder starts with; None if it has none yet."""
+    try:
+        return read_pointer(folder / _POINTER).version
+    except SourceMissing:
+        return None
+
+
 def set_version(folder: Path, model: str, version: int, files: VerifiedCopy | None = None) -> None:
     """Write the pointer file: workers that start from now on load ``version``.
 
     ``files`` is its copy, for a server that may not sign in to MLflow.
     """
     pointer = Pointer(model=model, version=version, files=files)
-    write_pointer(folder / "pointer.json", pointer)
+    write_pointer(folder / _POINTER, pointer)
 
 
 def replace_workers(address: Address) -> None:
@@ -104,7 +139,7 @@ def worker_pids(address: Address) -> set[int]:
 
 def command(*folders: Path, port: int, workers: int, host: str = LOOPBACK) -> list[str]:
     """Return the interpreter's arguments that start a server of these folders' models."""
-    pointers = (str(folder / "pointer.json") for folder in folders)
+    pointers = (str(folder / _POINTER) for folder in folders)
     flags = {"--host": host, "--port": port, "--workers": workers}
     where = (str(text) for flag in flags.items() for text in flag)
     return ["-m", MODULE, "--pointer", *pointers, *where]

@@ -149,7 +149,7 @@ def create() -> ASGIApp:
     app.state.service = service
     app.include_router(routes)
     add_error_handlers(app)
-    hosts = allowed_hosts(settings.serving_url, settings.allowed_hosts)
+    hosts = allowed_hosts(settings.serving_url, settings.more_names("serving"))
     keyring = Keyring(settings, is_exposed=is_exposed())
     checked = KeyCheck(app, keyring, RequestRates(settings.rates_folder), new_counter())
     pages = CrossOrigin(checked, listed(settings.allowed_origins))

@@ -243,7 +243,8 @@ def create(folders: Iterable[Path], settings: Settings) -> ASGIApp:
     add_error_handlers(app)
     keyring = Keyring(settings, is_exposed=is_exposed())
     pages = CrossOrigin(KeyCheck(app, keyring, None, None), listed(settings.allowed_origins))
-    limits = RequestLimits(pages, allowed_hosts(settings.serving_url, settings.allowed_hosts))
+    hosts = allowed_hosts(settings.serving_url, settings.more_names("serving"))
+    limits = RequestLimits(pages, hosts)
 
     async def respond(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

@@ -28,12 +28,15 @@ class Address(Record):
         host: Where it listens.
         port: Its port.
         workers: Number of workers of a model.
+        started: When the supervisor started, in seconds since 1970: another machine or container
+            that has the same folder may have a server of the same number. 0 in older files.
     """
 
     pid: int
     host: str
     port: int
     workers: int
+    started: float = 0
 
     @property
     def url(self) -> str:
@@ -51,7 +54,8 @@ def write(file: Path, pid: int, listener: socket.socket, workers: int) -> None:
         workers: Number of workers of a model.
     """
     host, port = listener.getsockname()[:2]
-    address = Address(pid=pid, host=host, port=port, workers=workers)
+    started = psutil.Process(pid).create_time()
+    address = Address(pid=pid, host=host, port=port, workers=workers, started=started)
     part = file.with_suffix(".part")
     part.write_text(address.model_dump_json(), encoding="utf-8")
     failpoint("server.before-rename")
@@ -65,7 +69,7 @@ def read(file: Path) -> Address | None:
         address = Address.model_validate_json(file.read_bytes())
     except (OSError, ValidationError):
         return None
-    return address if _is_server(address.pid) else None
+    return address if _is_server(address) else None
 
 
 def public_address(folder: Path) -> Address | None:
@@ -73,10 +77,12 @@ def public_address(folder: Path) -> Address | None:
     return read(folder / FRONT) or read(folder / SERVER)
 
 
-def _is_server(pid: int) -> bool:
-    """Return whether ``pid`` is a server, and not a process that got its number later."""
+def _is_server(address: Address) -> bool:
+    """Return whether the process is that server, and not another one with the same number."""
     try:
-        process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and MODULE in process.cmdline()
+        process = psutil.Process(address.pid)
+        is_same = address.started in {0, process.create_time()}
+        is_running = process.status() != psutil.STATUS_ZOMBIE
+        return is_same and is_running and MODULE in process.cmdline()
     except psutil.Error:
         return False

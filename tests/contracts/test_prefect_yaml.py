@@ -31,7 +31,7 @@ def closed(required: str, **properties: Any) -> dict[str, Any]:
 POOL = closed(
     "name work_queue_name job_variables",
     name={"const": "slipway"},
-    work_queue_name={"enum": ["default", "releases"]},
+    work_queue_name={"enum": ["default", "releases", "{{ $SLIPWAY_SERVE_QUEUE }}"]},
     job_variables=closed(""),
 )
 SCHEDULE = closed(

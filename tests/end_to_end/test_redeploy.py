@@ -14,6 +14,8 @@ import pytest
 
 from flows.reconcile import reconcile
 from flows.redeploy import redeploy
+from slipway.errors import ServedElsewhere
+from slipway.redeploy import deployment
 from slipway.redeploy.values import Redeployed, Redeployment, Unchanged
 from tests.support.project import Project
 from tests.support.served_project import ServedProject, marked, running
@@ -161,3 +163,14 @@ def test_without_a_server_nothing_is_done(served: ServedProject) -> None:
     assert isinstance(outcome, Unchanged)
     assert "no server of tiny is running" in outcome.reason
     assert looked == ()
+
+
+def test_a_server_that_is_out_of_reach_fails_the_redeploy(
+    served: ServedProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers, and none of its processes are here, as in another container."""
+    monkeypatch.setattr(deployment, "START_SECONDS", 0.0)
+    monkeypatch.setenv("SLIPWAY_SERVING_URL", served.url)
+
+    with served.hidden(), pytest.raises(ServedElsewhere, match="SLIPWAY_SERVING_HOST"):
+        redeploy("tiny")

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 import httpx
@@ -22,6 +23,7 @@ from tests.support.server_routes import filled
 
 USER, PASSWORD = AUTH.split(":")
 REFUSED = {401, 403}
+OWN_QUEUE = f"serve-{gethostname()}"
 
 #: What a stranger may see, and why. Everything else must refuse.
 OPEN = {
@@ -107,6 +109,14 @@ def test_all_deployments_and_automations_are_there(everything: Running) -> None:
         "slipway: crash runs that never started",
         "slipway: reconcile after a failed action",
     }
+
+
+def test_redeploys_wait_in_the_queue_of_this_host(everything: Running) -> None:
+    """Workers of other machines do not take what needs the model server beside them."""
+    deployments = everything.prefect("/deployments/filter", {})
+    queued = {each["name"] for each in deployments if each["work_queue_name"] == OWN_QUEUE}
+
+    assert queued == {"redeploy", "watch-switch", "reconcile"}
 
 
 def test_schedules_make_runs(everything: Running) -> None:

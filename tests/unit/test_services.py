@@ -34,6 +34,28 @@ def test_every_part_listens_on_loopback(settings: Settings) -> None:
     assert all(part.health.startswith(part.url) for part in everything)
 
 
+def test_a_part_listens_at_one_address_and_is_found_at_another(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind the name of a container or a published port; it is asked where it is found."""
+    for part in ("prefect", "mlflow", "receiver", "serving", "worker"):
+        monkeypatch.setenv(f"SLIPWAY_{part.upper()}_LISTEN", "127.0.0.2:4300")
+        monkeypatch.setenv(f"SLIPWAY_{part.upper()}_URL", f"http://{part}.example:80")
+    found = Settings()
+
+    for each in (*services.servers(found), *services.workers(found)):
+        options = (*each.command, *each.variables.values())
+        assert "127.0.0.2" in options
+        assert "4300" in options
+        assert each.listens == "http://127.0.0.2:4300"
+        assert each.health.startswith(each.url)
+        assert each.url.endswith(".example:80")
+        assert each.setting.endswith("_LISTEN")
+    worker = services.service_environment(services.worker(found), found)
+    assert worker["PREFECT_API_URL"] == "http://prefect.example:80/api"
+    assert worker["MLFLOW_TRACKING_URI"] == "http://mlflow.example:80"
+
+
 def test_the_model_server_sees_no_secret_but_mlflows_password(settings: Settings) -> None:
     """It runs what others made, and needs the registry alone."""
     server = services.service_environment(services.model_server(settings), settings)
@@ -236,6 +258,21 @@ def test_nothing_listens_beyond_this_machine_without_a_chosen_password(
     assert services.with_password(Settings()).auth
 
 
+@pytest.mark.parametrize("server", ["PREFECT", "MLFLOW", "WORKER"])
+def test_a_part_is_exposed_by_where_it_listens_and_where_it_is_found(
+    without_password: Settings, monkeypatch: pytest.MonkeyPatch, server: str
+) -> None:
+    """A generated password is sent to loopback alone, so behind a proxy nobody could sign in."""
+    monkeypatch.setenv(f"SLIPWAY_{server}_LISTEN", "0.0.0.0:4299")
+    with pytest.raises(Exposed, match=r"http://0\.0\.0\.0:4299 "):
+        services.with_password(Settings())
+    monkeypatch.setenv(f"SLIPWAY_{server}_LISTEN", "127.0.0.1:4299")
+    assert services.with_password(Settings()).auth
+    monkeypatch.setenv(f"SLIPWAY_{server}_URL", "http://servers.example:80")
+    with pytest.raises(Exposed, match=r"http://servers\.example:80 "):
+        services.with_password(Settings())
+
+
 @pytest.mark.parametrize("server", ["RECEIVER", "SERVING"])
 def test_what_knows_its_clients_may_listen_beyond_this_machine(
     without_password: Settings, monkeypatch: pytest.MonkeyPatch, server: str
@@ -257,3 +294,28 @@ def test_the_model_server_listens_beyond_this_machine_with_keys_alone(
     assert line.startswith("slipway: other machines could reach the model server at 0.0.0.0")
     assert "slipway keys new NAME" in line
     assert not (without_password.home / "logs").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "package"),
+    [
+        ("SLIPWAY_ARTIFACTS=s3://bucket/path", "boto3"),
+        ("MLFLOW_TRACKING_URI=postgresql://ann@127.0.0.1/mlflow", "psycopg2"),
+    ],
+)
+def test_a_store_whose_package_is_missing_is_told_before_anything_starts(
+    without_password: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    setting: str,
+    package: str,
+) -> None:
+    """MLflow would start, and fail at the first upload of a release."""
+    assert services.missing_driver(without_password) is None
+    monkeypatch.setenv(*setting.split("=", 1))
+    monkeypatch.setattr(services, "find_spec", lambda name: None if name == package else object())
+
+    assert run(["up"]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith(f"slipway: {package} is not installed; ")
+    assert "slipway[containers]" in line

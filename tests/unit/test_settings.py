@@ -175,6 +175,9 @@ def test_the_toolchain_is_the_installed_versions() -> None:
         ("SLIPWAY_PREFECT_URL", "4300", "such as http://127.0.0.1:4200"),
         ("SLIPWAY_SERVING_URL", "127.0.0.1:8080", "such as http://127.0.0.1:4200"),
         ("SLIPWAY_MLFLOW_URL", "http://127.0.0.1:99999", "invalid port number"),
+        ("SLIPWAY_MLFLOW_LISTEN", "http://0.0.0.0:5000", "expected host:port"),
+        ("SLIPWAY_PREFECT_LISTEN", "4300", "expected host:port"),
+        ("SLIPWAY_SERVING_LISTEN", "0.0.0.0:99999", "invalid port number"),
         ("HF_ENDPOINT", "hub.example.org", "such as http://127.0.0.1:4200"),
         ("MLFLOW_TRACKING_URI", "127.0.0.1:5000", "such as http://127.0.0.1:5000"),
         ("MLFLOW_TRACKING_URI", "htp://server:5000", "such as http://127.0.0.1:5000"),
@@ -185,6 +188,8 @@ def test_the_toolchain_is_the_installed_versions() -> None:
         ("SLIPWAY_HOME", "~no-user-of-this-name/slipway", "expected a folder"),
         ("SLIPWAY_SERVE", "tiny,,other", "expected names of models"),
         ("SLIPWAY_SERVE", "all,tiny", "or all alone"),
+        ("SLIPWAY_WORKER_QUEUES", "default,,releases", "expected names of queues"),
+        ("SLIPWAY_SERVING_HOST", "a/b", "should match pattern"),
     ],
 )
 def test_a_setting_that_nothing_can_use_is_refused(

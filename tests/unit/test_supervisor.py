@@ -34,6 +34,7 @@ def part_of(folder: Path) -> Service:
         title="a server",
         command=("-c", PARENT, str(port), str(folder / "children")),
         url=url,
+        listens=url,
         setting="SLIPWAY_SERVER_URL",
         health_path="",
     )
