@@ -85,7 +85,7 @@ def environment(more: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of a command: no server or home of this machine is among them."""
     foreign = ("MLFLOW_", "PREFECT_", "SLIPWAY_")
     kept = {name: text for name, text in os.environ.items() if not name.startswith(foreign)}
-    return kept | {"PYTHONPATH": str(PROJECT)} | more
+    return {**kept, "PYTHONPATH": str(PROJECT), **more}
 
 
 def observed(*arguments: str, more: Mapping[str, str]) -> Cost:

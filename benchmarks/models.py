@@ -90,6 +90,8 @@ def fresh_home(folder: Path, *, tiny: bool) -> Home:
 def release(home: Home) -> Home:
     """Release the model of a place once, and note what that cost."""
     cost = observed("-m", "slipway", "release", home.model, more=home.variables)
+    if cost.exit_code:
+        raise SystemExit(f"{home.model} was not promoted:\n{cost.output}")
     (home.folder / _COST).write_text(cost.model_dump_json(), encoding="utf-8")
     return home
 

@@ -35,7 +35,7 @@ def measure(work: Path, quick: bool) -> Figure:
     peer_mb, peer_kl = _q8_0(weights, reading)
     lines: list[Measured] = []
     for choice in CANDIDATES:
-        folder = _built(home, choice)
+        folder = _built(home, choice, work / f"size-{home.model}")
         request = candidate.CandidateRequest(artifact=folder, reading=reading)
         found = candidate.compare(request).kl_mean
         name = f"int8, one scale for {choice.block_size}"
@@ -62,9 +62,10 @@ def measure(work: Path, quick: bool) -> Figure:
     return Figure(name="size", measured=tuple(lines))
 
 
-def _built(home: Home, choice: Quantization) -> Path:
-    limits = ProcessLimits(timeout_seconds=1800, memory_bytes=None, logs=home.folder / "logs")
-    workspace = Workspace(Store(home.home / "store"), limits, toolchain())
+def _built(home: Home, choice: Quantization, folder: Path) -> Path:
+    """Return an artifact, built in a store of its own unless it is there."""
+    limits = ProcessLimits(timeout_seconds=1800, memory_bytes=None, logs=folder / "logs")
+    workspace = Workspace(Store(folder / "store"), limits, toolchain())
     weights = checkpoint.download(checkpoint.resolve(home.entry), workspace)
     (built,) = artifacts.build(weights, QuantizeRecipe(candidates=(choice,)), workspace)
     if built.artifact is None:
