@@ -321,10 +321,15 @@ def sign_in_link(prefect_url: str, user: str, password: str) -> str:
 
 def prepare(settings: Settings) -> None:
     """Make the folders and the file that the services need."""
-    settings.mlflow.mkdir(parents=True, exist_ok=True)
-    (settings.home / "prefect").mkdir(parents=True, exist_ok=True)  # Prefect makes no parents
+    make_folders(settings)
     if settings.credentials:
         _write_auth(settings, *settings.credentials)
+
+
+def make_folders(settings: Settings) -> None:
+    """Make the folders that the services need."""
+    settings.mlflow.mkdir(parents=True, exist_ok=True)
+    (settings.home / "prefect").mkdir(parents=True, exist_ok=True)  # Prefect makes no parents
 
 
 def require_drivers(settings: Settings) -> None:
@@ -377,11 +382,13 @@ def main(name: str) -> None:
     keep_private(settings.home)
     if name in {"prefect", "mlflow"}:
         settings = with_password(settings)
-    if name == "mlflow":
-        require_drivers(settings)
     service = named(name, settings)
     die_with_parent(signal.SIGTERM)
-    prepare(settings)
+    if name == "mlflow":
+        require_drivers(settings)
+        prepare(settings)
+    else:  # on a worker's machine, nobody needs the file with MLflow's password
+        make_folders(settings)
     temporary.claim(settings.home)
     server_note.leave(settings.home, name, service.url)
     os.chdir(PROJECT)

@@ -5,7 +5,8 @@ import shutil
 import stat
 import sys
 import tempfile
-from importlib.metadata import PackageNotFoundError, requires, version
+import tomllib
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
@@ -17,7 +18,7 @@ from slipway import catalogue
 from slipway.checks import suites
 from slipway.errors import ExtraMissing, SlipwayError
 from slipway.serving.api_keys import has_keys, read, require_keys
-from slipway.settings import Settings, auth_file
+from slipway.settings import PROJECT, Settings, auth_file
 from slipway.system.network import host_and_port
 
 _PYTHONS = ((3, 11), (3, 12), (3, 13))
@@ -53,8 +54,9 @@ def _python() -> Diagnosis:
 
 def _packages() -> Diagnosis:
     """Compare the installed versions with those of ``pyproject.toml``."""
-    asked = [Requirement(text) for text in requires("slipway") or ()]
-    needed = [each for each in asked if not each.marker or each.marker.evaluate({"extra": ""})]
+    document = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+    asked = [Requirement(text) for text in document["project"]["dependencies"]]
+    needed = [each for each in asked if not each.marker or each.marker.evaluate()]
     wrong = [each for each in needed if not each.specifier.contains(_version(each.name))]
     if not wrong:
         return ok("packages", f"{len(needed)} installed as pinned")

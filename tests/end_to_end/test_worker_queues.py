@@ -25,7 +25,10 @@ def taken(client: SyncPrefectClient) -> dict[str, bool]:
 def test_a_worker_takes_the_redeploys_of_its_own_host_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One of another machine would find no server; it makes its queue, or it would take none."""
+    """One of another machine would find no server; it makes its queue, or it would take none.
+
+    And it writes no password of MLflow's server where there is none.
+    """
     variables = environment(tmp_path, AUTH) | {"SLIPWAY_SERVING_HOST": "another-host"}
     for name in ("SLIPWAY_HOME", "SLIPWAY_AUTH", "SLIPWAY_PREFECT_URL", "SLIPWAY_SERVING_HOST"):
         monkeypatch.setenv(name, variables[name])
@@ -44,6 +47,7 @@ def test_a_worker_takes_the_redeploys_of_its_own_host_alone(
                 assert time.monotonic() < deadline, log.read_text(encoding="utf-8")
                 time.sleep(0.5)
 
+    assert not (tmp_path / "home" / "secrets" / "mlflow-auth.ini").exists()
     own = f"serve-{gethostname()}"
     assert before == {"default": False, "releases": False, OTHER: False}
     assert now == {"default": True, "releases": True, own: True, OTHER: False}
