@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from socket import gethostname
 
+import psutil
 from pydantic import Field
 
 from slipway import catalogue
@@ -23,13 +24,15 @@ from slipway.system.secret_files import keep_private, secret, write
 from slipway.system.secret_policy import visible
 from slipway.values import Value
 
-POOL = "slipway"
+#: Work pools: of everything that is no release, and of releases, by the device of their machines.
+POOL, RELEASE_POOLS = "slipway", ("cpu", "cuda")
 
 #: Path of the page that signs a browser in to Prefect's UI, with the password after ``#``.
 SIGN_IN = "/sign-in"
 
 _USER = "slipway"  # of a generated password
 _READY_SECONDS = 180.0
+_RUN_MEMORY_GB = 1.0  # of a release's own process, beside that of its steps
 
 
 class Service(Value):
@@ -75,7 +78,8 @@ def servers(settings: Settings) -> tuple[Service, ...]:
 
 def workers(settings: Settings) -> tuple[Service, ...]:
     """Return the services that need the servers, and the deployments on them."""
-    return (worker(settings), receiver(settings), model_server(settings))
+    others = (receiver(settings), model_server(settings))
+    return (worker(settings), release_worker(settings), *others)
 
 
 def _at(url: str) -> tuple[str, ...]:
@@ -171,22 +175,49 @@ def _write_auth(settings: Settings, user: str, password: str) -> None:
 
 
 def worker(settings: Settings) -> Service:
-    """Return the worker: it starts each flow run in a process of its own."""
-    host, port = host_and_port(settings.worker_url)
-    variables = {
+    """Return the worker: it starts each flow run that is no release in a process of its own."""
+    return Service(
+        name="worker",
+        title=f"worker of the pool {POOL!r}",
+        command=_work(POOL),
+        variables=_worker_variables(settings.worker_url),
+        url=settings.worker_url,
+        setting="SLIPWAY_WORKER_URL",
+    )
+
+
+def release_worker(settings: Settings) -> Service:
+    """Return the worker that releases models, as many at once as this machine has memory for."""
+    limit = releases_at_once(settings, psutil.virtual_memory().total)
+    return Service(
+        name="release-worker",
+        title=f"worker of the pool {settings.pool!r}",
+        command=(*_work(settings.pool), "--limit", str(limit)),
+        variables=_worker_variables(settings.release_worker_url),
+        url=settings.release_worker_url,
+        setting="SLIPWAY_RELEASE_WORKER_URL",
+    )
+
+
+def releases_at_once(settings: Settings, memory_bytes: int) -> int:
+    """Return how many releases a machine has room for; one, if a step of one may take it all."""
+    if settings.step_memory_gb is None:
+        return 1
+    return max(1, int(memory_bytes / 1e9 / (_RUN_MEMORY_GB + settings.step_memory_gb)))
+
+
+def _work(pool: str) -> tuple[str, ...]:
+    start = ("-m", "prefect", "worker", "start", "--pool", pool, "--name", gethostname())
+    return (*start, "--with-healthcheck")
+
+
+def _worker_variables(url: str) -> dict[str, str]:
+    host, port = host_and_port(url)
+    return {
         "PREFECT_WORKER_QUERY_SECONDS": "3",  # the default lets a queued run wait for up to 10 s
         "PREFECT_WORKER_WEBSERVER_HOST": host,
         "PREFECT_WORKER_WEBSERVER_PORT": str(port),
     }
-    start = ("-m", "prefect", "worker", "start", "--pool", POOL, "--name", gethostname())
-    return Service(
-        name="worker",
-        title=f"worker of the pool {POOL!r}",
-        command=(*start, "--with-healthcheck"),
-        variables=variables,
-        url=settings.worker_url,
-        setting="SLIPWAY_WORKER_URL",
-    )
 
 
 def receiver(settings: Settings) -> Service:
@@ -264,7 +295,8 @@ def exposed(settings: Settings) -> tuple[str, ...]:
 
     The receiver knows its senders, and the model server its keys.
     """
-    urls = (settings.prefect_url, settings.mlflow_url, settings.worker_url)
+    servers = (settings.prefect_url, settings.mlflow_url)
+    urls = (*servers, settings.worker_url, settings.release_worker_url)
     return tuple(url for url in urls if not is_loopback(host_and_port(url)[0]))
 
 
@@ -316,6 +348,7 @@ _SERVICES: Mapping[str, Callable[[Settings], Service]] = {
     "prefect": prefect_server,
     "mlflow": mlflow_server,
     "worker": worker,
+    "release-worker": release_worker,
     "receiver": receiver,
     "model-server": model_server,
 }

@@ -5,7 +5,7 @@ import os
 import re
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -67,7 +67,7 @@ _SHORTEST_PASSWORD = 12  # characters; MLflow refuses shorter ones
 #: Settings that hold the address of a server.
 _SERVERS = (
     *("hub_endpoint", "prefect_api_url", "mlflow_url", "prefect_url", "public_mlflow_url"),
-    *("public_prefect_url", "receiver_url", "serving_url", "worker_url"),
+    *("public_prefect_url", "receiver_url", "release_worker_url", "serving_url", "worker_url"),
 )
 
 
@@ -84,6 +84,8 @@ class Settings(BaseSettings):
         public_mlflow_url: Where people open MLflow's pages, if it is not where the server listens.
         public_prefect_url: The same for Prefect's pages.
         worker_url: Address of the worker's health check.
+        release_worker_url: The same of the worker that releases models.
+        pool: Work pool of that worker: what its machine measures artifacts on.
         allowed_hosts: Names, separated by commas, under which the servers are reached besides
             loopback's and those of their addresses.
         allowed_origins: Origins of the web pages that may use the model server, separated by
@@ -99,9 +101,10 @@ class Settings(BaseSettings):
         auth: ``user:password`` of both servers; by default the one that ``slipway up`` generated.
         mlflow_webhook_secret: Signs MLflow's webhooks; without it, a secret of this machine's own.
         notify_block: Prefect block for messages, as ``type/name``; without it none are sent.
-        parallel_runs: Most flow runs at once on this machine; one of them may be a release.
+        parallel_runs: Most flow runs at once, beside releases.
         step_timeout_seconds: Time limit of one child process.
-        step_memory_gb: Memory limit of one child process; None for no limit of ours.
+        step_memory_gb: Memory limit of one child process; None for no limit of ours. With it, a
+            machine releases as many models at once as its memory has room for.
         speed_rounds: How often each candidate is loaded and timed; the median counts.
         load_timeout_seconds: Time limit of a model server for loading a version.
         serving_rows: Answers that one worker of a server generates at the same time.
@@ -141,6 +144,8 @@ class Settings(BaseSettings):
     receiver_url: str = "http://127.0.0.1:8090"
     serving_url: str = "http://127.0.0.1:8080"
     worker_url: str = "http://127.0.0.1:8091"
+    release_worker_url: str = "http://127.0.0.1:8092"
+    pool: Literal["cpu", "cuda"] = "cpu"
     allowed_hosts: str = Field(default="", pattern=r"^[^/@]*$")
     allowed_origins: str = ""
     artifacts: str = ""

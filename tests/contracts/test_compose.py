@@ -13,7 +13,7 @@ from tests.support.project import PROJECT
 DOCUMENT = yaml.safe_load((PROJECT / "compose.yaml").read_text(encoding="utf-8"))
 SERVICES = DOCUMENT["services"]
 
-PARTS = {"prefect", "mlflow", "worker", "receiver", "model-server"}
+PARTS = {"prefect", "mlflow", "worker", "release-worker", "receiver", "model-server"}
 WORDS = {"type": "array", "items": {"type": "string"}}
 SERVICE = {
     "type": "object",
