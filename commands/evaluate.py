@@ -82,7 +82,7 @@ def evaluate(  # noqa: PLR0913 - a command has the options that people need
     settings = Settings()
     entry = catalogue.find(settings.catalogue, model)
     harness.require_installed()
-    targets.unmeasured(entry)
+    targets.require(entry)
     folders = task_evaluation.TaskFolders.of(settings.expectations, settings.home)
     folder = folder.expanduser().absolute() if folder else folders.files
     task_evaluation.require_folder(folder)

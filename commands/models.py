@@ -5,13 +5,14 @@ import os
 from commands import console
 from slipway import catalogue
 from slipway.checks import prompt_files, suites
-from slipway.errors import SourceMissing
+from slipway.errors import NoWorker, SourceMissing
 from slipway.evaluation import paired, targets, task_evaluation
 from slipway.evaluation.texts import load_calibration
 from slipway.report import plan as plans
 from slipway.settings import Settings, toolchain
 from slipway.sources import checkpoint, hub
 from slipway.sources import variants as rules
+from slipway.system.network import is_taken
 from slipway.system.store import Store
 from slipway.values import (
     Entry,
@@ -69,7 +70,7 @@ def plan(model: str, *, json: bool = False) -> int:
     settings = Settings()
     entry = catalogue.find(settings.catalogue, model)
     suites.require_checkable(entry, settings.expectations)
-    targets.unmeasured(entry)  # raises before the Hub is asked, as the next does
+    workers = _workers(entry, settings)  # raises before the Hub is asked, as the next does
     task_evaluation.require(entry, settings.expectations)
     calibration = load_calibration(entry.recipe, settings.expectations)
     revision = checkpoint.resolve(entry)
@@ -81,12 +82,35 @@ def plan(model: str, *, json: bool = False) -> int:
         prompts=prompt_files.prompts_of(entry, settings.expectations),
         exists=_exists(entry, revision, settings),
         calibration=calibration,
+        workers=workers,
     )
     if json:
         console.show(found.model_dump(mode="json") | {"fits": found.fits})
     else:
         _show(found)
     return 0 if found.fits else 1
+
+
+def _workers(entry: Entry, settings: Settings) -> tuple[str, ...]:
+    """Return the Prefect workers that have the device which this machine has not.
+
+    Raises:
+        NoWorker: If there are none, and the entry does not accept that.
+    """
+    missing = targets.unmeasured(entry)
+    if not missing:
+        return ()
+    from deployments.apply import signed_in
+    from tasks.pools import workers_online
+
+    servers, pool = settings.in_use, targets.device(entry)
+    workers: tuple[str, ...] = ()
+    if is_taken(servers.prefect_url):
+        with signed_in(servers):
+            workers = workers_online(pool)
+    if not workers and entry.unmeasured == "refuse":
+        raise NoWorker(entry.name, pool, next(iter(missing.values())))
+    return workers
 
 
 def _exists(entry: Entry, revision: Revision, settings: Settings) -> bool:
@@ -122,6 +146,7 @@ def _show(found: plans.Plan) -> None:
     ]
     memory = "none" if found.memory_bytes is None else f"about {size(found.memory_bytes)}"
     unmeasured = {"not measured": "\n".join(found.unmeasured.values())} if found.unmeasured else {}
+    elsewhere = {"runs on": f"Prefect worker {' or '.join(found.workers)}"} if found.workers else {}
     limits = [f"{task}: {words}" for task, words in found.tasks.items()]
     tasks = {"tasks": "\n".join(limits)} if limits else {}
     source = (pinned(found.repo, found.commit), found.provenance, f"license {found.license}")
@@ -131,6 +156,7 @@ def _show(found: plans.Plan) -> None:
             "source": ", ".join(filter(None, source)),
             "download": size(found.download_bytes) if found.download_bytes else "in the store",
             "candidates": "\n".join(candidates),
+            **elsewhere,
             **unmeasured,
             "disk": f"about {size(found.disk_bytes)}; {size(found.disk_free_bytes)} are free",
             "memory": f"{memory}; {size(found.memory_free_bytes)} are free",
@@ -139,9 +165,15 @@ def _show(found: plans.Plan) -> None:
             "gates": "\n".join(gates),
             **tasks,
             "suite": _power(found.power),
-            "fits": "yes" if found.fits else "NO: see disk and memory above",
+            "fits": _fits(found),
         },
     )
+
+
+def _fits(found: plans.Plan) -> str:
+    if found.workers:
+        return "not known: disk and memory above are those of this machine"
+    return "yes" if found.fits else "NO: see disk and memory above"
 
 
 def _power(known: SuitePower | None) -> str:

@@ -5,7 +5,7 @@
 
 import subprocess
 import sys
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -17,12 +17,18 @@ from prefect.client.schemas.actions import (
 )
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.events import AutomationCore
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from prefect.workers.process import ProcessWorker
 
 from deployments import automations
-from deployments.services import POOL, client_environment, serve_queue, webhook_secret
+from deployments.services import (
+    POOL,
+    RELEASE_POOLS,
+    client_environment,
+    serve_queue,
+    webhook_secret,
+)
 from slipway import catalogue
 from slipway.errors import SlipwayError, SourceMissing, StepCrashed, Unreachable
 from slipway.settings import PROJECT, Settings, sign_in
@@ -31,14 +37,14 @@ from slipway.system.network import is_taken
 from slipway.system.secret_files import keep_private
 from slipway.tracking import mlflow_webhook
 
-#: Queues of the pool: most runs at once (None: as many as the pool), and priority.
-QUEUES = {"default": (None, 1), "releases": (1, 2)}
-
 
 def apply(settings: Settings) -> None:
-    """Apply pool, queues, deployments, schedules, automations and MLflow's webhook."""
+    """Apply pools, deployments, schedules, automations and MLflow's webhook."""
     with get_client(sync_client=True) as client:
-        apply_pool(client, settings)
+        apply_pool(client, POOL, settings.parallel_runs)
+        _apply_queue(client, serve_queue(settings.serving_host))
+        for pool in RELEASE_POOLS:
+            apply_pool(client, pool, None)
         deploy(settings)
         apply_schedules(client, settings)
         apply_automations(client, settings.notify_block)
@@ -48,31 +54,24 @@ def apply(settings: Settings) -> None:
     )
 
 
-def apply_pool(client: SyncPrefectClient, settings: Settings) -> None:
-    """Create or update the work pool, with its limit and its queues."""
-    limit, queues = settings.parallel_runs, QUEUES | {serve_queue(settings.serving_host): (None, 1)}
-    _say(f"work pool {POOL}, {limit} runs at once, queues {', '.join(queues)}")
+def apply_pool(client: SyncPrefectClient, name: str, limit: int | None) -> None:
+    """Create or update a work pool, with its limit; without one, its workers have limits."""
+    _say(f"work pool {name}, {f'{limit} runs at once' if limit else 'as many runs as fit'}")
     try:
-        client.read_work_pool(POOL)
-        client.update_work_pool(POOL, WorkPoolUpdate(concurrency_limit=limit))
+        client.read_work_pool(name)
+        client.update_work_pool(name, WorkPoolUpdate(concurrency_limit=limit))
     except ObjectNotFound:
         template = ProcessWorker.get_default_base_job_template()
         pool = WorkPoolCreate(
-            name=POOL, type="process", base_job_template=template, concurrency_limit=limit
+            name=name, type="process", base_job_template=template, concurrency_limit=limit
         )
         client.create_work_pool(pool)
-    for name, (queue_limit, priority) in queues.items():
-        _apply_queue(client, name, queue_limit, priority)
 
 
-def _apply_queue(client: SyncPrefectClient, name: str, limit: int | None, priority: int) -> None:
-    try:
-        queue = client.read_work_queue_by_name(name, work_pool_name=POOL)
-        client.update_work_queue(queue.id, concurrency_limit=limit, priority=priority)
-    except ObjectNotFound:
-        client.create_work_queue(
-            name, concurrency_limit=limit, priority=priority, work_pool_name=POOL
-        )
+def _apply_queue(client: SyncPrefectClient, name: str) -> None:
+    _say(f"queue {name} of the work pool {POOL}")
+    with suppress(ObjectAlreadyExists):
+        client.create_work_queue(name, work_pool_name=POOL)
 
 
 def deploy(settings: Settings) -> None:

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from socket import gethostname
 
+import psutil
 from pydantic import Field
 
 from slipway import catalogue
@@ -24,7 +25,8 @@ from slipway.system.secret_files import keep_private, secret, write
 from slipway.system.secret_policy import visible
 from slipway.values import Value
 
-POOL = "slipway"
+#: Work pools: of everything that is no release, and of releases, by the device of their machines.
+POOL, RELEASE_POOLS = "slipway", ("cpu", "cuda")
 
 #: Path of the page that signs a browser in to Prefect's UI, with the password after ``#``.
 SIGN_IN = "/sign-in"
@@ -34,6 +36,7 @@ _DRIVERS = {"s3": "boto3", "postgresql": "psycopg2"}
 
 _USER = "slipway"  # of a generated password
 _READY_SECONDS = 180.0
+_RUN_MEMORY_GB = 1.0  # of a release's own process, beside that of its steps
 
 
 class Service(Value):
@@ -81,7 +84,8 @@ def servers(settings: Settings) -> tuple[Service, ...]:
 
 def workers(settings: Settings) -> tuple[Service, ...]:
     """Return the services that need the servers, and the deployments on them."""
-    return (worker(settings), receiver(settings), model_server(settings))
+    others = (receiver(settings), model_server(settings))
+    return (worker(settings), release_worker(settings), *others)
 
 
 def _at(settings: Settings, part: str) -> tuple[str, ...]:
@@ -188,21 +192,44 @@ def _write_auth(settings: Settings, user: str, password: str) -> None:
 
 
 def worker(settings: Settings) -> Service:
-    """Return the worker: it starts each flow run in a process of its own."""
-    host, port = host_and_port(settings.listens_at("worker"))
-    variables = {
-        "PREFECT_WORKER_QUERY_SECONDS": "3",  # the default lets a queued run wait for up to 10 s
-        "PREFECT_WORKER_WEBSERVER_HOST": host,
-        "PREFECT_WORKER_WEBSERVER_PORT": str(port),
-    }
+    """Return the worker: it starts each flow run that is no release in a process of its own."""
     queues = (own_queue() if each == SERVE_QUEUE else each for each in settings.worker_queues)
     return Service(
         name="worker",
         title=f"worker of the pool {POOL!r}",
         command=("-m", "deployments.worker", *queues),
-        variables=variables,
+        variables=_worker_variables(settings, "worker"),
         **_place(settings, "worker"),
     )
+
+
+def release_worker(settings: Settings) -> Service:
+    """Return the worker that releases models, as many at once as this machine has memory for."""
+    limit = str(releases_at_once(settings, psutil.virtual_memory().total))
+    start = ("-m", "prefect", "worker", "start", "--pool", settings.pool, "--name", gethostname())
+    return Service(
+        name="release-worker",
+        title=f"worker of the pool {settings.pool!r}",
+        command=(*start, "--with-healthcheck", "--limit", limit),
+        variables=_worker_variables(settings, "release_worker"),
+        **_place(settings, "release_worker"),
+    )
+
+
+def releases_at_once(settings: Settings, memory_bytes: int) -> int:
+    """Return how many releases a machine has room for; one, if a step of one may take it all."""
+    if settings.step_memory_gb is None:
+        return 1
+    return max(1, int(memory_bytes / 1e9 / (_RUN_MEMORY_GB + settings.step_memory_gb)))
+
+
+def _worker_variables(settings: Settings, part: str) -> dict[str, str]:
+    host, port = host_and_port(settings.listens_at(part))
+    return {
+        "PREFECT_WORKER_QUERY_SECONDS": "3",  # the default lets a queued run wait for up to 10 s
+        "PREFECT_WORKER_WEBSERVER_HOST": host,
+        "PREFECT_WORKER_WEBSERVER_PORT": str(port),
+    }
 
 
 def serve_queue(host: str) -> str:
@@ -289,7 +316,7 @@ def exposed(settings: Settings) -> tuple[str, ...]:
     One that listens on loopback and is found elsewhere has a proxy in front of it. The receiver
     knows its senders, and the model server its keys.
     """
-    parts = ("prefect", "mlflow", "worker")
+    parts = ("prefect", "mlflow", "worker", "release_worker")
     urls = (url for each in parts for url in (settings.listens_at(each), settings.found_at(each)))
     return tuple(dict.fromkeys(url for url in urls if not is_loopback(host_and_port(url)[0])))
 
@@ -366,6 +393,7 @@ _SERVICES: Mapping[str, Callable[[Settings], Service]] = {
     "prefect": prefect_server,
     "mlflow": mlflow_server,
     "worker": worker,
+    "release-worker": release_worker,
     "receiver": receiver,
     "model-server": model_server,
 }

@@ -22,8 +22,10 @@ from tasks.inform import rename_run
 from tasks.lift_quarantine import lift
 from tasks.log import log
 from tasks.outcome import ended
+from tasks.pools import hand_over
 from tasks.promote import promote
 from tasks.publish import publish
+from tasks.releasing import releasing
 from tasks.resolve import resolve
 from tasks.run_tasks import run_tasks
 from tasks.seal import seal
@@ -55,47 +57,51 @@ def release_model(  # noqa: PLR0913, PLR0917 - its form has what people ask for
         lift_quarantine: Let this release serve again although it was rolled back or rejected.
     """
     entry = as_requested(entry_of(model), ref, recipe)
+    if elsewhere := hand_over(entry):
+        return elsewhere
     revision = resolve(entry)
     key = key_of(entry, revision)
     rename_run(pinned(model, revision.commit))
 
     if lift_quarantine and (lifted := lift(model, key, reason)):
         return ended(lifted)
-    if existing := find_release(entry, key):
-        if not (force and existing.may_be_repeated):
-            return ended(existing)
-        key = key_of_repetition(key)
 
-    champion = find_champion(entry)
-    weights = download(revision)
-    if entry.recipe.kind == "search":
-        entry = search(entry, weights)
-    built = build(weights, entry.recipe)
-    evaluations = evaluate(entry, weights, built)
-    if entry.tasks:
-        evaluations = run_tasks(entry, weights, evaluations, champion)
-    selection = select(entry, weights, evaluations, champion)
-    rename_run(f"{pinned(model, revision.commit)} {selection.variant}")
+    with releasing(model):
+        if existing := find_release(entry, key):
+            if not (force and existing.may_be_repeated):
+                return ended(existing)
+            key = key_of_repetition(key)
 
-    versions = log(entry, key, weights, selection.artifact)
-    smoke_report = smoke_test(entry, versions, selection.precision, champion)
-    insisted = reason if force else None
-    decision = decide(
-        entry=entry,
-        revision=revision,
-        selection=selection,
-        report=smoke_report,
-        champion=champion,
-        insisted=insisted,
-    )
-    summary = publish(
-        entry=entry,
-        weights=weights,
-        selection=selection,
-        versions=versions,
-        smoke_report=smoke_report,
-        decision=decision,
-        champion=champion,
-    )
-    seal(summary, reason)
-    return ended(promote(summary, insisted))
+        champion = find_champion(entry)
+        weights = download(revision)
+        if entry.recipe.kind == "search":
+            entry = search(entry, weights)
+        built = build(weights, entry.recipe)
+        evaluations = evaluate(entry, weights, built)
+        if entry.tasks:
+            evaluations = run_tasks(entry, weights, evaluations, champion)
+        selection = select(entry, weights, evaluations, champion)
+        rename_run(f"{pinned(model, revision.commit)} {selection.variant}")
+
+        versions = log(entry, key, weights, selection.artifact)
+        smoke_report = smoke_test(entry, versions, selection.precision, champion)
+        insisted = reason if force else None
+        decision = decide(
+            entry=entry,
+            revision=revision,
+            selection=selection,
+            report=smoke_report,
+            champion=champion,
+            insisted=insisted,
+        )
+        summary = publish(
+            entry=entry,
+            weights=weights,
+            selection=selection,
+            versions=versions,
+            smoke_report=smoke_report,
+            decision=decision,
+            champion=champion,
+        )
+        seal(summary, reason)
+        return ended(promote(summary, insisted))

@@ -234,6 +234,19 @@ class TargetUnavailable(BadInput):
     reason: str
 
 
+class NoWorker(BadInput):
+    """No machine with the device of a model waits for work."""
+
+    text = (
+        "no worker of the pool {pool} is online, and {model} cannot be measured here: {reason}; "
+        "nothing was downloaded. Start a worker of that pool on a machine with the device, or "
+        'accept the model without measurements: unmeasured = "accept" in its entry'
+    )
+    model: str
+    pool: str
+    reason: str
+
+
 class ExtraMissing(BadInput):
     """A library that only an extra of the package installs."""
 

@@ -6,7 +6,7 @@ import re
 from importlib.metadata import version
 from pathlib import Path
 from socket import gethostname
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -74,12 +74,13 @@ _SHORTEST_PASSWORD = 12  # characters; MLflow refuses shorter ones
 #: Settings that hold the address of a server.
 _SERVERS = (
     *("hub_endpoint", "prefect_api_url", "mlflow_url", "prefect_url", "public_mlflow_url"),
-    *("public_prefect_url", "receiver_url", "serving_url", "worker_url"),
+    *("public_prefect_url", "receiver_url", "release_worker_url", "serving_url", "worker_url"),
 )
 
 #: Settings that hold where a part listens.
 _LISTENERS = (
-    *("mlflow_listen", "prefect_listen", "receiver_listen", "serving_listen", "worker_listen"),
+    *("mlflow_listen", "prefect_listen", "receiver_listen", "release_worker_listen"),
+    *("serving_listen", "worker_listen"),
 )
 
 
@@ -96,6 +97,8 @@ class Settings(BaseSettings):
         public_mlflow_url: Where people open MLflow's pages, if it is not where the server listens.
         public_prefect_url: The same for Prefect's pages.
         worker_url: Where the worker's health check is found.
+        release_worker_url: The same of the worker that releases models.
+        pool: Work pool of that worker: what its machine measures artifacts on.
         mlflow_listen: Where MLflow listens, as ``host:port``; empty for the host and the port of
             ``mlflow_url``. The same setting of each other part is where that part listens.
         allowed_hosts: Names, separated by commas, under which the servers are reached besides
@@ -116,9 +119,10 @@ class Settings(BaseSettings):
         auth: ``user:password`` of both servers; by default the one that ``slipway up`` generated.
         mlflow_webhook_secret: Signs MLflow's webhooks; without it, a secret of this machine's own.
         notify_block: Prefect block for messages, as ``type/name``; without it none are sent.
-        parallel_runs: Most flow runs at once on this machine; one of them may be a release.
+        parallel_runs: Most flow runs at once, beside releases.
         step_timeout_seconds: Time limit of one child process.
-        step_memory_gb: Memory limit of one child process; None for no limit of ours.
+        step_memory_gb: Memory limit of one child process; None for no limit of ours. With it, a
+            machine releases as many models at once as its memory has room for.
         speed_rounds: How often each candidate is loaded and timed; the median counts.
         load_timeout_seconds: Time limit of a model server for loading a version.
         serving_rows: Answers that one worker of a server generates at the same time.
@@ -158,17 +162,20 @@ class Settings(BaseSettings):
     receiver_url: str = "http://127.0.0.1:8090"
     serving_url: str = "http://127.0.0.1:8080"
     worker_url: str = "http://127.0.0.1:8091"
+    release_worker_url: str = "http://127.0.0.1:8092"
+    pool: Literal["cpu", "cuda"] = "cpu"
     mlflow_listen: str = ""
     prefect_listen: str = ""
     receiver_listen: str = ""
     serving_listen: str = ""
     worker_listen: str = ""
+    release_worker_listen: str = ""
     allowed_hosts: str = Field(default="", pattern=r"^[^/@]*$")
     allowed_origins: str = ""
     artifacts: str = ""
     serve: Annotated[tuple[str, ...], NoDecode] = ("smollm2-135m",)
     serving_host: str = Field(default_factory=gethostname, pattern=r"^[\w.-]+$")
-    worker_queues: Annotated[tuple[str, ...], NoDecode] = ("default", "releases", SERVE_QUEUE)
+    worker_queues: Annotated[tuple[str, ...], NoDecode] = ("default", SERVE_QUEUE)
     serve_key: SecretStr | None = None
     serve_keys_file: Path | None = None
     signing_key: Path | None = None

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 
@@ -22,6 +25,9 @@ from slipway.tracking.accounts import Accounts
 from slipway.tracking.location import signed_in_by
 from slipway.validation.texts import require_text
 from slipway.values import AuditInfo, Calibration, Entry, Recipe, Text
+
+#: Begins the key of a run that another one has handed over, whose id follows.
+HANDED_OVER_KEY = "handed-over:"
 
 
 def limits(settings: Settings) -> ProcessLimits:
@@ -101,15 +107,22 @@ def asked_at() -> datetime:
 def _actor() -> str:
     """Return the person, or what started the run of a deployment."""
     context = FlowRunContext.get()
-    run = context.flow_run if context else None
+    return _starter(context.flow_run if context else None)
+
+
+def _starter(run: FlowRun | None) -> str:
     if run is None or run.deployment_id is None:
         return _person()
     if run.auto_scheduled:
         return "schedule"
     if run.created_by and run.created_by.type == "AUTOMATION":
         return f"event ({run.created_by.display_value})"
-    # ``dispatch`` sets such a key; a run that a person starts in the UI has none
-    return "event" if (run.idempotency_key or "").startswith("release:") else "Prefect UI"
+    # ``dispatch`` and ``hand_over`` set such keys; a run that a person starts in the UI has none
+    key = run.idempotency_key or ""
+    if key.startswith(HANDED_OVER_KEY):
+        with get_client(sync_client=True) as client:
+            return _starter(client.read_flow_run(UUID(key.removeprefix(HANDED_OVER_KEY))))
+    return "event" if key.startswith("release:") else "Prefect UI"
 
 
 def _person() -> str:

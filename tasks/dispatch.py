@@ -10,9 +10,9 @@ from prefect.exceptions import ObjectNotFound
 from slipway.errors import SourceMissing
 from slipway.values import RunState
 from slipway.watch.policy import ATTEMPTS
+from tasks.entries import entry_of
+from tasks.pools import deployment_of
 from tasks.start_run import start_run
-
-DEPLOYMENT = "release-model/release-model"
 
 _ENDS: dict[StateType, RunState] = {
     StateType.COMPLETED: "ended",
@@ -45,11 +45,12 @@ def dispatch(model: str, key: str, attempt: int, reason: str) -> str:
     Raises:
         SourceMissing: If the deployment is not there.
     """
+    deployment = deployment_of(entry_of(model))
     try:
         parameters, tags = {"model": model, "reason": reason}, ["slipway", reason]
-        started = start_run(DEPLOYMENT, parameters, _idempotency_key(key, attempt), tags)
+        started = start_run(deployment, parameters, _idempotency_key(key, attempt), tags)
     except ObjectNotFound as error:
-        raise SourceMissing(f"deployment {DEPLOYMENT}", "apply the deployments first") from error
+        raise SourceMissing(f"deployment {deployment}", "apply the deployments first") from error
     get_run_logger().info(f"{model}: {reason}; flow run {started.name}")
     return str(started.id)
 

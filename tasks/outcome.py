@@ -2,7 +2,7 @@
 
 from typing import Any, TypeVar, cast
 
-from prefect import get_run_logger
+from prefect import State, get_run_logger
 from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 from prefect.states import Completed
@@ -19,23 +19,37 @@ Outcome = TypeVar(
 
 REJECTED, INCONCLUSIVE = "Rejected", "Inconclusive"
 WAITING, EXISTED = "Waiting for approval", "Already released"
+HANDED_OVER = "Handed over"
 
 #: Names of the states in which a run ends that promoted nothing; its type is ``COMPLETED``.
-NAMES = (REJECTED, INCONCLUSIVE, WAITING, EXISTED)
+NAMES = (REJECTED, INCONCLUSIVE, WAITING, EXISTED, HANDED_OVER)
 
 
 def ended(outcome: Outcome) -> Outcome:
     """Return the final state of this run, with ``outcome`` as its result.
 
     Prefect gives the result to whoever called the flow. The state's name and message are on the
-    run's page; the name is a tag of the run too, since the page of all runs filters by tags.
+    run's page.
     """
     name, message = _state(outcome)
+    return cast("Outcome", final_state(name, message, outcome))
+
+
+def final_state(name: str | None, message: str, result: Any = None) -> State[Any]:
+    """Return the final state of this run.
+
+    Its name is a tag of the run too, since the page of all runs filters by tags.
+
+    Args:
+        name: None for Prefect's own.
+        message: What its page says.
+        result: Of the flow.
+    """
     get_run_logger().info(f"{name or 'Completed'}: {message}")
     if name:
         _tag(name.lower().replace(" ", "-"))
     fields: dict[str, Any] = {"name": name} if name else {}
-    return cast("Outcome", Completed(message=message[:1000], data=outcome, **fields))
+    return Completed(message=message[:1000], data=result, **fields)
 
 
 def _state(outcome: Release | AliasChange | Redeployment | WatchVerdict) -> tuple[str | None, str]:

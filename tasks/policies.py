@@ -73,9 +73,10 @@ def by_candidates(_context: TaskRunContext, inputs: dict[str, Any]) -> str:
 def verified(task: Task[Arguments, Result]) -> Callable[Arguments, Result]:
     """Return ``task`` so that its result is valid now, whatever was cached.
 
-    A cached result names the files and the failures of the time when it was made. If files are
-    missing or changed since, or something had failed, the task runs again and its new result
-    replaces the cached one; what is still in the store is not made twice.
+    A cached result names the files and the failures of the time when it was made, and the folders
+    of the machine that made it. If files are missing here or changed since, or something had
+    failed, the task runs again and its new result replaces the cached one; what is still in the
+    store is not made twice.
     """
 
     @functools.wraps(task.fn)
@@ -93,7 +94,8 @@ def verified(task: Task[Arguments, Result]) -> Callable[Arguments, Result]:
 def _fault(result: Weights | tuple[BuildResult | Evaluation, ...], *, cached: bool) -> str | None:
     """Return what is wrong with a result; None if nothing is."""
     several = () if isinstance(result, Weights) else result  # a cached tuple comes back as a list
-    artifacts = (each.artifact for each in several if isinstance(each, BuildResult))
+    built = (each.built if isinstance(each, Evaluation) else each for each in several)
+    artifacts = (each.artifact for each in built)
     try:
         for made in (result, *artifacts):
             if isinstance(made, Weights | Artifact):

@@ -20,6 +20,6 @@ def resolve(entry: Entry) -> Revision:
     A recipe for a device that this machine has not, and tasks without the library that runs them,
     are refused here, before any download.
     """
-    targets.unmeasured(entry)
+    targets.require(entry)
     task_evaluation.require(entry, Settings().expectations)
     return checkpoint.resolve(entry)

@@ -12,7 +12,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateName,
 )
-from prefect.client.schemas.objects import WorkerStatus, WorkQueueStatus
+from prefect.client.schemas.objects import WorkQueueStatus
 from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
@@ -27,9 +27,12 @@ from deployments.services import (
     servers,
     workers,
 )
+from slipway import catalogue
 from slipway.errors import CatalogueInvalid
+from slipway.evaluation import targets
 from slipway.settings import PROJECT, Settings
 from slipway.system.network import answers, host_and_port, is_loopback, is_taken
+from tasks.pools import workers_online
 
 _APPLY = "run `python -m deployments.apply`"
 _DAY = timedelta(days=1)
@@ -87,8 +90,8 @@ def prefect_checks(settings: Settings) -> list[Diagnosis]:
     """Look at Prefect's server, and at what `slipway up` makes there."""
     try:
         with signed_in(settings), get_client(sync_client=True) as client:
-            checks = [look(client) for look in (_pool, _worker, _deployments, _schedules, _actions)]
-            checks.insert(2, _redeploys(client, settings))
+            checks = [look(client) for look in (_pool, _deployments, _schedules, _actions)]
+            checks[1:1] = [*_workers(settings), _redeploys(client, settings)]
         sign_in = sign_in_check("prefect", f"{settings.prefect_url}/api/admin/version")
     except PrefectHTTPStatusError as error:
         found = f"the server answers {error.response.status_code}"
@@ -120,17 +123,21 @@ def _pool(client: SyncPrefectClient) -> Diagnosis:
     return ok("work pool", f"{POOL}, {pool.concurrency_limit} runs at once")
 
 
-def _worker(client: SyncPrefectClient) -> Diagnosis:
-    try:
-        found = client.read_workers_for_work_pool(POOL)
-    except PrefectHTTPStatusError as error:
-        if error.response.status_code != httpx.codes.NOT_FOUND:
-            raise
-        found = []  # there is no such pool, as beside `slipway ui` alone
-    online = [worker.name for worker in found if worker.status == WorkerStatus.ONLINE]
-    if online:
-        return ok("workers", f"online: {', '.join(online)}")
-    return fail("workers", "none is online, so no run starts", "run `slipway up`")
+def _workers(settings: Settings) -> list[Diagnosis]:
+    """Look for workers in every pool that the catalogue needs."""
+    devices: set[str] = set()
+    with suppress(CatalogueInvalid):  # reported elsewhere
+        entries = catalogue.load(settings.catalogue).values()
+        devices = {targets.device(each) for each in entries if each.unmeasured == "refuse"}
+    return [_worker(pool) for pool in (POOL, *sorted({"cpu", *devices}))]
+
+
+def _worker(pool: str) -> Diagnosis:
+    name = f"workers of {pool}"
+    if online := workers_online(pool):
+        return ok(name, f"online: {', '.join(online)}")
+    advice = "run `slipway up`, or start a worker on another machine (deployments/README.md)"
+    return fail(name, "none is online, so no run of this pool starts", advice)
 
 
 def _redeploys(client: SyncPrefectClient, settings: Settings) -> Diagnosis:

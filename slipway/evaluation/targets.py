@@ -1,7 +1,7 @@
 """The devices that artifacts are made for, and whether this machine can run them."""
 
 from slipway.errors import TargetUnavailable
-from slipway.values import Entry, SelectRecipe
+from slipway.values import Entry, SelectRecipe, Target
 
 #: ONNX Runtime's names of what runs each target; a CPU is always there.
 _PROVIDERS = {
@@ -32,16 +32,28 @@ def unrunnable(target: str) -> str | None:
 
 
 def unmeasured(entry: Entry) -> dict[str, str]:
-    """Return why candidates of ``entry`` are not measured on this machine, by target.
+    """Return why candidates of ``entry`` are not measured on this machine, by target."""
+    return {target: why for target in _targets(entry) if (why := unrunnable(target))}
+
+
+def require(entry: Entry) -> None:
+    """Check that this machine measures every candidate, unless the entry accepts that it does not.
 
     Raises:
-        TargetUnavailable: If there is any, and the entry does not accept that.
+        TargetUnavailable: If it does not.
     """
-    recipe = entry.recipe
-    candidates = recipe.candidates if isinstance(recipe, SelectRecipe) else ()
-    targets = dict.fromkeys(candidate.target for candidate in candidates)
-    found: dict[str, str] = {target: why for target in targets if (why := unrunnable(target))}
+    found = unmeasured(entry)
     if found and entry.unmeasured == "refuse":
         target, why = next(iter(found.items()))
         raise TargetUnavailable(entry.name, target, why)
-    return found
+
+
+def device(entry: Entry) -> Target:
+    """Return the device of the machines that measure ``entry``: the first that is not a CPU."""
+    return next((target for target in _targets(entry) if target != "cpu"), "cpu")
+
+
+def _targets(entry: Entry) -> tuple[Target, ...]:
+    recipe = entry.recipe
+    candidates = recipe.candidates if isinstance(recipe, SelectRecipe) else ()
+    return tuple(dict.fromkeys(candidate.target for candidate in candidates))

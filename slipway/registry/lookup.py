@@ -1,13 +1,13 @@
 """What the registry knows: versions by key, aliases, tags."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from slipway import keys
 from slipway.checks import prompt_files, structured_files, suites
@@ -316,7 +316,30 @@ class Lookup:
             yield
 
     @contextmanager
-    def _locked_for_all(self, model: str) -> Iterator[None]:
+    def releasing(self, model: str, tell: Callable[[], object]) -> Iterator[None]:
+        """Keep every other release of a model out while the body runs; wait for one that runs.
+
+        Args:
+            model: Name of the entry.
+            tell: Called before a wait, which lasts for as long as the other one.
+        """
+        self.locks.mkdir(parents=True, exist_ok=True)
+        file = FileLock(self.locks / f"releasing-{model}.lock")
+        try:
+            file.acquire(blocking=False)
+        except Timeout:
+            tell()
+            file.acquire()
+        try:
+            with self._locked_for_all(f"{model}/release", tell):
+                yield
+        finally:
+            file.release()
+
+    @contextmanager
+    def _locked_for_all(
+        self, name: str, tell: Callable[[], object] | None = None
+    ) -> Iterator[None]:
         """Keep other machines out as well, where MLflow may have others than this one.
 
         Who holds the file lock knows that a lock which this home holds too is that of a dead
@@ -325,12 +348,12 @@ class Lookup:
         if not self._has_shared_lock:
             yield
             return
-        with shared_lock.held(self.client, model, self._lock_identity()) as lock:
-            self._shared[model] = lock
+        with shared_lock.held(self.client, name, self._lock_identity(), tell) as lock:
+            self._shared[name] = lock
             try:
                 yield
             finally:
-                del self._shared[model]
+                del self._shared[name]
 
     @property
     def _has_shared_lock(self) -> bool:

@@ -34,6 +34,7 @@ class Plan(Value):
         variants: The candidates; of a search, the two between which is searched.
         variants_in_store: The candidates that are already built.
         max_builds: Most artifacts that a search builds; None where the candidates are listed.
+        workers: Prefect workers that have the device which this machine has not, if any is online.
         unmeasured: Why candidates are released without measurements, by target.
         disk_bytes: Estimate of the disk space that is needed, with the copies in MLflow and those
             that are tested.
@@ -56,6 +57,7 @@ class Plan(Value):
     variants: tuple[str, ...]
     variants_in_store: tuple[str, ...]
     max_builds: int | None
+    workers: tuple[str, ...]
     unmeasured: dict[str, str]
     disk_bytes: int
     disk_free_bytes: int
@@ -70,9 +72,10 @@ class Plan(Value):
 
     @property
     def fits(self) -> bool:
-        """Whether disk and memory suffice."""
+        """Whether disk and memory suffice here; what another machine has is not known."""
         memory = self.memory_bytes or 0
-        return self.disk_bytes <= self.disk_free_bytes and memory <= self.memory_free_bytes
+        here = self.disk_bytes <= self.disk_free_bytes and memory <= self.memory_free_bytes
+        return here or bool(self.workers)
 
 
 def make(  # noqa: PLR0913 - a plan is made of all of them
@@ -84,6 +87,7 @@ def make(  # noqa: PLR0913 - a plan is made of all of them
     prompts: tuple[Prompt, ...],
     exists: bool,
     calibration: Calibration | None = None,
+    workers: tuple[str, ...] = (),
 ) -> Plan:
     """Return what releasing ``revision``, which the entry's source names now, would do.
 
@@ -95,9 +99,7 @@ def make(  # noqa: PLR0913 - a plan is made of all of them
         prompts: Those of the entry's suite.
         exists: Whether the registry has this release.
         calibration: What candidates are calibrated on, if any is.
-
-    Raises:
-        TargetUnavailable: As ``targets.unmeasured``.
+        workers: As in ``Plan``.
     """
     weights_key = keys.weights_key(revision, tools)
     weights = store.find(weights_key)
@@ -129,7 +131,8 @@ def make(  # noqa: PLR0913 - a plan is made of all of them
         variants=tuple(sizes),
         variants_in_store=tuple(variant for variant, size in sizes.items() if size),
         max_builds=max_builds,
-        unmeasured=targets.unmeasured(entry),
+        workers=workers,
+        unmeasured={} if workers else targets.unmeasured(entry),
         disk_bytes=0 if exists else new_bytes + 2 * (weights_bytes + max(expected.values())),
         disk_free_bytes=psutil.disk_usage(str(free_folder)).free,
         memory_bytes=_memory_bytes(entry.recipe, weights_bytes),

@@ -26,6 +26,7 @@ _FLOW_RUNS = tuple(
     f"PREFECT_{each}_*"
     for each in ("DEPLOYMENTS", "FLOWS", "INTERNAL", "RESULTS", "RUNNER", "TASKS", "WORKER")
 )
+_WORKER = (*_PREFECT, *_FLOW_RUNS, *_MLFLOW, *_HUB, *_PROXIES)
 
 #: Names of variables that every process receives: they tell where things are and how many threads
 #: to use. Not passed on if the value is an address with a password.
@@ -47,7 +48,8 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     "mlflow": (*_MLFLOW_SERVER, *_STORES, *_DATABASES, *_PROXIES),
     "apply": ("SLIPWAY_AUTH", "SLIPWAY_MLFLOW_WEBHOOK_SECRET", *_PREFECT, *_MLFLOW),
     "deploy": _PREFECT,
-    "worker": (*_PREFECT, *_FLOW_RUNS, *_MLFLOW, *_HUB, *_PROXIES),
+    "worker": _WORKER,
+    "release-worker": _WORKER,
     "receiver": ("SLIPWAY_HUB_WEBHOOK_SECRET", "SLIPWAY_MLFLOW_WEBHOOK_SECRET", *_PREFECT),
     "model-server": (*_MLFLOW, "OTEL_*"),
     # Child processes that copy a version's files, and that log models. Those that work on files of

@@ -10,7 +10,7 @@ Fencing tokens: Martin Kleppmann, "How to do distributed locking" (2016).
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +22,7 @@ from slipway.tracking.location import if_any
 from slipway.tracking.tags import HEARTBEAT, LEASE, LOCK
 
 _LOOK_SECONDS = 0.25
+_LONG_LOOK_SECONDS = 2.0  # where others may hold it for hours
 _SEEN = 10  # newest: some may be of the same millisecond
 _PATIENCE_SECONDS = 600.0  # a release registers within seconds, and its body within minutes
 
@@ -64,7 +65,9 @@ class _Found:
 
 
 @contextmanager
-def held(client: Any, name: str, home: str = "") -> Iterator[SharedLock]:
+def held(
+    client: Any, name: str, home: str = "", tell: Callable[[], object] | None = None
+) -> Iterator[SharedLock]:
     """Hold the lock ``name`` while the body runs; wait for whoever holds it.
 
     Args:
@@ -72,11 +75,12 @@ def held(client: Any, name: str, home: str = "") -> Iterator[SharedLock]:
         name: What is locked.
         home: Identity of the file lock that this process holds for ``name``; empty for none. What
             the same one has left behind is taken over at once.
+        tell: Called once if others hold it. Then they are waited for as long as they live.
 
     Raises:
-        RegistryConflict: If others hold it for ten minutes.
+        RegistryConflict: If others hold it for ten minutes, and ``tell`` is None.
     """
-    lock = _acquired(client, name, home)
+    lock = _acquired(client, name, home, tell)
     with heartbeat.renewed(partial(client.set_experiment_tag, lock.experiment, HEARTBEAT)):
         try:
             yield lock
@@ -84,10 +88,12 @@ def held(client: Any, name: str, home: str = "") -> Iterator[SharedLock]:
             if_any(lambda: client.delete_experiment(lock.experiment))
 
 
-def _acquired(client: Any, name: str, home: str) -> SharedLock:
+def _acquired(client: Any, name: str, home: str, tell: Callable[[], object] | None) -> SharedLock:
     started = alive = time.monotonic()
     seen = None
-    while time.monotonic() - started < _PATIENCE_SECONDS:
+    look_seconds = _LONG_LOOK_SECONDS if tell else _LOOK_SECONDS
+    told = False
+    while tell or time.monotonic() - started < _PATIENCE_SECONDS:
         now = _newest(client, name)
         if now != seen:
             seen, alive = now, time.monotonic()
@@ -97,7 +103,10 @@ def _acquired(client: Any, name: str, home: str) -> SharedLock:
             if now.held:
                 if_any(lambda: client.delete_experiment(now.experiment))  # noqa: B023
             return lock
-        time.sleep(_LOOK_SECONDS)
+        if tell and not told:
+            tell()
+            told = True
+        time.sleep(look_seconds)
     raise RegistryConflict(name, "another machine holds its lock")
 
 

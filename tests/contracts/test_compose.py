@@ -14,7 +14,9 @@ from tests.support.project import PROJECT
 DOCUMENT = yaml.safe_load((PROJECT / "compose.yaml").read_text(encoding="utf-8"))
 SERVICES = DOCUMENT["services"]
 
-PARTS = {"prefect", "mlflow", "worker", "receiver", "model-server", "redeployer"}
+PARTS = {
+    *("prefect", "mlflow", "worker", "release-worker", "receiver", "model-server", "redeployer"),
+}
 WORDS = {"type": "array", "items": {"type": "string"}}
 SERVICE = {
     "type": "object",

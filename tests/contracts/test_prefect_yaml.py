@@ -30,9 +30,14 @@ def closed(required: str, **properties: Any) -> dict[str, Any]:
 
 POOL = closed(
     "name work_queue_name job_variables",
-    name={"const": "slipway"},
-    work_queue_name={"enum": ["default", "releases", "{{ $SLIPWAY_SERVE_QUEUE }}"]},
+    name={"enum": ["slipway", "cpu", "cuda"]},
+    work_queue_name={"enum": ["default", "{{ $SLIPWAY_SERVE_QUEUE }}"]},
     job_variables=closed(""),
+)
+LIMIT = closed(
+    "limit collision_strategy",
+    limit={"type": "integer", "minimum": 1},
+    collision_strategy={"enum": ["ENQUEUE", "CANCEL_NEW"]},
 )
 SCHEDULE = closed(
     "slug cron timezone",
@@ -56,11 +61,7 @@ DEPLOYMENT = closed(
     description=TEXT,
     tags=NAMES,
     parameters=PARAMETERS,
-    concurrency_limit=closed(
-        "limit collision_strategy",
-        limit={"type": "integer", "minimum": 1},
-        collision_strategy={"enum": ["ENQUEUE", "CANCEL_NEW"]},
-    ),
+    concurrency_limit=LIMIT,
     work_pool=POOL,
     enforce_parameter_schema={"const": False},
     schedules={"type": "array", "items": SCHEDULE, "minItems": 1},
@@ -70,7 +71,7 @@ SCHEMA = closed(
     "name pull definitions deployments",
     name={"const": "slipway"},
     pull={"const": []},
-    definitions={"type": "object", "additionalProperties": POOL},
+    definitions=closed("cpu cuda light releases", cpu=POOL, cuda=POOL, light=POOL, releases=LIMIT),
     deployments={"type": "array", "items": DEPLOYMENT, "minItems": 1},
 )
 
@@ -96,12 +97,12 @@ def test_every_key_is_known() -> None:
     ("place", "key"),
     [
         ((), "deployment"),
-        (("definitions", "heavy"), "queue"),
+        (("definitions", "cpu"), "queue"),
         (("deployments", 0), "concurency_limit"),
         (("deployments", 0, "concurrency_limit"), "colision_strategy"),
         (("deployments", 0, "work_pool"), "work_queue"),
-        (("deployments", 2, "schedules", 0), "corn"),
-        (("deployments", 2, "triggers", 0), "expectt"),
+        (("deployments", 3, "schedules", 0), "corn"),
+        (("deployments", 3, "triggers", 0), "expectt"),
     ],
 )
 def test_an_unknown_key_is_refused_wherever_it_stands(place: tuple[Any, ...], key: str) -> None:
@@ -122,7 +123,7 @@ def test_an_entrypoint_is_a_flow_that_takes_the_parameters(deployment: dict[str,
     flow = flow_of(deployment)
 
     given, known = deployment["parameters"], flow.parameters
-    assert flow.name == deployment["name"]
+    assert flow.name == deployment["name"].removesuffix(f"-{deployment['work_pool']['name']}")
     assert set(given) <= set(known.properties)
     if "schedules" in deployment:  # nobody can fill in what is missing
         assert set(known.required or ()) <= set(given)

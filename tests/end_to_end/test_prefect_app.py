@@ -136,7 +136,7 @@ def test_the_doctor_tells_a_missing_work_pool_from_a_refused_password(
     checks = {check.name: check for check in prefect_checks(settings)}
 
     assert checks["work pool"].result.startswith("slipway does not exist")
-    assert checks["workers"].status == "fail"
+    assert checks["workers of slipway"].status == checks["workers of cpu"].status == "fail"
     assert checks["prefect sign-in"].status == ("ok" if auth else "warn")
 
 

@@ -70,7 +70,7 @@ def _still(value: Any) -> Any:
 
 
 def test_every_address_answers(everything: Running) -> None:
-    """The table names five, of which the last waits for a champion."""
+    """The table names six, of which the last waits for a champion."""
     said = everything.said.read_text(encoding="utf-8")
 
     for server, path in {
@@ -78,6 +78,7 @@ def test_every_address_answers(everything: Running) -> None:
         "mlflow": "/health",
         "receiver": "/health",
         "worker": "/health",
+        "release_worker": "/health",
     }.items():
         assert everything.url(server) in said
         assert answers(everything.url(server) + path)
@@ -91,6 +92,7 @@ def test_all_deployments_and_automations_are_there(everything: Running) -> None:
 
     assert {each["name"] for each in deployments} == {
         "release-model",
+        "release-model-cuda",
         "release-catalogue",
         "watch-sources",
         "redeploy",
@@ -132,7 +134,7 @@ def test_schedules_make_runs(everything: Running) -> None:
 
 
 def test_applying_again_changes_nothing(everything: Running) -> None:
-    """Pool, queues, deployments, schedules, automations and webhook are as they were."""
+    """Pools, deployments, schedules, automations and webhook are as they were."""
     before = state(everything)
 
     done = everything.command("-m", "deployments.apply")
@@ -220,7 +222,7 @@ def test_the_doctor_finds_nothing_that_fails(everything: Running) -> None:
     assert {each["name"] for each in checks if each["status"] != "ok"} <= {
         *("hub", "memory", "disk", "model-server")
     }
-    assert {"prefect", "mlflow", "worker", "receiver", "model-server"} <= {
+    assert {"prefect", "mlflow", "worker", "release-worker", "receiver", "model-server"} <= {
         each["name"] for each in checks
     }
 

@@ -39,7 +39,8 @@ def test_a_worker_takes_the_redeploys_of_its_own_host_alone(
         signed_in(Settings()),
         get_client(sync_client=True) as client,
     ):
-        apply_pool(client, Settings())
+        apply_pool(client, "slipway", 4)
+        client.create_work_queue(OTHER, work_pool_name="slipway")
         before = taken(client)
         with serving("the worker", command, variables, log, f"{health}/health"):
             deadline = time.monotonic() + 60
@@ -49,5 +50,5 @@ def test_a_worker_takes_the_redeploys_of_its_own_host_alone(
 
     assert not (tmp_path / "home" / "secrets" / "mlflow-auth.ini").exists()
     own = f"serve-{gethostname()}"
-    assert before == {"default": False, "releases": False, OTHER: False}
-    assert now == {"default": True, "releases": True, own: True, OTHER: False}
+    assert before == {"default": False, OTHER: False}
+    assert now == {"default": True, own: True, OTHER: False}

@@ -192,12 +192,12 @@ def test_a_deployment_that_is_not_there_is_named(
     hub_project: HubProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The line says what to do."""
-    from tasks import dispatch
+    from tasks import dispatch, pools
 
-    monkeypatch.setattr(dispatch, "DEPLOYMENT", "release-model/nowhere")
+    monkeypatch.setattr(pools, "DEPLOYMENT", "release-model/nowhere")
 
     with pytest.raises(SourceMissing) as raised:
-        dispatch.dispatch.fn("tiny", "ab" * 32, 1, "a test")
+        dispatch.dispatch.fn(hub_project.follow(), "ab" * 32, 1, "a test")
 
     assert str(raised.value).startswith("deployment release-model/nowhere was not found: apply")
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
@@ -26,6 +27,25 @@ ROUNDS = 10 if ALL else 2
 def own_registry(tmp_path: Path) -> Registry:
     """Return a registry whose database other processes may open."""
     return new_registry(tmp_path)
+
+
+def test_a_model_is_released_once_at_a_time(own_registry: Registry) -> None:
+    """Who waits is told so; another model waits for nobody."""
+    told, ended = Event(), Event()
+
+    def second() -> None:
+        with own_registry.releasing("tiny", told.set):
+            ended.set()
+
+    with own_registry.releasing("tiny", pytest.fail):
+        waiting = Thread(target=second)
+        waiting.start()
+        assert told.wait(30)
+        with own_registry.releasing("other", pytest.fail):
+            assert not ended.is_set()
+    waiting.join(30)
+
+    assert ended.is_set()
 
 
 def at_once(

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,24 @@ def test_a_holder_that_lives_is_waited_for(
 
     said, _ = alive.communicate("look\n", timeout=60)
     assert said == "held\n"
+
+
+def test_a_release_waits_for_as_long_as_another_one_lives(
+    server: str, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is told that it waits is not refused; a release may take hours."""
+    monkeypatch.setattr(shared_lock, "_PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(shared_lock, "_LONG_LOOK_SECONDS", 0.5)
+    alive = holder("stop", server)
+    assert alive.stdout is not None
+    number, told = int(alive.stdout.readline()), []
+    end = threading.Timer(5, alive.communicate, ["look\n"])
+    end.start()
+
+    with shared_lock.held(client, NAME, tell=lambda: told.append("waits")) as lock:
+        end.join()
+
+    assert (told, lock.number, alive.poll()) == (["waits"], number + 1, 0)
 
 
 def test_lost_replies_make_one_lock(server: str) -> None:

@@ -20,7 +20,7 @@ from tests.support.network import free_port
 from tests.support.project import PROJECT, Project, lay_out
 
 AUTH = "operator:a-long-enough-password"
-SERVERS = ("prefect", "mlflow", "receiver", "worker", "serving")
+SERVERS = ("prefect", "mlflow", "receiver", "worker", "release_worker", "serving")
 
 _START_SECONDS = 240
 _FIRST_CHAMPION_SECONDS = 400

@@ -7,7 +7,10 @@ import pytest
 from prefect.states import Failed
 
 from slipway.errors import LicenseNotAllowed, SlipwayError, Unreachable
+from slipway.values import BuildResult, Evaluation
+from tasks import policies
 from tasks.policies import by_recipe, by_revision, worth_retrying
+from tests.support import summaries
 from tests.support.project import Project
 
 pytestmark = pytest.mark.usefixtures("prefect_backend")
@@ -72,6 +75,15 @@ def test_cache_keys_name_content_and_never_a_path(project: Project) -> None:
 
     assert keyed(Path("one")) == keyed(Path("another"))
     assert keyed(Path("one")) != keyed(Path("one"), key="weights-2")
+
+
+def test_a_result_that_names_files_of_another_machine_counts_as_missing() -> None:
+    """Whatever the task: storage of results may be shared, folders are not."""
+    built = BuildResult(variant="int8", precision="int8", artifact=summaries.artifact())
+    measured = Evaluation(built=built, fidelity=None, speed=None)
+
+    for result in (summaries.weights(), (built,), (measured,)):
+        assert "is missing or changed" in str(policies._fault(result, cached=True))
 
 
 def test_a_failing_run_prints_no_traceback_of_an_error_that_explains_itself() -> None:

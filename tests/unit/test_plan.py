@@ -10,7 +10,7 @@ import pytest
 from slipway import keys
 from slipway.build import onnx
 from slipway.errors import TargetUnavailable
-from slipway.evaluation import paired
+from slipway.evaluation import paired, targets
 from slipway.report import plan
 from slipway.report.plan import Plan
 from slipway.system.store import Store
@@ -174,10 +174,11 @@ def test_a_device_that_is_not_here_is_refused_unless_the_entry_accepts_that(
     pinned = revision(published=(PUBLISHED,))
 
     with pytest.raises(TargetUnavailable, match=f"made for {target}, .* CPUExecutionProvider") as e:
-        planned(store, revision_=pinned, recipe=recipe)
+        targets.require(summaries.entry(recipe=recipe))
 
     assert "Prefect worker on a machine with that device" in str(e.value)
     assert 'unmeasured = "accept"' in str(e.value)
+    targets.require(summaries.entry(recipe=recipe, unmeasured="accept"))
     found = planned(store, revision_=pinned, recipe=recipe, unmeasured="accept")
     assert list(found.unmeasured) == [target]
     assert planned(store, revision_=pinned, recipe=SELECT).unmeasured == {}
@@ -229,6 +230,7 @@ def test_a_plan_says_how_surely_a_lost_prompt_is_found(store: Store) -> None:
         ({"disk_free_bytes": 9}, False),
         ({"memory_free_bytes": 9}, False),
         ({"memory_free_bytes": 9, "memory_bytes": None}, True),
+        ({"memory_free_bytes": 9, "workers": ("gpu-1",)}, True),
     ],
 )
 def test_a_plan_fits_if_disk_and_memory_suffice(

@@ -2,7 +2,9 @@
 
 from configparser import ConfigParser
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from commands.main import run
@@ -29,7 +31,7 @@ def test_every_part_listens_on_loopback(settings: Settings) -> None:
     """Unless an address says otherwise, nobody from outside comes in."""
     everything = (*services.servers(settings), *services.workers(settings))
 
-    assert len(everything) == 5
+    assert len(everything) == 6
     assert all(part.url.startswith("http://127.0.0.1:") for part in everything)
     assert all(part.health.startswith(part.url) for part in everything)
 
@@ -66,6 +68,25 @@ def test_the_model_server_sees_no_secret_but_mlflows_password(settings: Settings
     assert hidden <= set(worker)
     assert "SLIPWAY_AUTH" not in server.keys() | worker.keys()
     assert server["MLFLOW_TRACKING_PASSWORD"] == PASSWORD
+
+
+@pytest.mark.parametrize(
+    ("step_gb", "machine_gb", "limit"),
+    [("", 256, "1"), ("7", 8, "1"), ("7", 16.5, "2"), ("7", 23.9, "2"), ("7", 4, "1")],
+)
+def test_memory_decides_how_many_releases_a_machine_runs_at_once(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, step_gb: str, machine_gb: float, limit: str
+) -> None:
+    """A gigabyte for a release itself, and a step's limit; without a limit, a step may take all."""
+    monkeypatch.setenv("SLIPWAY_STEP_MEMORY_GB", step_gb)
+    monkeypatch.setenv("SLIPWAY_POOL", "cuda")
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=machine_gb * 1e9))
+
+    started = services.release_worker(Settings())
+
+    assert started.command[started.command.index("--limit") + 1] == limit
+    assert started.command[started.command.index("--pool") + 1] == "cuda"
+    assert "--limit" not in services.worker(Settings()).command
 
 
 def test_several_models_have_one_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -242,7 +263,7 @@ def _sent(variables: dict[str, str]) -> set[str]:
     return variables.keys() & {"PREFECT_API_AUTH_STRING", "MLFLOW_TRACKING_PASSWORD"}
 
 
-@pytest.mark.parametrize("server", ["PREFECT", "MLFLOW", "WORKER"])
+@pytest.mark.parametrize("server", ["PREFECT", "MLFLOW", "WORKER", "RELEASE_WORKER"])
 def test_nothing_listens_beyond_this_machine_without_a_chosen_password(
     without_password: Settings, monkeypatch: pytest.MonkeyPatch, server: str
 ) -> None:

@@ -188,7 +188,7 @@ def test_the_toolchain_is_the_installed_versions() -> None:
         ("SLIPWAY_HOME", "~no-user-of-this-name/slipway", "expected a folder"),
         ("SLIPWAY_SERVE", "tiny,,other", "expected names of models"),
         ("SLIPWAY_SERVE", "all,tiny", "or all alone"),
-        ("SLIPWAY_WORKER_QUEUES", "default,,releases", "expected names of queues"),
+        ("SLIPWAY_WORKER_QUEUES", "default,,serve", "expected names of queues"),
         ("SLIPWAY_SERVING_HOST", "a/b", "should match pattern"),
     ],
 )
