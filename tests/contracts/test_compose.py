@@ -156,7 +156,7 @@ def test_redeploys_run_among_the_processes_of_the_model_server() -> None:
     }
 
     assert queues == {
-        "worker": "default,releases",
+        "worker": "default",
         "redeployer": f"serve-{host['SLIPWAY_SERVING_HOST']}",
     }
     assert redeployer["pid"] == redeployer["network_mode"] == "service:model-server"

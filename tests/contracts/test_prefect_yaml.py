@@ -71,7 +71,14 @@ SCHEMA = closed(
     "name pull definitions deployments",
     name={"const": "slipway"},
     pull={"const": []},
-    definitions=closed("cpu cuda light releases", cpu=POOL, cuda=POOL, light=POOL, releases=LIMIT),
+    definitions=closed(
+        "cpu cuda light serve releases",
+        cpu=POOL,
+        cuda=POOL,
+        light=POOL,
+        serve=POOL,
+        releases=LIMIT,
+    ),
     deployments={"type": "array", "items": DEPLOYMENT, "minItems": 1},
 )
 

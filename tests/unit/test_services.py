@@ -40,7 +40,7 @@ def test_a_part_listens_at_one_address_and_is_found_at_another(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As behind the name of a container or a published port; it is asked where it is found."""
-    for part in ("prefect", "mlflow", "receiver", "serving", "worker"):
+    for part in ("prefect", "mlflow", "receiver", "serving", "worker", "release_worker"):
         monkeypatch.setenv(f"SLIPWAY_{part.upper()}_LISTEN", "127.0.0.2:4300")
         monkeypatch.setenv(f"SLIPWAY_{part.upper()}_URL", f"http://{part}.example:80")
     found = Settings()
