@@ -31,7 +31,8 @@ from slipway.system.network import is_taken
 from slipway.system.secret_files import keep_private
 from slipway.tracking import mlflow_webhook
 
-#: Queues of the pool: most runs at once (None: as many as the pool), and priority.
+#: Queues of the pool: most runs at once (None: as many as the pool), and priority. No two queues
+#: have the same: Prefect would renumber the others.
 QUEUES = {"default": (None, 1), "releases": (1, 2)}
 
 
@@ -50,7 +51,7 @@ def apply(settings: Settings) -> None:
 
 def apply_pool(client: SyncPrefectClient, settings: Settings) -> None:
     """Create or update the work pool, with its limit and its queues."""
-    limit, queues = settings.parallel_runs, QUEUES | {serve_queue(settings.serving_host): (None, 1)}
+    limit, queues = settings.parallel_runs, QUEUES | {serve_queue(settings.serving_host): (None, 3)}
     _say(f"work pool {POOL}, {limit} runs at once, queues {', '.join(queues)}")
     try:
         client.read_work_pool(POOL)
