@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from slipway.system.failpoints import failpoint
 from slipway.system.network import host_in_url
+from slipway.system.process import start_seconds
 from slipway.values import Record
 
 SERVER, FRONT = "server.json", "front.json"
@@ -28,15 +29,16 @@ class Address(Record):
         host: Where it listens.
         port: Its port.
         workers: Number of workers of a model.
-        started: When the supervisor started, in seconds since 1970: another machine or container
-            that has the same folder may have a server of the same number. 0 in older files.
+        started_seconds: When the process started, after its machine did: another machine or
+            container that has the same folder may have a server of the same number. 0 in older
+            files.
     """
 
     pid: int
     host: str
     port: int
     workers: int
-    started: float = 0
+    started_seconds: float = 0
 
     @property
     def url(self) -> str:
@@ -54,8 +56,8 @@ def write(file: Path, pid: int, listener: socket.socket, workers: int) -> None:
         workers: Number of workers of a model.
     """
     host, port = listener.getsockname()[:2]
-    started = psutil.Process(pid).create_time()
-    address = Address(pid=pid, host=host, port=port, workers=workers, started=started)
+    started = start_seconds(pid)
+    address = Address(pid=pid, host=host, port=port, workers=workers, started_seconds=started)
     part = file.with_suffix(".part")
     part.write_text(address.model_dump_json(), encoding="utf-8")
     failpoint("server.before-rename")
@@ -81,7 +83,7 @@ def _is_server(address: Address) -> bool:
     """Return whether the process is that server, and not another one with the same number."""
     try:
         process = psutil.Process(address.pid)
-        is_same = address.started in {0, process.create_time()}
+        is_same = address.started_seconds in {0, start_seconds(address.pid)}
         is_running = process.status() != psutil.STATUS_ZOMBIE
         return is_same and is_running and MODULE in process.cmdline()
     except psutil.Error:

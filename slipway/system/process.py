@@ -259,6 +259,15 @@ def process_tree(pid: int) -> list[psutil.Process]:
         return []
 
 
+def start_seconds(pid: int) -> float:
+    """Return when a process started, after its machine did: a clock that is set changes nothing.
+
+    Raises:
+        psutil.Error: If there is no such process.
+    """
+    return round(psutil.Process(pid).create_time() - psutil.boot_time(), 2)
+
+
 def held_bytes(pid: int) -> int:
     """Return the memory that a process and its descendants hold.
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from slipway.settings import Settings
+from slipway.system.process import start_seconds
 
 #: The servers that leave notes, and the variable that names each for its clients.
 _VARIABLES = {"prefect": "PREFECT_API_URL", "mlflow": "MLFLOW_TRACKING_URI"}
@@ -24,21 +25,21 @@ class ServerNote:
 
     Attributes:
         pid: The process that keeps the server running.
-        started: When this process started, in seconds since 1970: numbers are given out again.
+        started_seconds: When this process started, after its machine did: numbers are given out
+            again.
         url: Base URL without a trailing slash.
     """
 
     pid: int
-    started: float
+    started_seconds: float
     url: str
 
     @property
     def is_current(self) -> bool:
         """Whether this process is still running."""
         try:
-            process = psutil.Process(self.pid)
-            is_same = process.create_time() == self.started
-            return is_same and process.status() != psutil.STATUS_ZOMBIE
+            is_same = start_seconds(self.pid) == self.started_seconds
+            return is_same and psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return False
 
@@ -56,8 +57,8 @@ def leave(home: Path, server: str, url: str) -> None:
     """Note that this process keeps a server running, also after it became that server."""
     if server not in _VARIABLES:
         return
-    started = psutil.Process().create_time()
-    note = ServerNote(pid=os.getpid(), started=started, url=url.rstrip("/"))
+    pid = os.getpid()
+    note = ServerNote(pid=pid, started_seconds=start_seconds(pid), url=url.rstrip("/"))
     file = _file(home, server)
     file.parent.mkdir(parents=True, exist_ok=True)
     new = file.with_suffix(f".{note.pid}")

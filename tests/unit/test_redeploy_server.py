@@ -10,7 +10,6 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from slipway.errors import NotServed, ServedElsewhere, ServerMissing
@@ -21,7 +20,7 @@ from slipway.redeploy.golden_prompts import GoldenPrompts
 from slipway.redeploy.values import ChampionState, NoChange
 from slipway.serving.server_file import MODULE, SERVER, Address
 from slipway.settings import Settings
-from slipway.system.process import ProcessLimits
+from slipway.system.process import ProcessLimits, start_seconds
 from slipway.tracking.verified_copy import CopyPlace
 from tests.support.network import http_server
 
@@ -116,8 +115,9 @@ def test_a_process_with_the_number_of_a_server_is_not_that_server(
     """Two containers that have one folder number their processes alike."""
     process = subprocess.Popen([sys.executable, "-c", "input()", MODULE], stdin=subprocess.PIPE)
     try:
-        started = psutil.Process(process.pid).create_time() - older_seconds
-        address = Address(pid=process.pid, host="127.0.0.1", port=9, workers=1, started=started)
+        started = start_seconds(process.pid) - older_seconds
+        place = {"pid": process.pid, "host": "127.0.0.1", "port": 9, "workers": 1}
+        address = Address.model_validate(place | {"started_seconds": started})
         (tmp_path / SERVER).write_text(address.model_dump_json(), encoding="utf-8")
 
         assert (model_server.find(tmp_path) is not None) is is_found

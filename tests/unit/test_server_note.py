@@ -69,7 +69,9 @@ def test_a_process_that_got_the_number_later_is_another_one(tmp_path: Path) -> N
     note = json.loads(file.read_bytes())
     assert server_note.find(tmp_path, "prefect")
 
-    file.write_text(json.dumps(note | {"started": note["started"] - 60}), encoding="utf-8")
+    file.write_text(
+        json.dumps(note | {"started_seconds": note["started_seconds"] - 60}), encoding="utf-8"
+    )
 
     assert server_note.find(tmp_path, "prefect") is None
 
