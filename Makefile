@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup release plan up doctor ui test test-all guide faults pictures redeploys check format lock bench benchmarks clean
+.PHONY: help setup release plan up doctor ui test test-all guide faults pictures test-machines redeploys check format lock bench benchmarks clean
 
 help:           ## list the targets
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -43,8 +43,11 @@ test: setup     ## run the tests that a contributor needs, on two processes
 	@$(PYTEST) -m "not slow"
 
 test-all: setup ## run every test, also those that are slow by nature
-	@$(PYTEST) -m "not alone"
+	@$(PYTEST) -m "not alone and not machines"
 	@$(BIN)/python -m pytest -m alone --durations=25
+
+test-machines: setup ## run several workers and PostgreSQL; skips what is not installed, with the reason
+	@$(BIN)/python -m pytest -m machines --durations=25
 
 guide: setup    ## run the tutorial alone
 	@$(BIN)/python -m pytest tests/guide

@@ -21,7 +21,7 @@ from tests.support.network import free_port
 from tests.support.phi3_repositories import ONNX, WEIGHTS, lay_out_onnx, lay_out_weights
 from tests.support.project import Project
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.machines, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 FOR_CUDA = """\
 [models.{name}]

@@ -24,6 +24,7 @@ USER, PASSWORD = AUTH.split(":")
 LOST = ("prefect", "mlflow")
 
 pytestmark = [
+    pytest.mark.machines,
     pytest.mark.slow,
     pytest.mark.timeout(600),
     pytest.mark.skipif(not PROGRAMS.is_dir(), reason="needs Debian's package postgresql"),
