@@ -195,7 +195,7 @@ def test_a_model_for_another_device_is_released_in_the_pool_that_has_it(machines
     assert went_on["work_pool_name"] == "cuda"
     assert went_on["parameters"]["model"] == "takes-any"
     assert went_on["state_name"] == "Completed", went_on["state"]
-    assert [*home.glob("store/weights-*")]
+    assert [*home.glob("store/artifact-*")]
     assert len(machines.versions("takes-any")) == 1
 
 
@@ -216,7 +216,7 @@ def test_a_release_that_one_machine_began_is_finished_by_another(machines: Machi
     worker.resume()
 
     assert (crashed["state_name"], found["state_name"]) == ("Crashed", "Completed"), found["state"]
-    assert [*home.glob("store/weights-*")]
+    assert [*home.glob("store/artifact-*")]
     assert "is missing or changed" in machines.log(run)
     (tags,) = machines.versions("fourth")
     assert tags["slipway.flow_run"] == f"{PUBLIC}/runs/flow-run/{run}"
