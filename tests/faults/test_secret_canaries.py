@@ -47,7 +47,9 @@ NEEDED: Mapping[str, AbstractSet[str]] = {
     r"mlflow(\.server| server|/server)": {"aws", "proxy", "webhook-encryption", "mlflow-forms"},
     r"python -P -m deployments\.apply": {"auth", "mlflow hook"},
     r"python -P -m prefect --no-prompt deploy": {"auth"},
-    r"python (-P )?-m prefect( worker|\.engine|\.runner)": {"auth", "hf", "proxy"},
+    r"python (-P )?-m (prefect( worker|\.engine|\.runner)|deployments\.worker)": {
+        *("auth", "hf", "proxy"),
+    },
     r"python -P -m deployments\.receiver": {"auth", "hub hook", "mlflow hook"},
     r"python -P -m slipway\.system\.worker": {"auth"},  # fetches a version for the model server
     r"python -P -m slipway\.serving|python (-B )?-P -c from multiprocessing": {"auth"},
