@@ -184,7 +184,7 @@ def require_sound(bench: Bench) -> None:
     champion = bench.here.state("tiny", served["champion"])
     assert champion is not None
     assert champion.obstacle is None
-    assert bench.here._runs("tiny", "RUNNING") == {}
+    assert bench.here._open_runs("tiny", "promotions") == {}
 
 
 @pytest.mark.parametrize("state", TAGS)

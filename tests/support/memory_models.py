@@ -11,14 +11,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS
 
 from slipway.registry import Registry, registration
 from slipway.system import store
-from slipway.tracking import model_storage, verified_copy
+from slipway.tracking import model_storage, seal, verified_copy
 from slipway.tracking.model_files import FolderFiles
 from slipway.values import Release
 from tests.support.fake_registry import WRAPPER
@@ -153,10 +152,8 @@ def as_mlflow(client: ModelClient) -> Iterator[None]:
         return FolderFiles(Path(client.get_logged_model(found.model_id).artifact_location), name)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mlflow, "MlflowClient", lambda: client)
-        patch.setattr(mlflow, "get_experiment_by_name", client.get_experiment_by_name)
-        for module in (registration, verified_copy, model_storage):
-            patch.setattr(module, "connect", lambda _: None)
+        for module in (registration, seal, verified_copy, model_storage):
+            patch.setattr(module, "connect", lambda _: client)
         patch.setattr(verified_copy, "open_files", open_files)
         patch.setattr(store, "flush", lambda _: None)
         yield
