@@ -50,7 +50,14 @@ def connect(location: MlflowLocation) -> Any:
     _read_served_artifacts(location.artifacts)
     mlflow.set_tracking_uri(location.uri)
     mlflow.set_registry_uri(location.uri)
-    return mlflow.MlflowClient(location.uri, location.uri)
+    return client_of(location)
+
+
+def client_of(location: MlflowLocation) -> Any:
+    """Return MlflowClient of ``location``, which ``connect`` has reached before."""
+    from mlflow import MlflowClient
+
+    return MlflowClient(location.uri, location.uri)
 
 
 def _read_served_artifacts(folder: Path | None) -> None:

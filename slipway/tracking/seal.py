@@ -15,7 +15,7 @@ from slipway.sources import model_card
 from slipway.system.failpoints import failpoint
 from slipway.system.store import manifest, sha256
 from slipway.tracking import bill_of_materials, release_record
-from slipway.tracking.location import connect
+from slipway.tracking.location import client_of
 from slipway.tracking.logged_files import expected_files
 from slipway.tracking.signature import sign
 from slipway.tracking.tags import SIGNATURE
@@ -82,7 +82,7 @@ def _seal(wrapper: LoggedWrapper, request: SealRequest) -> None:
         _require_tested(copy, files, request)
         for name in _OWN:
             (folder / name).unlink(missing_ok=True)
-        client = connect(request.place.location)
+        client = client_of(request.place.location)
         failpoint("seal.before-record")
         for document in _documents(folder, files, wrapper, request):
             client.log_model_artifact(wrapper.model_id, str(document))

@@ -34,7 +34,7 @@ from slipway.tracking import (
     release_record,
     signature,
 )
-from slipway.tracking.location import MlflowLocation, connect, mlflow_location
+from slipway.tracking.location import MlflowLocation, client_of, connect, mlflow_location
 from slipway.tracking.model_files import DELETE, open_files
 from slipway.tracking.tags import CODE, DIGEST, FORMAT, KEY, MLMODEL, SIGNATURE
 from slipway.values import FileEntry, Value, WrapperKind
@@ -195,7 +195,7 @@ def _require_not_deleted(request: CopyRequest) -> None:
     """Check the logged model of a version: once deleted, its files stay only until a clean-up."""
     from mlflow.exceptions import MlflowException
 
-    client = connect(request.place.location)
+    client = client_of(request.place.location)
     source = client.get_model_version(request.name, str(request.version)).source
     try:
         if source.startswith("models:/m-"):
@@ -300,7 +300,7 @@ def _require_signed(
 
 def _original(request: CopyRequest, key: str) -> str | None:
     """Return of which version this one is a replay; None if no earlier one has its key."""
-    client = connect(request.place.location)
+    client = client_of(request.place.location)
     query = f"name = '{request.name}' AND tags.`{KEY}` = '{key}'"
     versions = (int(each.version) for each in client.search_model_versions(query))
     first = min(versions, default=request.version)

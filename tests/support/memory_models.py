@@ -152,8 +152,10 @@ def as_mlflow(client: ModelClient) -> Iterator[None]:
         return FolderFiles(Path(client.get_logged_model(found.model_id).artifact_location), name)
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (registration, seal, verified_copy, model_storage):
+        for module in (registration, verified_copy, model_storage):
             patch.setattr(module, "connect", lambda _: client)
+        for module in (seal, verified_copy):
+            patch.setattr(module, "client_of", lambda _: client)
         patch.setattr(verified_copy, "open_files", open_files)
         patch.setattr(store, "flush", lambda _: None)
         yield
