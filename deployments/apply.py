@@ -5,7 +5,7 @@
 
 import subprocess
 import sys
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from prefect.client.schemas.actions import (
 )
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.events import AutomationCore
-from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from prefect.workers.process import ProcessWorker
 
@@ -29,6 +29,7 @@ from deployments.services import (
     serve_queue,
     webhook_secret,
 )
+from deployments.worker import add_queue
 from slipway import catalogue
 from slipway.errors import SlipwayError, SourceMissing, StepCrashed, Unreachable
 from slipway.settings import PROJECT, Settings, sign_in
@@ -42,7 +43,9 @@ def apply(settings: Settings) -> None:
     """Apply pools, deployments, schedules, automations and MLflow's webhook."""
     with get_client(sync_client=True) as client:
         apply_pool(client, POOL, settings.parallel_runs)
-        _apply_queue(client, serve_queue(settings.serving_host))
+        queue = serve_queue(settings.serving_host)
+        _say(f"queue {queue} of the work pool {POOL}")
+        add_queue(client, queue)
         for pool in RELEASE_POOLS:
             apply_pool(client, pool, None)
         deploy(settings)
@@ -66,12 +69,6 @@ def apply_pool(client: SyncPrefectClient, name: str, limit: int | None) -> None:
             name=name, type="process", base_job_template=template, concurrency_limit=limit
         )
         client.create_work_pool(pool)
-
-
-def _apply_queue(client: SyncPrefectClient, name: str) -> None:
-    _say(f"queue {name} of the work pool {POOL}")
-    with suppress(ObjectAlreadyExists):
-        client.create_work_queue(name, work_pool_name=POOL)
 
 
 def deploy(settings: Settings) -> None:

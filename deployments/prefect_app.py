@@ -25,7 +25,7 @@ from starlette.websockets import WebSocketClose
 
 from deployments.services import SIGN_IN
 from slipway.settings import Settings
-from slipway.system.network import allowed_hosts, is_allowed_host, is_own_origin
+from slipway.system.network import hosts_of, is_allowed_host, is_own_origin
 
 CLOSED = frozenset({"/docs", "/docs/oauth2-redirect", "/openapi.json", "/redoc"})
 
@@ -62,7 +62,7 @@ def guarded(app: ASGIApp, settings: Settings, *, has_password: bool) -> ASGIApp:
     A web socket is refused before it is accepted, so that nothing is read or sent.
     """
     names = settings.more_names("prefect")
-    hosts = allowed_hosts(settings.prefect_url, names)
+    hosts = hosts_of(settings, "prefect")
     policy = _policy()
 
     def answer(scope: Scope) -> ASGIApp:

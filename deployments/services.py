@@ -19,7 +19,7 @@ from slipway import catalogue
 from slipway.errors import AlreadyRunning, Exposed, ExtraMissing, SlipwayError
 from slipway.settings import EVERY_CHAMPION, PROJECT, SERVE_QUEUE, Settings, auth_file, environment
 from slipway.system import server_note, temporary
-from slipway.system.network import allowed_hosts, host_and_port, is_loopback
+from slipway.system.network import host_and_port, hosts_of, is_loopback
 from slipway.system.process import command, die_with_parent
 from slipway.system.secret_files import keep_private, secret, write
 from slipway.system.secret_policy import visible
@@ -168,7 +168,7 @@ def _mlflow_variables(settings: Settings) -> dict[str, str]:
 
 def _mlflow_names(settings: Settings) -> Iterator[str]:
     """Yield the patterns of names under which MLflow is reached, with any port and with none."""
-    for name in sorted(allowed_hosts(settings.mlflow_url, settings.more_names("mlflow"))):
+    for name in sorted(hosts_of(settings, "mlflow")):
         host = f"[{name}]" if ":" in name else name
         yield from (host, f"{host.replace('[', '[[]')}:*")
 
@@ -206,11 +206,10 @@ def worker(settings: Settings) -> Service:
 def release_worker(settings: Settings) -> Service:
     """Return the worker that releases models, as many at once as this machine has memory for."""
     limit = str(releases_at_once(settings, psutil.virtual_memory().total))
-    start = ("-m", "prefect", "worker", "start", "--pool", settings.pool, "--name", gethostname())
     return Service(
         name="release-worker",
         title=f"worker of the pool {settings.pool!r}",
-        command=(*start, "--with-healthcheck", "--limit", limit),
+        command=(*prefect_worker(settings.pool), "--limit", limit),
         variables=_worker_variables(settings, "release_worker"),
         **_place(settings, "release_worker"),
     )
@@ -221,6 +220,12 @@ def releases_at_once(settings: Settings, memory_bytes: int) -> int:
     if settings.step_memory_gb is None:
         return 1
     return max(1, int(memory_bytes / 1e9 / (_RUN_MEMORY_GB + settings.step_memory_gb)))
+
+
+def prefect_worker(pool: str) -> tuple[str, ...]:
+    """Return the interpreter's arguments that start a worker of a pool, called after its host."""
+    start = ("-m", "prefect", "worker", "start", "--pool", pool, "--name", gethostname())
+    return (*start, "--with-healthcheck")
 
 
 def _worker_variables(settings: Settings, part: str) -> dict[str, str]:

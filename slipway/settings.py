@@ -226,25 +226,16 @@ class Settings(BaseSettings):
     @field_validator("serve", mode="before")
     @classmethod
     def _listed_models(cls, names: Any) -> Any:
-        """Return names that are separated by commas, each once."""
-        if not isinstance(names, str):
-            return names
-        found = tuple(dict.fromkeys(name.strip() for name in names.split(",")))
-        if "" in found or (EVERY_CHAMPION in found and len(found) > 1):
-            expected = f"expected names of models, separated by commas, or {EVERY_CHAMPION} alone"
+        expected = f"expected names of models, separated by commas, or {EVERY_CHAMPION} alone"
+        found = _listed(names, expected)
+        if isinstance(names, str) and EVERY_CHAMPION in found and len(found) > 1:
             raise ValueError(expected)
         return found
 
     @field_validator("worker_queues", mode="before")
     @classmethod
     def _listed_queues(cls, names: Any) -> Any:
-        if not isinstance(names, str):
-            return names
-        found = tuple(dict.fromkeys(name.strip() for name in names.split(",")))
-        if "" in found:
-            expected = "expected names of queues, separated by commas"
-            raise ValueError(expected)
-        return found
+        return _listed(names, "expected names of queues, separated by commas")
 
     @field_validator("environments", mode="before")
     @classmethod
@@ -571,6 +562,20 @@ MLFLOW_CLIENT = (
     *("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME"),
     *("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
 )
+
+
+def _listed(names: Any, expected: str) -> Any:
+    """Return names that are separated by commas, each once; what is no text is returned as it is.
+
+    Raises:
+        ValueError: With ``expected``, if one is empty.
+    """
+    if not isinstance(names, str):
+        return names
+    found = tuple(dict.fromkeys(name.strip() for name in names.split(",")))
+    if "" in found:
+        raise ValueError(expected)
+    return found
 
 
 def password_file(settings: Settings, name: str) -> Path:

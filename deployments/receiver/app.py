@@ -17,7 +17,7 @@ from deployments.receiver.hooks import Hooks, ReceiverSettings
 from deployments.receiver.outbox import Outbox, Send, send
 from deployments.receiver.requests import Fault, RequestRejected
 from slipway.system.connections import is_for
-from slipway.system.network import allowed_hosts
+from slipway.system.network import hosts_of
 from slipway.watch.webhooks import HubPayload, MlflowPayload
 
 _logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ def create_app(settings: ReceiverSettings, send: Send = send) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,  # a redirected client would send the secret once more
     )
-    hosts = allowed_hosts(settings.receiver_url, settings.more_names("receiver"))
+    hosts = hosts_of(settings, "receiver")
     app.add_middleware(HostCheck, allowed=hosts)
     app.include_router(Hooks(settings, outbox).router)
 

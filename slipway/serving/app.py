@@ -39,7 +39,7 @@ from slipway.serving.responses import (
 from slipway.serving.service import ModelService
 from slipway.settings import Settings
 from slipway.system import process
-from slipway.system.network import allowed_hosts, listed
+from slipway.system.network import hosts_of, listed
 
 #: Environment variable that names the pointer file.
 POINTER = "SLIPWAY_SERVING_POINTER"
@@ -149,7 +149,7 @@ def create() -> ASGIApp:
     app.state.service = service
     app.include_router(routes)
     add_error_handlers(app)
-    hosts = allowed_hosts(settings.serving_url, settings.more_names("serving"))
+    hosts = hosts_of(settings, "serving")
     keyring = Keyring(settings, is_exposed=is_exposed())
     checked = KeyCheck(app, keyring, RequestRates(settings.rates_folder), new_counter())
     pages = CrossOrigin(checked, listed(settings.allowed_origins))

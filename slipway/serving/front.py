@@ -38,7 +38,7 @@ from slipway.serving.model_names import AskedModel
 from slipway.serving.page import Beside, beside, page
 from slipway.settings import Settings, disable_telemetry
 from slipway.system.connections import SERVER_LIMITS, allow_many_files
-from slipway.system.network import allowed_hosts, listed
+from slipway.system.network import hosts_of, listed
 
 _PASSED_ON = "slipway.passed_on"  # in the scope of a request that a model's server answered
 _REFUSED = 400
@@ -243,7 +243,7 @@ def create(folders: Iterable[Path], settings: Settings) -> ASGIApp:
     add_error_handlers(app)
     keyring = Keyring(settings, is_exposed=is_exposed())
     pages = CrossOrigin(KeyCheck(app, keyring, None, None), listed(settings.allowed_origins))
-    hosts = allowed_hosts(settings.serving_url, settings.more_names("serving"))
+    hosts = hosts_of(settings, "serving")
     limits = RequestLimits(pages, hosts)
 
     async def respond(scope: Scope, receive: Receive, send: Send) -> None:

@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from slipway.errors import Unreachable
+from slipway.settings import Settings
 
 LOOPBACK = "127.0.0.1"
 
@@ -26,6 +27,16 @@ def host_and_port(url: str) -> tuple[str, int]:
     """Return the host and the port of ``url``, by default those of its scheme."""
     parts = urlsplit(url)
     return parts.hostname or LOOPBACK, parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def hosts_of(settings: Settings, part: str) -> frozenset[str]:
+    """Return the host names that requests to a part may have: wherever it is found or listens.
+
+    Args:
+        settings: They name its addresses.
+        part: Its name in the settings, such as ``mlflow`` of ``mlflow_url``.
+    """
+    return allowed_hosts(settings.found_at(part), settings.more_names(part))
 
 
 def allowed_hosts(address: str, names: str = "") -> frozenset[str]:

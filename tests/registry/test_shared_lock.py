@@ -51,6 +51,13 @@ def holder(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
+def waiting_holder(server: str) -> tuple[subprocess.Popen[str], int]:
+    """Start a process that holds the lock until it is told to look; return the lock's number."""
+    process = holder("stop", server)
+    assert process.stdout is not None
+    return process, int(process.stdout.readline())
+
+
 def test_one_process_at_a_time_holds_it(server: str, client: Any, tmp_path: Path) -> None:
     """Each adds to a number that it has read before; none of them loses another's."""
     file = tmp_path / "number"
@@ -68,9 +75,7 @@ def test_the_lock_of_a_stopped_holder_is_taken_over_and_the_holder_notices(
 ) -> None:
     """It wakes up with an old number, and must not write any more."""
     monkeypatch.setattr(heartbeat, "DEAD_SECONDS", 2.0)
-    stopped = holder("stop", server)
-    assert stopped.stdout is not None
-    number = int(stopped.stdout.readline())
+    stopped, number = waiting_holder(server)
     stopped.send_signal(signal.SIGSTOP)
 
     with shared_lock.held(client, NAME) as lock:
@@ -88,9 +93,7 @@ def test_a_holder_that_lives_is_waited_for(
     """For as long as its heartbeat changes; at the end, the error says what to do."""
     monkeypatch.setattr(heartbeat, "DEAD_SECONDS", 2.0)
     monkeypatch.setattr(shared_lock, "_PATIENCE_SECONDS", 5.0)
-    alive = holder("stop", server)
-    assert alive.stdout is not None
-    alive.stdout.readline()
+    alive, _ = waiting_holder(server)
 
     with (
         pytest.raises(shared_lock.RegistryConflict, match="run it again"),
@@ -108,9 +111,7 @@ def test_a_release_waits_for_as_long_as_another_one_lives(
     """Whoever is told that it waits is not refused; a release may take hours."""
     monkeypatch.setattr(shared_lock, "_PATIENCE_SECONDS", 0.5)
     monkeypatch.setattr(shared_lock, "_LONG_LOOK_SECONDS", 0.5)
-    alive = holder("stop", server)
-    assert alive.stdout is not None
-    number, told = int(alive.stdout.readline()), []
+    (alive, number), told = waiting_holder(server), []
     end = threading.Timer(5, alive.communicate, ["look\n"])
     end.start()
 
