@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup release plan up doctor ui test test-all guide faults pictures test-machines redeploys check format lock bench benchmarks clean
+.PHONY: help setup release plan up doctor ui test test-all test-long guide faults pictures test-machines redeploys check format lock bench benchmarks clean
 
 help:           ## list the targets
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -30,7 +30,7 @@ release: setup  ## release MODEL (smollm2-135m) end to end
 plan: setup     ## show what releasing MODEL would do; writes nothing
 	@$(BIN)/slipway plan $(MODEL)
 
-up: setup       ## run Prefect, MLflow, Prefect worker, webhook receiver and model server; Ctrl-C stops
+up: setup       ## run Prefect, MLflow, Prefect workers, webhook receiver and model server; Ctrl-C stops
 	@$(BIN)/slipway up
 
 doctor: setup   ## check this machine and the services that run on it
@@ -42,11 +42,13 @@ ui: setup       ## start the servers of the Prefect UI and the MLflow UI; Ctrl-C
 test: setup     ## run the tests that a contributor needs, on two processes
 	@$(PYTEST) -m "not slow"
 
-test-all: setup ## run every test, also those that are slow by nature
+test-all: test-long test-machines ## run every test
+
+test-long: setup ## run the tests of one machine, also those that are slow by nature
 	@$(PYTEST) -m "not alone and not machines"
 	@$(BIN)/python -m pytest -m alone --durations=25
 
-test-machines: setup ## run several workers and PostgreSQL; skips what is not installed, with the reason
+test-machines: setup ## run several machines, and other servers; skips what is not installed, with the reason
 	@$(BIN)/python -m pytest -m machines --durations=25
 
 guide: setup    ## run the tutorial alone

@@ -1,13 +1,12 @@
 """``slipway card``: the model card of a version, from the runs of its release."""
 
-from pathlib import Path
-
 from commands import console
-from commands.options import VersionNumber, chosen_version
+from commands.options import OutputFile, VersionNumber, chosen_version
 from slipway import catalogue
 from slipway.errors import SourceMissing
 from slipway.report.card import CardFacts, markdown
 from slipway.settings import Settings
+from slipway.system import disk
 from slipway.tracking import read_run, write_run
 from slipway.tracking.location import mlflow_location
 
@@ -16,7 +15,7 @@ def card(
     model: str,
     version: VersionNumber | None = None,
     *,
-    output: Path | None = None,
+    output: OutputFile | None = None,
     annex_iv: bool = False,
 ) -> int:
     """Write the model card of a version, in the format of the Hub, from its MLflow runs.
@@ -30,11 +29,10 @@ def card(
         output: File to write, such as README.md. Default: standard output.
         annex_iv: Add the headings of Annex IV of the EU AI Act.
     """
-    if output and not output.parent.is_dir():
-        raise SourceMissing(str(output.parent), "make the folder of the card first")
     text = markdown(_facts(model, version, Settings()), annex_iv=annex_iv)
     if output:
-        output.write_text(text, encoding="utf-8")
+        with disk.writing(output.absolute().parent):
+            output.write_text(text, encoding="utf-8")
     else:
         console.write(text)
     return 0

@@ -15,13 +15,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from contextvars import ContextVar
 from http import HTTPStatus
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
 from commands import home
 from slipway.errors import CatalogueInvalid, HomeUnusable, InternalError, SlipwayError
-from slipway.settings import Settings, apply_environment
+from slipway.libraries import apply_environment
+from slipway.settings import Settings
 from slipway.system import disk
 from slipway.validation.texts import UNSEEN, printable
 
@@ -43,13 +43,6 @@ def alone_on_stdout() -> Iterator[None]:
             yield
     finally:
         _documents.reset(token)
-
-
-def write_what_the_terminal_can() -> None:
-    """Write characters that a terminal's encoding lacks as escapes, instead of failing."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
 
 
 def show(document: Any) -> None:

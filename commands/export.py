@@ -7,7 +7,7 @@ from commands.options import VersionNumber, chosen_version
 from slipway import catalogue
 from slipway.errors import SourceRefused
 from slipway.settings import Settings
-from slipway.tracking import image, read_run
+from slipway.tracking import image, read_run, write_run
 from slipway.tracking.location import mlflow_location
 from slipway.tracking.verified_copy import CopyPlace, CopyRequest
 
@@ -31,7 +31,7 @@ def export(
     settings = Settings()
     catalogue.find(settings.catalogue, model)
     number, where = chosen_version(model, version, settings), mlflow_location(settings)
-    report = read_run.artifact(read_run.run_of(model, number, where), image.REPORT, where)
+    report = read_run.artifact(read_run.run_of(model, number, where), write_run.REPORT, where)
     request = CopyRequest(place=CopyPlace.of(settings), name=model, version=number)
     written = image.export(request, report, oci.absolute())
     if json:

@@ -1,19 +1,22 @@
-"""The command line: one function a command, imported only when it is called."""
+"""The command line: one function a command, imported only when it is called.
+
+Help needs neither settings nor a home, so that it is there at once.
+"""
 
 import contextlib
 import sys
-from importlib.metadata import version
+from io import TextIOWrapper
 
-from cyclopts import App, CycloptsError, UnusedCliTokensError
-
-from commands import console, home, interrupt, project
-from slipway.errors import CommandLineInvalid, SlipwayError
-from slipway.settings import Settings, disable_telemetry, reach_loopback_directly, sign_in
-from slipway.system import server_note, temporary
-from slipway.system.secret_files import keep_private
-from slipway.validation.texts import require_text
+from cyclopts import App, CycloptsError
 
 _EXIT_CODES = "Exit codes: 0 success, 1 failure, 2 bad input"
+
+
+def _version() -> str:
+    from importlib.metadata import version  # which takes as long to import as half of the rest
+
+    return version("slipway")
+
 
 app = App(
     name="slipway",
@@ -21,25 +24,26 @@ app = App(
         "Release small language models: from a source to a promoted version in the MLflow Model "
         "Registry. Serve the promoted version."
     ),
-    version=lambda: version("slipway"),
+    version=_version,
     help_epilogue=(
         f"{_EXIT_CODES}; `release` also: 3 rejected by a gate, 4 inconclusive. Slipway stores its "
         "files in .slipway of the project (the nearest folder with a slipway.toml) or else of its "
         "checkout, or in the folder that SLIPWAY_HOME names."
     ),
     result_action="return_value",
+    help_format="plaintext",
 )
 # The texts are here, so that --help imports no command.
 _COMMANDS = {
     "release": ("commands.release:release", "Release a model end to end."),
-    "plan": ("commands.models:plan", "Show what a release would do; writes nothing."),
+    "plan": ("commands.plan:plan", "Show what a release would do; writes nothing."),
     "suite check": (
         "commands.suite:check",
         "Check a file of prompts, and show how surely a release with it finds lost prompts.",
     ),
     "models": ("commands.models:models", "List the models of the catalogue."),
     "variants": (
-        "commands.models:variants",
+        "commands.variants:variants",
         "List the ONNX artifacts of a repository, and which one a recipe would select.",
     ),
     "init": ("commands.init:init", "Write a project of your own: settings, catalogue, tests."),
@@ -88,7 +92,7 @@ _COMMANDS = {
     "chat": ("commands.chat:chat", "Talk to a served model in the terminal."),
     "up": (
         "commands.up:up",
-        "Run Prefect, MLflow, Prefect worker, webhook receiver and model server until Ctrl-C.",
+        "Run Prefect, MLflow, Prefect workers, webhook receiver and model server until Ctrl-C.",
     ),
     "doctor": ("commands.status:doctor", "Check this machine and the services that run on it."),
     "du": ("commands.du:du", "Show what the home holds, and what could be freed."),
@@ -185,7 +189,7 @@ _GROUPS = {
     "users": "People who sign in to MLflow: readers, releasers, promoters, administrators.",
 }
 _apps = {"": app} | {
-    name: App(name=name, help=text, help_epilogue=f"{_EXIT_CODES}.")
+    name: App(name=name, help=text, help_epilogue=f"{_EXIT_CODES}.", version_flags=())
     for name, text in _GROUPS.items()
 }
 for _name in _GROUPS:
@@ -196,56 +200,36 @@ for _name, (_address, _help) in _COMMANDS.items():
         name=_name.rpartition(" ")[2],
         help=f"{_help}\n\n{_DETAILS.get(_name, '')}",
         help_epilogue=f"{_OWN_EXIT_CODES.get(_name, _EXIT_CODES)}.",
+        version_flags=(),  # some commands have a --version of their own; the others refuse it
     )
 app.register_install_completion_command(help="Install completion for bash, zsh or fish.")
 
 
-def run(arguments: list[str]) -> int:
-    """Return the exit code of one call of the command line."""
-    disable_telemetry()
-    reach_loopback_directly()
-    with console.alone_on_stdout() if "--json" in arguments else contextlib.nullcontext():
-        return _run(arguments)
-
-
-def _run(arguments: list[str]) -> int:
-    try:
-        for number, argument in enumerate(arguments, 1):
-            require_text(f"argument {number}", argument)
-        project.use()
-        settings = Settings()
-        keep_private(settings.home)
-        home.require_folder(settings)
-        server_note.use(settings)
-        sign_in(Settings())
-        return int(app(arguments, exit_on_error=False, print_error=False) or 0)
-    except KeyboardInterrupt:
-        console.say(interrupt.TEXT, error=True)
-        return interrupt.EXIT_CODE
-    except CycloptsError as error:
-        failure = _misunderstood(error)
-    except SlipwayError as error:
-        failure = error
-    except Exception as error:  # noqa: BLE001 - the last place that can turn a defect into a line
-        failure = console.translated(error)
-    console.show_error(failure, json="--json" in arguments)
-    return failure.exit_code
-
-
-def _misunderstood(error: CycloptsError) -> SlipwayError:
-    """Return our error for one of the command line: on one line, with what to do."""
-    command = " ".join(error.command_chain or ())
-    reason = " ".join(str(error).split()).rstrip(".")
-    if isinstance(error, UnusedCliTokensError):
-        words = " ".join(error.unused_tokens or ())
-        reason = f"too many arguments: {words}; put a text of several words in quotes"
-    return CommandLineInvalid(reason, f"{command} " if command else "")
-
-
 def main() -> None:
     """Run the command line."""
-    console.write_what_the_terminal_can()
-    with contextlib.suppress(SlipwayError):  # the command itself reports a bad setting
-        project.use()
-        temporary.claim(Settings().home)
-    sys.exit(run(sys.argv[1:]))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a character that a terminal's encoding lacks
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(run(sys.argv[1:], claim=True))
+
+
+def run(arguments: list[str], *, claim: bool = False) -> int:
+    """Return the exit code of one call of the command line.
+
+    Args:
+        arguments: Those behind the program's name.
+        claim: Whether temporary files of this process go into the home.
+    """
+    if _is_about_itself(arguments):
+        with contextlib.suppress(CycloptsError):  # which a call tells in our words
+            return int(app(arguments, exit_on_error=False, print_error=False) or 0)
+    from commands.call import call
+
+    return call(app, arguments, claim=claim)
+
+
+def _is_about_itself(arguments: list[str]) -> bool:
+    """Return whether help is asked for, or our version; some commands have a ``--version`` too."""
+    if arguments[:1] in ([], ["--version"]):
+        return True
+    return bool({"--help", "-h"} & {*arguments}) and "--" not in arguments

@@ -1,5 +1,8 @@
 """Types of options that several commands have; what they refuse is known before anything starts."""
 
+import os
+import tempfile
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter, validators
@@ -13,6 +16,25 @@ def _not_blank(_type: Any, text: str | None) -> None:
         expected = "expected some words, for the record"
         raise ValueError(expected)
 
+
+def _writable(_type: Any, file: Path | None) -> None:
+    if file is not None and not _can_be_written(file):
+        expected = "expected a file that you may write, in a folder that exists"
+        raise ValueError(expected)
+
+
+def _can_be_written(file: Path) -> bool:
+    try:
+        if file.exists():
+            return not file.is_dir() and os.access(file, os.W_OK)
+        tempfile.TemporaryFile(dir=file.absolute().parent).close()
+    except OSError:
+        return False
+    return True
+
+
+#: A file that a command writes at its end; an existing one is replaced.
+OutputFile = Annotated[Path, Parameter(validator=_writable)]
 
 #: Why a person does something.
 Reason = Annotated[str, Parameter(validator=_not_blank)]

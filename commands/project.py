@@ -12,6 +12,7 @@ from typing import Any
 
 from slipway.errors import CatalogueInvalid
 from slipway.settings import PROJECT, public_variables
+from slipway.values.signers import names_a_file
 
 FILE = "slipway.toml"
 
@@ -49,7 +50,7 @@ def use() -> None:
         text = str(value).lower() if isinstance(value, bool) else str(value)
         if isinstance(value, dict):
             text = json.dumps(value)
-        if name in _FOLDERS:
+        if name in _FOLDERS and names_a_file(text):
             text = str(file.parent / Path(text).expanduser())
         variable = _PREFIX + name.upper()
         if not os.environ.get(variable):

@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 from commands import console
-from commands.options import Reason
+from commands.options import OutputFile, Reason
 from commands.release import exit_code, how_it_ended, prepare
 from slipway.errors import NoChampion, SourceMissing
 from slipway.settings import Settings
@@ -49,7 +49,7 @@ def promote(
     return exit_code(outcome)
 
 
-def bundle(model: str, *, output: Path, json: bool = False) -> int:
+def bundle(model: str, *, output: OutputFile, json: bool = False) -> int:
     """Write the champion into one file, for `slipway unbundle` on a machine without a network.
 
     Args:
@@ -58,8 +58,6 @@ def bundle(model: str, *, output: Path, json: bool = False) -> int:
         json: Print the result as JSON.
     """
     settings = Settings()
-    if not output.parent.is_dir():
-        raise SourceMissing(str(output.parent), "make the folder of the file first")
     if not settings.has_registry:
         raise NoChampion(model)
     from slipway.registry import open_registry

@@ -1,15 +1,14 @@
 """``slipway release``, ``approve`` and ``rollback``: run the flow of the same name here and now."""
 
 import time
-from pathlib import Path
 from typing import Literal
 
-from commands import console, prefect_server
-from commands.options import Reason, VersionNumber
+from commands import console, existing, prefect_server
+from commands.options import OutputFile, Reason, VersionNumber
 from slipway import catalogue
-from slipway.errors import SourceMissing
 from slipway.report import next_steps
 from slipway.settings import Settings
+from slipway.system import disk
 from slipway.tracking import location, pages, read_run
 from slipway.tracking.write_run import JUNIT
 from slipway.values import Inconclusive, Rejected, Release, pinned
@@ -23,7 +22,7 @@ def release(  # noqa: PLR0913 - a command has the options that people need
     reason: Reason | None = None,
     force: bool = False,
     lift_quarantine: bool = False,
-    junit: Path | None = None,
+    junit: OutputFile | None = None,
     json: bool = False,
 ) -> int:
     """Release a model end to end: download, quantize or select, log, smoke-test, promote.
@@ -43,26 +42,28 @@ def release(  # noqa: PLR0913 - a command has the options that people need
         json: Print the result as JSON.
     """
     settings = Settings()
-    if junit and not junit.parent.is_dir():
-        raise SourceMissing(str(junit.parent), "make the folder of the JUnit file first")
     prepare(settings, model, quiet=json)
     started = time.monotonic()
-    from flows.release_model import release_model
-    from tasks.lift_quarantine import require_reason
+    outcome = None if force or lift_quarantine else existing.find(model, ref, recipe, settings)
+    if outcome is None:
+        from flows.release_model import release_model
+        from tasks.lift_quarantine import require_reason
 
-    if lift_quarantine:
-        require_reason(model, reason)  # before a Prefect server is started for the flow
-    outcome = release_model(
-        model,
-        ref=ref,
-        recipe=recipe,
-        reason=reason,
-        force=force,
-        lift_quarantine=lift_quarantine,
-    )
+        if lift_quarantine:
+            require_reason(model, reason)  # before a Prefect server is started for the flow
+        outcome = release_model(
+            model,
+            ref=ref,
+            recipe=recipe,
+            reason=reason,
+            force=force,
+            lift_quarantine=lift_quarantine,
+        )
     if junit:
         where = location.mlflow_location(settings)
-        junit.write_text(read_run.artifact(outcome.versions.run_id, JUNIT, where), encoding="utf-8")
+        results = read_run.artifact(outcome.versions.run_id, JUNIT, where)
+        with disk.writing(junit.absolute().parent):
+            junit.write_text(results, encoding="utf-8")
     if json:
         console.show(outcome.model_dump(mode="json"))
     else:
@@ -169,8 +170,9 @@ def prepare(settings: Settings, model: str | None, *, quiet: bool) -> None:
         catalogue.find(settings.catalogue, model)
     elif model:
         catalogue.find(settings.catalogue, model, warn=catalogue.ignore)
-    if settings.registry.startswith("http"):
-        location.require_listener(settings.registry)
+    where = location.mlflow_location(settings)
+    if where.artifacts is None:
+        location.require_listener(where.uri)
     console.prepare_prefect(settings, quiet=quiet)
     prefect_server.require(settings)
 

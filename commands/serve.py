@@ -59,7 +59,7 @@ def serve(
     for each, folder in zip(models, folders, strict=True):
         _require_no_server(each, folder)
     for pointer, folder in zip(pointers, folders, strict=True):
-        write_pointer(folder / "pointer.json", pointer)
+        write_pointer(folder / server_file.POINTER, pointer)
     from slipway.redeploy import model_server
 
     command = model_server.command(*folders, host=host, port=port, workers=workers)

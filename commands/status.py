@@ -8,7 +8,7 @@ from slipway import catalogue
 from slipway.settings import Settings
 from slipway.tracking.tag_values import ReleaseOrigin
 from slipway.tracking.tags import SIGNATURE
-from slipway.values import ChampionPeriod, Entry, short
+from slipway.values import ChampionPeriod, Entry, registered_name, short
 
 if TYPE_CHECKING:
     from slipway.registry import Registry
@@ -47,7 +47,7 @@ def _state(entry: Entry, settings: Settings) -> dict[str, Any]:
     state: dict[str, Any] = dict.fromkeys((*_COLUMNS, "last_release", "fault")) | {"model": name}
     if not settings.has_registry:
         return state
-    from slipway.registry import open_registry, registered_name
+    from slipway.registry import open_registry
 
     registry = open_registry(settings)
     aliases, last = registry.aliases(name), registry.last_release(name)
@@ -66,9 +66,10 @@ def _state(entry: Entry, settings: Settings) -> dict[str, Any]:
 
 
 def _fault(entry: Entry, champion: int | None, registry: "Registry") -> str | None:
-    """Return what is wrong with a champion, and what is done about it; None if nothing is known."""
-    needs_approval = entry.target == "approval"
-    if fault := registry.manual_fault(entry.name, needs_approval=needs_approval):
+    """Return what is wrong with the aliases, and what is done about it; None if nothing is."""
+    fault = registry.manual_fault(entry.name, needs_approval=entry.target == "approval")
+    others = (each.in_words for each in registry.faulty_aliases(entry.name))
+    if fault := fault or "; ".join(others):
         return f"{fault}; reconcile undoes that"
     if not (champion and registry.copies.public_key):
         return None

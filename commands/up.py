@@ -4,6 +4,8 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -13,14 +15,17 @@ from deployments.initial_version import ensure_pointers
 from deployments.services import Service
 from deployments.supervisor import Supervisor, require_free_ports
 from slipway import catalogue
-from slipway.errors import SlipwayError
+from slipway.errors import CatalogueInvalid, SlipwayError
 from slipway.serving.api_keys import require_keys
 from slipway.settings import Settings, auth_file
 from slipway.system import server_note
 from slipway.system.network import answers, host_and_port
+from slipway.system.process import describe
 from slipway.tracking import pages
+from slipway.tracking.location import mlflow_location
 
 _LOOK_SECONDS = 2.0
+_APPLY_SECONDS = 60.0  # between two tries to apply the same catalogue
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -63,33 +68,34 @@ def _run(settings: Settings, *groups: Callable[[Settings], tuple[Service, ...]])
     """Start each group when the one before is ready, and look after all of them until a signal."""
     services.require_none_running(settings)
     services.require_drivers(settings)
+    mlflow_location(settings)  # raises where nothing can be released
     require_free_ports(service for group in groups for service in group(settings))
     had_password = settings.auth is not None
     settings = services.with_password(settings)
     servers, *rest = (group(settings) for group in groups)
-    applied = None
     workers = tuple(service for group in rest for service in group)
     services.prepare(settings)
     for number in _ENDING:
         signal.signal(number, _interrupt)
     with Supervisor(settings, _tell) as supervisor:
+        applied = AppliedCatalogue(settings.catalogue, partial(_apply, supervisor, settings))
         try:
             for server in servers:
                 server_note.leave(settings.home, server.name, server.url)
             _start(supervisor, servers)
             if workers:
-                applied = _state(settings.catalogue)
-                _apply(supervisor, settings)
+                applied.apply()
                 _start(supervisor, workers)
             if settings.credentials and not had_password:
                 _show_new_password(settings, *settings.credentials)
             _show((*servers, *workers), settings, supervisor)
+            looks: list[Callable[[], None]] = [partial(supervisor.look_after, (*servers, *workers))]
+            if workers:
+                awaited = [file for each in workers for file in each.awaits]
+                looks += [partial(ensure_pointers, awaited, settings), applied.apply_changed]
+            faults = set[str]()
             while True:
-                if workers:
-                    ensure_pointers((file for each in workers for file in each.awaits), settings)
-                    if applied != (applied := _state(settings.catalogue)):
-                        _apply_changed(supervisor, settings)
-                supervisor.look_after((*servers, *workers))
+                faults = take(looks, faults)
                 time.sleep(_LOOK_SECONDS)
         except KeyboardInterrupt:
             _tell("slipway", "stopping")
@@ -99,19 +105,69 @@ def _run(settings: Settings, *groups: Callable[[Settings], tuple[Service, ...]])
     return 0
 
 
+def take(looks: Iterable[Callable[[], None]], before: set[str]) -> set[str]:
+    """Take each look, and go on if the machine fails it, as with a full disk or no memory left.
+
+    Args:
+        looks: They raise an ``OSError`` if they fail.
+        before: The faults of the last time, which are not printed again.
+
+    Returns:
+        The faults of this time.
+    """
+    faults = set[str]()
+    for look in looks:
+        try:
+            look()
+        except OSError as error:
+            faults.add(describe(error))
+    for fault in faults - before:
+        _tell("slipway", f"{fault}; the other services go on, and this is tried again")
+    return faults
+
+
 def _apply(supervisor: Supervisor, settings: Settings) -> None:
     variables = services.client_environment("apply", settings)
     supervisor.run("apply", ("-m", "deployments.apply"), variables)
 
 
-def _apply_changed(supervisor: Supervisor, settings: Settings) -> None:
-    """Apply a changed catalogue: the run form gets its models, and the schedules are renewed."""
-    try:
-        catalogue.load(settings.catalogue)
-        _tell("catalogue", "has changed")
-        _apply(supervisor, settings)
-    except SlipwayError as error:
-        _tell("catalogue", f"has changed, and is not applied: {' '.join(str(error).split())}")
+class AppliedCatalogue:
+    """Applies the catalogue, and again when it has changed: to the run form and the schedules.
+
+    Args:
+        file: The catalogue.
+        apply: Applies it to the servers; raises a ``SlipwayError`` if that fails.
+    """
+
+    def __init__(self, file: Path, apply: Callable[[], None]) -> None:
+        self._file, self._apply = file, apply
+        self._done = self._tried = _state(file)
+        self._tried_seconds = 0.0
+
+    def apply(self) -> None:
+        """Apply the catalogue as it is now."""
+        state = _state(self._file)
+        self._apply()
+        self._done = state
+
+    def apply_changed(self) -> None:
+        """Apply the catalogue if it has changed; if that fails, again after a pause.
+
+        One with faults is not applied before it has changed again.
+        """
+        state = _state(self._file)
+        is_due = state != self._tried or time.monotonic() > self._tried_seconds + _APPLY_SECONDS
+        if state == self._done or not is_due:
+            return
+        self._tried, self._tried_seconds = state, time.monotonic()
+        try:
+            catalogue.load(self._file)
+            _tell("catalogue", "has changed")
+            self.apply()
+        except SlipwayError as error:
+            if isinstance(error, CatalogueInvalid):
+                self._done = state
+            _tell("catalogue", f"has changed, and is not applied: {' '.join(str(error).split())}")
 
 
 def _state(file: Path) -> tuple[int, int] | None:
@@ -172,7 +228,8 @@ def _password(settings: Settings) -> dict[str, str]:
 
 
 def _tell(name: str, words: str) -> None:
-    console.say(f"{time.strftime('%H:%M:%S')}  {name:13} {words}")
+    with suppress(OSError):  # what is printed may go to a file on a full disk
+        console.say(f"{time.strftime('%H:%M:%S')}  {name:13} {words}")
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -23,8 +23,12 @@ def add(name: str, *, role: Role, json: bool = False) -> int:
     settings, password = Settings(), secrets.token_urlsafe(_PASSWORD_BYTES)
     accounts = _accounts(settings)
     accounts.add(name, password)
-    accounts.give(name, role)
-    _apply_roles(settings)
+    try:
+        accounts.give(name, role)
+        _apply_roles(settings)
+    except BaseException:
+        accounts.remove(name)  # nobody has seen the password
+        raise
     if json:
         console.show({"name": name, "role": role, "password": password})
         return 0

@@ -9,8 +9,8 @@ from slipway.tracking.verified_copy import CopyRequest
 from slipway.values import pinned
 
 _SIGNATURES = {
-    "valid": "valid, signed with the key {key}",
-    "not checked": "not checked: set SLIPWAY_VERIFY_KEY to the public key",
+    "valid": "valid, signed by {by}",
+    "not checked": "not checked: set SLIPWAY_VERIFY_KEY, or SLIPWAY_VERIFY_IDENTITY",
     "none": "none",
 }
 
@@ -40,9 +40,9 @@ def _requests(model: str, version: int | None, settings: Settings) -> tuple[Copy
     from slipway.registry import open_registry
 
     _, own = settings.own_signing_keys
-    key = settings.verify_key or (own if own.is_file() else None)
-    registry = open_registry(settings.model_copy(update={"verify_key": key}))
-    return registry.copies_of(model, number)
+    if settings.verifier is None and own.is_file():
+        settings = settings.model_copy(update={"verify_key": own})
+    return open_registry(settings).copies_of(model, number)
 
 
 def _show(found: Verification) -> None:
@@ -50,7 +50,6 @@ def _show(found: Verification) -> None:
     if found.fault:
         console.facts(title, {"result": f"REFUSED: {found.fault}"})
         return
-    key = (found.signed_by or "")[:16]
     size = console.megabytes(found.size_bytes)
     facts = {"files": f"{found.files}, {size}, as released", "record": "none"}
     if record := found.record:
@@ -58,5 +57,5 @@ def _show(found: Verification) -> None:
         facts["record"] = f"{record.verdict.kind}: {'; '.join(record.verdict.reasons)}"
         facts["release"] = f"{record.variant} of {source}, key {record.key[:16]}"
         facts["started"] = f"{record.at:%Y-%m-%d %H:%M} UTC, {record.started.actor}"
-    facts["signature"] = _SIGNATURES[found.signature].format(key=key)
+    facts["signature"] = _SIGNATURES[found.signature].format(by=found.signed_by)
     console.facts(title, facts)

@@ -3,7 +3,7 @@
 Several modules here are entry points that import Prefect, which would report its use.
 """
 
-from slipway.settings import disable_telemetry, reach_loopback_directly
+from slipway.libraries import disable_telemetry, reach_loopback_directly
 
 disable_telemetry()
 reach_loopback_directly()

@@ -32,7 +32,8 @@ from deployments.services import (
 from deployments.worker import add_queue
 from slipway import catalogue
 from slipway.errors import SlipwayError, SourceMissing, StepCrashed, Unreachable
-from slipway.settings import PROJECT, Settings, sign_in
+from slipway.libraries import sign_in
+from slipway.settings import PROJECT, Settings
 from slipway.system import process as processes
 from slipway.system.network import is_taken
 from slipway.system.secret_files import keep_private

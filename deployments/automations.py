@@ -7,7 +7,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.events import AutomationCore, EventTrigger, Posture, ResourceSpecification
 from prefect.events.actions import ChangeFlowRunState, RunDeployment, SendNotification
 
-from slipway.settings import HEARTBEAT_SECONDS
+from slipway.libraries import HEARTBEAT_SECONDS
 from tasks import outcome
 
 #: Prefix of their names, and of none in prefect.yaml; other automations with it are removed.
@@ -33,6 +33,9 @@ def wanted(reconcile: UUID, block: UUID | None) -> tuple[AutomationCore, ...]:
     """
     messages = () if block is None else tuple(_message(*news, block) for news in _NEWS)
     return (_lost_runs(), _stuck_runs(), _failed_actions(reconcile), *messages)
+
+
+_AGAIN = "Run it again: finished steps are not repeated."
 
 
 def _lost_runs() -> AutomationCore:
@@ -79,7 +82,7 @@ def _crash_runs(
             threshold=1,
             within=timedelta(seconds=seconds),
         ),
-        actions=[ChangeFlowRunState(state=StateType.CRASHED, message=reason)],
+        actions=[ChangeFlowRunState(state=StateType.CRASHED, message=f"{reason} {_AGAIN}")],
     )
 
 

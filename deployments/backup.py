@@ -16,8 +16,9 @@ from pathlib import Path
 
 from sqlalchemy.engine import URL, make_url
 
-from slipway.errors import NotEmpty, SlipwayError, SourceMissing, StepCrashed
+from slipway.errors import DiskFailed, NotEmpty, SlipwayError, SourceMissing, StepCrashed
 from slipway.settings import Settings
+from slipway.system import disk
 from slipway.system.secret_files import keep_private
 
 _PREFECT = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
@@ -43,16 +44,28 @@ def folders(settings: Settings) -> dict[str, Path]:
 
 
 def save(folder: Path, settings: Settings) -> None:
-    """Write a backup into a new folder.
+    """Write a backup into a new folder, which is there as a whole or not at all.
 
     Raises:
         NotEmpty: If the folder is there already.
         SourceMissing: If PostgreSQL's programs are not installed.
         StepCrashed: If one of them fails.
+        DiskFailed: If the disk gets full, or is broken.
     """
     if folder.exists():
         raise NotEmpty(str(folder))
-    folder.mkdir(parents=True)
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+    try:
+        with disk.writing(folder.parent):
+            partial.mkdir(parents=True)
+            _write(partial, settings)
+            partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write(folder: Path, settings: Settings) -> None:
     for name, url in databases(settings, os.environ).items():
         copy = folder / name
         if not _is_file(url):
@@ -68,19 +81,31 @@ def restore(folder: Path, settings: Settings) -> None:
     """Fill a new home and empty databases with a backup.
 
     Raises:
-        SourceMissing: If the folder has no backup.
+        SourceMissing: If the folder has no backup, or a part of it is damaged.
         NotEmpty: If the home has files that a backup would replace.
         StepCrashed: If a database is not empty; nothing was changed in it.
+        DiskFailed: If the disk gets full, or is broken; nothing of it stays in the home.
     """
     if not (folder / "mlflow").is_file():
         remedy = "`python -m deployments.backup save FOLDER` makes one"
         raise SourceMissing(f"a backup in {folder}", remedy)
     targets = databases(settings, os.environ)
     files = [Path(str(url.database)) for url in targets.values() if _is_file(url)]
-    for there in (*files, *folders(settings).values()):
+    filled = (*files, *folders(settings).values())
+    for there in filled:
         if there.exists():
             raise NotEmpty(str(there))
-    for name, url in targets.items():
+    try:
+        with disk.writing(settings.home):
+            _read(folder, settings)
+    except BaseException:
+        for half in filled:
+            half.unlink() if half.is_file() else shutil.rmtree(half, ignore_errors=True)
+        raise
+
+
+def _read(folder: Path, settings: Settings) -> None:
+    for name, url in databases(settings, os.environ).items():
         copy = folder / name
         if not _is_file(url):
             _run(url, *_RESTORE, "--single-transaction", f"--dbname={url.database}", str(copy))
@@ -98,8 +123,14 @@ def _is_file(url: URL) -> bool:
 def _copy_sqlite(source: Path, target: Path) -> None:
     """Copy a database that may be in use."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(source)) as one, closing(sqlite3.connect(target)) as other:
-        one.backup(other)
+    try:
+        with closing(sqlite3.connect(source)) as one, closing(sqlite3.connect(target)) as other:
+            one.backup(other)
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorname == "SQLITE_FULL":
+            raise DiskFailed(str(target.parent), str(error)) from error
+        remedy = f"SQLite says {str(error)!r}; use a backup of another day"
+        raise SourceMissing(f"a whole database in {source}", remedy) from error
 
 
 def _run(url: URL, *command: str) -> None:
@@ -130,6 +161,9 @@ def main(action: str, folder: str) -> int:
     except SlipwayError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        print(f"the system refused to {action} {folder}: {error}", file=sys.stderr)
+        return 1
     if "://" in settings.artifacts:
         print(f"backup: the artifacts are in {settings.artifacts}, which has a backup of its own")
     return 0

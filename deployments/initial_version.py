@@ -33,15 +33,16 @@ def ensure_pointers(pointers: Iterable[Path], settings: Settings) -> None:
 
 def _champion(model: str, settings: Settings) -> int | None:
     """Return the champion's version, without MLflow's client: this runs every few seconds."""
-    address = f"{settings.mlflow_url}/api/2.0/mlflow/registered-models/alias"
+    server = settings.in_use
+    address = f"{server.mlflow_url}/api/2.0/mlflow/registered-models/alias"
     query = {"name": model, "alias": "champion"}
     try:
         response = httpx.get(
-            address, params=query, auth=settings.credentials, timeout=_WAIT_SECONDS
+            address, params=query, auth=server.credentials, timeout=_WAIT_SECONDS
         ).raise_for_status()
-    except httpx.HTTPError:
+        return int(response.json()["model_version"]["version"])
+    except (httpx.HTTPError, LookupError, TypeError, ValueError):  # also if it is not MLflow's
         return None
-    return int(response.json()["model_version"]["version"])
 
 
 def main() -> None:

@@ -12,13 +12,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from socket import gethostname
 
-import psutil
 from pydantic import Field
 
 from slipway import catalogue
 from slipway.errors import AlreadyRunning, Exposed, ExtraMissing, SlipwayError
-from slipway.settings import EVERY_CHAMPION, PROJECT, SERVE_QUEUE, Settings, auth_file, environment
-from slipway.system import server_note, temporary
+from slipway.libraries import environment
+from slipway.serving.server_file import POINTER
+from slipway.settings import EVERY_CHAMPION, PROJECT, SERVE_QUEUE, Settings, auth_file
+from slipway.system import memory, server_note, temporary
 from slipway.system.network import host_and_port, hosts_of, is_loopback
 from slipway.system.process import command, die_with_parent
 from slipway.system.secret_files import keep_private, secret, write
@@ -113,6 +114,8 @@ def prefect_server(settings: Settings) -> Service:
         ),
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(filter(None, addresses)),
         "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
+        # By default, it copies its pages into its package, which it may not change in a container.
+        "PREFECT_UI_STATIC_DIRECTORY": str(settings.home.resolve() / "prefect" / "ui"),
         # By default, the key of the encrypted blocks lies in the same database as the blocks.
         "PREFECT_SERVER_ENCRYPTION_KEY": secret(settings.home, "block-encryption"),
     }
@@ -205,7 +208,7 @@ def worker(settings: Settings) -> Service:
 
 def release_worker(settings: Settings) -> Service:
     """Return the worker that releases models, as many at once as this machine has memory for."""
-    limit = str(releases_at_once(settings, psutil.virtual_memory().total))
+    limit = str(releases_at_once(settings, memory.total_bytes()))
     return Service(
         name="release-worker",
         title=f"worker of the pool {settings.pool!r}",
@@ -248,7 +251,7 @@ def own_queue() -> str:
 
 
 def receiver(settings: Settings) -> Service:
-    """Return the receiver of webhooks, the only service that may be opened to other machines."""
+    """Return the receiver of webhooks, which accepts senders by their secret or signature."""
     return Service(
         name="receiver",
         title="receiver of webhooks",
@@ -261,7 +264,7 @@ def receiver(settings: Settings) -> Service:
 def model_server(settings: Settings) -> Service:
     """Return the model server, which starts when one of its models has a champion."""
     models = served_models(settings)
-    pointers = tuple(settings.server_folders / model / "pointer.json" for model in models)
+    pointers = tuple(settings.server_folders / model / POINTER for model in models)
     server = ("-m", "slipway.serving", "--pointer", *map(str, pointers), "--workers", "2")
     return Service(
         name="model-server",

@@ -56,11 +56,10 @@ class Supervisor(AbstractContextManager["Supervisor"]):
 
     def start(self, service: Service) -> None:
         """Start a service; its process has its own secrets only, from the first moment on."""
-        self._unready.add(service.name)
         self._spawn(service.name, service.command, service_environment(service, self._settings))
+        self._unready.add(service.name)
 
     def _spawn(self, name: str, command: tuple[str, ...], variables: Mapping[str, str]) -> Process:
-        self._tell(name, "starting")
         rotate(self.log(name))
         self._processes[name] = processes.spawn(
             name,
@@ -69,6 +68,7 @@ class Supervisor(AbstractContextManager["Supervisor"]):
             variables,
             at_start=partial(die_with_parent, signal.SIGTERM),
         )
+        self._tell(name, "starting")
         return self._processes[name]
 
     def wait_for(self, service: Service) -> None:
@@ -100,6 +100,9 @@ class Supervisor(AbstractContextManager["Supervisor"]):
         """Start services that waited for a file which is there now, and those that have ended.
 
         Logs that have grown are rotated.
+
+        Raises:
+            OSError: If the machine can start no process, or empty no log; the next call goes on.
         """
         for service in services:
             process = self._processes.get(service.name)
@@ -118,20 +121,25 @@ class Supervisor(AbstractContextManager["Supervisor"]):
         if ended.seconds > _RESTART_SECONDS:
             reason = last_line(ended.log) or "no output"
             self._tell(service.name, f"ended by itself: {reason}")
+            del self._processes[service.name]  # so that it is started later if it cannot be now
             self.start(service)
 
 
 def rotate(log: Path) -> None:
     """Copy a log that has grown to ``.1``, older copies to the next number, and empty it.
 
-    Its service goes on writing at its end: the file is open for appending.
+    Its service goes on writing at its end: the file is open for appending. On a full disk there is
+    no copy: the log is emptied all the same.
     """
     if not log.is_file() or log.stat().st_size <= LOG_BYTES:
         return
     for number in range(LOG_COPIES - 1, 0, -1):
         if (copy := _copy(log, number)).is_file():
             copy.rename(_copy(log, number + 1))
-    shutil.copyfile(log, _copy(log, 1))
+    try:
+        shutil.copyfile(log, _copy(log, 1))
+    except OSError:
+        _copy(log, 1).unlink(missing_ok=True)
     os.truncate(log, 0)
 
 

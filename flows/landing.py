@@ -21,7 +21,7 @@ def land(
     """
     versions = register_bundle(entry, bundle)
     champion = find_champion(entry)
-    report = smoke_test(entry, versions, bundle.content.precision, champion)
+    report = smoke_test(entry, versions, bundle.run.precision, champion)
     return promote_bundle(
         bundle=bundle,
         versions=versions,

@@ -5,12 +5,12 @@ from typing import Annotated
 from prefect import flow
 
 from flows.parameters import Model, OptionalReason, Recipe, Ref, titled
+from slipway.catalogue import as_requested
 from slipway.values import Release, pinned
 from tasks.build import build
 from tasks.decide import decide
 from tasks.download import download
 from tasks.entries import (
-    as_requested,
     entry_of,
     find_champion,
     find_release,

@@ -27,9 +27,8 @@ def unbundle(file: Path, reason: str | None = None, force: bool = False) -> Rele
     require_reason_to_force(str(file), reason, force=force)
     with TemporaryDirectory() as folder:
         bundle = open_bundle(file, Path(folder))
-        versions = bundle.content.release.versions
-        entry = entry_of(versions.model)
-        release = find_promoted(entry.name, versions.key)
+        entry = entry_of(bundle.record.model)
+        release = find_promoted(entry.name, bundle.record.key)
         if release is None:
             release = land(entry, bundle, entry.target, reason, force=force)
     announce_landed(entry, release)

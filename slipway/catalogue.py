@@ -6,14 +6,22 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from slipway.errors import CatalogueInvalid, SourceMissing, UnknownModel
 from slipway.settings import has_password
-from slipway.values import Entry, FolderSource
+from slipway.values import (
+    Entry,
+    FolderSource,
+    HubSource,
+    Precision,
+    QuantizeRecipe,
+    Recipe,
+    Source,
+)
 
 T = TypeVar("T")
 
@@ -79,6 +87,28 @@ def find(path: Path, model: str, *, warn: Callable[[str], object] = _warn_once) 
     if model not in entries:
         raise UnknownModel(model, tuple(entries))
     return entries[model]
+
+
+def as_requested(entry: Entry, ref: str | None, recipe: str) -> Entry:
+    """Return ``entry`` with what a person requested instead of what the catalogue says.
+
+    Args:
+        entry: As in the catalogue.
+        ref: Branch, tag or commit on the Hub; None for the catalogue's.
+        recipe: A precision to build alone; any other text leaves the catalogue's recipe.
+
+    Raises:
+        SourceMissing: If the source has no refs.
+    """
+    changes: dict[str, Source | Recipe] = {}
+    if ref:
+        if not isinstance(entry.source, HubSource):
+            advice = "leave the ref out, since the source is no repository on the Hub"
+            raise SourceMissing(f"ref {ref!r} of {entry.name}", advice)
+        changes["source"] = entry.source.model_copy(update={"ref": ref})
+    if recipe in get_args(Precision):
+        changes["recipe"] = QuantizeRecipe.model_validate({"candidates": [{"precision": recipe}]})
+    return entry.model_copy(update=changes)
 
 
 def read_json(form: TypeAdapter[T], path: Path) -> T:

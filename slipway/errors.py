@@ -167,6 +167,14 @@ class MoveRefused(BadInput):
     remedy: str
 
 
+class RegistryUnsupported(BadInput):
+    """The tracking server or the registry lacks what a release needs."""
+
+    text = "{reason}; {remedy} (docs/registries.md)"
+    reason: str
+    remedy: str
+
+
 class RoleMissing(BadInput):
     """Who is signed in to MLflow may not do what the command would do."""
 
@@ -250,12 +258,20 @@ class NoWorker(BadInput):
 class ExtraMissing(BadInput):
     """A library that only an extra of the package installs."""
 
-    text = (
-        "{package} is not installed; install it beside slipway: pip install 'slipway[{extra}]', or "
-        "in a checkout: .venv/bin/pip install -e '.[{extra}]'"
-    )
+    text = "{package} is not installed; {advice}"
     package: str
     extra: str
+
+    @property
+    def advice(self) -> str:
+        """What to do."""
+        return (
+            f"install it beside slipway: pip install 'slipway[{self.extra}]', or "
+            f"in a checkout: .venv/bin/pip install -e '.[{self.extra}]'"
+        )
+
+    def _values(self) -> dict[str, Any]:
+        return {**super()._values(), "advice": self.advice}
 
 
 class ItemsDiffer(SlipwayError):
@@ -363,13 +379,25 @@ class KeyNameTaken(BadInput):
 
 
 class SigningKeyUnusable(BadInput):
-    """A file that should hold one of the keys that sign releases."""
+    """What should be one of the keys that sign releases."""
 
-    text = (
-        "{file} cannot be used as a key of releases ({reason}); name a PEM file with a key of the "
-        "curve P-256, P-384 or P-521, such as `slipway keys init` makes"
+    text = "{key} cannot be used as a key of releases ({reason}); {remedy}"
+    key: str
+    reason: str
+    remedy: str = (
+        "name a PEM file with a key of the curve P-256, P-384 or P-521, such as "
+        "`slipway keys init` makes"
     )
-    file: str
+
+
+class SigstoreFailed(SlipwayError):
+    """A keyless signature could not be made or checked."""
+
+    retryable = True
+    text = (
+        "Sigstore does not answer, or refuses ({reason}); try again later where it can be reached, "
+        "or sign and verify with a key (SLIPWAY_SIGNING_KEY, SLIPWAY_VERIFY_KEY)"
+    )
     reason: str
 
 
@@ -505,7 +533,9 @@ class VersionRefused(SlipwayError):
 class VersionUnsigned(VersionRefused):
     """A version that was released without a key; it is no worse than it was."""
 
-    text = "{version}: {reason}; {remedy}, since SLIPWAY_VERIFY_KEY is set"
+    text = (
+        "{version}: {reason}; {remedy}, since SLIPWAY_VERIFY_KEY or SLIPWAY_VERIFY_IDENTITY is set"
+    )
 
 
 class NotServing(SlipwayError):

@@ -1,9 +1,7 @@
 """Settings: what differs between machines. Read in tasks, commands and deployments, passed down."""
 
 import json
-import os
 import re
-from importlib.metadata import version
 from pathlib import Path
 from socket import gethostname
 from typing import Annotated, Any, Literal, get_args
@@ -22,35 +20,18 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from slipway.errors import CatalogueInvalid, SourceMissing
 from slipway.values import Environment, EnvironmentName
+from slipway.values.signers import SigningKey, SigstoreIdentity, Verifier, names_a_file
 
 PROJECT = Path(__file__).resolve().parent.parent
 
-#: Packages whose version shapes the bytes of an artifact or the behaviour of a wrapper.
-TOOLS = (
-    *("jinja2", "mlflow", "onnxruntime", "onnxruntime-genai"),
-    *("tokenizers", "torch", "transformers"),
-)
-
-#: Read by the libraries when they are imported: they report nothing to their makers.
-TELEMETRY_OFF = {
-    "DO_NOT_TRACK": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    # The traces of a release stay in MLflow, wherever the model server sends the spans of requests.
-    "MLFLOW_ENABLE_OTLP_EXPORTER": "false",
-    # A server on S3 would hand out addresses of its bucket, which its clients may have no way to.
-    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
-    "ORT_DISABLE_TELEMETRY": "1",
-}
+#: Names of this machine that no other machine reaches.
+LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 
 #: As the only name in SLIPWAY_SERVE: every model of the catalogue that has a champion.
 EVERY_CHAMPION = "all"
 
 #: In SLIPWAY_WORKER_QUEUES: the queue of redeploys of the worker's own host.
 SERVE_QUEUE = "serve"
-
-#: Time between two heartbeats of a flow run; without one for four times as long, it is crashed.
-HEARTBEAT_SECONDS = 30
 
 #: Variables that hold a path; a relative one is meant from the folder of whoever set it.
 _PATHS = frozenset(
@@ -63,9 +44,10 @@ _PATHS = frozenset(
 )
 
 #: How addresses of MLflow's stores begin; of a database, a driver may follow, as in mysql+pymysql.
-_STORES = ("/", "databricks", "file:", "mssql", "mysql", "postgresql", "sqlite:", "uc:")
+_STORES = ("/", "azureml:", "databricks", "file:", "mssql", "mysql", "postgresql", "sqlite:", "uc:")
 _URL = TypeAdapter(HttpUrl)
 _LISTEN = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:/?#@\s]+):\d{1,5}")
+_SCHEMA = re.compile(r"[^\s./]+\.[^\s./]+")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s*]+", re.IGNORECASE)
 
 _SHORTEST_PASSWORD = 12  # characters; MLflow refuses shorter ones
@@ -94,6 +76,9 @@ class Settings(BaseSettings):
         hub_endpoint: Empty for the public Hub.
         prefect_api_url: Prefect's address for clients; empty for a temporary server.
         tracking_uri: MLflow's address; empty for a database below ``home``.
+        registry_uri: Address of a model registry in Unity Catalog; every other one is ignored, and
+            MLflow's registry is where its runs are.
+        registry_schema: Schema of the models in Unity Catalog, as ``CATALOG.SCHEMA``.
         public_mlflow_url: Where people open MLflow's pages, if it is not where the server listens.
         public_prefect_url: The same for Prefect's pages.
         worker_url: Where the worker's health check is found.
@@ -113,8 +98,11 @@ class Settings(BaseSettings):
             the worker's own host.
         serve_key: A key of a model server, for `slipway chat`.
         serve_keys_file: Keys of the model servers; None for ``keys_file`` if that exists.
-        signing_key: Private key that signs releases; None for that of ``home``, if there is one.
+        signing_key: Private key that signs releases, or ``sigstore``; None for that of ``home``, if
+            there is one.
         verify_key: Public key of releases; with it, nothing is loaded that it does not verify.
+        verify_identity: Instead of a key, who must have signed keyless.
+        verify_issuer: Address of the OpenID Connect provider that vouches for that name.
         open: Whether both servers of ``slipway up`` accept unauthenticated requests.
         auth: ``user:password`` of both servers; by default the one that ``slipway up`` generated.
         mlflow_webhook_secret: Signs MLflow's webhooks; without it, a secret of this machine's own.
@@ -155,6 +143,8 @@ class Settings(BaseSettings):
     hub_endpoint: str = Field(default="", validation_alias="HF_ENDPOINT")
     prefect_api_url: str = Field(default="", validation_alias="PREFECT_API_URL")
     tracking_uri: str = Field(default="", validation_alias="MLFLOW_TRACKING_URI", repr=False)
+    registry_uri: str = Field(default="", validation_alias="MLFLOW_REGISTRY_URI", repr=False)
+    registry_schema: str = ""
     mlflow_url: str = "http://127.0.0.1:5000"
     prefect_url: str = "http://127.0.0.1:4200"
     public_mlflow_url: str = ""
@@ -178,8 +168,10 @@ class Settings(BaseSettings):
     worker_queues: Annotated[tuple[str, ...], NoDecode] = ("default", SERVE_QUEUE)
     serve_key: SecretStr | None = None
     serve_keys_file: Path | None = None
-    signing_key: Path | None = None
+    signing_key: SigningKey | None = None
     verify_key: Path | None = None
+    verify_identity: str = ""
+    verify_issuer: str = Field(default="", validate_default=True)
     open: bool = False
     auth: SecretStr | None = Field(default=None, validate_default=True)
     mlflow_webhook_secret: SecretStr | None = None
@@ -201,15 +193,32 @@ class Settings(BaseSettings):
     )
     keep_days: float = Field(default=30, ge=1, allow_inf_nan=False)
 
+    @field_validator("signing_key", mode="before")
+    @classmethod
+    def _file_or_address(cls, key: Any) -> Any:
+        """Tell a file from a key in a token; a PIN in the address would be shown in errors."""
+        if isinstance(key, str) and "pin-value" in key:
+            raise ValueError("write the PIN into a file and name that one, with pin-source")
+        return Path(key) if isinstance(key, str) and names_a_file(key) else key
+
+    @field_validator("verify_issuer")
+    @classmethod
+    def _of_an_identity(cls, issuer: str, info: ValidationInfo) -> str:
+        if bool(issuer) != bool(info.data.get("verify_identity")):
+            raise ValueError("SLIPWAY_VERIFY_IDENTITY and SLIPWAY_VERIFY_ISSUER are set together")
+        if issuer and info.data.get("verify_key"):
+            raise ValueError("SLIPWAY_VERIFY_KEY and SLIPWAY_VERIFY_IDENTITY exclude each other")
+        return issuer
+
     @field_validator(
         *("home", "catalogue", "expectations", "wrappers"),
         *("serve_keys_file", "signing_key", "verify_key"),
     )
     @classmethod
-    def _absolute(cls, path: Path | None) -> Path | None:
+    def _absolute(cls, path: Path | str | None) -> Path | str | None:
         """Return the same place for processes that work in another folder."""
         try:
-            return path and path.expanduser().absolute()
+            return path.expanduser().absolute() if isinstance(path, Path) else path
         except RuntimeError as error:  # ~name of no user
             raise ValueError(f"got {str(path)!r} (expected a folder; {error})") from error
 
@@ -240,7 +249,7 @@ class Settings(BaseSettings):
     @field_validator("environments", mode="before")
     @classmethod
     def _as_json(cls, environments: Any) -> Any:
-        return json.loads(environments) if isinstance(environments, str) else environments
+        return json.loads(environments or "{}") if isinstance(environments, str) else environments
 
     @field_validator("auth", mode="before")
     @classmethod
@@ -300,6 +309,13 @@ class Settings(BaseSettings):
                 "sqlite:////path/mlflow.db or postgresql://host/database)"
             )
         return address
+
+    @field_validator("registry_schema")
+    @classmethod
+    def _of_two_parts(cls, schema: str) -> str:
+        if schema and not _SCHEMA.fullmatch(schema):
+            raise ValueError(f"got {schema!r} (expected CATALOG.SCHEMA, such as main.models)")
+        return schema
 
     @property
     def auth_is_generated(self) -> bool:
@@ -361,10 +377,17 @@ class Settings(BaseSettings):
         return folder / "signing-key.pem", folder / "signing-key.pub.pem"
 
     @property
-    def signing_key_in_use(self) -> Path | None:
-        """File of the private key that signs releases; None if they are not signed."""
+    def signing_key_in_use(self) -> SigningKey | None:
+        """The key that signs releases; None if they are not signed."""
         private, _ = self.own_signing_keys
         return self.signing_key or (private if private.is_file() else None)
+
+    @property
+    def verifier(self) -> Verifier | None:
+        """Who must have signed what is loaded; None if nobody must."""
+        if self.verify_identity:
+            return SigstoreIdentity(identity=self.verify_identity, issuer=self.verify_issuer)
+        return self.verify_key
 
     def environment_of(self, name: str) -> Environment:
         """Return the environment ``name``.
@@ -422,6 +445,20 @@ class Settings(BaseSettings):
         kind, _, path = self.registry.partition(":///")
         return not kind.startswith("sqlite") or Path(path.partition("?")[0]).is_file()
 
+    def signs_in_at(self, address: str, own: str) -> bool:
+        """Return whether the password is sent to a server.
+
+        One that was generated is for the servers of this home alone.
+
+        Args:
+            address: Of the server; one that is no URL stands for ``own``.
+            own: Address of the server of this home.
+        """
+        one, other = urlsplit(address if address.startswith("http") else own), urlsplit(own)
+        return not self.auth_is_generated or (
+            {one.hostname, other.hostname} <= {*LOOPBACK_NAMES} and one.port == other.port
+        )
+
     @property
     def in_use(self) -> "Settings":
         """These settings with the addresses of the servers that this process uses.
@@ -434,7 +471,7 @@ class Settings(BaseSettings):
             changes["prefect_url"] = self.prefect_api_url.rstrip("/").removesuffix("/api")
         if self.tracking_uri.startswith("http"):
             changes["mlflow_url"] = self.tracking_uri.rstrip("/")
-        if not all(_is_sent_to(url, getattr(self, name), self) for name, url in changes.items()):
+        if not all(self.signs_in_at(url, getattr(self, name)) for name, url in changes.items()):
             changes["auth"] = None
         return self.model_copy(update=changes)
 
@@ -486,7 +523,7 @@ def public_variables() -> tuple[str, ...]:
 
 def absolute(name: str, text: str) -> str:
     """Return the value of a variable; if it is a path, as every folder understands it."""
-    if name in _PATHS and text:
+    if name in _PATHS and text and names_a_file(text):
         return str(Path(text).expanduser().absolute())
     return _absolute_store(text) if name in {"MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"} else text
 
@@ -498,70 +535,12 @@ def _absolute_store(address: str) -> str:
     return str(Path(address).absolute()) if "/" in address and ":" not in address else address
 
 
-def environment(settings: Settings) -> dict[str, str]:
-    """Return what the libraries read from the environment, however a process is started.
-
-    Prefect keeps its state below our home, both servers' clients sign in, and nothing is reported.
-    A variable that a flow run needs belongs here: ``flows`` sets all of them when it is imported.
-    """
-    prefect = settings.home.resolve() / "prefect"
-    return (
-        _signed_in(settings)
-        | TELEMETRY_OFF
-        | {
-            "PREFECT_HOME": str(prefect),
-            "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(prefect / "results"),
-            "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
-            "PREFECT_LOGGING_EXTRA_LOGGERS": "",
-            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
-            # A server answers so while its database restarts, or a proxy while the server does.
-            "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500,504",
-            "PYTHONSAFEPATH": "1",  # Prefect's temporary server imports nothing from this folder
-        }
-    )
+_PASSWORD_IN_ADDRESS = re.compile(r"://[^/?#\s]*:[^/?#\s]+@")
 
 
-def apply_environment(settings: Settings) -> None:
-    """Set ``environment`` in this process; what is set already, stays."""
-    (settings.home / "prefect").mkdir(parents=True, exist_ok=True)  # Prefect makes no parents
-    for name, text in environment(settings).items():
-        os.environ.setdefault(name, text)
-    reach_loopback_directly()
-
-
-def reach_loopback_directly() -> None:
-    """Keep requests to this machine away from a proxy, in this process and its children.
-
-    No proxy reaches another machine's loopback, so a client without this waits for its time limit.
-    """
-    listed = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    names = [name.strip() for name in listed.split(",") if name.strip()]
-    if names == ["*"]:  # understood by itself alone
-        return
-    every = ",".join([*names, *(name for name in _LOOPBACK if name not in names)])
-    os.environ["no_proxy"] = os.environ["NO_PROXY"] = every
-
-
-def _signed_in(settings: Settings) -> dict[str, str]:
-    """Return what signs clients in; a generated password is sent to this home's servers alone."""
-    if settings.auth is None or settings.credentials is None:
-        return {}
-    variables = {}
-    if _is_sent_to(settings.prefect_api_url, settings.prefect_url, settings):
-        variables["PREFECT_API_AUTH_STRING"] = settings.auth.get_secret_value()
-    if _is_sent_to(settings.tracking_uri, settings.mlflow_url, settings):
-        user, password = settings.credentials
-        variables |= {"MLFLOW_TRACKING_USERNAME": user, "MLFLOW_TRACKING_PASSWORD": password}
-    return variables
-
-
-#: What tells MLflow's client where to go, and as whom.
-MLFLOW_CLIENT = (
-    *("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME"),
-    *("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
-)
+def has_password(address: str) -> bool:
+    """Return whether an address has a user and a password in it."""
+    return bool(_PASSWORD_IN_ADDRESS.search(address))
 
 
 def _listed(names: Any, expected: str) -> Any:
@@ -576,60 +555,3 @@ def _listed(names: Any, expected: str) -> Any:
     if "" in found:
         raise ValueError(expected)
     return found
-
-
-def password_file(settings: Settings, name: str) -> Path:
-    """Return the file with ``user:password`` for the server of an environment."""
-    return settings.home.resolve() / "secrets" / f"{name}.auth"
-
-
-def environment_client(settings: Settings, name: str) -> dict[str, str]:
-    """Return those variables of ``MLFLOW_CLIENT`` that reach an environment and sign in to it.
-
-    Raises:
-        SourceMissing: If the settings have none of this name.
-        CatalogueInvalid: If the file of its password holds something else.
-    """
-    reached = {"MLFLOW_TRACKING_URI": settings.environment_of(name).tracking_uri}
-    file = password_file(settings, name)
-    if not file.is_file():
-        return reached
-    user, _, password = file.read_text(encoding="utf-8").strip().partition(":")
-    if not user or not password:
-        raise CatalogueInvalid(str(file), ("sign-in: got something else (expected user:password)",))
-    return reached | {"MLFLOW_TRACKING_USERNAME": user, "MLFLOW_TRACKING_PASSWORD": password}
-
-
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
-
-def _is_sent_to(address: str, own: str, settings: Settings) -> bool:
-    one, other = urlsplit(address if address.startswith("http") else own), urlsplit(own)
-    return not settings.auth_is_generated or (
-        {one.hostname, other.hostname} <= {*_LOOPBACK} and one.port == other.port
-    )
-
-
-def disable_telemetry() -> None:
-    """Switch the libraries' telemetry off in this process; call it before they are imported."""
-    for name, value in TELEMETRY_OFF.items():
-        os.environ.setdefault(name, value)
-
-
-def sign_in(settings: Settings) -> None:
-    """Let the servers' clients in this process sign in, unless the environment says how already."""
-    for name, text in _signed_in(settings).items():
-        os.environ.setdefault(name, text)
-
-
-def toolchain() -> dict[str, str]:
-    """Return the installed version of every tool in ``TOOLS``, without a build's label."""
-    return {tool: version(tool).split("+")[0] for tool in TOOLS}
-
-
-_PASSWORD_IN_ADDRESS = re.compile(r"://[^/?#\s]*:[^/?#\s]+@")
-
-
-def has_password(address: str) -> bool:
-    """Return whether an address has a user and a password in it."""
-    return bool(_PASSWORD_IN_ADDRESS.search(address))

@@ -61,10 +61,8 @@ def describe_form(model: str, version: int) -> str:
     server = settings.mlflow_pages
     description = models.description(model, version).replace("](#/", f"]({server}/#/")
     links = f"[The version in MLflow]({pages.version(server, model, version)})"
-    chat = settings.chat_page(model)
-    if chat and models.champion(model):
-        command = next_steps.beside(model, version)
-        links += f" · [Chat with the champion]({chat})\n\nSide by side on that page: `{command}`"
+    if settings.serves(model) and models.champion(model):
+        links += f" · chat with it beside the champion: `{next_steps.beside(model, version)}`"
     return f"{description}\n\n{links}"
 
 
@@ -100,13 +98,32 @@ def roll_back_dead(model: str) -> None:
 
 
 def apply_answer(entry: Entry) -> None:
-    """Carry out an answer that was given as a tag in MLflow; without one in time, a rejection."""
-    if release := registry().apply_answer(entry.name, entry.approval_timeout_hours):
+    """Carry out an answer that was given as a tag in MLflow; without one in time, a rejection.
+
+    One that cannot be carried out holds up nothing else: the run's log says why.
+    """
+    try:
+        release = registry().apply_answer(entry.name, entry.approval_timeout_hours)
+    except MoveRefused as error:
+        get_run_logger().warning(f"the answer by tag was not carried out: {error}")
+        return
+    if release:
         _publish_answer(release)
 
 
+def ask_again(model: str) -> None:
+    """Start the form of a candidate that waits, where the process that asked was killed before."""
+    models = registry()
+    version = models.waiting(model)
+    if version is None or models.approval_run(model, version):
+        return
+    state = models.state(model, version)
+    if state and state.release:
+        start_form(state.release)
+
+
 def undo_manual_change(entry: Entry) -> str | None:
-    """Return the alias from a version that somebody chose by hand and that may not have it.
+    """Return the aliases from versions that somebody chose by hand and that may not have them.
 
     Returns:
         What is wrong with the champion, where this process may not change it.
@@ -118,6 +135,8 @@ def undo_manual_change(entry: Entry) -> str | None:
         after = f"version {change.after} is champion again" if change.after else "none is left"
         get_run_logger().warning(f"{entry.name}: {change.audit.reason}; {after}")
         emit_pending_events(entry.name)
+    if change := models.restore_aliases(entry.name):
+        get_run_logger().warning(f"{entry.name}: {change.audit.reason}; it was put back")
     return None
 
 

@@ -15,8 +15,9 @@ from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 
 from slipway.evaluation.texts import load_calibration, load_texts
+from slipway.libraries import MLFLOW_CLIENT, environment_client, password_file, toolchain
 from slipway.registry import Registry, open_registry
-from slipway.settings import MLFLOW_CLIENT, Settings, environment_client, password_file, toolchain
+from slipway.settings import Settings
 from slipway.system.process import ProcessLimits
 from slipway.system.progress import Progress, silent
 from slipway.system.store import Store

@@ -1,28 +1,16 @@
 """Model → Entry, and what the registry already has of it."""
 
 from functools import cache
-from typing import get_args
 
 from prefect import get_run_logger, task
 from prefect.runtime import flow_run
 
 from slipway import catalogue, keys
-from slipway.errors import SourceMissing
 from slipway.registry.lookup import release_key
 from slipway.report import next_steps
 from slipway.settings import Settings
-from slipway.system.signing_keys import require_pair
-from slipway.values import (
-    Champion,
-    Entry,
-    HubSource,
-    Precision,
-    QuantizeRecipe,
-    Recipe,
-    Release,
-    Revision,
-    Source,
-)
+from slipway.tracking.signature import require_pair
+from slipway.values import Champion, Entry, Release, Revision
 from tasks.approval import apply_answer, roll_back_dead, start_form
 from tasks.context import registry
 from tasks.emit_event import emit_pending_events
@@ -47,28 +35,6 @@ def entry_of(model: str) -> Entry:
 def all_entries() -> tuple[Entry, ...]:
     """Return every entry of the catalogue."""
     return tuple(catalogue.load(Settings().catalogue, warn=_warn).values())
-
-
-def as_requested(entry: Entry, ref: str | None, recipe: str) -> Entry:
-    """Return ``entry`` with what a person requested instead of what the catalogue says.
-
-    Args:
-        entry: As in the catalogue.
-        ref: Branch, tag or commit on the Hub; None for the catalogue's.
-        recipe: A precision to build alone; any other text leaves the catalogue's recipe.
-
-    Raises:
-        SourceMissing: If the source has no refs.
-    """
-    changes: dict[str, Source | Recipe] = {}
-    if ref:
-        if not isinstance(entry.source, HubSource):
-            advice = "leave the ref out, since the source is no repository on the Hub"
-            raise SourceMissing(f"ref {ref!r} of {entry.name}", advice)
-        changes["source"] = entry.source.model_copy(update={"ref": ref})
-    if recipe in get_args(Precision):
-        changes["recipe"] = QuantizeRecipe.model_validate({"candidates": [{"precision": recipe}]})
-    return entry.model_copy(update=changes)
 
 
 def key_of(entry: Entry, revision: Revision) -> str:
@@ -103,7 +69,7 @@ def find_release(entry: Entry, key: str) -> Release | None:
     emit_pending_events(entry.name)
     release = registry().released(entry.name, key)
     if release is None:
-        require_pair(Settings().signing_key_in_use, Settings().verify_key)
+        require_pair(Settings().signing_key_in_use, Settings().verifier)
     if release and release.waiting:
         start_form(release)
     if release and release.may_be_repeated and entry.target != "candidate":

@@ -5,7 +5,8 @@ import os
 import secrets
 import sys
 
-from slipway.settings import Settings, apply_environment
+from slipway.libraries import apply_environment
+from slipway.settings import Settings
 from slipway.system import temporary
 from slipway.system.secret_files import keep_private
 

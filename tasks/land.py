@@ -37,7 +37,7 @@ def find_promoted(model: str, key: str) -> Release | None:
 
 
 @task(
-    task_run_name="register {bundle.content.release.versions.model} {bundle.comes_from}",
+    task_run_name="register {bundle.record.model} {bundle.comes_from}",
     description="Log both wrappers, byte by byte, and register them once for their release key.",
     **uncached(timeout_seconds=3600),
 )
@@ -57,7 +57,7 @@ def decide_again(
     entry: Entry, bundle: Bundle, report: SmokeReport, champion: Champion | None
 ) -> Verdict:
     """Return whether a release that was tested on this machine may serve there."""
-    recorded, precision = bundle.record.gates, bundle.content.precision
+    recorded, precision = bundle.record.gates, bundle.run.precision
     results = decision.gates_again(entry.gates, recorded, precision, report, champion)
     return decision.judge(report, results)
 
@@ -77,11 +77,9 @@ def promote_bundle(  # noqa: PLR0913 - a promotion follows from all of them
     force: bool,
 ) -> Release:
     """Carry out the verdict, and return how the promotion ended."""
-    changes = {"versions": versions, "verdict": verdict, "promotion": None, "waiting": False}
-    release = bundle.content.release.model_copy(update=changes)
     reasons = (f"promoted from {bundle.comes_from}", *([reason] if reason else []))
     return carry_out(
-        release,
+        bundle.release(versions, verdict),
         target,
         log_bundle.description(bundle, versions.run_id, mlflow_location(Settings())),
         (*reasons, *verdict.reasons),

@@ -56,7 +56,7 @@ def open_bundle(file: Path, folder: Path) -> Bundle:
     """Return the bundle that a file holds, in a new folder below ``folder``."""
     room = Path(mkdtemp(dir=folder))
     bundle_file.unpack(file, room)
-    return bundles.read(room, Settings().verify_key)
+    return bundles.read(room, Settings().verifier)
 
 
 @task(

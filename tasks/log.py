@@ -2,9 +2,10 @@
 
 from prefect import task
 
-from slipway.settings import Settings, toolchain
+from slipway.libraries import toolchain
+from slipway.settings import Settings
 from slipway.system.call import call
-from slipway.tracking import log_models
+from slipway.tracking import known_wrappers, log_models
 from slipway.tracking.location import mlflow_location
 from slipway.values import Artifact, Entry, RegisteredVersions, Weights
 from tasks.context import flow_run_url, limits, registry
@@ -23,7 +24,7 @@ def log(entry: Entry, key: str, weights: Weights, artifact: Artifact) -> Registe
     A process that releases the same on this machine is waited for; what it registered is used.
     """
     settings = Settings()
-    wrapper = settings.wrappers / "onnx_genai.py"
+    wrapper = settings.wrappers / known_wrappers.FILE
     request = log_models.LogRequest(
         location=mlflow_location(settings),
         key=key,

@@ -12,7 +12,8 @@ from prefect.context import TaskRunContext
 from slipway import keys
 from slipway.errors import SlipwayError, StoreDamaged
 from slipway.evaluation.texts import texts_digest
-from slipway.settings import Settings, toolchain
+from slipway.libraries import toolchain
+from slipway.settings import Settings
 from slipway.system import store
 from slipway.values import Artifact, BuildResult, Evaluation, Recipe, Revision, Weights
 from tasks.context import calibration, texts

@@ -7,9 +7,10 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
 from slipway.checks import prompt_files
+from slipway.libraries import toolchain
 from slipway.report import answers, comparison, document, junit, plot
 from slipway.report.markdown import escape
-from slipway.settings import Settings, toolchain
+from slipway.settings import Settings
 from slipway.system.failpoints import failpoint
 from slipway.tracking import manifest as manifest_module
 from slipway.tracking import read_run, traces, write_run
@@ -67,10 +68,11 @@ def publish(  # noqa: PLR0913 - a summary is made of all of them
         chat_url=settings.chat_page(entry.name),
     )
     image = plot.png(summary)
+    report = document.markdown(summary, _plot_address(summary), shown_in="mlflow")
     predictions = json.dumps(answers.predictions(summary), ensure_ascii=False)
     files = {
         PLOT: image,
-        "report.md": document.markdown(summary, _plot_address(summary), shown_in="mlflow").encode(),
+        write_run.REPORT: report.encode(),
         write_run.JUNIT: junit.xml(summary),
         write_run.PREDICTIONS: predictions.encode(),
     }

@@ -3,8 +3,10 @@
 from prefect import get_run_logger, task
 
 from slipway.errors import ArtifactChanged, VersionRefused
+from slipway.libraries import toolchain
 from slipway.registry.lookup import tested_with
-from slipway.settings import Settings, toolchain
+from slipway.report import document
+from slipway.settings import Settings
 from slipway.tracking import seal as seals
 from slipway.tracking.verified_copy import CopyPlace
 from slipway.values import Promoted, ReleaseSummary
@@ -29,7 +31,9 @@ def seal(summary: ReleaseSummary, reason: str | None) -> None:
     settings = Settings()
     request = seals.SealRequest(
         place=CopyPlace.of(settings),
+        environment=settings.environment,
         summary=summary,
+        description=document.description(summary),
         started=audit_info(reason or "no reason was given"),
         tools=toolchain(),
         tested_with=tested_with(summary.entry, settings),

@@ -9,7 +9,6 @@ from slipway import catalogue
 from slipway.errors import MoveRefused, UnknownModel, Unreachable
 from slipway.redeploy import watch_record
 from slipway.redeploy.switch_watch import (
-    KeepWatching,
     Registered,
     RollBackSwitch,
     WatchedSwitch,
@@ -62,23 +61,26 @@ def watched_models() -> tuple[str, ...]:
     **uncached(timeout_seconds=120),
 )
 def look(model: str) -> WatchVerdict:
-    """Return what the figures of the switch say; start the next look if they say nothing yet."""
+    """Return what the figures of the switch say.
+
+    The next look is scheduled first, since this one or a rollback may fail. After a verdict, the
+    next look finds that no switch is being watched.
+    """
     folder = server_folder(model)
     switch, limits = watch_record.pending(folder), _limits(model)
     if switch is None or limits is None:
         watch_record.end(folder)
         return _NOT_WATCHED
+    now = datetime.now(UTC)
+    _look_again(switch, *switch.next_look(limits, now))
     registered = Registered(
         champion=registry().champion(model), obstacle=_obstacle(model, switch.before)
     )
     figures = watch_record.figures_since(folder, switch, own_headers(Settings().home))
-    now = datetime.now(UTC)
     verdict = judge(switch, limits, registered, now, figures)
     get_run_logger().info(f"{switch.model} v{switch.version}: {verdict.reason}")
     if isinstance(verdict, WatchEnded):
         watch_record.end(folder)
-    elif isinstance(verdict, KeepWatching):
-        _look_again(switch, *switch.next_look(limits, now))
     return verdict
 
 

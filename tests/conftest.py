@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway.settings import disable_telemetry
+from slipway.libraries import disable_telemetry
 from slipway.system.process import ProcessLimits
 
 pytest_plugins = ["tests.support.child_ways", "tests.support.project"]

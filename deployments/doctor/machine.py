@@ -9,7 +9,6 @@ import tomllib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import psutil
 from packaging.requirements import Requirement
 
 from deployments.doctor.check import Diagnosis, fail, ok, warn
@@ -19,7 +18,9 @@ from slipway.checks import suites
 from slipway.errors import ExtraMissing, SlipwayError
 from slipway.serving.api_keys import has_keys, read, require_keys
 from slipway.settings import PROJECT, Settings, auth_file
+from slipway.system import memory
 from slipway.system.network import host_and_port
+from slipway.tracking import registry_kind
 
 _PYTHONS = ((3, 11), (3, 12), (3, 13))
 _LEAST_DISK_BYTES, _GOOD_DISK_BYTES = 1_000_000_000, 6_000_000_000
@@ -27,11 +28,12 @@ _GOOD_MEMORY_BYTES = 3_000_000_000
 
 
 def machine_checks(settings: Settings) -> tuple[Diagnosis, ...]:
-    """Check Python, packages, home, disk, memory, catalogue, secrets, sign-in and keys."""
+    """Check Python, packages, registry, home, disk, memory, catalogue, secrets, sign-in, keys."""
     return (
         _python(),
         _packages(),
         _drivers(settings),
+        _registry(settings),
         _home(settings),
         _disk(settings.home),
         _memory(),
@@ -68,9 +70,24 @@ def _packages() -> Diagnosis:
 
 def _drivers(settings: Settings) -> Diagnosis:
     if missing := missing_driver(settings):
-        error = ExtraMissing(missing, "containers")
-        return fail("stores", *str(error).split("; ", 1))
+        advice = ExtraMissing(missing, "containers").advice
+        return fail("stores", f"{missing} is not installed", advice)
     return ok("stores", "the packages of MLflow's database and artifact store are installed")
+
+
+def _registry(settings: Settings) -> Diagnosis:
+    """Say what kind of registry the addresses name, and what a release cannot do there."""
+    uri, schema = settings.registry_uri, settings.registry_schema
+    if fault := registry_kind.obstacle(settings.registry, uri, schema):
+        return fail("registry", *fault)
+    if registry_kind.kind_of(uri) == "Unity Catalog":
+        missing = "".join(f"\n- {each}" for each in registry_kind.MISSING_IN_UNITY_CATALOG)
+        found = f"Unity Catalog, schema {schema}, which was tested against a stub alone:{missing}"
+        return warn("registry", found, "read docs/registries.md before you release")
+    if uri not in {"", settings.registry}:
+        found = "MLFLOW_REGISTRY_URI is ignored: versions are registered where the runs are"
+        return warn("registry", found, "unset it, or name that server in MLFLOW_TRACKING_URI")
+    return ok("registry", "MLflow's own, where the runs are")
 
 
 def _version(name: str) -> str:
@@ -117,7 +134,7 @@ def _disk(home: Path) -> Diagnosis:
 
 
 def _memory() -> Diagnosis:
-    free_bytes = psutil.virtual_memory().available
+    free_bytes = memory.free_bytes()
     finding = f"{free_bytes / 1e9:.1f} GB available"
     if free_bytes >= _GOOD_MEMORY_BYTES:
         return ok("memory", finding)

@@ -94,13 +94,19 @@ def prefect_checks(settings: Settings) -> list[Diagnosis]:
             checks[1:1] = [*_workers(settings), _redeploys(client, settings)]
         sign_in = sign_in_check("prefect", f"{settings.prefect_url}/api/admin/version")
     except PrefectHTTPStatusError as error:
-        found = f"the server answers {error.response.status_code}"
         advice = "set SLIPWAY_AUTH to the value that the server was given"
-        return [fail("prefect sign-in", found, advice)]
+        return [_refused("prefect", error.response.status_code, advice)]
     except httpx.HTTPError as error:
         found = f"{type(error).__name__} at {settings.prefect_url}"
         return [fail("prefect sign-in", found, "read its log, up-prefect.log")]
     return [sign_in, *checks]
+
+
+def _refused(server: str, status: int, advice: str) -> Diagnosis:
+    """Return that a server refuses us; ``advice`` is for one that does not accept our password."""
+    is_sign_in = status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}
+    advice = advice if is_sign_in else f"read its log, up-{server}.log"
+    return fail(f"{server} sign-in", f"the server answers {status}", advice)
 
 
 def sign_in_check(server: str, address: str) -> Diagnosis:
@@ -202,18 +208,22 @@ def _mlflow(settings: Settings) -> list[Diagnosis]:
             found = f"{type(error).__name__} at {settings.mlflow_url}"
             return [fail("mlflow sign-in", found, "read its log, up-mlflow.log")]
     if response.status_code != httpx.codes.OK:
-        found = f"the server answers {response.status_code}"
         users = settings.mlflow / "users.db"
         advice = (
             "set SLIPWAY_AUTH to the value that the server was first started with; if it is lost, "
             f"stop the server, remove {users} and start it again"
         )
-        return [fail("mlflow sign-in", found, advice)]
+        return [_refused("mlflow", response.status_code, advice)]
     return [sign_in, _webhook(hooks, settings)]
 
 
 def _webhook(response: httpx.Response, settings: Settings) -> Diagnosis:
-    urls = [str(each.get("url")) for each in response.json().get("webhooks", [])]
+    try:
+        listed = response.raise_for_status().json().get("webhooks", [])
+        urls = [str(each.get("url")) for each in listed]
+    except (httpx.HTTPStatusError, ValueError, AttributeError):  # also a page of a proxy
+        found = f"the server answers {response.status_code} without a list of webhooks"
+        return warn("mlflow webhook", found, "read its log, up-mlflow.log")
     if any(url.startswith(settings.receiver_url) for url in urls):
         return ok("mlflow webhook", f"sends to {settings.receiver_url}")
     return warn(

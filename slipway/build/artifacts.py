@@ -5,8 +5,6 @@ import time
 from functools import partial
 from pathlib import Path
 
-import psutil
-
 from slipway import keys
 from slipway.build import onnx
 from slipway.errors import MachineTooSmall, StepFailed
@@ -75,18 +73,10 @@ def _result(
 ) -> BuildResult:
     result = partial(BuildResult, variant=candidate.variant, precision=candidate.precision)
     try:
-        _require_memory(candidate, weights, workspace)
         return result(artifact=_build(weights, candidate, workspace, calibration))
     except (MachineTooSmall, StepFailed) as error:
         workspace.progress(None, f"{candidate.variant} could not be built: {error}")
         return result(artifact=None, reason=error.brief)
-
-
-def _require_memory(candidate: Quantization, weights: Weights, workspace: Workspace) -> None:
-    needed_bytes = onnx.build_memory_bytes(candidate, weights.parameters)
-    free_bytes = workspace.limits.memory_bytes or psutil.virtual_memory().available
-    if needed_bytes > free_bytes:
-        raise MachineTooSmall("build", "memory", needed_bytes, free_bytes)
 
 
 def _build(
@@ -100,6 +90,7 @@ def _build(
     checked: list[folders.ArtifactFacts] = []
 
     def fill(into: Path) -> None:
+        workspace.require_memory("build", onnx.build_memory_bytes(choice, weights.parameters))
         request = onnx.BuildRequest(
             weights=weights.stored.folder,
             into=into,

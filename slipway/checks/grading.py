@@ -83,9 +83,8 @@ def grade(
     )
     if not any(map(needs_child, asked)):
         return tuple(map(tuple, graded(request)))
-    strict = replace(limits, timeout_seconds=TOTAL_SECONDS, memory_bytes=MEMORY_BYTES, strict=True)
     try:
-        return tuple(map(tuple, call(graded, request, strict, step=STEP).value))
+        return tuple(map(tuple, graded_in_child(request, limits, STEP)))
     except StepFailed as error:
         return tuple(_undecided(asked, each, error.brief) for each in request.texts)
 
@@ -102,6 +101,12 @@ def answer_texts(answers: Answers, prompts: tuple[Prompt, ...]) -> dict[str, str
 def needs_child(prompt: Prompt) -> bool:
     """Return whether its answers are graded in a child process."""
     return bool(prompt.matches or prompt.judge) or prompt.json_schema is not None
+
+
+def graded_in_child(request: GradeRequest, limits: ProcessLimits, step: str) -> list[list[Grade]]:
+    """Return the same as ``graded``, within limits of time and memory that are stricter."""
+    strict = replace(limits, timeout_seconds=TOTAL_SECONDS, memory_bytes=MEMORY_BYTES, strict=True)
+    return call(graded, request, strict, step=step).value
 
 
 def graded(request: GradeRequest) -> list[list[Grade]]:

@@ -5,15 +5,13 @@ those of a call of its source.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from slipway.checks.grading import MEMORY_BYTES, TOTAL_SECONDS, GradeRequest, graded
+from slipway.checks.grading import GradeRequest, graded_in_child
 from slipway.checks.tool_calls import calls
 from slipway.errors import StepFailed
 from slipway.evaluation import paired
-from slipway.system.call import call
 from slipway.system.process import ProcessLimits
 from slipway.values import (
     Answers,
@@ -149,8 +147,7 @@ def valid_documents(
         for prompt in prompts
     )
     request = GradeRequest(prompts=asked, texts=texts, folder=Path())
-    strict = replace(limits, timeout_seconds=TOTAL_SECONDS, memory_bytes=MEMORY_BYTES, strict=True)
-    found = call(graded, request, strict, step="grade documents").value
+    found = graded_in_child(request, limits, "grade documents")
     return [{each.prompt_id: each.right is True for each in grades} for grades in found]
 
 

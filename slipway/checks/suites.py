@@ -21,6 +21,7 @@ from slipway.checks.prompt_files import prompts_of, prompts_path
 from slipway.errors import CatalogueInvalid
 from slipway.evaluation import gates, units
 from slipway.values import (
+    WRAPPER_KINDS,
     Answers,
     CheckResult,
     Contract,
@@ -50,7 +51,7 @@ class Meta(Value):
     """
 
     show: tuple[str, ...] = ()
-    wrappers: tuple[WrapperKind, ...] = ("onnx", "transformers")
+    wrappers: tuple[WrapperKind, ...] = WRAPPER_KINDS
 
 
 class Expectation(Value):

@@ -70,9 +70,10 @@ def free_model(
     registry = open_registry(settings)
     gone = [each.item for each in going if isinstance(each.item, RegisteredRelease)]
     logged = [each.item for each in going if isinstance(each.item, LoggedFiles)]
-    with registry.removing(entry.name, gone, _emptied(plan, logged), audit):
-        for each in logged:
-            model_storage.delete(each.name, registry.location)
+    files = [each.name for each in logged]
+    with registry.removing(entry.name, gone, _emptied(plan, logged), files, audit):
+        for name in files:
+            model_storage.delete(name, registry.location)
     return going
 
 

@@ -2,15 +2,12 @@
 
 from pathlib import Path
 
-import psutil
-
 from slipway import keys
-from slipway.errors import MachineTooSmall, SlipwayError
+from slipway.errors import SlipwayError
 from slipway.evaluation import candidate, logits, reference
 from slipway.evaluation.runtime import unmeasurable
 from slipway.evaluation.texts import texts_digest
 from slipway.system.call import call
-from slipway.system.process import ProcessLimits
 from slipway.system.workspace import Workspace
 from slipway.values import Artifact, Fidelity, Stored, Text, Value, Weights
 
@@ -36,7 +33,8 @@ def read_source(
     """
 
     def fill(into: Path) -> None:
-        _require_memory(weights, workspace.limits)
+        needed_bytes = int(weights.parameters * _BYTES_PER_PARAMETER)
+        workspace.require_memory("reading the source", needed_bytes)
         request = reference.ReferenceRequest(weights=weights.stored.folder, texts=texts, into=into)
         call(
             reference.read,
@@ -71,10 +69,3 @@ def measure(artifact: Artifact, reading: ReferenceReading, workspace: Workspace)
         ).value
     except SlipwayError as error:
         return error.brief
-
-
-def _require_memory(weights: Weights, limits: ProcessLimits) -> None:
-    needed_bytes = int(weights.parameters * _BYTES_PER_PARAMETER)
-    free_bytes = limits.memory_bytes or psutil.virtual_memory().available
-    if needed_bytes > free_bytes:
-        raise MachineTooSmall("reading the source", "memory", needed_bytes, free_bytes)

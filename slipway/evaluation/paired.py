@@ -15,7 +15,15 @@ import numpy as np
 import scipy
 
 from slipway.evaluation import units
-from slipway.values import CheckResult, Estimate, GateState, PairedCounts, Severity, SuitePower
+from slipway.values import (
+    PASSED,
+    CheckResult,
+    Estimate,
+    GateState,
+    PairedCounts,
+    Severity,
+    SuitePower,
+)
 
 MOST_FALSE_ALARMS, LEAST_POWER = 0.05, 0.8
 #: Share of the prompts whose answers another rounding of the weights makes worse or better, half
@@ -25,7 +33,6 @@ ACCIDENTAL_SHARE = 0.02
 _Z = NormalDist().inv_cdf(1 - MOST_FALSE_ALARMS)
 _NEGLIGIBLE = 1e-12
 _STEP, _MOST_PROMPTS = 10, 10_000
-_PASSED: dict[GateState, bool | None] = {"pass": True, "fail": False, "inconclusive": None}
 
 
 class PairedResult(NamedTuple):
@@ -87,7 +94,7 @@ def check(
     return CheckResult(
         name=name,
         severity=severity if result.blocks or result.state == "pass" else "warning",
-        passed=_PASSED[result.state],
+        passed=PASSED[result.state],
         failing=failing,
         observed=f"{found}: {loss}, {chance}{'; too few prompts to exclude chance' * small}",
     )

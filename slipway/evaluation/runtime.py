@@ -65,7 +65,7 @@ class Runtime:
         return self._library.Generator(self._model, params)
 
     def slices(self, token_ids: NDArray[np.int32]) -> Iterator[NDArray[np.int32]]:
-        """Yield a text in parts whose result is that of the whole, as the ONNX wrapper does.
+        """Yield a text in parts whose result is that of the whole.
 
         Beyond LongRoPE's switch, all of a sequence has the long factors, so the first part of a
         long text reaches beyond the switch.

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from socket import gethostname
 
-import psutil
 from filelock import FileLock
 
 from slipway.errors import (
@@ -34,6 +33,7 @@ from slipway.redeploy.golden_prompts import GoldenPrompts
 from slipway.redeploy.preflight import preflight
 from slipway.redeploy.rolling_switch import RollingSwitch
 from slipway.redeploy.values import ChampionState, Deploy, RedeployDecision, SwitchResult
+from slipway.system import memory
 from slipway.system.process import ProcessLimits
 from slipway.tracking.verified_copy import CopyPlace, CopyRequest, VerifiedCopy, fetch, verify
 
@@ -142,7 +142,7 @@ class Deployment:
 
     def _limits(self, size_bytes: int) -> ProcessLimits:
         """Return the limits that leave the serving processes their memory."""
-        free_bytes = psutil.virtual_memory().available - _RESERVE_BYTES
+        free_bytes = memory.free_bytes() - _RESERVE_BYTES
         needed = needed_bytes(size_bytes)
         if needed > free_bytes:
             step = f"a second copy of {self.model} beside the serving one"

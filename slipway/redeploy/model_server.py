@@ -25,7 +25,6 @@ from slipway.tracking.verified_copy import VerifiedCopy
 #: In the command line of every worker; the supervisor has one more child process without it.
 _WORKER = "multiprocessing.spawn"
 
-_POINTER = "pointer.json"
 _READY_SECONDS = 10.0
 _POLL_SECONDS = 0.2
 
@@ -64,7 +63,7 @@ def require(folder: Path, model: str, url: str) -> None:
 def next_version(folder: Path) -> int | None:
     """Return the version that a server of this folder starts with; None if it has none yet."""
     try:
-        return read_pointer(folder / _POINTER).version
+        return read_pointer(folder / server_file.POINTER).version
     except SourceMissing:
         return None
 
@@ -75,7 +74,7 @@ def set_version(folder: Path, model: str, version: int, files: VerifiedCopy | No
     ``files`` is its copy, for a server that may not sign in to MLflow.
     """
     pointer = Pointer(model=model, version=version, files=files)
-    write_pointer(folder / _POINTER, pointer)
+    write_pointer(folder / server_file.POINTER, pointer)
 
 
 def replace_workers(address: Address) -> None:
@@ -132,14 +131,21 @@ def worker_pids(address: Address) -> set[int]:
     """Return the processes of all workers, including those that are loading or ending."""
     try:
         children = psutil.Process(address.pid).children()
-        return {child.pid for child in children if any(_WORKER in t for t in child.cmdline())}
     except psutil.Error:
         return set()
+    return {child.pid for child in children if _is_worker(child)}
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        return any(_WORKER in text for text in process.cmdline())
+    except psutil.Error:  # it has just ended
+        return False
 
 
 def command(*folders: Path, port: int, workers: int, host: str = LOOPBACK) -> list[str]:
     """Return the interpreter's arguments that start a server of these folders' models."""
-    pointers = (str(folder / _POINTER) for folder in folders)
+    pointers = (str(folder / server_file.POINTER) for folder in folders)
     flags = {"--host": host, "--port": port, "--workers": workers}
     where = (str(text) for flag in flags.items() for text in flag)
     return ["-m", MODULE, "--pointer", *pointers, *where]

@@ -43,9 +43,9 @@ class WatchedSwitch(Record):
     reference: ServedFigures
 
     def next_look(self, limits: SwitchLimits, now: AwareDatetime) -> tuple[int, AwareDatetime]:
-        """Return the number of the next look, at most ``LOOKS``, and when it is due."""
+        """Return the number of the next look and when it is due; beyond ``LOOKS`` if one failed."""
         step = timedelta(minutes=limits.minutes) / LOOKS
-        number = min((now - self.at) // step + 1, LOOKS)
+        number = (now - self.at) // step + 1
         return number, self.at + number * step
 
 

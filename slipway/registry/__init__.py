@@ -9,22 +9,22 @@ are changed by one process at a time, which records what it does (``alias_transa
 """
 
 from slipway.registry.approval import Approvals
+from slipway.registry.earlier_releases import EarlierReleases
+from slipway.registry.other_aliases import OtherAliases
 from slipway.registry.other_registries import OtherRegistries
 from slipway.registry.removal import Removals
 from slipway.registry.roles import Roles
 from slipway.registry.rollback import Rollbacks
 from slipway.settings import Settings
 from slipway.tracking.verified_copy import CopyPlace
-from slipway.values import registered_name
 
 
-class Registry(Approvals, Rollbacks, OtherRegistries, Removals, Roles):
+class Registry(
+    Approvals, Rollbacks, OtherAliases, OtherRegistries, Removals, EarlierReleases, Roles
+):
     """The model registry at one place; see ``Lookup`` for its arguments."""
 
 
 def open_registry(settings: Settings) -> Registry:
     """Return the model registry that ``settings`` name, reached."""
     return Registry(CopyPlace.of(settings), settings.home.resolve() / "locks")
-
-
-__all__ = ["Registry", "open_registry", "registered_name"]

@@ -11,11 +11,13 @@ it has the shape of those that are written here.
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from slipway.errors import MoveRefused, RegistryConflict, RoleMissing
 from slipway.registry.change_record import (
     OF_CHAMPIONS,
+    PLACES,
     Aliases,
     AliasTransaction,
     ChangeRecord,
@@ -31,13 +33,15 @@ from slipway.registry.transitions import Command, require, state_in
 from slipway.registry.version_page import with_state
 from slipway.system.failpoints import failpoint
 from slipway.tracking import heartbeat, tags
-from slipway.tracking.lease import create_run
+from slipway.tracking.lease import Lease, create_run
 from slipway.tracking.location import experiment_id, if_any
 from slipway.tracking.tag_values import VersionTags
 from slipway.values import AliasChange, LoggedWrapper, RegisteredVersions, VersionState
 
 #: Records of earlier versions have no heartbeat; a change takes seconds.
 _LONGEST_CHANGE = timedelta(hours=1)
+#: MLflow orders runs by the millisecond of their start.
+_TICK = timedelta(milliseconds=1)
 
 #: By version of the model that serves, what a transaction does to its state.
 Commands = Mapping[int, Command]
@@ -66,9 +70,16 @@ class AliasTransactions(DeadReleases):
 
         A model may have thousands of changes. MLflow reads some pages more only if the caller does.
         """
+        for run_id, record in self._newest_records(model, place):
+            yield record.change(run_id)
+
+    def _newest_records(
+        self, model: str, place: RecordPlace = "promotions"
+    ) -> Iterator[tuple[str, ChangeRecord]]:
+        """Yield the records of changes that were carried out and their runs, the newest first."""
         for run in self._search(f"{model}/{place}", "FINISHED", tags.AT):
             if record := _record(run):
-                yield record.change(str(run.info.run_id))
+                yield str(run.info.run_id), record
 
     def _change_of(self, run_id: str) -> AliasChange:
         """Return the change that a run records."""
@@ -139,7 +150,7 @@ class AliasTransactions(DeadReleases):
             undo=self._undo_of(transaction),
             before=before,
             after=transaction.aliases.get(model, {}).get("champion", before),
-            lease=self._lease(),
+            lease=self._next_lease(model),
         )
         failpoint("alias.before-open")
         run_id = self._open(record)
@@ -162,7 +173,8 @@ class AliasTransactions(DeadReleases):
                 self._restore(record)
                 self.client.set_terminated(run_id, "FAILED")
                 reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-                raise RegistryConflict(model, f"the change was rolled back: {reason}") from error
+                what = f"the change failed, and aliases and tags are as before: {reason}"
+                raise RegistryConflict(model, what) from error
         failpoint("alias.before-finish")
         self.client.set_terminated(run_id, "FINISHED")
         failpoint("alias.after-finish")
@@ -223,7 +235,10 @@ class AliasTransactions(DeadReleases):
         return None
 
     def _show_states(self, transaction: AliasTransaction) -> None:
-        """Let the pages of the versions whose tags changed, and of their runs, say their state."""
+        """Let the pages of the versions whose tags changed, and of their runs, say their state.
+
+        Also how their releases ended, since a person may have decided otherwise than the gates.
+        """
         for name, versions in transaction.tag_changes.items():
             for number in versions:
                 found = if_any(lambda: self.client.get_model_version(name, str(number)))  # noqa: B023 - called at once
@@ -233,12 +248,14 @@ class AliasTransactions(DeadReleases):
                 if (shown := with_state(text, state_of(found))) != text:
                     self.client.update_model_version(name, str(number), shown)
                 if name == transaction.model and found.run_id:
-                    self._show_on_run(found.run_id, state_of(found))
+                    self._show_on_run(str(found.run_id), state_of(found))
 
     def _show_on_run(self, run_id: str, state: VersionTags) -> None:
-        run = if_any(lambda: self.client.get_run(run_id))
-        if run is None or run.info.lifecycle_stage != "active":
+        run = self._active_run(run_id)
+        if run is None:
             return
+        if state.verdict:
+            self._set_outcome(run, state.verdict)
         note = run.data.tags.get(tags.NOTE, "")
         if (shown := with_state(note, state)) != note:
             self.client.set_tag(run_id, tags.NOTE, shown)
@@ -249,7 +266,7 @@ class AliasTransactions(DeadReleases):
         for run, place in self._abandoned(model):
             record, status = _record(run), "KILLED"
             fault = self._fault(model, record, place)
-            reason = "its process was killed; the change was rolled back"
+            reason = "its process was killed; its changes of aliases and tags were rolled back"
             if fault:
                 status, reason = "FAILED", f"{fault}; nothing of it was carried out"
             elif record:
@@ -372,6 +389,15 @@ class AliasTransactions(DeadReleases):
             for alias, version in targets.items():
                 if found.get(alias) != version:
                     raise LookupError(f"{name}@{alias} is {found.get(alias)}, not {version}")
+
+    def _next_lease(self, model: str) -> Lease:
+        """Return a lease that starts after the newest change, also if this machine's clock is slow.
+
+        Changes are ordered by their start.
+        """
+        lease, found = self._lease(), (self.newest_changes(model, place) for place in PLACES)
+        newest = [change.at + _TICK for changes in found for change in islice(changes, 1)]
+        return lease.model_copy(update={"start": max([lease.start, *newest])})
 
     def _open(self, record: ChangeRecord) -> str:
         """Write a record into a run that is running, and return the run's id."""

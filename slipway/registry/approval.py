@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+from slipway.errors import MoveRefused
 from slipway.registry.change_record import PLACES, AliasTransaction, RecordPlace
 from slipway.registry.lookup import state_of
 from slipway.registry.promotion import Promotions
@@ -39,6 +40,9 @@ class Approvals(Promotions):
 
         Returns:
             The release that was decided about; None if there was nothing to carry out.
+
+        Raises:
+            MoveRefused: If the answer cannot be carried out, before its time is over.
         """
         if self.waiting(model) is None or not self.may_promote:
             return None
@@ -47,13 +51,19 @@ class Approvals(Promotions):
             version = self.waiting(model)
             if version is None:
                 return None
+            waits = datetime.now(UTC) - self._asked_at(model, version)
+            is_late = waits >= timedelta(hours=timeout_hours)
             answer = self.tags(model, version)[APPROVAL].strip().lower()
             if (decision := _ANSWERS.get(answer)) and not self.has_roles:
                 audit = AuditInfo(
                     actor="MLflow UI", reason=f"the tag {APPROVAL} was set to {answer}"
                 )
-                return self._decide(model, version, decision, audit)
-            if datetime.now(UTC) - self._asked_at(model, version) < timedelta(hours=timeout_hours):
+                try:
+                    return self._decide(model, version, decision, audit)
+                except MoveRefused:
+                    if not is_late:
+                        raise
+            if not is_late:
                 return None
             reason = f"nobody approved it within {timeout_hours:g} hours"
             audit = AuditInfo(actor="timeout", reason=reason)
@@ -112,7 +122,8 @@ class Approvals(Promotions):
     def _reject(self, release: Release, audit: AuditInfo) -> Release:
         """Quarantine a candidate that a person rejected: nobody is asked about it again.
 
-        Somebody may have deleted its reference.
+        Somebody may have deleted its reference. Its record stays that of its gates: what a person
+        decided is in its state, and goes with it if the change is rolled back.
         """
         versions, by = release.versions, f"{audit.actor}: {audit.reason}"
         tags = self._tags_of("reject", versions, by)
@@ -132,10 +143,9 @@ class Approvals(Promotions):
         )
         verdict = Rejected(reasons=(f"rejected by {by}",))
         changes = {"waiting": False, "promotion": None, "verdict": verdict}
-        rejected = release.model_copy(update=changes)
         with self._recorded(transaction, {versions.onnx.version: "reject"}):
-            self._describe(rejected)
-        return rejected
+            pass
+        return release.model_copy(update=changes)
 
     def _asked_at(self, model: str, version: int) -> datetime:
         newest = (self._newest_about(model, version, place) for place in PLACES)

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from slipway.tracking import format_1, tags
 from slipway.tracking.lease import Lease
-from slipway.values import AliasChange, AliasChangeKind, AuditInfo, Value, registered_name
+from slipway.values import AliasChange, AliasChangeKind, AuditInfo, Value, registered_names
 
 #: By registered model and alias, the version that it is set to; None removes it.
 Aliases = dict[str, dict[str, int | None]]
@@ -112,7 +112,7 @@ class ChangeRecord(Value):
             place: Where it was found.
         """
         transaction, undo = self.transaction, self.undo
-        names = {registered_name(model, kind) for kind in ("onnx", "transformers")}
+        names = registered_names(model)
         if (transaction.model, undo.model) != (model, model):
             return "it is about another model"
         if _places(transaction) != _places(undo):
@@ -178,8 +178,12 @@ def _places(transaction: AliasTransaction) -> set[tuple[str, int | None, str]]:
 
 
 def _approves(changed: Mapping[str, str | None], before: Mapping[str, str | None]) -> bool:
-    """Return whether an undo would release or approve what was not before."""
-    approved = before.get(tags.APPROVAL) == "approved" and before.get(tags.DECIDED) is None
+    """Return whether an undo would release or approve what was not before.
+
+    A tag that says ``approved`` decides nothing as long as nobody has carried it out.
+    """
+    decided = tags.DECIDED not in before or before[tags.DECIDED] is not None
+    approved = before.get(tags.APPROVAL) == "approved" and decided
     released = before.get(tags.STATUS) == "released"
     return (approved and changed.get(tags.APPROVAL) != "approved") or (
         released and changed.get(tags.STATUS) != "released"

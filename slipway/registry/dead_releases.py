@@ -1,7 +1,6 @@
 """Releases whose process was killed before both models were registered: nothing of them stays."""
 
 from collections.abc import Iterator
-from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +8,16 @@ from filelock import FileLock, Timeout
 
 from slipway.registry.lookup import Lookup, model_id
 from slipway.registry.transitions import after, state_in
+from slipway.system.failpoints import failpoint
 from slipway.tracking import heartbeat
 from slipway.tracking.lease import remove_models
 from slipway.tracking.location import if_any
+from slipway.tracking.tag_values import Outcome
 from slipway.tracking.tags import ENDED, HEARTBEAT, KEY, LEASE, LOCK
+from slipway.values import Verdict
 
 #: What a release that may have been killed has: a status, and a tag.
 _BEGUN = (("RUNNING", HEARTBEAT), ("FINISHED", LEASE), ("FAILED", LEASE))
-#: Runs that one request reads.
-_FIRST_PAGES, _LARGEST_PAGE = (10, 100), 1000
 
 
 class DeadReleases(Lookup):
@@ -82,6 +82,21 @@ class DeadReleases(Lookup):
         state = state_in(self.state(name, version))
         return None if after("withdraw", state) else f"is {state}"
 
+    def _active_run(self, run_id: str) -> Any:
+        """Return a run; None if somebody has deleted it."""
+        run = if_any(lambda: self.client.get_run(run_id))
+        return run if run and run.info.lifecycle_stage == "active" else None
+
+    def _set_outcome(self, run: Any, verdict: Verdict) -> None:
+        """Write how a release ended on its run."""
+        from mlflow.entities import RunTag
+
+        tags = [RunTag(name, value) for name, value in Outcome.of(verdict).to_tags().items()]
+        self.client.log_batch(run.info.run_id, tags=tags)
+        failpoint("promote.after-verdict")
+        if run.info.status == "RUNNING":
+            self.client.set_terminated(run.info.run_id, "FINISHED")
+
     def _give_back(self, run_id: str) -> None:
         """Record that nobody writes a run any more."""
         if_any(lambda: self.client.delete_tag(run_id, LEASE))
@@ -93,17 +108,8 @@ class DeadReleases(Lookup):
         return f"run {run_id} was ended as {status}: {reason}"
 
     def _search(self, experiment: str, status: str, tag: str) -> Iterator[Any]:
-        """Yield the runs of an experiment with this status that have ``tag``, newest first.
-
-        The first pages are small: most readers want the newest runs alone.
-        """
-        found = self.client.get_experiment_by_name(experiment)
-        filters = f"attributes.status = '{status}' AND tags.`{tag}` != ''"
-        token: str | None = "" if found else None
-        sizes = chain(_FIRST_PAGES, repeat(_LARGEST_PAGE))
-        while token is not None:
-            page = self.client.search_runs(
-                [found.experiment_id], filters, max_results=next(sizes), page_token=token
-            )
-            yield from page
-            token = page.token
+        """Yield the runs of an experiment with this status that have ``tag``, newest first."""
+        filters = f"attributes.status = '{status}'"
+        if tag == LEASE:  # few runs have one
+            filters += f" AND tags.`{tag}` != ''"
+        yield from (run for run in self._newest_runs(experiment, filters) if run.data.tags.get(tag))

@@ -13,7 +13,13 @@ from slipway.registry.change_record import (
 )
 from slipway.registry.transitions import Command, state_in
 from slipway.tracking.tags import PENDING_EVENT, PROMOTED_FROM, PROMOTED_TO
-from slipway.values import AliasChange, AuditInfo, ChampionPeriod, registered_name
+from slipway.values import (
+    AliasChange,
+    AuditInfo,
+    ChampionPeriod,
+    registered_name,
+    registered_names,
+)
 
 BY_HAND = AuditInfo(actor="unknown", reason="moved by hand, in the MLflow UI or through its API")
 
@@ -61,15 +67,20 @@ class History(AliasTransactions):
             recorded = recorded_champion(self.newest_changes(model))
             if recorded == champion:
                 return None
-            nothing = AliasTransaction(
-                model=model, kind="by-hand", audit=BY_HAND, version=champion, aliases={}
+            aliases: Aliases = {
+                name: {"champion": version}
+                for name in registered_names(model)
+                if (version := self.champion(name))
+            }
+            found = AliasTransaction(
+                model=model, kind="by-hand", audit=BY_HAND, version=champion, aliases=aliases
             )
             record = ChangeRecord(
-                transaction=nothing,
-                undo=nothing,
+                transaction=found,
+                undo=found,
                 before=recorded,
                 after=champion,
-                lease=self._lease(),
+                lease=self._next_lease(model),
             )
             run_id = self._open(record)
             self.client.set_terminated(run_id, "FINISHED")

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import cached_property
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +14,35 @@ from slipway.checks import prompt_files, structured_files, suites
 from slipway.errors import ArtifactChanged, MoveRefused, RoleMissing, UserRefused, VersionRefused
 from slipway.evaluation import task_evaluation
 from slipway.evaluation.texts import load_calibration, load_texts, texts_digest
+from slipway.libraries import toolchain
 from slipway.registry.transitions import how_to_lift
-from slipway.settings import Settings, toolchain
+from slipway.settings import Settings
 from slipway.system.store import sha256
-from slipway.tracking import format_1, shared_lock
+from slipway.tracking import format_1, known_wrappers, shared_lock
 from slipway.tracking.accounts import Accounts, Person
 from slipway.tracking.lease import Lease, lock_identity
 from slipway.tracking.location import connect, if_any, require_active
 from slipway.tracking.metrics import figures_of
 from slipway.tracking.shared_lock import SharedLock
-from slipway.tracking.tag_values import Outcome, VersionTags
-from slipway.tracking.tags import KEY, VERDICT
+from slipway.tracking.tag_values import VersionTags
+from slipway.tracking.tags import KEY
 from slipway.tracking.verified_copy import CopyPlace, CopyRequest, verify
 from slipway.values import (
     Champion,
     Contract,
-    EarlierRejection,
     Entry,
-    LastRelease,
     LoggedWrapper,
     Rejected,
     Release,
     Revision,
+    WrapperKind,
     registered_name,
 )
+
+#: Runs that one request reads.
+_FIRST_PAGES, _LARGEST_PAGE = (10, 30, 100), 1000
+#: MLflow's servers differ in how they say that no version has an alias.
+_NO_SUCH_ALIAS = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 
 
 def experiments_of(model: str) -> tuple[str, str, str]:
@@ -56,7 +61,7 @@ def tested_with(entry: Entry, settings: Settings) -> dict[str, str]:
     expectations, contracts = settings.expectations, entry.wrappers
     calibration = load_calibration(entry.recipe, expectations)
     return {
-        "wrapper": sha256(settings.wrappers / "onnx_genai.py"),
+        "wrapper": sha256(settings.wrappers / known_wrappers.FILE),
         "prompts": prompt_files.prompts_digest(entry, expectations),
         "texts": texts_digest(load_texts(expectations / "texts" / entry.texts)),
         "onnx": suites.suite_digest(expectations, contracts.onnx),
@@ -116,7 +121,7 @@ class Lookup:
     def released(self, model: str, key: str) -> Release | None:
         """Return the release with this key if an earlier run finished it.
 
-        Where its version is quarantined, the verdict says so, and how to lift the quarantine.
+        Where its version is quarantined or rejected, the verdict says so, and how to lift that.
         """
         for version in self._versions(model, key):
             state = state_of(version)
@@ -129,11 +134,13 @@ class Lookup:
         changes: dict[str, Any] = {"existed": True, "waiting": state.waiting}
         if promotion := release.promotion:
             served = release.versions.onnx
-            names = self.aliases(served.name).items()
-            now = tuple(sorted(alias for alias, version in names if version == served.version))
+            version = if_any(
+                lambda: self.client.get_model_version(served.name, str(served.version))
+            )
+            now = tuple(sorted(version.aliases)) if version else ()
             changes["promotion"] = promotion.model_copy(update={"aliases": now})
-        if state.quarantined is not None:
-            reasons = (f"quarantined: {state.quarantined}", how_to_lift(release.versions.model))
+        if barred := state.barred:
+            reasons = (barred, how_to_lift(release.versions.model))
             changes["verdict"] = Rejected(reasons=reasons)
         return release.model_copy(update=changes)
 
@@ -161,62 +168,40 @@ class Lookup:
                 )
                 raise UserRefused(self.person.name, reason, remedy)
 
-    def earlier_rejection(self, model: str, key: str) -> EarlierRejection | None:
-        """Return why an earlier candidate with this key was rejected, by a gate or by a person.
+    def _newest_runs(self, experiment: str, filters: str) -> Iterator[Any]:
+        """Yield the runs of an experiment that fit, newest first; none if there is no experiment.
 
-        A rejection holds until the key changes: the same release would end the same.
+        The first pages are small: most readers want the newest runs alone. MLflow sorts all runs
+        that fit a condition on a tag, so ask for one only where few fit.
         """
-        if existing := self.released(model, key):
-            if not isinstance(existing.verdict, Rejected):
-                return None
-            run_id, reasons = existing.versions.run_id, existing.verdict.reasons
-            return EarlierRejection(run_id=run_id, kind="rejected", reasons=reasons)
-        experiment = self.client.get_experiment_by_name(model)
-        filters = f"tags.`{KEY}` = '{key}' AND tags.`{VERDICT}` != ''"
-        runs = self.client.search_runs([experiment.experiment_id], filters) if experiment else ()
-        for run in runs:
-            found = Outcome.from_tags(run.data.tags)
-            if found.verdict != "promoted":
-                reasons = tuple((found.reasons or "no reason was recorded").split("; "))
-                fields = {"run_id": run.info.run_id, "kind": found.verdict, "reasons": reasons}
-                return EarlierRejection.model_validate(fields)
-        return None
-
-    def last_release(self, model: str) -> LastRelease | None:
-        """Return how the last release of ``model`` ended; None if none was decided."""
-        experiment = self.client.get_experiment_by_name(model)
-        if experiment is None:
-            return None
-        runs = self.client.search_runs(
-            [experiment.experiment_id],
-            f"tags.`{KEY}` != '' AND tags.`{VERDICT}` != ''",
-            max_results=1,
-            order_by=["attributes.start_time DESC"],
-        )
-        for run in runs:
-            outcome = Outcome.from_tags(run.data.tags)
-            reason = self._obstacle(model, run.data.tags[KEY], outcome.verdict) or outcome.reasons
-            return LastRelease(
-                at=datetime.fromtimestamp(run.info.start_time / 1000, UTC),
-                verdict=outcome.verdict or "",
-                reason=reason,
-                run_id=run.info.run_id,
+        found = self.client.get_experiment_by_name(experiment)
+        token: str | None = "" if found else None
+        sizes = chain(_FIRST_PAGES, repeat(_LARGEST_PAGE))
+        while token is not None:
+            page = self.client.search_runs(
+                [found.experiment_id], filters, max_results=next(sizes), page_token=token
             )
-        return None
-
-    def _obstacle(self, model: str, key: str, verdict: str | None) -> str | None:
-        """Return what keeps the version with this key from being champion; None if nothing does."""
-        versions = self._versions(model, key)
-        if verdict == "promoted" and not versions:
-            return "its version was deleted from the registry since"
-        for version in versions:
-            if obstacle := state_of(version).obstacle:
-                return f"version {version.version} {obstacle}"
-        return None
+            yield from page
+            token = page.token
 
     def champion(self, name: str) -> int | None:
         """Return the version that ``champion`` names in the registered model ``name``."""
-        return self.aliases(name).get("champion")
+        version = self.named(name, "champion")
+        return int(version.version) if version else None
+
+    def named(self, name: str, alias: str) -> Any:
+        """Return the version that an alias of a registered model names; None if there is none.
+
+        To list the aliases of a model, MLflow reads all of its versions; here it reads one.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self.client.get_model_version_by_alias(name, alias)
+        except MlflowException as error:
+            if error.error_code not in _NO_SUCH_ALIAS:
+                raise
+            return None
 
     def measured_champion(self, name: str, contract: Contract) -> Champion | None:
         """Return the champion of ``name``, with its wrapper and what was measured of it.
@@ -288,10 +273,10 @@ class Lookup:
             advice = "restore MLflow's files of this version, or name another version"
             raise MoveRefused(wrapper.name, reason, advice)
 
-    def _fault_of(self, name: str, version: int) -> str | None:
-        """Return why a server would not load what MLflow keeps of a version; None if it would."""
+    def _fault_of(self, name: str, version: int, kind: WrapperKind = "onnx") -> str | None:
+        """Return why nothing loads what MLflow keeps of a version; None if it may be loaded."""
         try:
-            verify(CopyRequest(place=self.copies, name=name, version=version))
+            verify(CopyRequest(place=self.copies, name=name, version=version, kind=kind))
         except (ArtifactChanged, VersionRefused) as error:
             return error.reason
         return None

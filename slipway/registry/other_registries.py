@@ -15,7 +15,8 @@ class OtherRegistries(History):
 
         Raises:
             NoChampion: If there is none.
-            MoveRefused: If it was not released here, or may not serve.
+            MoveRefused: If it was not released here, or may not serve, or if somebody deleted its
+                reference.
             RegistryConflict: If another machine is changing the aliases.
         """
         with self.consistent_read(model):
@@ -27,6 +28,8 @@ class OtherRegistries(History):
                 obstacle = (state and state.obstacle) or "was not released by Slipway"
                 advice = f"slipway status {model} shows what is there"
                 raise MoveRefused(model, f"version {version} {obstacle}", advice)
+            wrappers = state.release.versions.wrappers
+            self._require_there(model, [(each.name, each.version) for each in wrappers])
             return state.release, self.history(model)[-1]
 
     def record_promoted(self, release: Release, environment: str, version: int) -> None:

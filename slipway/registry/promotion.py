@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from slipway.evaluation import source_order
 from slipway.registry.alias_transaction import AliasTransactions
 from slipway.registry.change_record import PLACES, AliasTransaction, TagChanges
+from slipway.registry.lookup import state_of
 from slipway.registry.registration import Registration
 from slipway.registry.transitions import Command, reference_tags, tags_of
 from slipway.system.failpoints import failpoint
@@ -105,7 +106,8 @@ class Promotions(Registration, AliasTransactions):
             if not found:
                 return
             with self._recorded(transaction, {version: "withdraw"}):
-                self._set_outcome(versions, verdict)
+                if run := self._active_run(versions.run_id):
+                    self._set_outcome(run, verdict)
                 for wrapper in found:
                     failpoint("withdraw.before-delete")
                     name, number = wrapper.name, str(wrapper.version)
@@ -121,9 +123,8 @@ class Promotions(Registration, AliasTransactions):
 
     def waiting(self, model: str) -> int | None:
         """Return the version that waits for a person's answer; None if none does."""
-        version = self.aliases(model).get("candidate")
-        state = self.state(model, version) if version else None
-        return version if state and state.waiting else None
+        version = self.named(model, "candidate")
+        return int(version.version) if version and state_of(version).waiting else None
 
     def _promote_to(
         self,
@@ -167,17 +168,14 @@ class Promotions(Registration, AliasTransactions):
         return done
 
     def _describe(self, release: Release, description: str | None = None) -> None:
-        """Write a release on its versions and on its run."""
+        """Write a release on its versions."""
         for wrapper in release.versions.wrappers:
             name, version = wrapper.name, str(wrapper.version)
-            if self._if_there(name, wrapper.version) is None:
-                continue  # rejected, and somebody deleted its reference
             if description:
                 self.client.update_model_version(name, version, description)
             for tag, value in release_tags(release).items():
                 self.client.set_model_version_tag(name, version, tag, value)
             failpoint("promote.after-tags")
-        self._set_outcome(release.versions, release.verdict)
 
     def _aliases_up_to(
         self, target: PromotionTarget, versions: RegisteredVersions, wrapper: LoggedWrapper

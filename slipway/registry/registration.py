@@ -1,7 +1,7 @@
 """Candidates enter the registry, found by their key or created, and leave it when rejected."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 from slipway.errors import ArtifactChanged, MoveRefused, VersionRefused
 from slipway.registry.dead_releases import DeadReleases
@@ -11,19 +11,17 @@ from slipway.tracking import heartbeat
 from slipway.tracking.lease import remove_models
 from slipway.tracking.location import connect, experiment_id, if_any
 from slipway.tracking.log_models import Logged, Registrable
-from slipway.tracking.tag_values import Outcome
-from slipway.tracking.tags import CURRENT_FORMAT, DIGEST, FORMAT, KEY, MLMODEL, SIGNATURE
+from slipway.tracking.tags import CURRENT_FORMAT, DIGEST, FORMAT, KEY, LEASE, MLMODEL, SIGNATURE
 from slipway.tracking.verified_copy import CopyRequest, fetch
 from slipway.values import (
+    WRAPPER_KINDS,
     LoggedWrapper,
     RegisteredVersions,
-    Verdict,
     WrapperKind,
     registered_name,
 )
 
 Request = TypeVar("Request", bound=Registrable)
-KINDS: tuple[WrapperKind, ...] = get_args(WrapperKind)
 _ROLES = {"onnx": "the wrapper that serves", "transformers": "the reference, in transformers"}
 
 
@@ -45,6 +43,7 @@ class Registration(DeadReleases):
             if found := self.registered(request):
                 return found
             tuple(self._end_dead_releases(request.model, held=request.key))
+            self._remove_halves(request)
             leased = request.model_copy(update={"lease": self._lease()})
             logged = log(leased)
             with heartbeat.beating(self.client, logged.run_id):
@@ -57,10 +56,10 @@ class Registration(DeadReleases):
             MoveRefused: If the files of a version are not what ``request`` would log.
         """
         connect(self.location)
-        found = [self._versions(_name(request, kind), request.key)[:1] for kind in KINDS]
+        found = [self._versions(_name(request, kind), request.key)[:1] for kind in WRAPPER_KINDS]
         if not all(found):
             return None
-        versions = dict(zip(KINDS, (version for (version,) in found), strict=True))
+        versions = dict(zip(WRAPPER_KINDS, (version for (version,) in found), strict=True))
         for kind, version in versions.items():
             self._require_ours(kind, version, request)
         return _registered(versions, request)
@@ -73,7 +72,7 @@ class Registration(DeadReleases):
         """
         connect(self.location)  # MLflow looks for the logged model where its client last pointed
         with self._locked(request.model):
-            versions = {kind: self._register(kind, request, logged) for kind in KINDS}
+            versions = {kind: self._register(kind, request, logged) for kind in WRAPPER_KINDS}
         failpoint("register.after-versions")
         for kind, version in versions.items():
             if model_id(version) != logged.model_ids[kind]:
@@ -84,6 +83,17 @@ class Registration(DeadReleases):
         )
         self._give_back(logged.run_id)
         return _registered(versions, request)
+
+    def _remove_halves(self, request: Registrable) -> None:
+        """Delete a version that a killed release left alone, after the end of its run.
+
+        What would be registered beside it is of another run.
+        """
+        for kind in WRAPPER_KINDS:
+            for version in self._versions(_name(request, kind), request.key):
+                run = if_any(lambda: self.client.get_run(version.run_id))  # noqa: B023 - called at once
+                if run is None or LEASE not in run.data.tags:
+                    self._whole(version.run_id)
 
     def _may_leave(self, model: str, wrapper: LoggedWrapper) -> bool:
         """Return whether a version exists.
@@ -153,15 +163,6 @@ class Registration(DeadReleases):
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-
-    def _set_outcome(self, versions: RegisteredVersions, verdict: Verdict) -> None:
-        """Write the verdict on the run of a release."""
-        from mlflow.entities import RunTag
-
-        tags = [RunTag(name, value) for name, value in Outcome.of(verdict).to_tags().items()]
-        self.client.log_batch(versions.run_id, tags=tags)
-        failpoint("promote.after-verdict")
-        self.client.set_terminated(versions.run_id, "FINISHED")
 
 
 def _registered(versions: dict[WrapperKind, Any], request: Registrable) -> RegisteredVersions:

@@ -1,7 +1,7 @@
 """Versions that nothing needs any more leave the registry."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -11,8 +11,9 @@ from slipway.registry.alias_transaction import AliasTransactions
 from slipway.registry.change_record import AliasTransaction
 from slipway.registry.lookup import state_of
 from slipway.registry.transitions import Command
+from slipway.tracking.location import every
 from slipway.tracking.tags import KEY, PINNED
-from slipway.values import AuditInfo, RegisteredRelease, registered_name
+from slipway.values import AuditInfo, RegisteredRelease, registered_names
 
 #: An id of MLflow's, wherever in an address it stands.
 _LOGGED_MODEL = re.compile(r"\bm-[0-9a-f]{32}\b")
@@ -23,37 +24,28 @@ class Removals(AliasTransactions):
 
     def releases(self, model: str) -> tuple[RegisteredRelease, ...]:
         """Return what the registry has of each release of a model, oldest first."""
-        names = (registered_name(model, "onnx"), registered_name(model, "transformers"))
-        every = self._every_version()
+        names = registered_names(model)
+        found = self._every_version()
         copies: dict[str, list[str]] = {}
-        for address, version in every.items():
+        for address, version in found.items():
             copies.setdefault(str(version.source), []).append(address)
         by_key: dict[str, list[Any]] = {}
-        for version in every.values():
+        for version in found.values():
             if version.name in names and (key := version.tags.get(KEY)):
                 by_key.setdefault(key, []).append(version)
         aliases: dict[str, list[str]] = {}
         for name in names:
             for alias, number in self.aliases(name).items():
                 aliases.setdefault(f"models:/{name}/{number}", []).append(alias)
-        found = (_release(model, versions, aliases, copies) for versions in by_key.values())
-        return tuple(sorted(found, key=lambda each: each.number))
+        releases = (_release(model, versions, aliases, copies) for versions in by_key.values())
+        return tuple(sorted(releases, key=lambda each: each.number))
 
     def readers(self) -> Mapping[str, tuple[str, ...]]:
         """Return the addresses of the registered versions that read each logged model, by its id.
 
         A version that was copied from another one reads that one's files.
         """
-        every = self._every_version()
-        found: dict[str, tuple[str, ...]] = {}
-        for address, version in every.items():
-            source, seen = str(version.source), {address}
-            while source in every and source not in seen:
-                seen.add(source)
-                source = str(every[source].source)
-            for model_id in _LOGGED_MODEL.findall(source):
-                found[model_id] = (*found.get(model_id, ()), address)
-        return found
+        return _readers(self._every_version())
 
     @contextmanager
     def removing(
@@ -61,14 +53,16 @@ class Removals(AliasTransactions):
         model: str,
         gone: Sequence[RegisteredRelease],
         emptied: Sequence[RegisteredRelease],
+        files: Collection[str],
         audit: AuditInfo,
     ) -> Iterator[None]:
-        """Delete the versions of releases; the body then deletes files, before anything changes.
+        """Delete the versions of releases; the body then deletes files, under the same lock.
 
         Args:
             model: The serving model.
             gone: Releases whose versions are deleted.
             emptied: Releases whose versions stay without their files.
+            files: Ids of the logged models that the body deletes.
             audit: By whom or what, and why.
 
         Raises:
@@ -90,6 +84,7 @@ class Removals(AliasTransactions):
             with self._recorded(transaction, commands):
                 for release in (*gone, *emptied):
                     self._require_unused(release)
+                self._require_unread(model, gone, emptied, files)
                 for name, number in (version for each in gone for version in each.versions):
                     self.client.delete_model_version(name, str(number))
                 yield
@@ -102,14 +97,40 @@ class Removals(AliasTransactions):
                 reason = f"version {number} of {name} is in use by now"
                 raise MoveRefused(release.model, reason, "nothing was deleted")
 
+    def _require_unread(
+        self,
+        model: str,
+        gone: Sequence[RegisteredRelease],
+        emptied: Sequence[RegisteredRelease],
+        files: Collection[str],
+    ) -> None:
+        """Refuse to delete what another version has begun to read since it was listed."""
+        sources = {address for each in gone for address in each.addresses}
+        known = sources | {address for each in emptied for address in each.addresses}
+        versions = self._every_version()
+        readers = _readers(versions)
+        found = {address for name in files for address in readers.get(name, ())}
+        found |= {address for address, each in versions.items() if each.source in sources}
+        if others := sorted(found - known):
+            raise MoveRefused(model, f"{others[0]} reads it by now", "nothing was deleted")
+
     def _every_version(self) -> dict[str, Any]:
         """Return the versions of all registered models by their addresses."""
-        page = self.client.search_model_versions("")
-        found = list(page)
-        while page.token:
-            page = self.client.search_model_versions("", page_token=page.token)
-            found += page
+        found = every(lambda token: self.client.search_model_versions("", page_token=token))
         return {_address(each): each for each in found}
+
+
+def _readers(versions: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:
+    """Return what ``readers`` does, of versions by their addresses."""
+    found: dict[str, tuple[str, ...]] = {}
+    for address, version in versions.items():
+        source, seen = str(version.source), {address}
+        while source in versions and source not in seen:
+            seen.add(source)
+            source = str(versions[source].source)
+        for model_id in _LOGGED_MODEL.findall(source):
+            found[model_id] = (*found.get(model_id, ()), address)
+    return found
 
 
 def _release(

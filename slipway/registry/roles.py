@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from slipway.registry.lookup import Lookup, experiments_of
 from slipway.tracking.accounts import Accounts, Resource, Role
 from slipway.tracking.location import experiment_id
-from slipway.values import registered_name
+from slipway.values import registered_names
 
 #: By role, MLflow's permission on what a release writes to, and on the records of champions. The
 #: first is MANAGE since no lower one lets a release delete what it has not finished.
@@ -45,8 +45,7 @@ class Roles(Lookup):
 
     def _resources(self, model: str) -> dict[Resource, str]:
         """Return what roles are about, with the names that people know."""
-        models = (registered_name(model, "onnx"), registered_name(model, "transformers"))
-        return {("registered_model", name): name for name in models} | {
+        return {("registered_model", name): name for name in registered_names(model)} | {
             ("experiment", experiment_id(self.client, name, self.location)): name
             for name in experiments_of(model)
         }

@@ -5,7 +5,7 @@ from slipway.registry.alias_transaction import AliasTransactions
 from slipway.registry.change_record import Aliases, AliasTransaction, TagChanges
 from slipway.registry.transitions import Command, how_to_lift, reference_tags, tags_of
 from slipway.tracking.tags import KEY, PENDING_EVENT, QUARANTINED
-from slipway.values import AliasChange, AuditInfo, Release, registered_name
+from slipway.values import AliasChange, AuditInfo, Release, registered_name, registered_names
 
 
 class Rollbacks(AliasTransactions):
@@ -171,7 +171,7 @@ class Rollbacks(AliasTransactions):
 
     def _aliases_back_to(self, model: str, release: Release | None) -> Aliases:
         if release is None:
-            return {name: {"champion": None} for name in _names(model)}
+            return {name: {"champion": None} for name in registered_names(model)}
         return {
             wrapper.name: self._previous_after(release.versions, wrapper)
             | {"champion": wrapper.version}
@@ -188,8 +188,3 @@ class Rollbacks(AliasTransactions):
             pairs = self._versions(name, key)
             tag_changes[name] = {int(each.version): reference_tags(marks) for each in pairs}
         return tag_changes
-
-
-def _names(model: str) -> tuple[str, str]:
-    """Return the registered models of both wrappers."""
-    return registered_name(model, "onnx"), registered_name(model, "transformers")

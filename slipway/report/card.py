@@ -4,6 +4,7 @@ Every figure is a link to the run that measured it. What no run can know is mark
 """
 
 from functools import cache, partial
+from urllib.parse import urlsplit
 
 from jinja2 import Template
 
@@ -32,7 +33,7 @@ class CardFacts(Value):
         candidates: The runs of its candidates.
         pages: Address of the page of each run that is named, by the run's id.
         history: Who was champion when.
-        server: Address of the model server in the example, with its port.
+        server: Address of the model server in the example.
     """
 
     model: str
@@ -44,6 +45,11 @@ class CardFacts(Value):
     pages: dict[str, str]
     history: tuple[ChampionPeriod, ...]
     server: str
+
+    @property
+    def port(self) -> int | None:
+        """The port that the server's address names."""
+        return urlsplit(self.server).port
 
 
 def markdown(facts: CardFacts, *, annex_iv: bool = False) -> str:

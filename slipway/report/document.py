@@ -215,9 +215,7 @@ def _check_tables(
 
 
 def _key(item: GateResult | CheckResult) -> tuple[bool | None, Severity]:
-    if isinstance(item, CheckResult):
-        return item.passed, item.severity
-    return {"pass": True, "fail": False, "inconclusive": None}[item.state], item.severity
+    return item.passed, item.severity
 
 
 def _result(item: GateResult | CheckResult) -> str:

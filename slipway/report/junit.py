@@ -114,6 +114,7 @@ def _checks(summary: ReleaseSummary) -> Iterator[_Case]:
         "parity": report.parity,
         "champion": report.against_champion,
         "source": report.against_source,
+        "capabilities": report.structured,
     }
     for group, checks in groups.items():
         yield from (_check(group, each) for each in checks)
@@ -129,8 +130,7 @@ def _check(group: str, check: CheckResult) -> _Case:
 
 
 def _gate(gate: GateResult) -> _Case:
-    passed = {"pass": True, "fail": False, "inconclusive": None}[gate.state]
-    return _Case("gate", gate.metric, _outcome(passed, gate.severity), in_words(gate))
+    return _Case("gate", gate.metric, _outcome(gate.passed, gate.severity), in_words(gate))
 
 
 def _outcome(passed: bool | None, severity: Severity) -> _Outcome:

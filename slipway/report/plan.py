@@ -9,6 +9,7 @@ from slipway.build import onnx
 from slipway.checks import regressions
 from slipway.evaluation import gates, targets, units
 from slipway.sources import checkpoint
+from slipway.system import memory
 from slipway.system.store import Store
 from slipway.values import (
     Calibration,
@@ -21,6 +22,7 @@ from slipway.values import (
     SuitePower,
     TaskLimits,
     Value,
+    registered_names,
 )
 
 
@@ -73,8 +75,8 @@ class Plan(Value):
     @property
     def fits(self) -> bool:
         """Whether disk and memory suffice here; what another machine has is not known."""
-        memory = self.memory_bytes or 0
-        here = self.disk_bytes <= self.disk_free_bytes and memory <= self.memory_free_bytes
+        needed = self.memory_bytes or 0
+        here = self.disk_bytes <= self.disk_free_bytes and needed <= self.memory_free_bytes
         return here or bool(self.workers)
 
 
@@ -136,8 +138,8 @@ def make(  # noqa: PLR0913 - a plan is made of all of them
         disk_bytes=0 if exists else new_bytes + 2 * (weights_bytes + max(expected.values())),
         disk_free_bytes=psutil.disk_usage(str(free_folder)).free,
         memory_bytes=_memory_bytes(entry.recipe, weights_bytes),
-        memory_free_bytes=psutil.virtual_memory().available,
-        registers=(entry.name, f"{entry.name}-transformers"),
+        memory_free_bytes=memory.free_bytes(),
+        registers=tuple(registered_names(entry.name)),
         aliases=("candidate", "champion") if entry.target == "champion" else ("candidate",),
         needs_approval=entry.target == "approval",
         gates=dict(_gates(entry)),

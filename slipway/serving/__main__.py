@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from slipway.errors import SlipwayError
-from slipway.settings import disable_telemetry
+from slipway.libraries import disable_telemetry
 
 
 def main(arguments: list[str]) -> int:

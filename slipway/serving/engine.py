@@ -245,6 +245,26 @@ class Engine:
                 self._process.stdin.write(line)
 
     async def _load(self) -> None:
+        try:
+            await self._spawn()
+            async with asyncio.timeout(LOAD_SECONDS):
+                self._write(_line(self._with_limits(await self._source())))
+                event = await self._event()
+        except TimeoutError:
+            event = LoadFailed(reason=f"not loaded within {LOAD_SECONDS:.0f} s")
+        except SlipwayError as error:
+            named = f"{self.pointer}: "  # as this engine's own error names it
+            event = LoadFailed(reason=error.brief.removeprefix(named))
+        except (OSError, RuntimeError) as error:  # no memory for a process or thread, a full disk
+            event = LoadFailed(reason=processes.describe(error))
+        if not isinstance(event, Loaded):
+            exited = "the engine exited while loading"
+            await self._shut_down(event.reason if isinstance(event, LoadFailed) else exited)
+            raise self._error()
+        self.served, self._silent_seconds, self.alive = event, 0.0, _NO_LOAD
+        self._on_change()
+
+    async def _spawn(self) -> None:
         self._process = await asyncio.create_subprocess_exec(
             *processes.command("-m", "slipway.serving.engine_process"),
             stdin=asyncio.subprocess.PIPE,
@@ -254,21 +274,6 @@ class Engine:
             limit=_LINE_BYTES,
             start_new_session=True,  # Ctrl-C is for the worker, which completes its answers
         )
-        try:
-            async with asyncio.timeout(LOAD_SECONDS):
-                self._write(_line(self._with_limits(await self._source())))
-                event = await self._event()
-        except TimeoutError:
-            event = LoadFailed(reason=f"not loaded within {LOAD_SECONDS:.0f} s")
-        except SlipwayError as error:
-            named = f"{self.pointer}: "  # as this engine's own error names it
-            event = LoadFailed(reason=error.brief.removeprefix(named))
-        if not isinstance(event, Loaded):
-            exited = "the engine exited while loading"
-            await self._shut_down(event.reason if isinstance(event, LoadFailed) else exited)
-            raise self._error()
-        self.served, self._silent_seconds, self.alive = event, 0.0, _NO_LOAD
-        self._on_change()
 
     def _with_limits(self, order: Load) -> Load:
         limits = {"rows": self._limits.rows, "memory_bytes": self._limits.memory_bytes}

@@ -27,6 +27,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from slipway.errors import NotServing
+from slipway.libraries import disable_telemetry
 from slipway.serving import server_file
 from slipway.serving.api_errors import RETRY, ApiError, add_error_handlers, as_api_error
 from slipway.serving.api_keys import Keyring, is_exposed
@@ -36,7 +37,7 @@ from slipway.serving.merged_metrics import CONTENT_TYPE, merged
 from slipway.serving.middleware import CrossOrigin, RequestLimits, as_routed
 from slipway.serving.model_names import AskedModel
 from slipway.serving.page import Beside, beside, page
-from slipway.settings import Settings, disable_telemetry
+from slipway.settings import Settings
 from slipway.system.connections import SERVER_LIMITS, allow_many_files
 from slipway.system.network import hosts_of, listed
 
@@ -81,7 +82,7 @@ class ModelServers:
     def models(self) -> tuple[str, ...]:
         """Models that have a version to serve."""
         folders = self.folders.items()
-        return tuple(name for name, folder in folders if (folder / "pointer.json").is_file())
+        return tuple(name for name, folder in folders if (folder / server_file.POINTER).is_file())
 
     async def send(self, model: str, request: Request, body: bytes) -> httpx.Response:
         """Send a client's request to a model's server, and return the head of its answer.

@@ -5,10 +5,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from slipway.errors import MachineTooSmall
 from slipway.sources.lengths import runtime_rope_switch
+from slipway.system import memory
 
 _BATCH_TOKENS = 1024  # that the ONNX wrapper reads in one native call
 _CACHE_SHARE = 0.8  # of the memory that is left; the rest is for activations
@@ -33,7 +32,7 @@ def limit_bytes(model: Path) -> int:
     at_once = min(switch + 1, config["context_length"]) if switch else 0  # see the ONNX wrapper
     logits = 4 * at_once * config.get("vocab_size", 0)
     needed = loaded_bytes(size_bytes(model)) + cache + logits + _SLICE_BYTES
-    return int(min(needed, _SHARE * psutil.virtual_memory().total))
+    return int(min(needed, _SHARE * memory.total_bytes()))
 
 
 def loaded_bytes(files_bytes: int) -> int:
@@ -56,7 +55,7 @@ def require_free(what: str, needed_bytes: int, remedy: str) -> None:
     Raises:
         MachineTooSmall: If it has not.
     """
-    free = psutil.virtual_memory().available
+    free = memory.free_bytes()
     if needed_bytes > free:
         raise MachineTooSmall(what, "memory", needed_bytes, free, remedy)
 

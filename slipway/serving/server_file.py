@@ -1,7 +1,8 @@
-"""``server.json`` and ``front.json`` in the folder of a model's server: where it is reached.
+"""The files in the folder of a model's server: what it serves, and where it is reached.
 
-The first says where the model's own server listens. If one address has several models, the second
-says where that is. Each is there while its process listens.
+``pointer.json`` names the version to serve. ``server.json`` says where the model's own server
+listens; if one address has several models, ``front.json`` says where that is. Each of these two is
+there while its process listens.
 """
 
 import socket
@@ -15,7 +16,7 @@ from slipway.system.network import host_in_url
 from slipway.system.process import start_seconds
 from slipway.values import Record
 
-SERVER, FRONT = "server.json", "front.json"
+POINTER, SERVER, FRONT = "pointer.json", "server.json", "front.json"
 
 #: In the command line of every process that writes such a file.
 MODULE = "slipway.serving"

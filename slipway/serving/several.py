@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -123,25 +123,40 @@ class ModelGroup(AbstractContextManager["ModelGroup"]):
         return True
 
     def look_after(self) -> None:
-        """Start what has ended, and the servers of models that have a version now."""
+        """Start what has ended, and the servers of models that have a version now, one by one."""
+        for which in self._due():
+            try:
+                self._start_server(which) if which else self._start_front()
+            except (SlipwayError, OSError) as error:  # the other models are served all the same
+                logging.getLogger("uvicorn.error").warning("slipway: %s", error)
+
+    def _due(self) -> Iterator[Path | None]:
+        """Yield what is to be started now: the front, and a server if no other one is loading.
+
+        Until a server listens, it does not hold the memory that its model needs. The one whose last
+        start was longest ago is next, so that one that never starts holds up no other.
+        """
         if self._is_due(None):
-            self._start_front()
-        for folder in self._folders:
-            if _has_version(folder) and self._is_due(folder):
-                try:
-                    self._start_server(folder)
-                except SlipwayError as error:  # the other models are served all the same
-                    logging.getLogger("uvicorn.error").warning("slipway: %s", error)
+            yield None
+        if not self._is_loading():
+            due = filter(self._is_due, filter(_has_version, self._folders))
+            yield from sorted(due, key=self._tried_at)[:1]
+
+    def _is_loading(self) -> bool:
+        servers = [(folder, child) for folder, child in self._children.items() if folder]
+        return any(each.poll() is None and not _listens(folder, each) for folder, each in servers)
+
+    def _tried_at(self, which: Path | None) -> float:
+        return self._tried.get(which, -math.inf)
 
     def _is_due(self, which: Path | None) -> bool:
         child = self._children.get(which)
         is_running = child is not None and child.poll() is None
-        tried = self._tried.get(which, -math.inf)
-        return not is_running and time.monotonic() > tried + _RESTART_SECONDS
+        return not is_running and time.monotonic() > self._tried_at(which) + _RESTART_SECONDS
 
     def _start_server(self, folder: Path) -> Child:
         self._tried[folder] = time.monotonic()
-        pointer = folder / "pointer.json"
+        pointer = folder / server_file.POINTER
         self._require_memory(read_pointer(pointer))
         flags = ("--pointer", str(pointer), "--port", "0", "--workers", str(self._workers))
         return self._run(folder, "slipway.serving", *flags)
@@ -177,7 +192,7 @@ class ModelGroup(AbstractContextManager["ModelGroup"]):
 
 
 def _has_version(folder: Path) -> bool:
-    return (folder / "pointer.json").is_file()
+    return (folder / server_file.POINTER).is_file()
 
 
 def _listens(folder: Path, child: Child) -> bool:

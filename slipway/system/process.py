@@ -21,7 +21,8 @@ from typing import IO, Protocol, Self
 import psutil
 
 from slipway.errors import StepCrashed, StepFailed, StepOutOfMemory, StepTimedOut
-from slipway.settings import PROJECT, TELEMETRY_OFF
+from slipway.libraries import TELEMETRY_OFF
+from slipway.settings import PROJECT
 from slipway.system.secret_policy import visible
 
 _POLL_SECONDS = 0.1
@@ -123,7 +124,7 @@ class Process:
         """
         status = self.handle.poll()
         if status is not None and status < 0:
-            reason = f"killed by {signal.Signals(-status).name}"
+            reason = f"killed by {_signal_name(-status)}"
             return StepCrashed(self.name, reason, str(self.log), -status)
         silent = "no output" if status is None else f"exit status {status}, no output"
         return StepCrashed(self.name, last_line(self.log, marker) or silent, str(self.log))
@@ -274,20 +275,24 @@ def held_bytes(pid: int) -> int:
     Of descendants only the memory counts that is theirs alone: one that was just forked still shows
     the memory of its parent as well.
     """
+    return sum(_held_bytes(each, is_root=each.pid == pid) for each in process_tree(pid))
+
+
+def _held_bytes(process: psutil.Process, *, is_root: bool) -> int:
+    """Return all memory of a root, and of others what is theirs alone; 0 once it has ended."""
     try:
-        process, *descendants = process_tree(pid)
-        own = sum(int(each.memory_full_info().uss) for each in descendants)
-        return int(process.memory_info().rss) + own
-    except (psutil.Error, ValueError):
+        return int(process.memory_info().rss if is_root else process.memory_full_info().uss)
+    except psutil.Error:
         return 0
 
 
 def last_line(log: Path, marker: str = "") -> str:
     """Return the last line of a log, shortened; empty if there is none.
 
-    The text after the last ``marker`` is preferred, if a line has one.
+    The text after the last ``marker`` is preferred, if a line has one. A clean-up deletes the log
+    of a service that has written nothing for long.
     """
-    text = log.read_text(encoding="utf-8", errors="replace")
+    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     marked = [line.partition(marker)[2] for line in lines if marker in line] if marker else []
     return (marked or lines or [""])[-1][:_REASON_CHARACTERS]
@@ -327,6 +332,13 @@ def _signal_groups(roots: Iterable[Process], number: signal.Signals) -> None:
 
 def _running(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
     return [each for each in processes if each.is_running() and not _is_zombie(each)]
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # Python names two of the real-time signals
+        return f"signal {number}"
 
 
 def _is_zombie(process: psutil.Process) -> bool:

@@ -6,10 +6,12 @@ No name is guessed to be a secret: a variable that no row names stays with the p
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
-from slipway.settings import PROJECT, TELEMETRY_OFF, absolute, has_password, public_variables
+from slipway.libraries import TELEMETRY_OFF
+from slipway.settings import PROJECT, absolute, has_password, public_variables
 
 _HUB = ("HF_*", "HUGGING_FACE_HUB_TOKEN")
 _MLFLOW = ("MLFLOW_TRACKING_*", "MLFLOW_REGISTRY_URI", "MLFLOW_HTTP_*")
+_REGISTRY = (*_MLFLOW, "DATABRICKS_*")
 _MLFLOW_SERVER = tuple(
     f"MLFLOW_{each}_*"
     for each in ("ARTIFACTS", "ENABLE", "HTTP", "LOGGING", "S3", "SERVER", "SQLALCHEMYSTORE")
@@ -26,7 +28,7 @@ _FLOW_RUNS = tuple(
     f"PREFECT_{each}_*"
     for each in ("DEPLOYMENTS", "FLOWS", "INTERNAL", "RESULTS", "RUNNER", "TASKS", "WORKER")
 )
-_WORKER = (*_PREFECT, *_FLOW_RUNS, *_MLFLOW, *_HUB, *_PROXIES)
+_WORKER = (*_PREFECT, *_FLOW_RUNS, *_REGISTRY, *_HUB, *_PROXIES)
 
 #: Names of variables that every process receives: they tell where things are and how many threads
 #: to use. Not passed on if the value is an address with a password.
@@ -51,11 +53,11 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     "worker": _WORKER,
     "release-worker": _WORKER,
     "receiver": ("SLIPWAY_HUB_WEBHOOK_SECRET", "SLIPWAY_MLFLOW_WEBHOOK_SECRET", *_PREFECT),
-    "model-server": (*_MLFLOW, "OTEL_*"),
+    "model-server": (*_REGISTRY, "OTEL_*"),
     # Child processes that copy a version's files, and that log models. Those that work on files of
     # this machine (download, render, prepare, read, compare, time) have no row, and neither have
     # those that run a wrapper (smoke-test, preflight, engine, predict) or a judge (grade).
-    "fetch": _MLFLOW,
+    "fetch": _REGISTRY,
     "log": _MLFLOW,
 }
 

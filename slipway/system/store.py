@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 
@@ -38,16 +39,21 @@ class Store:
 
     def find(self, key: str) -> Stored | None:
         """Return the entry ``key``, or None if there is none or its bytes are damaged."""
-        folder = self.root / key
         try:
-            stored = Stored.model_validate_json((folder / "manifest.json").read_bytes())
-            entry = stored.model_copy(
-                update={"folder": folder / "model"}
-            )  # the store may have moved
+            entry = _recorded(self.root / key)
             verify(entry)
         except (OSError, ValueError, StoreDamaged):
             return None
         return entry
+
+    def files(self) -> dict[str, Path]:
+        """Return the files of all entries by SHA-256, as their manifests say; none is read."""
+        found: dict[str, Path] = {}
+        for written in self.root.glob("*/manifest.json"):
+            with suppress(OSError, ValueError):  # an entry that goes, or is damaged
+                entry = _recorded(written.parent)
+                found |= {file.sha256: entry.folder / file.path for file in entry.files}
+        return found
 
     def partial(self, key: str) -> Path:
         """Return a folder for files of the entry ``key`` that are complete before the others.
@@ -108,10 +114,13 @@ class Store:
             Whether it is gone.
         """
         folder, key = self.root / name, name.removesuffix(".partial").removesuffix(".staging")
-        with suppress(Timeout), FileLock(self.root / f"{key}.lock", blocking=False):
+        with (
+            suppress(Timeout, FileNotFoundError),
+            FileLock(self.root / f"{key}.lock", blocking=False),
+        ):
             if folder.is_dir() and last_use(folder) <= unused_since:
                 leaving = folder.rename(self.root / f"{key}.{os.getpid()}.staging")
-                shutil.rmtree(leaving)
+                shutil.rmtree(leaving, ignore_errors=True)  # ``remove_leftovers`` may be faster
         return not folder.is_dir()
 
     @contextmanager
@@ -136,6 +145,12 @@ class Store:
         failpoint("store.after-rename")
         flush(self.root)
         return entry
+
+
+def _recorded(folder: Path) -> Stored:
+    """Return what a manifest says of the entry in ``folder``; the store may have moved."""
+    stored = Stored.model_validate_json((folder / "manifest.json").read_bytes())
+    return stored.model_copy(update={"folder": folder / "model"})
 
 
 def manifest(
@@ -183,9 +198,24 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def statuses(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Yield a file or folder and all that is below it, each with its status.
+
+    What another process removes meanwhile is left out; ``Path.rglob`` would fail.
+    """
+    below = (Path(folder) / name for folder, *names in os.walk(path) for name in chain(*names))
+    for each in chain((path,), below):
+        with suppress(FileNotFoundError):
+            yield each, each.lstat()
+
+
 def last_use(path: Path) -> float:
-    """Return when anything of a file or folder was last written or verified, in epoch seconds."""
-    return max(each.lstat().st_mtime for each in (path, *path.rglob("*")))
+    """Return when anything of a file or folder was last written or verified, in epoch seconds.
+
+    Raises:
+        FileNotFoundError: If it is gone.
+    """
+    return max([path.lstat().st_mtime, *(status.st_mtime for _, status in statuses(path))])
 
 
 def require_disk(step: str, needed_bytes: int, folder: Path) -> None:

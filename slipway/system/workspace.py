@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Self
 
+from slipway.errors import MachineTooSmall
+from slipway.system import memory
 from slipway.system.process import ProcessLimits
 from slipway.system.progress import Progress, silent
 from slipway.system.store import Store
@@ -16,6 +18,16 @@ class Workspace:
     limits: ProcessLimits
     tools: dict[str, str]
     progress: Progress = silent
+
+    def require_memory(self, step: str, needed_bytes: int) -> None:
+        """Check that a step has room before it starts.
+
+        Raises:
+            MachineTooSmall: If it needs more than the limit, or than is free where there is none.
+        """
+        free_bytes = self.limits.memory_bytes or memory.free_bytes()
+        if needed_bytes > free_bytes:
+            raise MachineTooSmall(step, "memory", needed_bytes, free_bytes)
 
     def part(self, index: int, total: int) -> Self:
         """Return the same workspace for piece ``index``, from 0, of ``total`` equal pieces."""

@@ -1,81 +1,40 @@
-"""A release as a folder: both wrappers, its report, and what MLflow knows of it beside them.
+"""A release as a folder: both wrappers and the report of its run.
 
 It comes from a registry, or from the file of ``bundle_file``, and goes to another registry. It has
 
 - ``onnx/`` and ``transformers/``: the files of both logged models, with record and signature,
-- ``run/``: the files of the release's run, with the report,
-- ``bundle.json``: the rest.
+- ``run/``: the files of the release's run, with the report.
+
+What the other registry needs beside them is in ``run.json`` of the ONNX wrapper, with the digests
+of the files in ``run/``. So the signatures of the wrappers cover all of a bundle.
 """
 
-import json
-import math
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from slipway.errors import VersionRefused
 from slipway.system.store import manifest
-from slipway.tracking import format_1, release_record, signature
+from slipway.tracking import known_wrappers, release_record, run_record, signature
+from slipway.tracking.bundle_file import SUMS
 from slipway.tracking.location import connect
-from slipway.tracking.model_files import ModelFiles, open_run_files
+from slipway.tracking.model_files import open_run_files
 from slipway.tracking.tag_values import ReleaseOrigin
-from slipway.tracking.tags import CANDIDATE, FIGURES, NOTE, TABLES
-from slipway.tracking.verified_copy import CopyPlace, CopyRequest, whole_copy
-from slipway.tracking.write_run import below
+from slipway.tracking.verified_copy import CopyPlace, CopyRequest, payload_digest, whole_copy
 from slipway.values import (
-    EnvironmentName,
-    Record,
+    RegisteredVersions,
     Release,
     Value,
-    VariantPrecision,
+    Verdict,
     WrapperKind,
     registered_name,
 )
-from slipway.values.release_record import RecordedRelease
+from slipway.values.release_record import RecordedRelease, RecordedRun
+from slipway.values.signers import Verifier
 
-FILE, RUN = "bundle.json", "run"
-#: Of ``bundle.json``; raised when a reader of the one before would misread it.
-FORMAT = 1
+RUN = "run"
 
-#: Tags of the run that say what the release is, and not who wrote it where.
-_RUN_TAGS = (FIGURES, NOTE, TABLES)
 _AGAIN = "make the bundle again"
-
-
-class BundledRun(Value):
-    """The run of a release, without its files.
-
-    Attributes:
-        name: Its name.
-        params: By name; likewise its metrics, the finite ones, and some of its tags.
-    """
-
-    name: str
-    params: dict[str, str]
-    metrics: dict[str, float]
-    tags: dict[str, str]
-
-
-class BundleContent(Record):
-    """What ``bundle.json`` says.
-
-    Attributes:
-        environment: Where the release comes from.
-        release: As it is recorded there, with the versions there.
-        precision: Type of the artifact's weights.
-        origin: What it is made of.
-        description: Markdown of the version's page.
-    """
-
-    environment: EnvironmentName
-    release: Release
-    precision: VariantPrecision
-    origin: ReleaseOrigin
-    description: str
-    run: BundledRun
 
 
 class Bundle(Value):
@@ -83,16 +42,42 @@ class Bundle(Value):
 
     Attributes:
         record: Of the ONNX wrapper.
+        run: Of the release.
+        comes_from: Which version of which environment it is, such as ``dev v3``; if it was a file,
+            the version that was released.
     """
 
     folder: Path
-    content: BundleContent
     record: RecordedRelease
+    run: RecordedRun
+    comes_from: str
 
     @property
-    def comes_from(self) -> str:
-        """Which version of which environment it is, such as ``dev v3``."""
-        return f"{self.content.environment} v{self.content.release.versions.onnx.version}"
+    def origin(self) -> ReleaseOrigin:
+        """What the release is made of."""
+        record, files = self.record, {file.path: file.sha256 for file in self.record.files}
+        return ReleaseOrigin(
+            repo=record.source.repo,
+            commit=record.source.commit,
+            variant=record.variant,
+            license=record.source.license or "",
+            flow_run=record.prefect_run or "",
+            digest=payload_digest("onnx", record.files),
+            code=files.get(known_wrappers.FILE, ""),
+        )
+
+    def release(self, versions: RegisteredVersions, verdict: Verdict) -> Release:
+        """Return the release as it ends in a registry, where it has ``versions``."""
+        return Release(
+            versions=versions,
+            repo=self.record.source.repo,
+            commit=self.record.source.commit,
+            variant=self.record.variant,
+            verdict=verdict,
+            promotion=None,
+            provenance=self.run.provenance,
+            dated=self.run.dated,
+        )
 
 
 def write(release: Release, place: CopyPlace, environment: str, folder: Path) -> Bundle:
@@ -105,74 +90,63 @@ def write(release: Release, place: CopyPlace, environment: str, folder: Path) ->
         folder: Where the bundle goes.
 
     Raises:
-        SlipwayError: As ``verified_copy.fetch`` does; also if a wrapper has no record of this
-            release, or one that says that it was not promoted.
+        SlipwayError: As ``verified_copy.fetch`` does, and as ``read``; also if the wrappers have
+            the records of another release.
     """
-    client = connect(place.location)
-    for wrapper in release.versions.wrappers:
+    versions, client = release.versions, connect(place.location)
+    for wrapper in versions.wrappers:
         request = CopyRequest(
             place=place, name=wrapper.name, version=wrapper.version, kind=wrapper.kind
         )
         with whole_copy(request) as (copied, _):
             shutil.move(copied, folder / wrapper.kind)
-    serving = release.versions.onnx
-    version = client.get_model_version(serving.name, str(serving.version))
-    run = client.get_run(release.versions.run_id)
-    _copy_all(open_run_files(run), folder / RUN)
-    content = BundleContent(
-        environment=environment,
-        release=release,
-        precision=_precision(client, run, release),
-        origin=ReleaseOrigin.from_tags(version.tags),
-        description=version.description or "",
-        run=_bundled(run),
-    )
-    (folder / FILE).write_text(content.model_dump_json(indent=1), encoding="utf-8")
-    return read(folder, place.public_key)
+    who = f"{versions.model} v{versions.onnx.version}"
+    _copy_run(who, client.get_run(versions.run_id), folder)
+    bundle = read(folder, place.public_key)
+    if (bundle.record.model, bundle.record.key) != (versions.model, versions.key):
+        raise VersionRefused(who, "its record is one of another release", _AGAIN)
+    comes_from = f"{environment} v{versions.onnx.version}"
+    return bundle.model_copy(update={"comes_from": comes_from})
 
 
-def read(folder: Path, public_key: Path | None) -> Bundle:
-    """Return the bundle in a folder, once every byte of both wrappers was read.
+def read(folder: Path, public_key: Verifier | None) -> Bundle:
+    """Return the bundle in a folder, once every byte of it was read.
 
     Args:
         folder: Where it is.
-        public_key: File of the key that must have signed both wrappers; None if none must.
+        public_key: Who must have signed both wrappers; None if nobody must.
 
     Raises:
-        VersionRefused: If a file differs from its wrapper's record, is missing or was added, if the
-            record is of another release or says that it was not promoted, or if the signature is
-            not that of the key.
+        VersionRefused: If a file differs from what is recorded, is missing or was added, if the
+            wrappers are of two releases or of one that was not promoted, or if the signature is not
+            that of the key.
     """
-    content = _content(folder)
-    record = _record(folder, "onnx", content.release, public_key)
-    _record(folder, "transformers", content.release, public_key)
-    return Bundle(folder=folder, content=content, record=record)
+    known = {"onnx", "transformers", RUN, SUMS}
+    for path in sorted(folder.iterdir()):
+        if path.name not in known:
+            raise VersionRefused("the bundle", f"{path.name} is not part of a bundle", _AGAIN)
+    record = _record(folder, "onnx", public_key)
+    reference = _record(folder, "transformers", public_key)
+    pair = registered_name(record.model, "transformers"), record.key
+    if (reference.model, reference.key) != pair:
+        raise VersionRefused("the bundle", "its wrappers are of two releases", _AGAIN)
+    run = run_record.read("the bundle", folder / "onnx")
+    _require_recorded(run, folder / RUN)
+    comes_from = f"{run.environment} v{run.version}"
+    return Bundle(folder=folder, record=record, run=run, comes_from=comes_from)
 
 
-def _content(folder: Path) -> BundleContent:
-    try:
-        document = json.loads((folder / FILE).read_bytes())
-        release_record.require_format("the bundle", FILE, document["format"], FORMAT)
-        return BundleContent.model_validate(document)
-    except (OSError, ValidationError, ValueError, LookupError, TypeError) as error:
-        reason = " ".join(f"its {FILE} cannot be read ({error})".split())[:300]
-        raise VersionRefused("the bundle", reason, _AGAIN) from error
-
-
-def _record(
-    folder: Path, kind: WrapperKind, release: Release, public_key: Path | None
-) -> RecordedRelease:
-    """Return the record of one wrapper, if its files are those of just this release."""
-    name, own = registered_name(release.versions.model, kind), folder / kind
-    who, files = f"the bundled {name}", manifest(own)
+def _record(folder: Path, kind: WrapperKind, public_key: Verifier | None) -> RecordedRelease:
+    """Return the record of one wrapper, if its files are those of just this record."""
+    who, own = f"the bundled {kind} wrapper", folder / kind
+    files = manifest(own)
     paths = {file.path for file in files}
     if release_record.FILE not in paths:
         raise VersionRefused(who, "it has no record of its release", _AGAIN)
     record = release_record.read(who, (own / release_record.FILE).read_bytes())
-    fault = release_record.fault(record, name, release.versions.key, files)
-    recorded = record.source.repo, record.source.commit, record.variant
-    if recorded != (release.repo, release.commit, release.variant):
-        fault = fault or "its record names another source"
+    fault = release_record.fault(record, record.model, record.key, files)
+    if record.wrapper != kind:
+        fault = fault or f"its record is one of the {record.wrapper} wrapper"
     if public_key and release_record.SIGNATURE_FILE not in paths:
         fault = fault or "it is not signed"
     if fault:
@@ -182,29 +156,19 @@ def _record(
     return record
 
 
-def _copy_all(files: ModelFiles, folder: Path) -> None:
-    folder.mkdir()
-    for path in sorted(files.sizes()):
-        files.copy(path, folder)
+def _copy_run(who: str, run: Any, folder: Path) -> None:
+    """Copy the recorded files of a run; ``read`` finds those that are missing or differ."""
+    files = open_run_files(run)
+    there = files.sizes()
+    (folder / RUN).mkdir()
+    for file in run_record.read(who, folder / "onnx").files:
+        if file.path in there:
+            files.copy(file.path, folder / RUN)
 
 
-def _precision(client: Any, run: Any, release: Release) -> Any:
-    """Return the precision that the run of the released candidate says."""
-    for each in below(client, run):
-        is_released = format_1.upgrade(each.data.tags).get(CANDIDATE) == release.variant
-        if is_released and (precision := each.data.params.get("precision")):
-            return precision
-    who = f"{release.versions.model} v{release.versions.onnx.version}"
-    reason = f"no run below {run.info.run_id} says the precision of {release.variant}"
-    raise VersionRefused(who, reason, "restore the run of that candidate in MLflow")
-
-
-def _bundled(run: Any) -> BundledRun:
-    tags: Mapping[str, str] = run.data.tags
-    metrics = run.data.metrics.items()
-    return BundledRun(
-        name=run.info.run_name,
-        params=dict(run.data.params),
-        metrics={name: value for name, value in metrics if math.isfinite(value)},
-        tags={name: tags[name] for name in _RUN_TAGS if name in tags},
-    )
+def _require_recorded(run: RecordedRun, folder: Path) -> None:
+    found = {(file.path, file.sha256) for file in manifest(folder)}
+    recorded = {(file.path, file.sha256) for file in run.files}
+    if different := sorted(found ^ recorded):
+        reason = f"{RUN}/{different[0][0]} is not as its {run_record.FILE} says"
+        raise VersionRefused("the bundle", reason, _AGAIN)

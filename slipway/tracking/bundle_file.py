@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from slipway.errors import SourceRefused
+from slipway.system import disk
 from slipway.system.store import flush, manifest, require_disk, sha256
 from slipway.values.paths import stays_inside
 
@@ -25,13 +26,20 @@ def pack(folder: Path, file: Path) -> str:
 
     Returns:
         The SHA-256 of the file. The folder then has ``SHA256SUMS`` too.
+
+    Raises:
+        DiskFailed: If the disk of ``file`` gets full, or is broken.
     """
     (folder / SUMS).write_text(_sums(folder), encoding="utf-8")
     partial = file.with_name(f"{file.name}.partial")
-    with partial.open("wb") as written:
-        _write(folder, written)
-    flush(partial)
-    partial.rename(file)
+    try:
+        with disk.writing(file.absolute().parent):
+            with partial.open("wb") as written:
+                _write(folder, written)
+            flush(partial)
+            partial.rename(file)
+    finally:
+        partial.unlink(missing_ok=True)
     return sha256(file)
 
 

@@ -34,17 +34,21 @@ def beating(client: Any, run_id: str) -> Iterator[None]:
 def renewed(write: Callable[[str], object]) -> Iterator[None]:
     """Write a heartbeat every few seconds while the body runs.
 
+    MLflow's client waits up to two minutes between its tries to reach a server that was away. So a
+    heartbeat does not wait for the one before.
+
     Args:
         write: Receives the heartbeat. One that does not arrive is not repeated.
     """
-    from mlflow.exceptions import MlflowException
-
     ended = threading.Event()
 
     def renew() -> None:
+        last = None
         while not ended.wait(RENEW_SECONDS):
-            with suppress(MlflowException, OSError):  # the next one may arrive
-                write(now())
+            last = threading.Thread(target=_send, args=(write,), name="beat", daemon=True)
+            last.start()
+        if last:
+            last.join(RENEW_SECONDS)
 
     thread = threading.Thread(target=renew, name="heartbeat", daemon=True)
     thread.start()
@@ -53,6 +57,13 @@ def renewed(write: Callable[[str], object]) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
+
+
+def _send(write: Callable[[str], object]) -> None:
+    from mlflow.exceptions import MlflowException
+
+    with suppress(MlflowException, OSError):  # the next one may arrive
+        write(now())
 
 
 def dead(client: Any, runs: Iterable[Any]) -> list[Any]:

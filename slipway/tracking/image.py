@@ -4,17 +4,18 @@ Only what is exactly as released becomes one: a version is verified as it is bef
 and every file is compared with its record.
 """
 
+from hashlib import sha256
 from pathlib import Path
 
 from slipway.errors import VersionRefused
 from slipway.system import oci_layout
 from slipway.system.oci_layout import Image, Referrer
-from slipway.tracking import bill_of_materials, release_record
+from slipway.tracking import bill_of_materials, release_record, run_record
 from slipway.tracking.verified_copy import CopyRequest, whole_copy
+from slipway.tracking.write_run import REPORT
 from slipway.values import FileEntry, Value
 
-REPORT = "report.md"
-
+_REMEDY = "release the model again with `slipway release MODEL --force`"
 #: Documents inside a logged model that are also about it, with their media types.
 _DOCUMENTS = {
     bill_of_materials.FILE: "application/vnd.cyclonedx+json",
@@ -46,12 +47,13 @@ def export(request: CopyRequest, report: str, folder: Path) -> ExportedImage:
         folder: A new folder.
 
     Raises:
-        VersionRefused: If the version has no record, or is not as its record says.
+        VersionRefused: If the version has no record, or if it or the report is not as recorded.
         SlipwayError: As ``verified_copy.fetch`` does.
         DiskFailed: If the disk is full or broken; there is no folder then.
     """
     with whole_copy(request) as (copied, files):
         _require_recorded(request, copied, files)
+        _require_report(request, copied, report)
         documents = [
             Referrer(name=name, media_type=media_type, content=(copied / name).read_bytes())
             for name, media_type in _DOCUMENTS.items()
@@ -75,10 +77,15 @@ def export(request: CopyRequest, report: str, folder: Path) -> ExportedImage:
 
 
 def _require_recorded(request: CopyRequest, copied: Path, files: tuple[FileEntry, ...]) -> None:
-    remedy = "release the model again with `slipway release MODEL --force`"
     if missing := sorted(_DOCUMENTS.keys() - {file.path for file in files}):
-        raise VersionRefused(str(request), f"it has no {missing[-1]}", remedy)
+        raise VersionRefused(str(request), f"it has no {missing[-1]}", _REMEDY)
     content = (copied / release_record.FILE).read_bytes()
     record = release_record.read(str(request), content)
     if fault := release_record.fault(record, request.name, record.key, files):
-        raise VersionRefused(str(request), fault, remedy)
+        raise VersionRefused(str(request), fault, _REMEDY)
+
+
+def _require_report(request: CopyRequest, copied: Path, report: str) -> None:
+    recorded = {file.path: file.sha256 for file in run_record.read(str(request), copied).files}
+    if recorded.get(REPORT) != sha256(report.encode()).hexdigest():
+        raise VersionRefused(str(request), f"the {REPORT} of its run is not as recorded", _REMEDY)

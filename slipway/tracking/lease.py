@@ -69,7 +69,9 @@ def create_run(
     client: Any, experiment: str, lease: Lease, name: str, tags: Mapping[str, str]
 ) -> str:
     """Return the id of a new run that ``lease`` holds, made once."""
-    client.create_run(experiment, run_name=name, tags={**tags, **lease.to_tags()})
+    start_ms = int(lease.start.timestamp() * 1000)
+    named = {"run_name": name, "tags": {**tags, **lease.to_tags()}}
+    client.create_run(experiment, start_time=start_ms, **named)
     first, *doubles = client.search_runs(
         [experiment], f"tags.`{LEASE}` = '{lease.id}'", order_by=["attributes.start_time ASC"]
     )

@@ -8,8 +8,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from slipway.errors import CatalogueInvalid, ExperimentDeleted, Unreachable, VersionRefused
+from slipway.errors import (
+    CatalogueInvalid,
+    ExperimentDeleted,
+    RegistryUnsupported,
+    Unreachable,
+    VersionRefused,
+)
 from slipway.settings import Settings
+from slipway.tracking import registry_kind
 from slipway.values import Value
 from slipway.values.paths import stays_inside
 
@@ -18,18 +25,32 @@ class MlflowLocation(Value):
     """Where MLflow keeps things.
 
     Attributes:
-        uri: Address of the tracking store and the registry.
+        uri: Address of the tracking store, and of the registry if that is not in Unity Catalog.
         artifacts: Folder for artifacts; None where a server keeps them.
+        catalog: Address of Unity Catalog, if the registry is there.
+        schema_name: The schema of its models, as ``CATALOG.SCHEMA``.
     """
 
     uri: str
     artifacts: Path | None
+    catalog: str = ""
+    schema_name: str = ""
 
 
 def mlflow_location(settings: Settings) -> MlflowLocation:
-    """Return the MLflow that ``settings`` name."""
+    """Return the MLflow that ``settings`` name.
+
+    Raises:
+        RegistryUnsupported: If a release cannot be recorded there.
+    """
+    registry, schema = settings.registry_uri, settings.registry_schema
+    if fault := registry_kind.obstacle(settings.registry, registry, schema):
+        raise RegistryUnsupported(*fault)
     artifacts = None if settings.registry.startswith("http") else settings.artifacts_folder
-    return MlflowLocation(uri=settings.registry, artifacts=artifacts)
+    location = MlflowLocation(uri=settings.registry, artifacts=artifacts)
+    if registry_kind.kind_of(registry) == "MLflow":
+        return location
+    return location.model_copy(update={"catalog": registry, "schema_name": schema})
 
 
 def connect(location: MlflowLocation) -> Any:
@@ -49,7 +70,7 @@ def connect(location: MlflowLocation) -> Any:
         require_listener(location.uri)
     _read_served_artifacts(location.artifacts)
     mlflow.set_tracking_uri(location.uri)
-    mlflow.set_registry_uri(location.uri)
+    mlflow.set_registry_uri(location.catalog or location.uri)
     return client_of(location)
 
 
@@ -57,7 +78,12 @@ def client_of(location: MlflowLocation) -> Any:
     """Return MlflowClient of ``location``, which ``connect`` has reached before."""
     from mlflow import MlflowClient
 
-    return MlflowClient(location.uri, location.uri)
+    client = MlflowClient(location.uri, location.catalog or location.uri)
+    if not location.catalog:
+        return client
+    from slipway.tracking.unity_catalog import UnityCatalogClient  # which reads this module
+
+    return UnityCatalogClient(client, location.schema_name)
 
 
 def _read_served_artifacts(folder: Path | None) -> None:
@@ -133,6 +159,19 @@ def if_any(read: Callable[[], Any]) -> Any:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         return None
+
+
+def every(search: Callable[[str | None], Any]) -> Iterator[Any]:
+    """Yield everything that a search of MLflow finds.
+
+    Args:
+        search: Returns one page of it, given the token of that page.
+    """
+    page = search(None)
+    yield from page
+    while page.token:
+        page = search(page.token)
+        yield from page
 
 
 def require_active(experiment: Any) -> None:

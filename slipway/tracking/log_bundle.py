@@ -13,8 +13,8 @@ from slipway.tracking.lease import create_run
 from slipway.tracking.location import MlflowLocation, connect, experiment_id
 from slipway.tracking.log_models import Logged, Registrable
 from slipway.tracking.tags import KEY, LEASE, NOTE, PROMOTED_FROM, SOURCE_NAME, WRAPPER
-from slipway.tracking.verified_copy import payload_digest
-from slipway.values import WrapperKind
+from slipway.tracking.verified_copy import PAYLOAD, payload_digest
+from slipway.values import WRAPPER_KINDS, WrapperKind
 
 
 class BundleRequest(Registrable):
@@ -29,21 +29,20 @@ class BundleRequest(Registrable):
     @classmethod
     def of(cls, bundle: Bundle, title: str, location: MlflowLocation) -> "BundleRequest":
         """Return what to log of a bundle at ``location``."""
-        versions = bundle.content.release.versions
         return cls(
             location=location,
-            key=versions.key,
-            model=versions.model,
+            key=bundle.record.key,
+            model=bundle.record.model,
             title=title,
-            contract=versions.onnx.contract,
-            tags=bundle.content.origin.to_tags() | {PROMOTED_FROM: bundle.comes_from},
+            contract=bundle.run.contract,
+            tags=bundle.origin.to_tags() | {PROMOTED_FROM: bundle.comes_from},
             bundle=bundle,
         )
 
     def size_bytes(self, kind: WrapperKind) -> int:
-        """Return the size that the release recorded."""
-        versions = self.bundle.content.release.versions
-        return next(each.size_bytes for each in versions.wrappers if each.kind == kind)
+        """Return the size of the artifact or of the weights."""
+        below = self.bundle.folder / kind / PAYLOAD[kind][0]
+        return sum(path.stat().st_size for path in below.rglob("*") if path.is_file())
 
     def difference(self, folder: Path, kind: WrapperKind) -> str | None:
         """Return the first file of a copy that is not the bundle's; None if all are."""
@@ -58,7 +57,7 @@ class BundleRequest(Registrable):
 
 def log(request: BundleRequest) -> Logged:
     """Return a new run with the bundle's report, and both wrappers logged in it."""
-    client, run = connect(request.location), request.bundle.content.run
+    client, run = connect(request.location), request.bundle.run
     experiment = experiment_id(client, request.model, request.location)
     failpoint("land.before-run")
     tags = run.tags | request.tags | {KEY: request.key, SOURCE_NAME: "slipway"}
@@ -68,8 +67,10 @@ def log(request: BundleRequest) -> Logged:
         with beating(client, run_id):
             _write_run(client, run_id, request)
             failpoint("land.after-report")
-            kinds: tuple[WrapperKind, ...] = ("onnx", "transformers")
-            ids = {kind: _log_wrapper(client, experiment, run_id, kind, request) for kind in kinds}
+            ids = {
+                kind: _log_wrapper(client, experiment, run_id, kind, request)
+                for kind in WRAPPER_KINDS
+            }
     except Exception:
         client.set_terminated(run_id, "FAILED")
         raise
@@ -80,26 +81,25 @@ def log(request: BundleRequest) -> Logged:
 
 def description(bundle: Bundle, run_id: str, location: MlflowLocation) -> str:
     """Return the Markdown for the version's page, whose links lead to the run ``run_id``."""
-    run = connect(location).get_run(run_id)
-    return _local_links(bundle.content.description, bundle, run)
+    return _description(bundle, connect(location).get_run(run_id))
 
 
-def _local_links(text: str, bundle: Bundle, run: Any) -> str:
-    there = re.escape(bundle.content.release.versions.run_id)
+def _description(bundle: Bundle, run: Any) -> str:
+    there = re.escape(bundle.record.mlflow_run)
     here = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
-    return re.sub(rf"#/experiments/\w+/runs/{there}", here, text)
+    return re.sub(rf"#/experiments/\w+/runs/{there}", here, bundle.run.description)
 
 
 def _write_run(client: Any, run_id: str, request: BundleRequest) -> None:
     from mlflow.entities import Metric, Param, RunTag
 
-    run, here = request.bundle.content.run, client.get_run(run_id)
-    note, at_ms = _local_links(run.tags.get(NOTE, ""), request.bundle, here), here.info.start_time
+    run, here = request.bundle.run, client.get_run(run_id)
+    at_ms = here.info.start_time
     client.log_batch(
         run_id,
         metrics=[Metric(name, value, at_ms, 0) for name, value in run.metrics.items()],
         params=[Param(name, value) for name, value in run.params.items()],
-        tags=[RunTag(NOTE, note)],
+        tags=[RunTag(NOTE, _description(request.bundle, here))],
     )
     client.log_artifacts(run_id, str(request.bundle.folder / RUN))
 

@@ -7,6 +7,7 @@ import json
 import tempfile
 from abc import abstractmethod
 from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from slipway.tracking.signatures import signature
 from slipway.tracking.tag_values import ReleaseOrigin
 from slipway.tracking.tags import KEY, LEASE, SOURCE_NAME, WRAPPER
 from slipway.tracking.verified_copy import payload_digest
-from slipway.values import Artifact, Contract, Revision, Value, Weights, WrapperKind
+from slipway.values import WRAPPER_KINDS, Artifact, Contract, Revision, Value, Weights, WrapperKind
 
 #: The reference decodes greedily. The chat template writes the BOS: a tokenizer that adds another
 #: one would double it, and MLflow would leave it out of the usage.
@@ -113,29 +114,42 @@ def log(request: LogRequest) -> Logged:
     machine may still be writing it. Its lease tells when it may be deleted.
 
     Raises:
-        Unreachable: If MLflow's server refuses a request. The client repeats one whose reply was
-            lost, and a model cannot become the output of a run twice.
+        Unreachable: If MLflow's server fails, or refuses what its client has repeated.
+        RestException: If it refuses a request for good.
     """
     import mlflow
 
     client = connect(request.location)
-    run_id = _create_run(client, request)
     ids: dict[WrapperKind, str] = {}
     descriptions: dict[WrapperKind, str] = {}
     digests: dict[WrapperKind, str] = {}
     try:
+        run_id = _create_run(client, request)
         with beating(client, run_id), mlflow.start_run(run_id=run_id):
-            for kind in ("onnx", "transformers"):
+            for kind in WRAPPER_KINDS:
                 report(None, f"logging the {kind} wrapper")
                 failpoint("log.before-wrapper")
                 ids[kind], descriptions[kind] = _log_wrapper(client, kind, request)
                 failpoint("log.after-wrapper")
                 digests[kind] = _digest(client, ids[kind], kind, request)
             failpoint("log.after-wrappers")
-    except mlflow.exceptions.RestException as error:  # MLflow repeats what it cannot do twice
+    except mlflow.exceptions.RestException as error:
+        if not _retry_helps(error):
+            raise
         raise Unreachable("MLflow", request.location.uri, describe(error)) from error
     failpoint("log.after-end")
     return Logged(run_id=run_id, model_ids=ids, descriptions=descriptions, digests=digests)
+
+
+def _retry_helps(error: Any) -> bool:
+    """Return whether a new run may succeed after MLflow has refused a request.
+
+    Its client repeats a request whose reply was lost, and a model cannot become the output of a run
+    twice: the database refuses that, which is a ``BAD_REQUEST``.
+    """
+    status, code = int(error.get_http_status_code()), str(error.error_code)
+    may_pass = status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return may_pass or code == "BAD_REQUEST"
 
 
 def origin(

@@ -7,12 +7,15 @@ names are checked before a path is made of them, and links are not followed.
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from slipway.errors import VersionRefused
-from slipway.system import store
+from slipway.system.store import Store, sha256
+from slipway.tracking.location import MlflowLocation, client_of
 
 _BLOCK_BYTES = 1 << 20
 #: What to do about a file that should not be there.
@@ -29,15 +32,27 @@ class ModelFiles(Protocol):
         """Copy one file to the same path below ``folder`` and return the copy's SHA-256."""
 
 
-def open_files(name: str, version: int) -> ModelFiles:
-    """Return the files of a registered version of the MLflow that its client is connected to."""
+def open_files(name: str, version: int, location: MlflowLocation, store: Store) -> ModelFiles:
+    """Return the files of a registered version of ``location``, which ``connect`` has reached.
+
+    Unity Catalog has a copy of what a version was registered with; MLflow's server has all of it.
+
+    Args:
+        name: The registered model.
+        version: Its number.
+        location: Where it is registered.
+        store: As ``FolderFiles`` has it.
+    """
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
     from mlflow.store.artifact.models_artifact_repo import ModelsArtifactRepository
 
-    repository = get_artifact_repository(f"models:/{name}/{version}")
+    address = f"models:/{name}/{version}"
+    if location.catalog:
+        address = client_of(location).get_model_version(name, str(version)).source
+    repository = get_artifact_repository(address)
     while isinstance(repository, ModelsArtifactRepository):
         repository = repository.repo
-    return _files_in(repository, f"{name} v{version}")
+    return _files_in(repository, f"{name} v{version}", store)
 
 
 def open_run_files(run: Any) -> ModelFiles:
@@ -48,10 +63,10 @@ def open_run_files(run: Any) -> ModelFiles:
     return _files_in(repository, f"run {run.info.run_id}")
 
 
-def _files_in(repository: Any, who: str) -> ModelFiles:
+def _files_in(repository: Any, who: str, store: Store | None = None) -> ModelFiles:
     address = urlsplit(repository.artifact_uri)
     if address.scheme in {"", "file"}:
-        return FolderFiles(Path(unquote(address.path)), who)
+        return FolderFiles(Path(unquote(address.path)), who, store)
     return RepositoryFiles(repository, who)
 
 
@@ -61,11 +76,13 @@ class FolderFiles:
     Args:
         folder: MLflow's folder of the model.
         who: The version, for errors.
+        store: Holds files that only this user writes, and that no longer change.
     """
 
-    def __init__(self, folder: Path, who: str) -> None:
+    def __init__(self, folder: Path, who: str, store: Store | None = None) -> None:
         self._folder = folder
         self._who = who
+        self._store = store
 
     def sizes(self) -> dict[str, int]:
         """Return the size in bytes of every file, by path.
@@ -78,15 +95,36 @@ class FolderFiles:
         }
 
     def copy(self, path: str, folder: Path) -> str:
-        """Hash the bytes that are written, so that a later change of the source has no effect."""
+        """Hash the bytes that are written, so that a later change of the source has no effect.
+
+        A file whose bytes are stored already gets another name, and is not written again.
+        """
         digest, target = hashlib.sha256(), folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         source = os.open(self._folder / path, os.O_RDONLY | os.O_NOFOLLOW)
-        with os.fdopen(source, "rb") as reading, target.open("xb") as writing:
-            while block := reading.read(_BLOCK_BYTES):
-                digest.update(block)
-                writing.write(block)
+        with os.fdopen(source, "rb") as reading:
+            if self._stored and (known := self._linked(reading, target)):
+                return known
+            reading.seek(0)
+            with target.open("xb") as writing:
+                while block := reading.read(_BLOCK_BYTES):
+                    digest.update(block)
+                    writing.write(block)
         return digest.hexdigest()
+
+    @cached_property
+    def _stored(self) -> dict[str, Path]:
+        return self._store.files() if self._store else {}
+
+    def _linked(self, reading: Any, target: Path) -> str | None:
+        """Return the SHA-256 of an open file, if ``target`` is now a name of its stored bytes."""
+        digest = hashlib.file_digest(reading, "sha256").hexdigest()
+        with suppress(OSError, KeyError):  # not stored, gone meanwhile, or on another disk
+            stored = self._stored[digest].resolve()
+            if sha256(stored) == digest:
+                os.link(stored, target)
+                return digest
+        return None
 
     def _walk(self) -> Iterator[Path]:
         for parent, folders, files in os.walk(self._folder):
@@ -122,7 +160,7 @@ class RepositoryFiles:
         """Download into ``folder``, which nobody else writes to, and hash what arrived."""
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         self._repository.download_artifacts(path, str(folder))
-        return store.sha256(folder / path)
+        return sha256(folder / path)
 
     def _walk(self, parent: str | None) -> Iterator[tuple[str, int]]:
         for found in self._repository.list_artifacts(parent):

@@ -4,11 +4,11 @@
 only from the machine with the database. Here, files are deleted through MLflow's client.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from slipway.tracking.location import MlflowLocation, connect
+from slipway.tracking.location import MlflowLocation, connect, every
 from slipway.tracking.tags import KEY
 from slipway.values import LoggedFiles
 
@@ -49,14 +49,14 @@ def delete(model_id: str, location: MlflowLocation) -> None:
 
 
 def _logged(client: Any, experiment_id: str) -> Iterator[Any]:
-    yield from _pages(lambda token: client.search_logged_models([experiment_id], page_token=token))
+    yield from every(lambda token: client.search_logged_models([experiment_id], page_token=token))
 
 
 def _runs_of_releases(client: Any, experiment_id: str) -> dict[str, str]:
     """Return the status of every run that a release made, also of those that a person deleted."""
     from mlflow.entities import ViewType
 
-    runs = _pages(
+    runs = every(
         lambda token: client.search_runs(
             [experiment_id],
             f"tags.`{KEY}` != ''",
@@ -65,15 +65,6 @@ def _runs_of_releases(client: Any, experiment_id: str) -> dict[str, str]:
         )
     )
     return {str(run.info.run_id): str(run.info.status) for run in runs}
-
-
-def _pages(search: Callable[[str | None], Any]) -> Iterator[Any]:
-    """Yield everything that a search of MLflow finds."""
-    page = search(None)
-    yield from page
-    while page.token:
-        page = search(page.token)
-        yield from page
 
 
 def _repository(logged: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Puts record, bill of materials and signature of a release into both of its logged models.
+"""Puts record, run, bill of materials and signature of a release into both of its logged models.
 
 A version is registered before it is tested, and its record has the verdict. So all of them are
 added to the logged model after the decision, before an alias names the version.
@@ -14,7 +14,7 @@ from slipway.errors import ArtifactChanged
 from slipway.sources import model_card
 from slipway.system.failpoints import failpoint
 from slipway.system.store import manifest, sha256
-from slipway.tracking import bill_of_materials, release_record
+from slipway.tracking import bill_of_materials, release_record, run_record
 from slipway.tracking.location import client_of
 from slipway.tracking.logged_files import expected_files
 from slipway.tracking.signature import sign
@@ -22,15 +22,20 @@ from slipway.tracking.tags import SIGNATURE
 from slipway.tracking.verified_copy import CopyPlace, CopyRequest, whole_copy
 from slipway.values import (
     AuditInfo,
+    EnvironmentName,
     FileEntry,
     GateResult,
     LoggedWrapper,
     ReleaseSummary,
     Value,
 )
-from slipway.values.release_record import RecordedRelease, RecordedSource
+from slipway.values.release_record import RecordedRelease, RecordedRun, RecordedSource
+from slipway.values.signers import SigningKey
 
-_OWN = {release_record.FILE, release_record.SIGNATURE_FILE, bill_of_materials.FILE}
+_OWN = {
+    *(release_record.FILE, release_record.SIGNATURE_FILE),
+    *(bill_of_materials.FILE, run_record.FILE),
+}
 
 
 class SealRequest(Value):
@@ -38,25 +43,29 @@ class SealRequest(Value):
 
     Attributes:
         place: Where the versions come from.
-        summary: The release, with its verdict.
+        environment: Name of that place.
+        summary: The release, with its verdict; its report is in its run.
+        description: Markdown of the version's page.
         started: Who or what started it, and why.
         tools: Versions of the tools that shape the bytes.
         tested_with: Digests of what it was tested with, by name.
-        signing_key: File of the private key that signs; None to sign nothing.
+        signing_key: Signs both; None to sign nothing.
         at: When it was decided.
     """
 
     place: CopyPlace
+    environment: EnvironmentName
     summary: ReleaseSummary
+    description: str
     started: AuditInfo
     tools: dict[str, str]
     tested_with: dict[str, str]
-    signing_key: Path | None = None
+    signing_key: SigningKey | None = None
     at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
 
 
 def seal(request: SealRequest) -> None:
-    """Write record, bill of materials and signature of a release into both logged models.
+    """Write record, run, bill of materials and signature of a release into both logged models.
 
     What an interrupted run has written is written again.
 
@@ -64,12 +73,14 @@ def seal(request: SealRequest) -> None:
         VersionRefused: If a version has what was not released; nothing is written into it.
         ArtifactChanged: If a file is not the one that was built and tested.
     """
+    location = request.place.location
+    run = run_record.of(request.summary, request.environment, request.description, location)
     for wrapper in request.summary.versions.wrappers:
-        _seal(wrapper, request)
+        _seal(wrapper, request, run)
         failpoint("seal.after-wrapper")
 
 
-def _seal(wrapper: LoggedWrapper, request: SealRequest) -> None:
+def _seal(wrapper: LoggedWrapper, request: SealRequest, run: RecordedRun) -> None:
     copy = CopyRequest(
         place=request.place,
         name=wrapper.name,
@@ -84,7 +95,7 @@ def _seal(wrapper: LoggedWrapper, request: SealRequest) -> None:
             (folder / name).unlink(missing_ok=True)
         client = client_of(request.place.location)
         failpoint("seal.before-record")
-        for document in _documents(folder, files, wrapper, request):
+        for document in _documents(folder, files, wrapper, request, run):
             client.log_model_artifact(wrapper.model_id, str(document))
             failpoint("seal.after-file")
         if request.signing_key:
@@ -95,17 +106,23 @@ def _seal(wrapper: LoggedWrapper, request: SealRequest) -> None:
 
 
 def _documents(
-    folder: Path, files: tuple[FileEntry, ...], wrapper: LoggedWrapper, request: SealRequest
+    folder: Path,
+    files: tuple[FileEntry, ...],
+    wrapper: LoggedWrapper,
+    request: SealRequest,
+    run: RecordedRun,
 ) -> tuple[Path, ...]:
     """Write what is added to a logged model beside its ``files``; the record lists the rest."""
-    bill, statement = folder / bill_of_materials.FILE, folder / release_record.FILE
+    shown, bill = folder / run_record.FILE, folder / bill_of_materials.FILE
+    statement = folder / release_record.FILE
+    shown.write_text(run.model_dump_json(indent=1), encoding="utf-8")
     record = _record(wrapper, files, request)
     claims = model_card.claims(request.summary.weights.stored.folder)
     bill.write_bytes(bill_of_materials.document(record, claims, bill_of_materials.installed()))
     listed = manifest(folder, {file.path: file.sha256 for file in files})
     record = record.model_copy(update={"files": listed})
     statement.write_bytes(release_record.statement(record))
-    return bill, statement
+    return shown, bill, statement
 
 
 def _require_tested(copy: CopyRequest, files: tuple[FileEntry, ...], request: SealRequest) -> None:

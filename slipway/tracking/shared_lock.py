@@ -94,9 +94,12 @@ def _acquired(client: Any, name: str, home: str, tell: Callable[[], object] | No
     look_seconds = _LONG_LOOK_SECONDS if tell else _LOOK_SECONDS
     told = False
     while tell or time.monotonic() - started < _PATIENCE_SECONDS:
+        asked = time.monotonic()
         now = _newest(client, name)
-        if now != seen:
-            seen, alive = now, time.monotonic()
+        took_seconds = time.monotonic() - asked
+        # No heartbeat arrives while the server is away, and the holder may try as late again.
+        if now != seen or took_seconds > heartbeat.RENEW_SECONDS:
+            seen, alive = now, time.monotonic() + took_seconds
         is_dead = bool(home) and now.home == home
         is_dead = is_dead or time.monotonic() - alive > heartbeat.DEAD_SECONDS
         if (not now.held or is_dead) and (lock := _created(client, name, now.number + 1, home)):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Self
 
 from slipway.tracking import format_1, tags
-from slipway.values import Release, Value, Verdict, VersionState
+from slipway.values import Rejected, Release, Value, Verdict, VersionState
 
 _LONGEST = 5_000  # characters of a tag, which every database behind MLflow takes
 
@@ -126,6 +126,20 @@ class VersionTags(Value):
         if self.decided is None:
             return "pending"
         return "approved" if self.approval == "approved" else "superseded"
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """How the release ended, by its gates or by a person; None for one that is not finished."""
+        if self.state == "rejected":
+            return Rejected(reasons=(f"rejected by {self.decided}",))
+        return self.release.verdict if self.release and self.released else None
+
+    @property
+    def barred(self) -> str | None:
+        """Why it does not serve before a person lifts that; None if nothing is to be lifted."""
+        if self.quarantined is not None:
+            return f"quarantined: {self.quarantined}"
+        return f"rejected by {self.decided}" if self.state == "rejected" else None
 
     @property
     def waiting(self) -> bool:

@@ -3,8 +3,7 @@
 from typing import Literal
 
 from slipway.errors import ArtifactChanged, VersionRefused
-from slipway.system.signing_keys import fingerprint
-from slipway.tracking import release_record
+from slipway.tracking import release_record, signature
 from slipway.tracking.verified_copy import CopyRequest, whole_copy
 from slipway.values import Value, WrapperKind
 from slipway.values.release_record import RecordedRelease
@@ -19,7 +18,7 @@ class Verification(Value):
         files: How many files were read; 0 if there is a fault, as of the fields that follow.
         record: The record inside it; None if it has none.
         signature: Whether it is signed, and whether a key was there to check that with.
-        signed_by: Fingerprint of the key that has signed it.
+        signed_by: Fingerprint of the key that has signed it, or who did so without one.
     """
 
     name: str
@@ -57,6 +56,6 @@ def examine(request: CopyRequest) -> Verification:
             "size_bytes": sum(file.size_bytes for file in files),
             "record": record,
             "signature": signed if release_record.SIGNATURE_FILE in paths else "none",
-            "signed_by": fingerprint(key) if key else None,
+            "signed_by": signature.name_of(key) if key else None,
         }
     )

@@ -13,7 +13,6 @@ A copy is addressed by the digests in the version's tags. Servers, preflights, s
 """
 
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -25,19 +24,21 @@ import yaml
 from slipway import keys
 from slipway.errors import ArtifactChanged, SourceMissing, VersionRefused, VersionUnsigned
 from slipway.settings import Settings
-from slipway.system import disk, signing_keys
+from slipway.system import disk
 from slipway.system.store import Store, manifest, require_disk
 from slipway.tracking import (
     bill_of_materials,
     flavors,
     known_wrappers,
     release_record,
+    run_record,
     signature,
 )
 from slipway.tracking.location import MlflowLocation, client_of, connect, mlflow_location
 from slipway.tracking.model_files import DELETE, open_files
 from slipway.tracking.tags import CODE, DIGEST, FORMAT, KEY, MLMODEL, SIGNATURE
 from slipway.values import FileEntry, Value, WrapperKind
+from slipway.values.signers import Verifier
 
 _MLMODEL = "MLmodel"
 _IN_USE_SECONDS = 3600.0
@@ -55,7 +56,8 @@ _NOT_LOADED = {
     *("conda.yaml", "python_env.yaml", "requirements.txt", "registered_model_meta"),
     *("input_example.json", "serving_input_example.json", "environment_variables.txt"),
     *("LICENSE.txt", "model_card.md", "model_card_data.yaml"),
-    *(release_record.FILE, release_record.SIGNATURE_FILE, bill_of_materials.FILE),
+    *(release_record.FILE, release_record.SIGNATURE_FILE),
+    *(bill_of_materials.FILE, run_record.FILE),
     *("uv.lock", "pyproject.toml", ".python-version"),
 }
 
@@ -77,25 +79,28 @@ class CopyPlace(Value):
 
     Attributes:
         root: Folder of all copies.
+        store: Folder of the store. What is in it as well is not written a second time.
         wrappers: Folder of this checkout's wrapper and of the list of those released before.
-        public_key: File of the key that must have signed what is loaded; None if none must.
+        public_key: File of the key that must have signed what is loaded, or who must have done so
+            without one; None if nobody must.
     """
 
     location: MlflowLocation
     root: Path
+    store: Path
     wrappers: Path
-    public_key: Path | None = None
+    public_key: Verifier | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> "CopyPlace":
         """Return the place that the settings name."""
-        root = settings.home.resolve() / "copies"
-        location = mlflow_location(settings)
+        home = settings.home.resolve()
         return cls(
-            location=location,
-            root=root,
+            location=mlflow_location(settings),
+            root=home / "copies",
+            store=home / "store",
             wrappers=settings.wrappers.resolve(),
-            public_key=settings.verify_key,
+            public_key=settings.verifier,
         )
 
     def made(self, name: str, version: int) -> Path | None:
@@ -108,15 +113,17 @@ class CopyPlace(Value):
     ) -> None:
         """Remove the copies of a registered model that were not fetched for a while.
 
+        One that another process is writing stays, however long that takes.
+
         Args:
             name: The model.
             keep: Versions whose copies stay in any case.
             unused_seconds: Other processes may be loading a copy that was fetched since.
         """
-        for copy in (self.root / name).glob("*-*/"):
-            age_seconds = time.time() - copy.stat().st_mtime
-            if age_seconds > unused_seconds and int(copy.name.partition("-")[0]) not in keep:
-                shutil.rmtree(copy, ignore_errors=True)
+        store = Store(self.root / name)
+        for copy in store.root.glob("*-*/"):
+            if int(copy.name.partition("-")[0]) not in keep:
+                store.remove(copy.name, time.time() - unused_seconds)
 
 
 class CopyRequest(Value):
@@ -135,8 +142,8 @@ class CopyRequest(Value):
     decided: bool = True
 
     @property
-    def public_key(self) -> Path | None:
-        """File of the key that must have signed this version; None if none must."""
+    def public_key(self) -> Verifier | None:
+        """Who must have signed this version; None if nobody must."""
         return self.place.public_key if self.decided else None
 
     def __str__(self) -> str:
@@ -240,9 +247,9 @@ def _released(request: CopyRequest) -> dict[str, str]:
 
 
 def _verified_by(request: CopyRequest) -> dict[str, str]:
-    """Return the key of a signature: a copy that another one verified, or none, is not used."""
+    """Return who signed a copy: one that another key verified, or none, is not used."""
     key = request.public_key
-    return {"verified by": signing_keys.fingerprint(key)} if key else {}
+    return {"verified by": signature.name_of(key)} if key else {}
 
 
 def _copy_loaded(request: CopyRequest, released: Mapping[str, str], folder: Path) -> dict[str, str]:
@@ -256,7 +263,8 @@ def _copy_loaded(request: CopyRequest, released: Mapping[str, str], folder: Path
 
 def _copy(request: CopyRequest, released: Mapping[str, str], folder: Path) -> tuple[FileEntry, ...]:
     """Copy every file into ``folder``; what decides about the rest first."""
-    files = open_files(request.name, request.version)
+    place = request.place
+    files = open_files(request.name, request.version, place.location, Store(place.store))
     sizes = files.sizes()
     for path in sizes:
         _is_loaded(path, request)  # raises before anything is copied
@@ -264,7 +272,8 @@ def _copy(request: CopyRequest, released: Mapping[str, str], folder: Path) -> tu
     digests: dict[str, str] = {}
     for path in sorted(sizes, key=lambda path: (path != _MLMODEL, path)):
         digests[path] = files.copy(path, folder)
-        (folder / path).chmod(0o400)
+        if (folder / path).stat().st_nlink == 1:  # else it is the store's
+            (folder / path).chmod(0o400)
         if path == _MLMODEL:
             _require_equal(request, path, MLMODEL, digests[path], released)
             _require_description(request, folder / path)
@@ -282,7 +291,7 @@ def _require_signed(
     folder: Path,
     files: tuple[FileEntry, ...],
     released: Mapping[str, str],
-    public_key: Path,
+    public_key: Verifier,
 ) -> None:
     """Check that a key has signed these files, and that they are a release of just this version."""
     found = {file.path: file.sha256 for file in files}

@@ -21,7 +21,7 @@ from slipway.tracking.tags import CANDIDATE, NOTE, PARENT, SOURCE_NAME, TABLES
 from slipway.values import Manifest, QuantizeRecipe, ReleaseSummary, ScoredCandidate
 
 MANIFEST, PREDICTIONS, GATES = "manifest.json", "predictions.json", "gates.json"
-NUMBERS, JUNIT = "figures.json", "junit.xml"
+NUMBERS, JUNIT, REPORT = "figures.json", "junit.xml", "report.md"
 
 #: Without this tag, MLflow's page shows a table as a file.
 _SHOW_TABLE = {TABLES: json.dumps([{"path": PREDICTIONS, "type": "table"}])}

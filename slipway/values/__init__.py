@@ -68,6 +68,7 @@ from slipway.values.entries import TaskLimits as TaskLimits
 from slipway.values.entries import Wrappers as Wrappers
 from slipway.values.environments import Environment as Environment
 from slipway.values.environments import EnvironmentName as EnvironmentName
+from slipway.values.evaluations import PASSED as PASSED
 from slipway.values.evaluations import BuildResult as BuildResult
 from slipway.values.evaluations import Evaluation as Evaluation
 from slipway.values.evaluations import GateResult as GateResult
@@ -120,6 +121,7 @@ from slipway.values.summary import Change as Change
 from slipway.values.summary import ReleaseSummary as ReleaseSummary
 from slipway.values.texts import Calibration as Calibration
 from slipway.values.texts import Text as Text
+from slipway.values.versions import WRAPPER_KINDS as WRAPPER_KINDS
 from slipway.values.versions import Contract as Contract
 from slipway.values.versions import LoggedWrapper as LoggedWrapper
 from slipway.values.versions import Manifest as Manifest
@@ -127,6 +129,7 @@ from slipway.values.versions import RegisteredVersions as RegisteredVersions
 from slipway.values.versions import VersionState as VersionState
 from slipway.values.versions import WrapperKind as WrapperKind
 from slipway.values.versions import registered_name as registered_name
+from slipway.values.versions import registered_names as registered_names
 from slipway.values.watch import LastSeen as LastSeen
 from slipway.values.watch import ReleaseStatus as ReleaseStatus
 from slipway.values.watch import RunState as RunState

@@ -157,7 +157,7 @@ class SelectRecipe(Value):
     candidates: tuple[VariantChoice, ...] = Field(min_length=1)
     prefer: Preference = "first"
     speed_weight: SpeedWeight = 0.5
-    endpoint: str | None = Field(default=None, pattern=r"^https?://")
+    endpoint: str | None = Field(default=None, pattern=r"^https?://[^@]+$")
 
     @model_validator(mode="before")
     @classmethod

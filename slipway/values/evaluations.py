@@ -13,6 +13,9 @@ from slipway.values.paired import SuitePower
 
 GateState = Literal["pass", "fail", "inconclusive"]
 
+#: Whether what has a state holds, as a check says it; None where that is unknown.
+PASSED: dict[GateState, bool | None] = {"pass": True, "fail": False, "inconclusive": None}
+
 
 class BuildResult(Value):
     """One candidate of a recipe; without an artifact and with a reason if it was not built."""
@@ -120,6 +123,11 @@ class GateResult(Value):
     observed: Estimate | None
     state: GateState
     severity: Severity
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether it holds, as a check says it."""
+        return PASSED[self.state]
 
     @property
     def blocks(self) -> bool:

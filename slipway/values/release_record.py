@@ -5,11 +5,13 @@ from typing import Any
 from pydantic import AwareDatetime, Field
 
 from slipway.values.aliases import AuditInfo
-from slipway.values.base import Value
+from slipway.values.artifacts import VariantPrecision
+from slipway.values.base import Record, Value
 from slipway.values.decisions import Verdict
+from slipway.values.environments import EnvironmentName
 from slipway.values.evaluations import GateResult
 from slipway.values.sources import FileEntry, Scan
-from slipway.values.versions import WrapperKind
+from slipway.values.versions import Contract, WrapperKind
 
 
 class RecordedSource(Value):
@@ -59,3 +61,32 @@ class RecordedRelease(Value):
     at: AwareDatetime
     prefect_run: str | None
     mlflow_run: str
+
+
+class RecordedRun(Record):
+    """What the run of a release shows, and what else another registry needs of the release.
+
+    Attributes:
+        environment: Where it was released.
+        version: Of the ONNX wrapper there.
+        contract: Of the ONNX wrapper.
+        precision: Type of the artifact's weights.
+        provenance: As in ``Revision``; likewise ``dated``.
+        description: Markdown of the version's page.
+        name: The run's.
+        params: By name; likewise its metrics, the finite ones, and some of its tags.
+        files: The report and the run's other files.
+    """
+
+    environment: EnvironmentName
+    version: int
+    contract: Contract
+    precision: VariantPrecision
+    provenance: str
+    dated: AwareDatetime | None
+    description: str
+    name: str
+    params: dict[str, str]
+    metrics: dict[str, float]
+    tags: dict[str, str]
+    files: tuple[FileEntry, ...]

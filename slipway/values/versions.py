@@ -1,6 +1,6 @@
 """What is logged and registered, and what it was made of."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field
 
@@ -9,6 +9,7 @@ from slipway.values.base import Value
 Contract = Literal["prompt", "chat"]
 #: ``onnx`` serves, ``transformers`` is the reference.
 WrapperKind = Literal["onnx", "transformers"]
+WRAPPER_KINDS: tuple[WrapperKind, ...] = get_args(WrapperKind)
 #: Of a version of the registry; ``slipway.registry.transitions`` has what leads to each.
 VersionState = Literal[
     "absent",
@@ -25,6 +26,11 @@ VersionState = Literal[
 def registered_name(model: str, kind: WrapperKind) -> str:
     """Return the name of the registered model that holds one wrapper of the entry ``model``."""
     return model if kind == "onnx" else f"{model}-{kind}"
+
+
+def registered_names(model: str) -> dict[str, WrapperKind]:
+    """Return the names of both registered models of the entry ``model``, with their wrappers."""
+    return {registered_name(model, kind): kind for kind in WRAPPER_KINDS}
 
 
 class LoggedWrapper(Value):

@@ -23,6 +23,7 @@ RETRYABLE = {
     errors.NotServing,
     errors.RegistryConflict,
     errors.ScanPending,
+    errors.SigstoreFailed,
     errors.StoreDamaged,
     errors.Unreachable,
 }

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from deployments import services
-from slipway.settings import PROJECT, TELEMETRY_OFF, Settings, disable_telemetry, toolchain
+from slipway.libraries import TELEMETRY_OFF, disable_telemetry, toolchain
+from slipway.settings import PROJECT, Settings
 from slipway.system import process
 from slipway.tracking.log_models import requirements
 from tests.support.project import printed_by

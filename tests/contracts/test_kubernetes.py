@@ -1,27 +1,44 @@
 """deployments/kubernetes is not run here; its objects are validated, and what they name exists."""
 
+import json
 import re
 import shutil
 import subprocess
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import pytest
 import yaml
+from prefect.utilities.templating import apply_values
 
 from slipway.settings import Settings, public_variables
 from tests.support.project import PROJECT
 
 BASE = PROJECT / "deployments" / "kubernetes"
 VERSIONS = ("1.30", "1.34")
-KUSTOMIZATION = yaml.safe_load((BASE / "kustomization.yaml").read_text(encoding="utf-8"))
-OBJECTS: list[dict[str, Any]] = [
-    each
-    for name in KUSTOMIZATION["resources"]
-    for each in yaml.safe_load_all((BASE / name).read_text(encoding="utf-8"))
-]
+
+
+def kustomization(folder: Path) -> Any:
+    """Return what a folder says about itself."""
+    return yaml.safe_load((folder / "kustomization.yaml").read_text(encoding="utf-8"))
+
+
+def objects(folder: Path) -> list[dict[str, Any]]:
+    """Return the objects of a folder."""
+    return [
+        each
+        for name in kustomization(folder)["resources"]
+        for each in yaml.safe_load_all((folder / name).read_text(encoding="utf-8"))
+    ]
+
+
+JOBS = BASE / "jobs"
+TEMPLATE = json.loads((JOBS / "job-template.json").read_text(encoding="utf-8"))
+OBJECTS = objects(BASE)
 WITH_PODS = [each for each in OBJECTS if each["kind"] in {"StatefulSet", "Job"}]
+(JOB_WORKER,) = (each for each in objects(JOBS) if each["kind"] == "Deployment")
 SETTINGS = next(each for each in OBJECTS if each["kind"] == "ConfigMap")["data"]
 
 
@@ -36,7 +53,9 @@ def containers() -> list[tuple[str, dict[str, Any]]]:
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(
-    "thing", OBJECTS, ids=lambda each: f"{each['kind']}-{each['metadata']['name']}"
+    "thing",
+    [*OBJECTS, *objects(JOBS)],
+    ids=lambda each: f"{each['kind']}-{each['metadata']['name']}",
 )
 def test_an_object_is_what_kubernetes_accepts(thing: dict[str, Any], version: str) -> None:
     """By the schemas of its API: a misspelt field would be dropped without a word."""
@@ -59,11 +78,12 @@ def test_the_base_can_be_rendered() -> None:
     assert set(re.findall(r"image: (.*)", done.stdout)) == {"registry.example/slipway:0.1.0"}
 
 
-def test_every_file_of_the_base_is_applied() -> None:
+@pytest.mark.parametrize("folder", [BASE, JOBS], ids=lambda each: each.name)
+def test_every_file_is_applied(folder: Path) -> None:
     """One that nobody names is forgotten."""
-    files = {file.name for file in BASE.glob("*.yaml")} - {"kustomization.yaml"}
+    files = {file.name for file in folder.glob("*.yaml")} - {"kustomization.yaml"}
 
-    assert files == set(KUSTOMIZATION["resources"])
+    assert files == set(kustomization(folder)["resources"])
 
 
 def test_a_service_leads_to_pods_that_are_there() -> None:
@@ -120,18 +140,24 @@ def test_redeploys_go_to_the_pod_of_the_model_server() -> None:
 @pytest.mark.parametrize(("pods", "container"), containers(), ids=lambda each: str(each)[:20])
 def test_a_container_runs_with_few_rights(pods: str, container: dict[str, Any]) -> None:
     """As another user than root, with limits, and with a probe if it runs for long."""
-    context = container["securityContext"]
     probes = {"readinessProbe", "livenessProbe"} & container.keys()
 
-    assert context["allowPrivilegeEscalation"] is False
-    assert context["readOnlyRootFilesystem"] is True
-    assert context["capabilities"] == {"drop": ["ALL"]}
-    assert "memory" in container["resources"]["limits"]
+    assert_few_rights(container)
     assert probes or pods == "apply"
     assert find_spec(container["command"][3])
     assert all(
         each["spec"]["template"]["spec"]["securityContext"]["runAsNonRoot"] for each in WITH_PODS
     )
+
+
+def assert_few_rights(container: dict[str, Any]) -> None:
+    """Assert that a container can neither gain rights, nor write its root, nor take all memory."""
+    context = container["securityContext"]
+
+    assert context["allowPrivilegeEscalation"] is False
+    assert context["readOnlyRootFilesystem"] is True
+    assert context["capabilities"] == {"drop": ["ALL"]}
+    assert "memory" in container["resources"]["limits"]
 
 
 def test_a_probe_names_a_host_that_the_servers_know() -> None:
@@ -159,3 +185,64 @@ def test_the_readme_makes_every_secret() -> None:
 
     made = set(re.findall(r"--from-literal=([\w-]+)=", text)) | {"hub-token", "hub-webhook"}
     assert made == keys
+
+
+def job(**variables: Any) -> dict[str, Any]:
+    """Return the Job of a release, as a worker makes it of the template."""
+    described = TEMPLATE["variables"]["properties"].items()
+    given = {name: each["default"] for name, each in described if "default" in each}
+    more = {"command": ["prefect", "flow-run", "execute"], "labels": {}, "name": "release"}
+    rendered: Any = apply_values(
+        TEMPLATE["job_configuration"]["job_manifest"], given | more | variables
+    )
+    return dict(rendered)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("variables", [{}, {"gpus": 1}], ids=["cpu", "cuda"])
+def test_the_job_of_a_release_is_what_kubernetes_accepts(
+    variables: dict[str, Any], version: str
+) -> None:
+    """Prefect requires two fields of a Job in the pod, where Kubernetes ignores them."""
+    found = job(**variables)
+    pod = found["spec"]["template"]["spec"]
+    limits = pod["containers"][0]["resources"]["limits"]
+
+    assert {pod.pop("completions"), pod.pop("parallelism")} == {1}
+    kubernetes_validate.validate(found, version, strict=True)
+    assert limits.get("nvidia.com/gpu") == variables.get("gpus")
+
+
+def test_the_job_of_a_release_has_few_rights_and_what_the_base_makes() -> None:
+    """Its image, settings and secrets are those of the other pods."""
+    pod, base = job()["spec"]["template"]["spec"], kustomization(BASE)
+    (container,), (image,) = pod["containers"], base["images"]
+    named = [each["valueFrom"] for each in container["env"] if "valueFrom" in each]
+    secrets = {each["secretKeyRef"]["key"] for each in named if "secretKeyRef" in each}
+    settings = {each["configMapKeyRef"]["key"] for each in named if "configMapKeyRef" in each}
+
+    assert_few_rights(container)
+    assert pod["securityContext"] == WITH_PODS[0]["spec"]["template"]["spec"]["securityContext"]
+    assert container["image"] == f"{image['newName']}:{image['newTag']}"
+    assert TEMPLATE["variables"]["properties"]["namespace"]["default"] == base["namespace"]
+    assert secrets == {"auth", "hub-token"}
+    assert settings <= SETTINGS.keys()
+
+
+def test_a_worker_of_jobs_has_the_version_of_the_lock_and_hides_the_password() -> None:
+    """Without the names of the Secret and its key, each Job would hold it."""
+    pod = JOB_WORKER["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    variables = {each["name"]: each for each in container["env"]}
+    integration = "PREFECT_INTEGRATIONS_KUBERNETES_WORKER_API_AUTH_STRING_SECRET"
+    lock = (PROJECT / "requirements.txt").read_text(encoding="utf-8")
+    version = re.search(r"^prefect==(\S+)", lock, re.MULTILINE)
+
+    assert_few_rights(container)
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert version
+    assert container["image"].startswith(f"docker.io/prefecthq/prefect:{version[1]}-")
+    assert variables["PREFECT_API_AUTH_STRING"]["valueFrom"]["secretKeyRef"] == {
+        "name": variables[f"{integration}_NAME"]["value"],
+        "key": variables[f"{integration}_KEY"]["value"],
+    }

@@ -32,7 +32,7 @@ POOL = closed(
     "name work_queue_name job_variables",
     name={"enum": ["slipway", "cpu", "cuda"]},
     work_queue_name={"enum": ["default", "{{ $SLIPWAY_SERVE_QUEUE }}"]},
-    job_variables=closed(""),
+    job_variables=closed("", gpus={"const": 1}),
 )
 LIMIT = closed(
     "limit collision_strategy",

@@ -32,6 +32,14 @@ BESIDE = {
 NOT_RUN = LONG | ENDLESS | BESIDE
 
 
+#: All pages that people read.
+DOCUMENTS = sorted(
+    path.relative_to(PROJECT)
+    for place in ("*.md", "docs/**/*.md", "deployments/**/*.md", "commands/new_project/*.md")
+    for path in PROJECT.glob(place)
+)
+
+
 def run(command: str, home: Path) -> subprocess.CompletedProcess[str]:
     """Run one command of the README in the project's folder."""
     path = f"{PROJECT / '.venv' / 'bin'}:{os.environ['PATH']}"
@@ -67,17 +75,23 @@ def test_a_command_that_is_not_run_here_is_in_the_readme_and_exists(
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/architecture.md"])
-def test_links_to_files_lead_somewhere(document: str) -> None:
-    """A moved file would leave a dead link."""
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_links_lead_somewhere(document: Path) -> None:
+    """A moved file, or a heading in other words, would leave a dead link."""
     text = (PROJECT / document).read_text(encoding="utf-8")
-    targets = [
-        target for target in re.findall(r"\]\(([^)#]+)\)", text) if not target.startswith("http")
-    ]
 
-    assert [
-        target for target in targets if not (PROJECT / document).parent.joinpath(target).exists()
-    ] == []
+    dead = []
+    for file, heading in re.findall(r"\]\((?!https?:|mailto:)([^)#]*)#?([^)]*)\)", text):
+        target = (PROJECT / document).parent / file if file else PROJECT / document
+        if not target.exists() or (heading and heading not in headings(target)):
+            dead.append(f"{file}#{heading}")
+    assert dead == []
+
+
+def headings(page: Path) -> set[str]:
+    """Return the addresses of a page's headings, as GitHub and GitLab make them."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def test_every_command_is_in_the_readme() -> None:

@@ -10,6 +10,7 @@ from prefect.client.schemas.objects import FlowRun
 
 from commands.main import run
 from flows.approve_model import approve_model
+from flows.reconcile import reconcile
 from tests.support.fake_registry import FakeRegistry
 from tests.support.project import Project
 
@@ -37,6 +38,8 @@ def test_one_release_from_approval_to_rollback_to_lift(released_project: Project
 
     first = release_model("tiny")
     with forms_of_approve_model() as opened:  # deployed since: the form is opened late, and once
+        reconcile()
+        assert [each.parameters for each in opened()] == [{"model": "tiny", "version": 2}]
         again, once_more = release_model("tiny"), release_model("tiny")
         assert [each.parameters for each in opened()] == [{"model": "tiny", "version": 2}]
     assert (first.waiting, again.waiting, again.existed) == (True, True, True)

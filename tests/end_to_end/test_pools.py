@@ -11,7 +11,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 
@@ -42,7 +41,6 @@ endpoint = "{endpoint}"
 target = "cuda"
 precision = "int4"
 """
-LONGEST_SECONDS = 900
 PUBLIC = "https://prefect.example"
 AGAIN = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retry from the Prefect UI"}
 
@@ -77,41 +75,6 @@ class Machines:
         while not self.first.prefect(f"/work_pools/{pool}/workers/filter", {}):
             assert time.monotonic() < deadline, f"no worker of {pool}"
             time.sleep(1)
-
-    def ended(self, run: str) -> Any:
-        """Return a run of a release when it has ended."""
-        deadline = time.monotonic() + LONGEST_SECONDS
-        while (found := self.run(run))["state_type"] in {"SCHEDULED", "PENDING", "RUNNING"}:
-            assert time.monotonic() < deadline, self.first.logs()
-            time.sleep(2)
-        return found
-
-    def run(self, run: str) -> Any:
-        """Return a run as it is now."""
-        return self.first.prefect(f"/flow_runs/{run}", None, "GET")
-
-    def log(self, run: str) -> str:
-        """Return what a run has logged."""
-        asked = {"logs": {"flow_run_id": {"any_": [run]}}, "limit": 200}
-        return "\n".join(each["message"] for each in self.first.prefect("/logs/filter", asked))
-
-    def wait_for_task(self, run: str, name: str) -> None:
-        """Wait until a task of a run has begun, whose name begins so."""
-        asked = {"flow_runs": {"id": {"any_": [run]}}}
-        deadline = time.monotonic() + LONGEST_SECONDS
-        while not any(
-            each["name"].startswith(name) for each in self.first.prefect("/task_runs/filter", asked)
-        ):
-            assert time.monotonic() < deadline, self.log(run)
-            time.sleep(0.5)
-
-    def versions(self, model: str) -> list[dict[str, str]]:
-        """Return the tags of each version that a model has in MLflow."""
-        address = f"{self.first.url('mlflow')}/api/2.0/mlflow/model-versions/search"
-        asked = {"filter": f"name = '{model}'"}
-        answer = httpx.get(address, params=asked, auth=self.first.auth).raise_for_status()
-        found = answer.json().get("model_versions", [])
-        return [{tag["key"]: tag["value"] for tag in each["tags"]} for each in found]
 
     def command(self, *words: str) -> tuple[int, str]:
         """Run a command of ``slipway``; return its exit code and what it printed."""
@@ -157,23 +120,23 @@ def test_two_models_are_released_side_by_side_and_one_is_not_released_twice(
     """Each machine has room for one release, and neither has two; the same model waits."""
     with machines.another("b", "cpu") as home:
         different = [machines.first.release(model) for model in ("tiny", "other")]
-        one, other = (machines.ended(run) for run in different)
+        one, other = (machines.first.ended(run) for run in different)
         first, second = (machines.first.release("third") for _ in range(2))
-        both = [machines.ended(run) for run in (first, second)]
+        both = [machines.first.ended(run) for run in (first, second)]
 
     assert [one["state_name"], other["state_name"]] == ["Completed"] * 2
     assert max(_at(one, "start"), _at(other, "start")) < min(_at(one, "end"), _at(other, "end"))
     assert {_released_in(machines.first.home), _released_in(home)} == {("tiny",), ("other",)}
     assert {each["state_name"] for each in both} == {"Completed", "Already released"}
-    assert len(machines.versions("third")) == 1
-    waited = [run for run in (first, second) if "waits for its end" in machines.log(run)]
-    assert [machines.run(run)["state_name"] for run in waited] == ["Already released"]
+    assert len(machines.first.versions("third")) == 1
+    waited = [run for run in (first, second) if "waits for its end" in machines.first.log(run)]
+    assert [machines.first.run(run)["state_name"] for run in waited] == ["Already released"]
 
 
 def test_a_model_for_another_device_is_told_that_no_machine_has_it(machines: Machines) -> None:
     """By the plan and by a run that a person starts; nothing is downloaded."""
     code, printed = machines.command("plan", "needs-cuda")
-    found = machines.ended(machines.first.release("needs-cuda"))
+    found = machines.first.ended(machines.first.release("needs-cuda"))
 
     assert code == 2
     assert "no worker of the pool cuda is online" in printed
@@ -185,9 +148,9 @@ def test_a_model_for_another_device_is_released_in_the_pool_that_has_it(machines
     """The worker of the pool has no such device here: what the entry accepts is not measured."""
     with machines.another("c", "cuda") as home:
         code, printed = machines.command("plan", "takes-any")
-        started = machines.ended(machines.first.release("takes-any"))
+        started = machines.first.ended(machines.first.release("takes-any"))
         page = started["state"]["message"].split()[-1]
-        went_on = machines.ended(page.rpartition("/")[2])
+        went_on = machines.first.ended(page.rpartition("/")[2])
 
     assert code == 0, printed
     assert "runs on" in printed
@@ -196,29 +159,29 @@ def test_a_model_for_another_device_is_released_in_the_pool_that_has_it(machines
     assert went_on["parameters"]["model"] == "takes-any"
     assert went_on["state_name"] == "Completed", went_on["state"]
     assert [*home.glob("store/artifact-*")]
-    assert len(machines.versions("takes-any")) == 1
+    assert len(machines.first.versions("takes-any")) == 1
 
 
 def test_a_release_that_one_machine_began_is_finished_by_another(machines: Machines) -> None:
     """It shares the results of tasks, and none of the files that they name."""
     first = machines.first
     run = first.release("fourth")
-    machines.wait_for_task(run, "log ")
+    first.wait_for_task(run, "log ")
     worker = _worker_of(first, "cpu")
     for process in worker.children():
         process.kill()
-    crashed = machines.ended(run)
+    crashed = first.ended(run)
     worker.suspend()
     (first.home / "store").rename(first.home / "store of a machine that is gone")
     with machines.another("d", "cpu") as home:
         first.prefect(f"/flow_runs/{run}/set_state", {"state": AGAIN, "force": True})
-        found = machines.ended(run)
+        found = first.ended(run)
     worker.resume()
 
     assert (crashed["state_name"], found["state_name"]) == ("Crashed", "Completed"), found["state"]
     assert [*home.glob("store/artifact-*")]
-    assert "is missing or changed" in machines.log(run)
-    (tags,) = machines.versions("fourth")
+    assert "is missing or changed" in first.log(run)
+    (tags,) = first.versions("fourth")
     assert tags["slipway.flow_run"] == f"{PUBLIC}/runs/flow-run/{run}"
 
 

@@ -1,12 +1,10 @@
 """Both servers on PostgreSQL; their machine is lost, and a backup brings everything back."""
 
-import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +12,11 @@ import httpx
 import pytest
 from mlflow import MlflowClient
 
+from tests.support import postgresql
 from tests.support.full_stack import AUTH, Running, environment, prefect_server, serving
-from tests.support.network import free_port
+from tests.support.postgresql import Cluster, cluster
 from tests.support.project import PROJECT
 
-PROGRAMS = Path("/usr/lib/postgresql/15/bin")
-PSQL = str(PROGRAMS / "psql")
 USER, PASSWORD = AUTH.split(":")
 LOST = ("prefect", "mlflow")
 
@@ -27,60 +24,20 @@ pytestmark = [
     pytest.mark.machines,
     pytest.mark.slow,
     pytest.mark.timeout(600),
-    pytest.mark.skipif(not PROGRAMS.is_dir(), reason="needs Debian's package postgresql"),
-    pytest.mark.skipif(not find_spec("psycopg2"), reason="needs slipway[containers]"),
-    pytest.mark.skipif(os.getuid() != 0, reason="becomes the user postgres, which takes root"),
+    pytest.mark.skipif(postgresql.missing() is not None, reason=str(postgresql.missing())),
 ]
 
 
-def as_postgres(*words: object) -> subprocess.CompletedProcess[str]:
-    """Run a program as PostgreSQL's own user."""
-    command = ["runuser", "-u", "postgres", "--", *map(str, words)]
-    return subprocess.run(command, check=True, capture_output=True, text=True, cwd="/")
-
-
 @pytest.fixture
-def administrator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Run a cluster of its own on loopback; give the variables of its administrator."""
-    folder, port = Path(f"/tmp/slipway-postgresql-{os.getpid()}"), str(free_port())  # noqa: S108
-    folder.mkdir()
-    shutil.chown(folder, "postgres", "postgres")
-    data, log = folder / "data", folder / "log"
-    (folder / "password").write_text("an-administrators-password", encoding="utf-8")
-    shutil.chown(folder / "password", "postgres", "postgres")
-    how = ("--auth=scram-sha-256", f"--pwfile={folder / 'password'}", "--no-sync")
-    as_postgres(PROGRAMS / "initdb", "-D", data, *how)
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
-    try:
-        as_postgres(PROGRAMS / "pg_ctl", "-D", data, "-l", log, "-o", options, "-w", "start")
-        yield os.environ | {
-            "PGHOST": "127.0.0.1",
-            "PGPORT": port,
-            "PGUSER": "postgres",
-            "PGPASSWORD": "an-administrators-password",
-            "PREFECT_PASSWORD": "a-password-of-prefect's",
-            "MLFLOW_PASSWORD": "a-password-of-mlflow's",
-        }
-    finally:
-        as_postgres(PROGRAMS / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
-        shutil.rmtree(folder)
+def database() -> Iterator[Cluster]:
+    """Run a cluster of its own on loopback."""
+    with cluster("test") as made:
+        yield made
 
 
-def create(administrator: Mapping[str, str]) -> None:
-    """Make users and databases, as the documents say."""
-    script = str(PROJECT / "deployments" / "postgres.sql")
-    subprocess.run([PSQL, "-q", "-f", script], env=administrator, check=True)
-
-
-def machine(folder: Path, administrator: Mapping[str, str]) -> dict[str, str]:
+def machine(folder: Path, database: Cluster) -> dict[str, str]:
     """Return the settings of a machine whose servers use the databases."""
-    at = f"127.0.0.1:{administrator['PGPORT']}"
-    return environment(folder, AUTH) | {
-        "PREFECT_SERVER_DATABASE_CONNECTION_URL": (
-            f"postgresql+asyncpg://prefect:a-password-of-prefect%27s@{at}/prefect"
-        ),
-        "MLFLOW_TRACKING_URI": f"postgresql://mlflow:a-password-of-mlflow%27s@{at}/mlflow",
-    }
+    return environment(folder, AUTH) | database.settings
 
 
 @contextmanager
@@ -108,27 +65,27 @@ def backup(variables: Mapping[str, str], *words: str) -> subprocess.CompletedPro
 
 
 def test_a_lost_machine_comes_back(
-    administrator: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Versions, aliases, files, people and variables are as before; nothing is restored twice."""
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", USER)
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
-    create(administrator)
+    database.create()
     first, second = (tmp_path / name for name in ("first", "second"))
     first.mkdir()
     second.mkdir()
-    variables = machine(first, administrator)
+    variables = machine(first, database)
     with servers(first, variables) as running:
         _fill(running)
         saved = backup(variables, "save", str(tmp_path / "backup"))
     assert saved.returncode == 0, saved.stderr
     shutil.rmtree(first)
     for each in LOST:
-        subprocess.run([str(PROGRAMS / "dropdb"), each], env=administrator, check=True)
-        subprocess.run([str(PROGRAMS / "dropuser"), each], env=administrator, check=True)
+        database.run("dropdb", each)
+        database.run("dropuser", each)
 
-    create(administrator)
-    variables = machine(second, administrator)
+    database.create()
+    variables = machine(second, database)
     restored = backup(variables, "restore", str(tmp_path / "backup"))
     assert restored.returncode == 0, restored.stderr
     with servers(second, variables) as running:

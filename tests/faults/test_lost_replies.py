@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from slipway.errors import Unreachable
-from slipway.settings import toolchain
+from slipway.libraries import toolchain
 from slipway.system.call import call
 from slipway.system.process import ProcessLimits
 from slipway.system.store import manifest

@@ -166,7 +166,7 @@ def secrets() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def aftermath(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Aftermath:
-    """Run everything once with these secrets: a good release, and a dozen that fail."""
+    """Run everything once with these secrets: a good release, and more that fail."""
     folder = tmp_path_factory.mktemp("canaries")
     hub = LocalHub(folder.with_name("hub"), {f"hf_{GIVEN['hf']}": "ann"})
     broken = shutil.copytree(checkpoint, folder.with_name("broken"))

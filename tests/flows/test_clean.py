@@ -19,12 +19,17 @@ SPAIN, MADRID = "What is the capital of Spain?", "The capital of Spain is Madrid
 
 
 def files(home: Path) -> dict[Path, int]:
-    """Return the size of every file of a home that is no database and no lock."""
-    return {
-        path: path.stat().st_size
-        for path in home.rglob("*")
+    """Return the size of every file of a home that is no database and no lock.
+
+    A second name of a file takes no space.
+    """
+    found = {
+        path: path.stat()
+        for path in sorted(home.rglob("*"))
         if path.is_file() and ".db" not in path.name and path.suffix != ".lock"
     }
+    first = {each.st_ino: path for path, each in reversed(found.items())}
+    return {path: each.st_size * (first[each.st_ino] == path) for path, each in found.items()}
 
 
 def age(home: Path, days: float) -> None:

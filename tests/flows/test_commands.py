@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from commands import existing
 from commands.main import run
 from slipway.registry import open_registry
 from slipway.settings import Settings
@@ -36,6 +37,35 @@ def test_release_says_that_it_already_exists(
     assert 'slipway predict tiny "What is the capital of Japan?"' in said
 
 
+def test_a_release_that_exists_is_found_without_prefect(released: tuple[Project, Release]) -> None:
+    """Its temporary server would take longer than all the rest."""
+    said = printed_by(
+        "import sys; from commands.main import run; code = run(['release', 'tiny']); "
+        "print(code, 'prefect' in sys.modules)",
+        os.environ,
+    )
+
+    assert "tiny: already released in" in said
+    assert said.splitlines()[-1] == "0 False"
+
+
+def test_the_flow_runs_where_something_is_left_to_do(
+    released_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another recipe, a server that keeps its runs, a champion that somebody deleted."""
+    client = released_project.registry().client
+    found = existing.find("tiny", None, "as in the catalogue", Settings())
+    assert found
+    assert found.existed
+
+    assert existing.find("tiny", None, "int8", Settings()) is None
+    with monkeypatch.context() as patch:
+        patch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api")
+        assert existing.find("tiny", None, "as in the catalogue", Settings()) is None
+    client.delete_registered_model_alias("tiny", "champion")
+    assert existing.find("tiny", None, "as in the catalogue", Settings()) is None
+
+
 def test_release_writes_junit_xml_also_of_what_exists(
     released: tuple[Project, Release], tmp_path: Path, capsys: Said
 ) -> None:
@@ -43,7 +73,7 @@ def test_release_writes_junit_xml_also_of_what_exists(
     file = tmp_path / "results.xml"
 
     assert run(["release", "tiny", "--junit", str(tmp_path / "none" / "x.xml")]) == 2
-    assert "make the folder of the JUnit file first" in capsys.readouterr().err
+    assert "in a folder that exists" in capsys.readouterr().err
     assert run(["release", "tiny", "--junit", str(file)]) == 0
 
     suites = {each.attrib["name"] for each in ET.parse(file).getroot()}  # noqa: S314

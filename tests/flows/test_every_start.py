@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway.settings import HEARTBEAT_SECONDS
+from slipway.libraries import HEARTBEAT_SECONDS
 from tests.support.full_stack import environment, prefect_server
 from tests.support.project import printed_by
 

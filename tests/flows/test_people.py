@@ -114,14 +114,13 @@ def _served(waiting: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_served")
 def test_the_form_shows_what_the_report_says(waiting: FakeRegistry, form: UUID) -> None:
-    """The version's description, links to its page and to the champion, and how to see both."""
+    """The version's description, a link to its page, and how to chat with both versions."""
     with get_client(sync_client=True) as client:
         keyset = client.read_flow_run(form).state.state_details.run_input_keyset
         shown = client._client.get(f"/flow_runs/{form}/input/{keyset['description']}").text
 
     assert "Release two." in shown
     assert f"/#/models/{waiting.model}/versions/2" in shown
-    assert "[Chat with the champion](http://127.0.0.1:8080/)" in shown
     assert f"`slipway beside {waiting.model} 2`" in shown
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from commands.main import run
 from flows.promote_release import promote_release
-from slipway.settings import MLFLOW_CLIENT, Settings
+from slipway.libraries import MLFLOW_CLIENT
+from slipway.settings import Settings
 from slipway.tracking.verification import examine
 from slipway.values import Release
 from tests.support.crashes import Scene
@@ -236,24 +237,6 @@ def test_a_bundle_is_released_behind_no_route(dev: Project, tmp_path: Path) -> N
     assert scene.run(["status", "tiny"], before=alone) == 0
 
 
-def test_a_champion_goes_to_postgresql_and_s3(
-    dev: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where these exist: an empty database, and a bucket that boto3's variables reach."""
-    database, bucket = map(os.environ.get, ("SLIPWAY_TEST_POSTGRESQL", "SLIPWAY_TEST_S3"))
-    if not database or not bucket:
-        pytest.skip("SLIPWAY_TEST_POSTGRESQL (postgresql://…) and SLIPWAY_TEST_S3 are not set")
-    with mlflow_server(tmp_path, database, bucket) as url:
-        require(monkeypatch, url)
-
-        assert promote_release("tiny", "prod").promotion
-
-        assert promote_release("tiny", "prod").existed
-        there = registry(dev, url, monkeypatch)
-        assert there.champion("tiny") == 1
-        assert all(examine(request).signature == "valid" for request in there.copies_of("tiny", 1))
-
-
 def test_a_password_goes_to_its_environment_alone(
     dev: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,6 +255,7 @@ def test_a_password_goes_to_its_environment_alone(
             "MLFLOW_TRACKING_USERNAME": "ann",
             "MLFLOW_TRACKING_PASSWORD": "correct horse battery",
             "MLFLOW_TRACKING_TOKEN": None,
+            "MLFLOW_REGISTRY_URI": None,
         }
 
     assert {name: os.environ.get(name) for name in MLFLOW_CLIENT} == before

@@ -60,6 +60,7 @@ def test_a_signed_release_is_verified_and_a_changed_one_refused(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: Said, tmp_path: Path
 ) -> None:
     """From the smoke test to an answer and an image; then a bit of each file flips in turn."""
+    from flows.reconcile import reconcile
     from flows.release_model import release_model
 
     assert run(["keys", "init"]) == 0
@@ -69,7 +70,7 @@ def test_a_signed_release_is_verified_and_a_changed_one_refused(
 
     capsys.readouterr()
     assert run(["verify", "tiny", "1"]) == 0
-    assert capsys.readouterr().out.count("valid, signed with the key") == 2
+    assert capsys.readouterr().out.count("valid, signed by") == 2
     assert run(["verify", "tiny", "--json"]) == 0
     found = parsed(capsys)
     assert [each["signature"] for each in found] == ["valid", "valid"]
@@ -78,6 +79,13 @@ def test_a_signed_release_is_verified_and_a_changed_one_refused(
     assert run(["predict", "tiny", "What is the capital of Japan?"]) == 0
 
     assert run(["export", "tiny", "--oci", str(tmp_path / "image")]) == 0
+
+    client, reference = project.registry().client, "tiny-transformers"
+    source = client.get_model_version(reference, "1").source
+    copied = client.create_model_version(reference, source).version
+    client.set_registered_model_alias(reference, "champion", copied)
+    reconcile()
+    assert project.registry().champion(reference) == 1
 
     requests = project.registry().copies_of("tiny", 1)
     accepted = []

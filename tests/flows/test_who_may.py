@@ -1,6 +1,5 @@
 """The whole line with people who have roles, and an MLflow server that knows them."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -14,18 +13,6 @@ from tests.support.project import Project
 pytestmark = pytest.mark.slow  # starts an MLflow server, and releases through it
 
 Said = pytest.CaptureFixture[str]
-
-
-@pytest.fixture
-def printed(capsys: Said) -> Callable[..., Any]:
-    """Return how to run a command that prints JSON."""
-
-    def run_it(*arguments: str) -> Any:
-        capsys.readouterr()  # MLflow prints where it ended a run
-        assert run([*arguments, "--json"]) == 0
-        return json.loads(capsys.readouterr().out)
-
-    return run_it
 
 
 def test_a_releaser_releases_a_promoter_approves_and_reconcile_keeps_it(

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, tzinfo
 import pytest
 
 from slipway.errors import MoveRefused
-from slipway.values import AuditInfo
+from slipway.values import ApprovalDecision, AuditInfo
 from tests.support.fake_registry import ANN, FakeRegistry
 
 BOB = AuditInfo(actor="bob@harbour", reason="not before the holidays")
@@ -128,16 +128,62 @@ def test_another_word_is_no_answer(waiting: FakeRegistry, text: str) -> None:
     assert waiting.registry.waiting(waiting.model) == 2
 
 
+class Later(datetime):
+    """The clock of the day after tomorrow."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> "Later":
+        """Return the time in two days."""
+        return super().now(tz) + timedelta(days=2)
+
+
+def test_a_tag_that_cannot_be_carried_out_is_refused_until_its_time_is_over(
+    waiting: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody deleted the reference, so it cannot be approved."""
+    answer(waiting, "approved")
+    waiting.registry.client.delete_model_version(f"{waiting.model}-transformers", "2")
+    with pytest.raises(MoveRefused, match="was deleted"):
+        waiting.registry.apply_answer(waiting.model, timeout_hours=24)
+    assert waiting.registry.waiting(waiting.model) == 2
+
+    monkeypatch.setattr("slipway.registry.approval.datetime", Later)
+    release = waiting.registry.apply_answer(waiting.model, timeout_hours=24)
+
+    assert release is not None
+    assert release.verdict.reasons == ("rejected by timeout: nobody approved it within 24 hours",)
+
+
+def test_a_rejection_holds_whatever_somebody_does_to_its_tags(waiting: FakeRegistry) -> None:
+    """Without its quarantine it is rejected still, with the reason that the person gave."""
+    waiting.registry.decide(waiting.model, 2, "reject", BOB)
+    waiting.registry.client.delete_model_version_tag(waiting.model, "2", "slipway.quarantined")
+
+    found = waiting.registry.released(waiting.model, "two")
+
+    assert found is not None
+    assert found.verdict.reasons[0] == "rejected by bob@harbour: not before the holidays"
+    assert waiting.registry.decide(waiting.model, 2, "approve", ANN).verdict == found.verdict
+
+
+@pytest.mark.parametrize("decision", ["approve", "reject"])
+def test_an_answer_counts_though_somebody_deleted_the_run_of_the_release(
+    waiting: FakeRegistry, decision: ApprovalDecision
+) -> None:
+    """The run only shows how the release ended."""
+    found = waiting.registry.released(waiting.model, "two")
+    assert found is not None
+    waiting.registry.client.delete_run(found.versions.run_id)
+
+    waiting.registry.decide(waiting.model, 2, decision, ANN)
+
+    assert waiting.registry.waiting(waiting.model) is None
+
+
 def test_no_answer_for_too_long_is_a_rejection(
     waiting: FakeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two days later, where one day was given."""
-
-    class Later(datetime):
-        @classmethod
-        def now(cls, tz: tzinfo | None = None) -> "Later":
-            return super().now(tz) + timedelta(days=2)
-
     monkeypatch.setattr("slipway.registry.approval.datetime", Later)
     assert waiting.registry.apply_answer(waiting.model, timeout_hours=72) is None
 

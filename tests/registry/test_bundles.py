@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,10 +19,10 @@ from slipway.registry.requirements import unmet
 from slipway.system import signing_keys
 from slipway.system.store import manifest
 from slipway.tracking import bundle as bundles
-from slipway.tracking import log_bundle
+from slipway.tracking import log_bundle, release_record
 from slipway.tracking.bundle import Bundle
 from slipway.tracking.bundle_file import SUMS, pack, unpack
-from slipway.tracking.tags import CANDIDATE, KEY, PARENT, PROMOTED_FROM, SIGNATURE
+from slipway.tracking.tags import KEY, PROMOTED_FROM, SIGNATURE
 from slipway.tracking.verification import examine
 from slipway.tracking.verified_copy import CopyRequest
 from slipway.values import AuditInfo, Environment, Promoted, Rejected, Release
@@ -62,17 +61,9 @@ def prod(other: Registry, keys: tuple[Path, Path]) -> Registry:
 
 
 def released(dev: FakeRegistry, key: str, *, dated: datetime = DAY) -> Release:
-    """Return a release that is champion, with the run of its candidate."""
+    """Return a release that is champion."""
     reopened = replace(dev, registry=Registry(dev.registry.copies, dev.registry.locks))
-    release = reopened.release(key, dated=dated)
-    client = reopened.registry.client
-    run = client.get_run(release.versions.run_id)
-    tags = {PARENT: run.info.run_id, CANDIDATE: release.variant}
-    below = client.create_run(run.info.experiment_id, tags=tags).info.run_id
-    client.log_param(below, "precision", "int8")
-    client.log_metric(run.info.run_id, "kl_mean", 0.01)
-    client.log_text(run.info.run_id, "# Report", "report.md")
-    return release
+    return reopened.release(key, dated=dated)
 
 
 def bundled(dev: FakeRegistry, release: Release, folder: Path) -> Bundle:
@@ -85,8 +76,7 @@ def land(registry: Registry, bundle: Bundle, *, force: bool = False) -> Release:
     """Return the release as it ends in another registry, where every test passes."""
     request = log_bundle.BundleRequest.of(bundle, "Tiny", registry.location)
     versions = registry.register_once(request, log_bundle.log)
-    changes = {"versions": versions, "verdict": Promoted(reasons=("all hold",)), "promotion": None}
-    release = bundle.content.release.model_copy(update=changes)
+    release = bundle.release(versions, Promoted(reasons=("all hold",)))
     text = log_bundle.description(bundle, versions.run_id, registry.location)
     audit = AuditInfo(actor="ann@harbour", reason=f"promoted from {bundle.comes_from}")
     return registry.promote(release, "champion", text, audit, overtakes=force)
@@ -108,7 +98,7 @@ def test_the_same_files_are_champion_in_the_other_registry(
     assert there.aliases(dev.model) == {"candidate": 1, "champion": 1}
     for number, request in enumerate(there.copies_of(dev.model, 1)):
         found = examine(request)
-        kind = bundle.content.release.versions.wrappers[number].kind
+        kind = release.versions.wrappers[number].kind
         assert (found.fault, found.signature) == (None, "valid")
         assert found.files == len(manifest(bundle.folder / kind))
     assert there.tags(dev.model, 1)[PROMOTED_FROM] == "dev v2"
@@ -224,7 +214,7 @@ def test_a_release_without_a_record_does_not_leave(
     """Also where no key is set: an earlier version of Slipway released it."""
     release = released(fake_registry, "one")
 
-    with pytest.raises(VersionRefused, match="it has no record of its release"):
+    with pytest.raises(VersionRefused, match=r"it has no run\.json; release the model again"):
         bundled(fake_registry, release, tmp_path / "bundle")
 
 
@@ -242,11 +232,6 @@ def test_what_its_own_record_rejects_does_not_leave(
         verdict=Promoted(reasons=("somebody edited it",)),
         promotion=None,
     )
-    client: Any = sealed.registry.client
-    run = client.get_run(summary.versions.run_id)
-    tags = {PARENT: run.info.run_id, CANDIDATE: release.variant}
-    below = client.create_run(run.info.experiment_id, tags=tags).info.run_id
-    client.log_param(below, "precision", "int8")
 
     with pytest.raises(VersionRefused, match="its record says rejected: it loops"):
         bundled(sealed, release, tmp_path / "bundle")
@@ -350,25 +335,132 @@ def test_a_bundle_that_another_key_signed_is_refused(packed: Path, tmp_path: Pat
     assert "signature is not valid" in (reason or "")
 
 
-def test_a_bundle_with_a_release_of_its_own_making_is_refused(
-    dev: FakeRegistry, packed: Path, tmp_path: Path
+def changed_copies(folder: Path, copy: Path) -> Iterator[tuple[str, Path]]:
+    """Yield a copy of a bundle for each of its files, with one bit of that file flipped."""
+    for file in manifest(folder):
+        shutil.copytree(folder, copy)
+        changed = copy / file.path
+        content = changed.read_bytes()
+        changed.chmod(0o600)
+        changed.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        yield file.path, copy
+        shutil.rmtree(copy)
+
+
+def test_whoever_writes_the_list_of_sums_again_changes_no_file(
+    packed: Path, tmp_path: Path, keys: tuple[Path, Path]
 ) -> None:
-    """Whoever edits ``bundle.json`` may write the list again; the record names the release."""
+    """One bit of each file, the report included; the sums are those of the changed files."""
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    unpack(packed, whole)
+    (whole / SUMS).unlink()
+    assert refusal(packed, tmp_path / "room", keys[1]) is None
+
+    refused = {}
+    for path, folder in changed_copies(whole, tmp_path / "copy"):
+        pack(folder, tmp_path / "changed.bundle")
+        refused[path] = refusal(tmp_path / "changed.bundle", tmp_path / "room", keys[1])
+
+    assert {"run/report.md", "onnx/run.json", "onnx/model.sig"} <= refused.keys()
+    assert all(refused.values())
+    assert "run/report.md is not as its run.json says" in (refused["run/report.md"] or "")
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("bundle.json", "bundle.json is not part of a bundle"),
+        ("more/file", "more is not part of a bundle"),
+        ("run/more.txt", "run/more.txt is not as its run.json says"),
+        ("onnx/more.txt", "more.txt is not as its record says"),
+        ("transformers/more.txt", "more.txt is not as its record says"),
+    ],
+)
+def test_a_file_that_nobody_signed_is_refused(
+    packed: Path, tmp_path: Path, keys: tuple[Path, Path], path: str, expected: str
+) -> None:
+    """Wherever it is added; the list of sums has it."""
     folder = tmp_path / "edited"
     folder.mkdir()
     unpack(packed, folder)
-    edits = {
-        "HuggingFaceTB/": "acme/",
-        '"key": "one"': '"key": "two"',
-        f'"model": "{dev.model}"': '"model": "other"',
-    }
-    for before, after in edits.items():
-        text = (folder / bundles.FILE).read_text(encoding="utf-8")
+    (folder / path).parent.mkdir(exist_ok=True)
+    (folder / path).write_text("{}", encoding="utf-8")
+    pack(folder, tmp_path / "edited.bundle")
+
+    reason = refusal(tmp_path / "edited.bundle", tmp_path / "room", keys[1])
+
+    assert expected in (reason or "")
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after"),
+    [
+        ("release.json", "HuggingFaceTB/", "acme/"),
+        ("release.json", '"key": "one"', '"key": "two"'),
+        ("run.json", '"dated": "2026-', '"dated": "2099-'),
+        ("run.json", '"precision": "int8"', '"precision": "fp32"'),
+        ("run.json", '"kl_mean": 0.01', '"kl_mean": 9.01'),
+        ("run.json", '"description": "Release one."', '"description": "Release it all."'),
+    ],
+)
+def test_what_decides_about_a_release_is_signed(  # noqa: PLR0917 - an edit is three words
+    packed: Path, tmp_path: Path, keys: tuple[Path, Path], file: str, before: str, after: str
+) -> None:
+    """Whoever edits a document of both wrappers, with all records and sums, lacks the key."""
+    folder = tmp_path / "edited"
+    folder.mkdir()
+    unpack(packed, folder)
+    for kind in ("onnx", "transformers"):
+        edited = folder / kind / file
+        text = edited.read_text(encoding="utf-8")
         assert before in text
-        (folder / bundles.FILE).write_text(text.replace(before, after), encoding="utf-8")
-        pack(folder, tmp_path / "edited.bundle")
-        assert "record" in (refusal(tmp_path / "edited.bundle", tmp_path / "room") or "")
-        (folder / bundles.FILE).write_text(text, encoding="utf-8")
+        edited.write_text(text.replace(before, after), encoding="utf-8")
+        record_again(folder / kind)
+    pack(folder, tmp_path / "edited.bundle")
+
+    reason = refusal(tmp_path / "edited.bundle", tmp_path / "room", keys[1])
+
+    assert "its signature is not valid" in (reason or "")
+
+
+def record_again(folder: Path) -> None:
+    """Write the digest of every file of a wrapper into its record, as whoever changed one does."""
+    file = folder / release_record.FILE
+    record = release_record.read("it", file.read_bytes())
+    own = {release_record.FILE, release_record.SIGNATURE_FILE}
+    files = tuple(each for each in manifest(folder) if each.path not in own)
+    file.write_bytes(release_record.statement(record.model_copy(update={"files": files})))
+
+
+def test_a_report_that_somebody_edited_in_mlflow_does_not_leave(
+    dev: FakeRegistry, tmp_path: Path
+) -> None:
+    """Nor one that somebody removed; what was added to the run stays behind."""
+    release = released(dev, "one")
+    client, run_id = dev.registry.client, release.versions.run_id
+    client.log_text(run_id, "more", "more.txt")
+    assert not (bundled(dev, release, tmp_path / "first").folder / "run" / "more.txt").exists()
+    client.log_metric(run_id, "kl_mean", 0.0)
+    assert bundled(dev, release, tmp_path / "second").run.metrics == {"kl_mean": 0.01}
+
+    client.log_text(run_id, "# Better report", "report.md")
+
+    with pytest.raises(VersionRefused, match=r"run/report\.md is not as its run\.json says"):
+        bundled(dev, release, tmp_path / "third")
+
+
+def test_wrappers_of_two_releases_are_no_bundle(
+    dev: FakeRegistry, tmp_path: Path, keys: tuple[Path, Path]
+) -> None:
+    """Although the key has signed both."""
+    one = bundled(dev, released(dev, "one"), tmp_path / "one").folder
+    two = bundled(dev, released(dev, "two"), tmp_path / "two").folder
+    shutil.rmtree(one / "transformers")
+    shutil.move(two / "transformers", one)
+
+    with pytest.raises(VersionRefused, match="its wrappers are of two releases"):
+        bundles.read(one, keys[1])
 
 
 def test_how_long_a_champion_has_served_is_read_from_the_history(dev: FakeRegistry) -> None:

@@ -159,6 +159,24 @@ def test_a_version_that_somebody_began_to_use_stays(tiny: FakeRegistry) -> None:
     assert kept_bytes() == before
 
 
+def test_a_version_that_somebody_began_to_read_stays(tiny: FakeRegistry) -> None:
+    """As a copy of it, or through a version of its own with the same logged model."""
+    for key in ("one", "two", "three", "four"):
+        tiny.release(key)
+    client = tiny.registry.client
+    logged = client.get_model_version("tiny", "1").source
+    for source in ("models:/tiny/1", logged):
+        planned, before = plan(), kept_bytes()
+        client.create_registered_model("others")
+        client.create_model_version("others", source)
+
+        with pytest.raises(RegistryConflict, match="models:/others/1 reads it by now"):
+            clean_up.free_model(entry(), planned, Settings(), CLEAN)
+
+        assert kept_bytes() == before
+        client.delete_registered_model("others")
+
+
 def test_a_version_whose_state_changed_stays(tiny: FakeRegistry) -> None:
     """A person lifted the quarantine of a version whose files were about to go."""
     for key in ("one", "two"):

@@ -131,6 +131,37 @@ def test_a_mover_that_lives_is_left_alone_whatever_its_clock_says(
     assert len(waiting.registry.recover(waiting.model)) == 1
 
 
+def test_a_rejection_whose_process_was_killed_leaves_what_was_there(
+    waiting: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its record too: that is what the gates decided. It waits on, and can be approved."""
+    registry, before = waiting.registry, waiting.registry.released(waiting.model, "two")
+    with monkeypatch.context() as patch:
+        patch.setattr(registry.client, "set_terminated", killed)
+        with pytest.raises(Killed):
+            registry.decide(waiting.model, 2, "reject", ANN)
+
+    registry.recover(waiting.model)
+
+    assert registry.waiting(waiting.model) == 2
+    assert registry.released(waiting.model, "two") == before
+    assert registry.decide(waiting.model, 2, "approve", ANN).verdict.kind == "promoted"
+
+
+def test_an_answer_by_tag_is_carried_out_after_a_killed_answer(waiting: FakeRegistry) -> None:
+    """The tag was set before; what is rolled back is the killed answer, not the tag."""
+    client = waiting.registry.client
+    client.set_model_version_tag(waiting.model, "2", "slipway.approval", "approved")
+    killed_while_approving(waiting)
+
+    (report,) = waiting.registry.recover(waiting.model)
+
+    assert "rolled back" in report
+    assert waiting.registry.waiting(waiting.model) == 2
+    assert waiting.registry.apply_answer(waiting.model, timeout_hours=24)
+    assert waiting.registry.champion(waiting.model) == 2
+
+
 def test_a_mover_that_was_taken_for_dead_does_not_finish(
     waiting: FakeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

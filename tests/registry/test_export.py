@@ -20,7 +20,7 @@ from tests.support.failing_disk import leave_free, small_disk
 from tests.support.fake_registry import FakeRegistry
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-REPORT = "# Tiny v1\n"
+REPORT = "# Report"  # as ``FakeRegistry.sealed`` has it
 
 
 @pytest.fixture
@@ -29,10 +29,10 @@ def sealed(fake_registry: FakeRegistry) -> ReleaseSummary:
     return fake_registry.sealed("one")
 
 
-def export(model: FakeRegistry, folder: Path) -> image.ExportedImage:
+def export(model: FakeRegistry, folder: Path, report: str = REPORT) -> image.ExportedImage:
     """Write version 1 as an image layout."""
     request = CopyRequest(place=model.registry.copies, name=model.model, version=1)
-    return image.export(request, REPORT, folder)
+    return image.export(request, report, folder)
 
 
 def blob(layout: Path, descriptor: dict[str, Any]) -> bytes:
@@ -115,6 +115,17 @@ def test_a_changed_version_is_no_image(
 
     with pytest.raises((ArtifactChanged, VersionRefused), match=path.partition("/")[0]):
         export(fake_registry, tmp_path / "image")
+
+    assert [*tmp_path.glob("*image*")] == []
+
+
+@pytest.mark.usefixtures("sealed")
+def test_a_report_that_somebody_changed_is_no_part_of_an_image(
+    fake_registry: FakeRegistry, tmp_path: Path
+) -> None:
+    """Its run can be edited in MLflow; its digest in the version cannot."""
+    with pytest.raises(VersionRefused, match=r"the report\.md of its run is not as recorded"):
+        export(fake_registry, tmp_path / "image", report=f"{REPORT}: better than it was")
 
     assert [*tmp_path.glob("*image*")] == []
 

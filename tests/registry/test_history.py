@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from slipway.registry import history
+from slipway.tracking.lease import Lease
 from slipway.values import AliasChange, AliasChangeKind, AuditInfo
 from tests.support.fake_registry import ANN, FakeRegistry
 
@@ -107,3 +108,20 @@ def test_a_move_by_hand_is_seen_and_then_recorded_once(fake_registry: FakeRegist
     assert fake_registry.registry.record_manual_change(fake_registry.model) is None
     last = fake_registry.registry.history(fake_registry.model)[-1]
     assert (last.version, last.since, last.run_id) == (1, noted.at, noted.run_id)
+
+
+def test_the_last_change_is_the_newest_whatever_a_clock_says(
+    fake_registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine of the first release is an hour ahead of the one of the second."""
+    with monkeypatch.context() as patch:
+        ahead = Lease(start=datetime.now(UTC) + timedelta(hours=1))
+        patch.setattr(fake_registry.registry, "_lease", lambda: ahead)
+        fake_registry.release("one")
+
+    fake_registry.release("two")
+
+    model, registry = fake_registry.model, fake_registry.registry
+    assert next(registry.newest_changes(model)).after == 2
+    assert [each.kind for each in registry.history(model)] == ["promotion", "promotion"]
+    assert registry.manual_fault(model, needs_approval=True) is None

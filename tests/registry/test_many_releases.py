@@ -88,7 +88,7 @@ def test_the_newest_periods_need_no_more_changes_than_that(
     with counted(daily.registry, monkeypatch) as sizes:
         daily.registry.history(daily.model, 20)
 
-    assert sum(sizes) == 110
+    assert sum(sizes) == 40
 
 
 def test_a_hand_that_moved_the_alias_is_among_the_newest_periods(tmp_path: Path) -> None:

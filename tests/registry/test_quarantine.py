@@ -122,6 +122,26 @@ def test_what_a_gate_refused_is_known_by_its_key(
     assert (last.verdict, last.reason) == (verdict.kind, "; ".join(verdict.reasons))
 
 
+def test_the_last_end_of_a_release_counts(fake_registry: FakeRegistry) -> None:
+    """Also once a clean-up has deleted the version that a later try has promoted."""
+    registry = fake_registry.registry
+    slow, wrong = Rejected(reasons=("too slow",)), Rejected(reasons=("it answers in verse",))
+    registry.withdraw(fake_registry.register("one"), slow)
+    promoted = fake_registry.release("one").versions
+    fake_registry.release("two")
+    fake_registry.release("three")
+    for wrapper in promoted.wrappers:
+        registry.client.delete_model_version(wrapper.name, str(wrapper.version))
+    assert registry.released(fake_registry.model, "one") is None
+
+    assert registry.earlier_rejection(fake_registry.model, "one") is None
+
+    registry.withdraw(fake_registry.register("one"), wrong)
+    refusal = registry.earlier_rejection(fake_registry.model, "one")
+    assert refusal is not None
+    assert refusal.reasons == wrong.reasons
+
+
 def test_a_quarantined_key_is_refused_and_others_are_not(
     fake_registry: FakeRegistry, failed: Release
 ) -> None:

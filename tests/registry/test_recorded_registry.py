@@ -15,8 +15,9 @@ from commands.main import run
 from slipway import keys
 from slipway.checks.load import load
 from slipway.errors import RegistryConflict, VersionRefused
+from slipway.libraries import toolchain
 from slipway.registry import Registry, open_registry
-from slipway.settings import Settings, toolchain
+from slipway.settings import Settings
 from slipway.tracking import format_1, last_seen, read_run
 from slipway.tracking.location import connect, mlflow_location
 from slipway.tracking.tag_values import Outcome, ReleaseOrigin, VersionTags

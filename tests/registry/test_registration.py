@@ -8,26 +8,33 @@ import yaml
 
 from slipway.errors import MoveRefused
 from slipway.system.store import sha256
+from slipway.tracking.lease import Lease
 from slipway.tracking.log_models import Logged, LogRequest
+from slipway.values import Rejected
 from tests.support.fake_registry import FakeRegistry, new_registry
 
 
 def logged(fake_registry: FakeRegistry, key: str = "one") -> tuple[LogRequest, Logged]:
     """Return what a release logs, and that it is logged and not yet registered."""
-    request = fake_registry.request(key)
-    return request, fake_registry.log(request)
+    return log(fake_registry, fake_registry.request(key))
+
+
+def log(fake_registry: FakeRegistry, request: LogRequest) -> tuple[LogRequest, Logged]:
+    """Return what a process logs that is asked for this, with the lease of that process."""
+    leased = request.model_copy(update={"lease": Lease()})
+    return leased, fake_registry.log(leased)
 
 
 def test_what_one_process_registered_the_next_one_finds(fake_registry: FakeRegistry) -> None:
     """A model that the second one logged as well is not used: every id is the version's own."""
     request, first = logged(fake_registry)
-    second = fake_registry.log(request)
+    again, second = log(fake_registry, request)
     assert fake_registry.registry.registered(request) is None
 
     registered = fake_registry.registry.register(request, first)
 
     assert fake_registry.registry.registered(request) == registered
-    assert fake_registry.registry.register(request, second) == registered
+    assert fake_registry.registry.register(again, second) == registered
     assert registered.run_id == first.run_id
     assert [each.model_id for each in registered.wrappers] == list(first.model_ids.values())
 
@@ -59,11 +66,48 @@ def test_half_of_a_registration_is_completed(fake_registry: FakeRegistry) -> Non
     client.delete_model_version(before.transformers.name, "1")
     assert fake_registry.registry.registered(request) is None
 
-    after = fake_registry.registry.register(request, fake_registry.log(request))
+    after = fake_registry.registry.register(*log(fake_registry, request))
 
     assert after.onnx == before.onnx
     assert after.transformers.version == 2
     assert after.transformers.model_id != before.transformers.model_id
+
+
+def test_half_of_a_release_that_was_withdrawn_is_made_anew(fake_registry: FakeRegistry) -> None:
+    """Its process was killed between the two deletions: what it left is of a run that is over."""
+    request = fake_registry.request("one")
+    first = fake_registry.register("one")
+    fake_registry.registry.client.delete_model_version(fake_registry.model, "1")
+
+    again = fake_registry.registry.register_once(request, fake_registry.log)
+
+    assert again.run_id != first.run_id
+    assert fake_registry.tags(again.onnx.version)["slipway.key"] == "one"
+    reference = fake_registry.registry.client.get_model_version(again.transformers.name, "2")
+    assert reference.run_id == again.run_id
+
+
+def test_a_withdrawal_that_was_killed_is_no_rejection_yet(
+    fake_registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else nothing would try again, and its versions would stay; the next try withdraws them."""
+    versions, verdict = fake_registry.register("one"), Rejected(reasons=("too slow",))
+    registry, model = fake_registry.registry, fake_registry.model
+
+    def killed(name: str, version: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registry.client, "delete_model_version", killed)
+        with pytest.raises(KeyboardInterrupt):
+            registry.withdraw(versions, verdict)
+    registry.recover(model)
+
+    assert registry.earlier_rejection(model, "one") is None
+    registry.withdraw(fake_registry.register("one"), verdict)
+    refusal = registry.earlier_rejection(model, "one")
+    assert refusal is not None
+    assert refusal.reasons == ("too slow",)
 
 
 @pytest.mark.parametrize(
@@ -88,10 +132,10 @@ def test_a_version_whose_files_are_not_those_of_its_tags_is_refused(
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(b"flavors: {}")
 
-    ours = fake_registry.log(request)
+    ours = log(fake_registry, request)
     for look in (
         lambda: fake_registry.registry.registered(request),
-        lambda: fake_registry.registry.register(request, ours),
+        lambda: fake_registry.registry.register(*ours),
     ):
         with pytest.raises(MoveRefused, match=rf"version 1 of {wrapper.name} .*{named}"):
             look()
@@ -103,7 +147,7 @@ def test_a_version_that_somebody_leaves_with_our_key_is_refused(
     """Its tags and its files agree with each other, and not with what this release logs."""
     request, other = fake_registry.request("one"), fake_registry.request("another")
     theirs = other.model_copy(update={"key": "one"})
-    fake_registry.registry.register(theirs, fake_registry.log(theirs))
+    fake_registry.registry.register(*log(fake_registry, theirs))
 
     with pytest.raises(MoveRefused, match=r"artifacts/model/model\.onnx differs"):
         fake_registry.registry.registered(request)

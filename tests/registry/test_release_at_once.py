@@ -9,8 +9,8 @@ from threading import Event, Thread
 
 import pytest
 
+from slipway.libraries import toolchain
 from slipway.registry import Registry
-from slipway.settings import toolchain
 from slipway.system.store import manifest
 from slipway.tracking.log_models import LogRequest
 from slipway.values import RegisteredVersions, Stored

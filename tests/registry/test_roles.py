@@ -135,7 +135,7 @@ def lift(model: FakeRegistry) -> object:
 
 def clean(model: FakeRegistry) -> None:
     """Delete nothing, as a clean-up does it."""
-    with model.registry.removing(model.model, (), (), ANN):
+    with model.registry.removing(model.model, (), (), (), ANN):
         pass
 
 
@@ -422,7 +422,13 @@ def test_users_are_made_and_removed_by_a_command(
         assert company.command(tmp_path, "users", *arguments, "--json") == code
         return json.loads(capsys.readouterr().out)
 
-    made = printed("add", "eve", "--role", "releaser")
+    def refuse(_: Accounts, name: str, __: str) -> None:
+        raise UserRefused(name, "MLflow has no such permission", "ask an administrator")
+
+    with company.patch.context() as patch:
+        patch.setattr(Accounts, "give", refuse)
+        printed("add", "eve", "--role", "releaser", code=2)
+    made = printed("add", "eve", "--role", "releaser")  # nothing is left of the one that failed
     company.passwords["eve"] = made["password"]
     assert company.sign_in("eve").release("one").waiting
     assert "may not see or change users" in printed("list", code=2)["message"]

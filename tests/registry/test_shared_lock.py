@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +13,12 @@ import pytest
 
 from slipway.tracking import heartbeat, shared_lock
 from tests.support.faulty_proxy import losing_proxy
-from tests.support.full_stack import mlflow_server
 from tests.support.lock_holder import NAME
-from tests.support.project import PROJECT, empty_database
+from tests.support.project import PROJECT
 
 pytestmark = pytest.mark.slow
 
 PROCESSES, ROUNDS = 4, 5
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Run a real MLflow server; give its address."""
-    folder = tmp_path_factory.mktemp("server")
-    (folder / "mlflow.db").write_bytes(empty_database().read_bytes())
-    with mlflow_server(folder) as url:
-        yield url
 
 
 @pytest.fixture
@@ -87,6 +77,18 @@ def test_the_lock_of_a_stopped_holder_is_taken_over_and_the_holder_notices(
     assert said == "lost\n"
 
 
+def require_left_alone(client: Any, holder: subprocess.Popen[str]) -> None:
+    """Check that nobody gets the lock beside a holder that lives, and what the error says."""
+    with (
+        pytest.raises(shared_lock.RegistryConflict, match="run it again"),
+        shared_lock.held(client, NAME),
+    ):
+        pytest.fail("two processes hold the lock")
+
+    said, _ = holder.communicate("look\n", timeout=60)
+    assert said == "held\n"
+
+
 def test_a_holder_that_lives_is_waited_for(
     server: str, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,14 +97,28 @@ def test_a_holder_that_lives_is_waited_for(
     monkeypatch.setattr(shared_lock, "_PATIENCE_SECONDS", 5.0)
     alive, _ = waiting_holder(server)
 
-    with (
-        pytest.raises(shared_lock.RegistryConflict, match="run it again"),
-        shared_lock.held(client, NAME),
-    ):
-        pytest.fail("two processes hold the lock")
+    require_left_alone(client, alive)
 
-    said, _ = alive.communicate("look\n", timeout=60)
-    assert said == "held\n"
+
+def test_a_holder_is_not_taken_for_dead_because_the_server_was_away(
+    server: str, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No heartbeat arrived meanwhile, so what is read at its return says nothing."""
+    monkeypatch.setattr(heartbeat, "RENEW_SECONDS", 1.0)
+    monkeypatch.setattr(heartbeat, "DEAD_SECONDS", 2.0)
+    monkeypatch.setattr(shared_lock, "_PATIENCE_SECONDS", 8.0)
+    alive, _ = waiting_holder(server)
+    newest, before = shared_lock._newest, shared_lock._newest(client, NAME)
+    looks = iter(range(100))
+
+    def after_an_outage(client: Any, name: str) -> Any:
+        if (number := next(looks)) < 2:
+            time.sleep(3 * number)
+            return before
+        return newest(client, name)
+
+    monkeypatch.setattr(shared_lock, "_newest", after_an_outage)
+    require_left_alone(client, alive)
 
 
 def test_a_release_waits_for_as_long_as_another_one_lives(

@@ -1,5 +1,6 @@
 """A copy of a version has exactly the files that were released; anything else is refused."""
 
+import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 import yaml
 
 from slipway.errors import ArtifactChanged, MoveRefused, SourceMissing, VersionRefused
-from slipway.system.store import sha256
+from slipway.system.store import Store, sha256
 from slipway.tracking import known_wrappers
 from slipway.tracking.tags import CODE, DIGEST, MLMODEL
 from slipway.tracking.verified_copy import CopyRequest, VerifiedCopy, fetch
@@ -75,6 +76,38 @@ def test_what_changes_in_mlflows_folder_later_has_no_effect(released: FakeRegist
 
     assert {name: (folder / name).read_bytes() for name in COPIED} == before
     assert copy(released).folder == folder
+
+
+def test_a_file_that_the_store_has_is_not_written_again(released: FakeRegistry) -> None:
+    """It gets another name, and keeps its mode; small files are the copy's own."""
+    graph = (kept(released) / GRAPH).read_bytes()
+    stored = put_into_store(released, graph)
+    mode = stored.stat().st_mode
+
+    folder = copy(released).folder
+
+    assert (folder / GRAPH).samefile(stored)
+    assert (folder / GRAPH).read_bytes() == graph
+    assert stored.stat().st_mode == mode
+    assert (folder / "MLmodel").stat().st_nlink == 1
+
+
+def test_a_damaged_file_of_the_store_gets_no_other_name(released: FakeRegistry) -> None:
+    """The bytes come from MLflow then, as they do if the store has lost the file."""
+    graph = (kept(released) / GRAPH).read_bytes()
+    append(put_into_store(released, graph))
+    assert (copy(released).folder / GRAPH).read_bytes() == graph
+
+    shutil.rmtree(released.registry.copies.root)
+    put_into_store(released, graph, key="another").unlink()
+    assert (copy(released).folder / GRAPH).read_bytes() == graph
+
+
+def put_into_store(model: FakeRegistry, content: bytes, key: str = "artifact") -> Path:
+    """Return the file of a new entry of the store."""
+    store = Store(model.registry.copies.store)
+    entry = store.make(key, lambda into: (into / "model.onnx").write_bytes(content) and None)
+    return entry.folder / "model.onnx"
 
 
 def test_what_is_put_into_a_copy_is_removed(released: FakeRegistry) -> None:

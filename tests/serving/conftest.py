@@ -9,7 +9,7 @@ import pytest
 
 from slipway import catalogue
 from slipway.build import artifacts
-from slipway.settings import toolchain
+from slipway.libraries import toolchain
 from slipway.sources import checkpoint as checkpoint_module
 from slipway.system.call import call
 from slipway.system.process import ProcessLimits

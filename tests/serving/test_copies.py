@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from slipway.errors import ArtifactChanged
 from slipway.settings import PROJECT
@@ -39,7 +40,12 @@ class Remote:
     @property
     def place(self) -> CopyPlace:
         """Where versions come from, and where their copies are kept."""
-        return CopyPlace(location=self.location, root=self.root, wrappers=PROJECT / "wrappers")
+        return CopyPlace(
+            location=self.location,
+            root=self.root,
+            store=self.root.parent / "store",
+            wrappers=PROJECT / "wrappers",
+        )
 
     def download(self) -> Path:
         """Return the folder that an engine would load."""
@@ -103,8 +109,12 @@ def test_a_copy_that_differs_from_the_release_is_not_stored(remote: Remote) -> N
     remote.download()
     remote.place.remove_unused(MODEL, keep=set())
     (copy,) = remote.copies()
-    os.utime(copy, (0, 0))
+    for path in (copy, *copy.rglob("*")):
+        os.utime(path, (0, 0))
     remote.place.remove_unused(MODEL, keep={1, 2})
+    assert remote.copies() == [copy]
+    with FileLock(copy.with_name(f"{copy.name}.lock")):  # as while it is written
+        remote.place.remove_unused(MODEL, keep={2})
     assert remote.copies() == [copy]
     remote.place.remove_unused(MODEL, keep={2})
     assert remote.copies() == []

@@ -1,5 +1,6 @@
 """Several models at one address, as OpenAI's client, load balancers and redeploys meet them."""
 
+import errno
 import json
 import os
 import re
@@ -495,6 +496,26 @@ def test_all_or_none_are_served_at_the_start(home: Path, tmp_path: Path) -> None
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith(f"slipway: {ENDLESS} v7 was not found")
     assert list(tmp_path.glob("*/*.json")) == [*pointers]
+
+
+def test_a_machine_that_starts_no_process_ends_no_server(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have no memory at the moment; what runs goes on, and the rest is tried again."""
+    refused: list[object] = []
+
+    def refuse(command: object, **_: object) -> None:
+        refused.append(command)
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setenv("SLIPWAY_HOME", str(home))
+    monkeypatch.setattr(ModelGroup, "_require_memory", lambda *_: None)
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    pointer = point(tmp_path, MODEL, 1)
+    with bound("127.0.0.1", 0) as listener:
+        ModelGroup((pointer.parent,), listener, 2, Settings()).look_after()
+
+    assert len(refused) == 2, "the front, and the model's server"
 
 
 def test_memory_is_checked_before_a_model_is_added(

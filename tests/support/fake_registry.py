@@ -14,17 +14,18 @@ import yaml
 
 from slipway.keys import manifest_digest
 from slipway.registry import Registry
-from slipway.registry.registration import KINDS
 from slipway.system.store import manifest, sha256
 from slipway.tracking.lease import create_run
 from slipway.tracking.location import MlflowLocation, experiment_id
 from slipway.tracking.log_models import Logged, LogRequest
 from slipway.tracking.logged_files import expected_flavors
 from slipway.tracking.seal import SealRequest, seal
+from slipway.tracking.signatures import signature
 from slipway.tracking.tags import CODE, DIGEST, KEY, LEASE
 from slipway.tracking.tags import WRAPPER as KIND
 from slipway.tracking.verified_copy import CopyPlace, payload_digest
 from slipway.values import (
+    WRAPPER_KINDS,
     AuditInfo,
     LoggedWrapper,
     Promoted,
@@ -35,6 +36,7 @@ from slipway.values import (
     Stored,
     WrapperKind,
 )
+from slipway.values.signers import SigningKey
 from tests.support import summaries
 from tests.support.project import empty_database
 
@@ -51,7 +53,9 @@ def fresh_name() -> str:
 
 def registry_at(location: MlflowLocation, folder: Path) -> Registry:
     """Return a registry that keeps its locks and its copies in ``folder``."""
-    copies = CopyPlace(location=location, root=folder / "copies", wrappers=WRAPPER.parent)
+    copies = CopyPlace(
+        location=location, root=folder / "copies", store=folder / "store", wrappers=WRAPPER.parent
+    )
     return Registry(copies, folder / "locks")
 
 
@@ -76,7 +80,7 @@ class FakeRegistry:
     registry: Registry
     folder: Path
     model: str = "tiny"
-    signing_key: Path | None = None
+    signing_key: SigningKey | None = None
 
     def request(self, key: str) -> LogRequest:
         """Return what a release with this key logs: a made up artifact, and made up weights."""
@@ -113,7 +117,7 @@ class FakeRegistry:
     ) -> Release:
         """Return a candidate with this key, promoted unless its source is older."""
         release = Release(
-            versions=self.sealed(key).versions if self.signing_key else self.register(key),
+            versions=self.sealed(key, dated).versions if self.signing_key else self.register(key),
             repo=SOURCE.source.repo,
             commit=SOURCE.commit,
             variant=summaries.artifact().variant,
@@ -124,19 +128,23 @@ class FakeRegistry:
         text = f"Release {key}."
         return self.registry.promote(release, target, text, audit, overtakes=overtakes)
 
-    def summary(self, key: str, **changes: Any) -> ReleaseSummary:
+    def summary(self, key: str, dated: datetime | None = None, **changes: Any) -> ReleaseSummary:
         """Return what was decided about a candidate with this key, registered now."""
         request = self.request(key)
+        revision = request.weights.revision.model_copy(update={"dated": dated})
         return summaries.promoted(
             versions=self.registry.register(request, self.log(request)),
-            weights=request.weights,
+            weights=request.weights.model_copy(update={"revision": revision}),
             selection=summaries.selection(request.artifact),
             **changes,
         )
 
-    def sealed(self, key: str, **changes: Any) -> ReleaseSummary:
+    def sealed(self, key: str, dated: datetime | None = None, **changes: Any) -> ReleaseSummary:
         """Return what was decided about a candidate with this key, whose record is written."""
-        decided = self.summary(key, **changes)
+        decided = self.summary(key, dated, **changes)
+        run_id = decided.versions.run_id
+        self.registry.client.log_metric(run_id, "kl_mean", 0.01)
+        self.registry.client.log_text(run_id, "# Report", "report.md")
         seal(self.seal_request(decided))
         return decided
 
@@ -144,7 +152,9 @@ class FakeRegistry:
         """Return what the record of a release says beside its summary."""
         return SealRequest(
             place=self.registry.copies,
+            environment="dev",
             summary=decided,
+            description=f"Release {decided.versions.key}.",
             started=ANN,
             tools={"onnxruntime": "1.32.0"},
             tested_with={"prompts": "ab" * 32},
@@ -186,7 +196,7 @@ class FakeRegistry:
         ids: dict[WrapperKind, str] = {}
         descriptions: dict[WrapperKind, str] = {}
         digests: dict[WrapperKind, str] = {}
-        for kind in KINDS:
+        for kind in WRAPPER_KINDS:
             folder = self.folder / f"{request.key}-{kind}"
             shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
             if kind == "onnx":
@@ -194,8 +204,11 @@ class FakeRegistry:
                 shutil.copy(request.wrapper, folder)
             else:
                 shutil.copytree(request.weights.stored.folder, folder / "model")
-            description = yaml.safe_dump({"flavors": expected_flavors(kind, request)})
-            (folder / "MLmodel").write_text(description, encoding="utf-8")
+            description = {
+                "flavors": expected_flavors(kind, request),
+                "signature": signature(request.contract).to_dict(),
+            }
+            (folder / "MLmodel").write_text(yaml.safe_dump(description), encoding="utf-8")
             logged = client.create_logged_model(experiment, kind, run_id, tags=lease)
             client.log_model_artifacts(logged.model_id, str(folder))
             client.finalize_logged_model(logged.model_id, "READY")

@@ -24,6 +24,8 @@ SERVERS = ("prefect", "mlflow", "receiver", "worker", "release_worker", "serving
 
 _START_SECONDS = 240
 _FIRST_CHAMPION_SECONDS = 400
+_LONGEST_RUN_SECONDS = 900
+_UNFINISHED = {"SCHEDULED", "PENDING", "RUNNING"}
 
 
 @dataclass
@@ -88,6 +90,42 @@ class Running:
         deployment = next(each["id"] for each in found if each["name"] == "release-model")
         parameters = {"parameters": {"model": model}}
         return str(self.prefect(f"/deployments/{deployment}/create_flow_run", parameters)["id"])
+
+    def run(self, run: str) -> Any:
+        """Return a flow run as it is now."""
+        return self.prefect(f"/flow_runs/{run}", None, "GET")
+
+    def ended(self, run: str) -> Any:
+        """Return a flow run when it has ended."""
+        deadline = time.monotonic() + _LONGEST_RUN_SECONDS
+        while (found := self.run(run))["state_type"] in _UNFINISHED:
+            assert time.monotonic() < deadline, f"{self.log(run)}\n{self.logs()}"
+            time.sleep(2)
+        return found
+
+    def log(self, run: str) -> str:
+        """Return what a flow run has logged."""
+        asked = {"logs": {"flow_run_id": {"any_": [run]}}, "limit": 200}
+        return "\n".join(each["message"] for each in self.prefect("/logs/filter", asked))
+
+    def wait_for_task(self, run: str, name: str) -> None:
+        """Wait until a task of a flow run has begun, whose name begins so."""
+        asked = {"flow_runs": {"id": {"any_": [run]}}}
+        deadline = time.monotonic() + _LONGEST_RUN_SECONDS
+        while not any(
+            each["name"].startswith(name) for each in self.prefect("/task_runs/filter", asked)
+        ):
+            assert time.monotonic() < deadline, self.log(run)
+            assert self.run(run)["state_type"] in _UNFINISHED, self.log(run)
+            time.sleep(0.5)
+
+    def versions(self, model: str) -> list[dict[str, str]]:
+        """Return the tags of each version that a model has in MLflow."""
+        address = f"{self.url('mlflow')}/api/2.0/mlflow/model-versions/search"
+        asked = {"filter": f"name = '{model}'"}
+        answer = httpx.get(address, params=asked, auth=self.auth).raise_for_status()
+        found = answer.json().get("model_versions", [])
+        return [{tag["key"]: tag["value"] for tag in each["tags"]} for each in found]
 
     def command(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
         """Run one of our modules beside it, with these variables too."""

@@ -26,11 +26,12 @@ def violations(home: Path, client: Any, services: Collection[int] = ()) -> list[
         client: MLflow's, of the registry of this home.
         services: Processes of this home that are meant to run, with what they started.
     """
-    return [
-        *registry_violations(client),
-        *_files(home, services),
-        *_processes(home, services),
-    ]
+    return [*registry_violations(client), *home_violations(home, services)]
+
+
+def home_violations(home: Path, services: Collection[int] = ()) -> list[str]:
+    """Return what of a killed process is still on this machine, a sentence each."""
+    return [*_files(home, services), *_processes(home, services)]
 
 
 def registry_violations(client: Any) -> list[str]:
@@ -39,7 +40,7 @@ def registry_violations(client: Any) -> list[str]:
     return [
         *_models(client, {version.source for version in registered}),
         *_runs(client),
-        *_versions(registered),
+        *_versions(client, registered),
         *_aliases(client),
     ]
 
@@ -67,18 +68,25 @@ def _runs(client: Any) -> Iterator[str]:
             yield f"{name} is held by a lease"
 
 
-def _versions(registered: Collection[Any]) -> Iterator[str]:
-    """Every version is released, has a key of its own, and its event was sent."""
+def _versions(client: Any, registered: Collection[Any]) -> Iterator[str]:
+    """Every version is released, has a key of its own, and what follows from its state was done."""
+    models = client.search_registered_models()
+    candidates = {each.name: str(each.aliases.get("candidate")) for each in models}
     seen: set[tuple[str, str]] = set()
     for version in registered:
         name, key = f"version {version.version} of {version.name}", version.tags.get(KEY, "")
         if (version.name, key) in seen:
             yield f"{name} has the key of another one"
         seen.add((version.name, key))
-        if not VersionTags.from_tags(version.tags).released:
+        state = VersionTags.from_tags(version.tags)
+        if not state.released:
             yield f"{name} is neither released nor withdrawn"
         if PENDING_EVENT in version.tags:
             yield f"the event of {name} was not sent"
+        if state.state == "rejected" and _verdict(client, version.run_id) != "rejected":
+            yield f"{name} was rejected, and its run does not say so"
+        if state.waiting and str(version.version) != candidates.get(version.name):
+            yield f"{name} waits, and nobody is asked about it"
 
 
 def _aliases(client: Any) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from slipway.registry import Registry
 from slipway.tracking.tags import AT, PENDING_EVENT
-from slipway.values import Release, registered_name
+from slipway.values import Release, registered_names
 from tests.support.fake_registry import FakeRegistry
 
 #: Numbers of the copied version and of the one before it, which occur nowhere else in its rows.
@@ -60,14 +60,10 @@ def _database(registry: Registry) -> sqlite3.Connection:
 
 def _next_version(database: sqlite3.Connection, model: str, number: int) -> None:
     """Let MLflow give the next version of both models this number."""
-    for name in _names(model):
+    for name in registered_names(model):
         (row,) = database.execute("SELECT * FROM model_versions WHERE name = ?", (name,))
         _insert_row(database, "model_versions", dict(row) | {"version": number - 1})
     database.commit()
-
-
-def _names(model: str) -> tuple[str, str]:
-    return registered_name(model, "onnx"), registered_name(model, "transformers")
 
 
 def _places(release: Release) -> tuple[tuple[tuple[str, str], str, tuple[str | int, ...]], ...]:

@@ -16,8 +16,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS
 
 from slipway.registry import Registry, registration
-from slipway.system import store
+from slipway.system import store as stores
+from slipway.system.store import Store
 from slipway.tracking import model_storage, seal, verified_copy
+from slipway.tracking.location import MlflowLocation
 from slipway.tracking.model_files import FolderFiles
 from slipway.values import Release
 from tests.support.fake_registry import WRAPPER
@@ -83,7 +85,7 @@ class ModelClient(MemoryClient):
             source_run_id=source_run_id,
             tags=dict(tags),
             status="PENDING",
-            artifact_location=str(self._folder / model_id),
+            artifact_location=str(self.place_of(model_id)),
             creation_timestamp=0,
         )
         return self.logged[model_id]
@@ -91,7 +93,7 @@ class ModelClient(MemoryClient):
     def log_model_artifacts(self, model_id: str, folder: str) -> None:
         """Copy the files of a folder into a logged model."""
         self.before_write()
-        shutil.copytree(folder, self._folder / model_id)
+        shutil.copytree(folder, self.place_of(model_id))
 
     def finalize_logged_model(self, model_id: str, status: str) -> None:
         """Set the status of a logged model."""
@@ -102,6 +104,10 @@ class ModelClient(MemoryClient):
         """Set tags of a logged model."""
         self.before_write()
         self.logged[model_id].tags |= tags
+
+    def place_of(self, model_id: str) -> Path:
+        """Return where the files of a logged model are."""
+        return self._folder / model_id
 
     def get_logged_model(self, model_id: str) -> Any:
         """Return a logged model."""
@@ -133,8 +139,8 @@ class ModelClient(MemoryClient):
 class WholeRegistry(MemoryRegistry):
     """A registry in memory that looks at the files of its versions."""
 
-    def __init__(self, client: ModelClient, folder: Path) -> None:
-        super().__init__(client, folder / "locks")
+    def __init__(self, client: ModelClient, folder: Path, name: str = "") -> None:
+        super().__init__(client, folder / "locks", name)
         self.copies = self.copies.model_copy(
             update={"root": folder / "copies", "wrappers": WRAPPER.parent}
         )
@@ -144,18 +150,20 @@ class WholeRegistry(MemoryRegistry):
 
 
 @contextmanager
-def as_mlflow(client: ModelClient) -> Iterator[None]:
-    """Let what asks MLflow ask ``client`` while the body runs."""
+def as_mlflow(*registries: WholeRegistry) -> Iterator[None]:
+    """Let what asks MLflow at a location ask the registry of that location while the body runs."""
+    clients = {each.location: each.client for each in registries}
 
-    def open_files(name: str, version: int) -> FolderFiles:
+    def open_files(name: str, version: int, location: MlflowLocation, store: Store) -> FolderFiles:
+        client = clients[location]
         found = client.get_model_version(name, str(version))
-        return FolderFiles(Path(client.get_logged_model(found.model_id).artifact_location), name)
+        return FolderFiles(client.place_of(found.model_id), name)  # as MLflow: deleted ones too
 
     with pytest.MonkeyPatch.context() as patch:
         for module in (registration, verified_copy, model_storage):
-            patch.setattr(module, "connect", lambda _: client)
+            patch.setattr(module, "connect", clients.__getitem__)
         for module in (seal, verified_copy):
-            patch.setattr(module, "client_of", lambda _: client)
+            patch.setattr(module, "client_of", clients.__getitem__)
         patch.setattr(verified_copy, "open_files", open_files)
-        patch.setattr(store, "flush", lambda _: None)
+        patch.setattr(stores, "flush", lambda _: None)
         yield

@@ -53,13 +53,16 @@ class MemoryClient:
         )
         return int(version)
 
-    def create_run(self, experiment: str, run_name: str, tags: dict[str, str]) -> Any:
+    def create_run(
+        self, experiment: str, run_name: str, tags: dict[str, str], start_time: int = 0
+    ) -> Any:
         """Start a run."""
         self.before_write()
         info = SimpleNamespace(
             run_id=f"run-{next(self._ids)}",
             run_name=run_name,
             experiment_id=experiment,
+            start_time=start_time,
             status="RUNNING",
             lifecycle_stage="active",
         )
@@ -111,6 +114,10 @@ class MemoryClient:
         """Return a registered model."""
         return self.models.get(name) or missing()
 
+    def get_model_version_by_alias(self, name: str, alias: str) -> Any:
+        """Return the version that an alias names."""
+        return self.get_model_version(name, self.get_registered_model(name).aliases.get(alias))
+
     def set_registered_model_alias(self, name: str, alias: str, version: str) -> None:
         """Set an alias."""
         self.before_write()
@@ -124,9 +131,12 @@ class MemoryClient:
 
     def get_model_version(self, name: str, version: str) -> Any:
         """Return a version."""
-        return copy.deepcopy(self.versions.get((name, version))) or missing()
+        found = copy.deepcopy(self.versions.get((name, version))) or missing()
+        aliases = self.models[name].aliases.items()
+        found.aliases = [alias for alias, named in aliases if named == version]
+        return found
 
-    def search_model_versions(self, filters: str) -> Any:
+    def search_model_versions(self, filters: str, **_: Any) -> Any:
         """Return the versions that fit."""
         return page(
             each
@@ -160,13 +170,19 @@ class MemoryClient:
 
 
 class MemoryRegistry(Registry):
-    """A registry of one machine, in memory; files of versions are taken for intact."""
+    """A registry of one machine, in memory; files of versions are taken for intact.
 
-    def __init__(self, client: MemoryClient, locks: Path) -> None:
+    Args:
+        client: What it holds.
+        locks: Folder for the locks of this machine.
+        name: Tells it from another registry of this process.
+    """
+
+    def __init__(self, client: MemoryClient, locks: Path, name: str = "") -> None:
         self.client: Any = client
         self.locks = locks
-        self.location = MlflowLocation(uri="sqlite://", artifacts=None)
-        self.copies = CopyPlace(location=self.location, root=locks, wrappers=locks)
+        self.location = MlflowLocation(uri=f"sqlite://{name}", artifacts=None)
+        self.copies = CopyPlace(location=self.location, root=locks, store=locks, wrappers=locks)
         self._shared = {}
 
     def _require_intact(self, release: Release) -> None:

@@ -209,6 +209,19 @@ def released_project(
         yield place
 
 
+@pytest.fixture
+def printed(capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """Return how to run a command that prints JSON."""
+    from commands.main import run
+
+    def run_it(*arguments: str) -> Any:
+        capsys.readouterr()  # MLflow prints where it ended a run
+        assert run([*arguments, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    return run_it
+
+
 def _copied(source: Path, folder: Path, patch: pytest.MonkeyPatch) -> Iterator[tuple[Project, Any]]:
     from slipway.values import Release
 

@@ -2,7 +2,8 @@
 
 They start a release from its form, watch it end and read its report. The next morning's weights
 have to be approved by a person: they read the figures, approve, and the server serves them. Then
-somebody complains, and they roll back. What they did stands in MLflow's UI.
+somebody complains, and they roll back. What they did stands in MLflow's UI. In the evening, they
+promote the champion to the production environment.
 
 ``make pictures`` keeps what they see for README and docs.
 """
@@ -17,15 +18,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from playwright.sync_api import expect
 
 from slipway.report.document import PLOT_TEXT
+from slipway.tracking.tags import PROMOTED_FROM, PROMOTED_TO
 from tests.support import browser
 from tests.support.browser import Person
-from tests.support.full_stack import Running, running
+from tests.support.full_stack import Running, mlflow_server, running
 from tests.support.project import PROJECT, Project
 from tests.support.tiny_phi3 import write_checkpoint
 
@@ -48,12 +51,22 @@ RELEASE_SECONDS, REDEPLOY_SECONDS = 500, 300  # a loaded machine takes its time
 
 
 @pytest.fixture(scope="module")
-def everything(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Iterator[Running]:
-    """Run everything as a newcomer does, who chooses no password."""
+def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run the MLflow server of another environment; give its address."""
     if not browser.chromium():
         pytest.skip(browser.MISSING)
+    with mlflow_server(tmp_path_factory.mktemp("production")) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def everything(
+    tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, production: str
+) -> Iterator[Running]:
+    """Run everything as a newcomer does, who chooses no password."""
     folder = tmp_path_factory.mktemp("first-day")
-    with running(folder, checkpoint, auth=None, arrange=by_hand_alone) as started:
+    more = {"SLIPWAY_ENVIRONMENTS": json.dumps({"prod": {"tracking_uri": production}})}
+    with running(folder, checkpoint, more, auth=None, arrange=by_hand_alone) as started:
         yield started
 
 
@@ -89,10 +102,16 @@ def served(everything: Running) -> set[int]:
 
 def champion(everything: Running) -> int:
     """Return the version that MLflow's registry calls champion."""
-    address = f"{everything.url('mlflow')}/api/2.0/mlflow/registered-models/alias"
+    return int(champion_at(everything.url("mlflow"), everything.auth)["version"])
+
+
+def champion_at(server: str, auth: tuple[str, str] | None = None) -> dict[str, Any]:
+    """Return the version that an MLflow server calls champion, as it tells of it."""
+    address = f"{server}/api/2.0/mlflow/registered-models/alias"
     query = {"name": "tiny", "alias": "champion"}
-    found = httpx.get(address, params=query, auth=everything.auth).raise_for_status()
-    return int(found.json()["model_version"]["version"])
+    found = httpx.get(address, params=query, auth=auth).raise_for_status()
+    version: dict[str, Any] = found.json()["model_version"]
+    return version
 
 
 @contextmanager
@@ -366,3 +385,22 @@ def test_the_history_tells_who_did_what(everything: Running) -> None:
         "read and good",
         "it answers in verse",
     ]
+
+
+def test_the_champion_is_promoted_to_another_environment(
+    person: Person, everything: Running, production: str
+) -> None:
+    """The form offers the environments of the settings; both registries then name the other."""
+    person.asks_for_a_run("promote-release")
+    person.picks("Model", "tiny")
+    person.picks("Environment", "prod")
+    person.takes_picture("prefect-promote")
+    person.starts()
+
+    person.comes_back_when_it_ended(RELEASE_SECONDS)
+
+    expect(person.state("Completed")).to_be_visible()
+    there = {each["key"]: each["value"] for each in champion_at(production)["tags"]}
+    assert there[PROMOTED_FROM] == "dev v1"
+    person.looks_up_version("tiny", 1)
+    expect(person.page.get_by_text(f"{PROMOTED_TO}.prod")).to_be_visible()

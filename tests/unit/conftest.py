@@ -1,5 +1,6 @@
 """What unit tests share: a Hub with the models of Acme, and the tiny model's ONNX build."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,18 @@ from tests.support.acme_models import (
 )
 from tests.support.hub import LocalHub, RunningHub
 from tests.support.tiny_phi3 import build_onnx
+
+
+@pytest.fixture
+def server_log(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> pytest.LogCaptureFixture:
+    """What a server logs, also where an earlier test ran one, whose logs go nowhere else."""
+    log = logging.getLogger("uvicorn.error")
+    monkeypatch.setattr(log, "handlers", [caplog.handler])
+    monkeypatch.setattr(log, "disabled", False)
+    caplog.set_level(logging.WARNING, log.name)
+    return caplog
 
 
 @pytest.fixture

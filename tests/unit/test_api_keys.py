@@ -1,7 +1,6 @@
 """Keys of the model servers: their file, what a server makes of it, and their rate."""
 
 import json
-import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -68,23 +67,16 @@ def test_a_server_follows_the_file(settings: Settings) -> None:
 
 @pytest.mark.parametrize("content", FAULTS)
 def test_a_file_with_faults_changes_nothing(
-    settings: Settings,
-    content: bytes,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    settings: Settings, content: bytes, server_log: pytest.LogCaptureFixture
 ) -> None:
     """Neither lets it anybody in nor does it keep anybody out; the log names the place."""
     key = new(settings.keys_file).encode()
     keyring = Keyring(settings, is_exposed=False)
     settings.keys_file.write_bytes(content)
-    log = logging.getLogger("uvicorn.error")  # other tests may have configured it, and left it so
-    monkeypatch.setattr(log, "handlers", [caplog.handler])
-    monkeypatch.setattr(log, "disabled", False)
-    caplog.set_level(logging.WARNING, log.name)
 
     assert keyring.find(key)
     assert keyring.find(b"another") is None
-    assert FAULTS[content] in caplog.text
+    assert FAULTS[content] in server_log.text
     with pytest.raises(CatalogueInvalid, match=FAULTS[content]):
         require_keys("127.0.0.1", settings)
 

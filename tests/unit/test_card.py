@@ -159,6 +159,15 @@ def test_the_headings_of_annex_iv_are_an_option() -> None:
     assert period == ["3", f"[2026-11-29]({PAGE}change)", by, "all checks hold"]
 
 
+@pytest.mark.parametrize(
+    ("server", "options"),
+    [("http://127.0.0.1:9090", " --port 9090"), ("https://models.example.org", "")],
+)
+def test_the_example_serves_at_the_port_of_the_servers_address(server: str, options: str) -> None:
+    """An address without a port, as behind a proxy, says nothing about it."""
+    assert f"slipway serve tiny --version 3{options}\n```\n" in markdown(facts(server=server))
+
+
 def test_foreign_text_stays_text() -> None:
     """What somebody wrote as a reason can neither end a table nor add a link."""
     hostile = "fine |\n# Safe for medicine [here](https://evil.example)"

@@ -280,11 +280,25 @@ def test_a_command_prints_the_warning_once_as_one_line(path: Path) -> None:
     assert [each["model"] for each in json.loads(done.stdout)] == ["tiny"]
 
 
-def test_a_password_in_an_endpoint_is_refused_without_showing_it(path: Path) -> None:
+ENDPOINT = 'endpoint = "http://ann:a-password@hub.example.org"'
+
+
+@pytest.mark.parametrize(
+    ("field", "old", "new"),
+    [
+        ("source", 'repo = "acme/tiny"', f'repo = "acme/tiny", {ENDPOINT}'),
+        (
+            "recipe",
+            'kind = "quantize", candidates = [{ precision = "int8" }]',
+            f'kind = "select", repo = "acme/tiny-onnx", precision = "int8", {ENDPOINT}',
+        ),
+    ],
+)
+def test_a_password_in_an_endpoint_is_refused_without_showing_it(
+    path: Path, field: str, old: str, new: str
+) -> None:
     """Secrets come from the environment; a catalogue is read by everybody."""
-    endpoint = 'repo = "acme/tiny", endpoint = "http://ann:a-password@hub.example.org"'
+    [fault] = faults(path, f"[models.tiny]\n{FIELDS}".replace(old, new))
 
-    [fault] = faults(path, f"[models.tiny]\n{FIELDS}".replace('repo = "acme/tiny"', endpoint))
-
-    assert fault.startswith("models.tiny.source.endpoint: got an address with a password")
+    assert fault.startswith(f"models.tiny.{field}.endpoint: got an address with a password")
     assert "a-password" not in fault

@@ -1,9 +1,14 @@
 """Caches, logs and results of the home go by age; what is freed is what was listed."""
 
+import itertools
 import os
+import shutil
 import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -31,6 +36,43 @@ PLACES = (
 )
 
 
+#: Folders that a process removes at its end.
+BRIEF = (
+    "store/changing/old",
+    "store/ended.partial",
+    "copies/tiny/1-abc",
+    "logs/ended",
+    "prefect/results/ended",
+    "serving/tiny/preflight-1",
+)
+
+
+@contextmanager
+def removing(at: int, folders: Sequence[Path]) -> Iterator[Callable[[], bool]]:
+    """Remove folders just before the look number ``at`` at anything while the body runs.
+
+    Yields:
+        Tells whether there were as many looks.
+    """
+    looks = itertools.count(1)
+    done: list[int] = []
+
+    def before(look: Callable[..., Any]) -> Callable[..., Any]:
+        def looking(*arguments: Any, **options: Any) -> Any:
+            if next(looks) == at:
+                done.append(at)
+                for folder in folders:
+                    shutil.rmtree(folder)
+            return look(*arguments, **options)
+
+        return looking
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("stat", "scandir"):
+            patch.setattr(os, name, before(getattr(os, name)))
+        yield lambda: bool(done)
+
+
 def put(home: Path, name: str, size: int, days: float) -> Path:
     """Write a file that was last used so many days ago, as were the folders above it."""
     file = home / name
@@ -43,8 +85,9 @@ def put(home: Path, name: str, size: int, days: float) -> Path:
 
 
 def size_of(folder: Path) -> int:
-    """Return the bytes of all files below a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    """Return the bytes of all files below a folder; one with several names counts once."""
+    found = [path.stat() for path in folder.rglob("*") if path.is_file()]
+    return sum({each.st_ino: each.st_size for each in found}.values())
 
 
 def free(home: Path) -> tuple[int, set[str]]:
@@ -82,6 +125,34 @@ def test_what_is_freed_is_what_was_listed(content: list[tuple[str, int, float]])
         assert before - size_of(home) == listed
         for file, days, kind in files:
             assert file.exists() == (days < 30 or kind in {"mlflow", "secrets"})
+
+
+DAYS = st.floats(0, 90).filter(lambda days: abs(days - 30) > 0.1)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 5000), DAYS, DAYS, st.booleans()), max_size=6))
+def test_a_file_of_the_store_and_of_a_copy_frees_its_bytes_once(
+    pairs: list[tuple[int, float, float, bool]],
+) -> None:
+    """With the last of both that goes; not at all while one is used or served."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder).resolve()
+        for number, (size, stored_days, copied_days, is_served) in enumerate(pairs, 1):
+            weights = put(home, f"store/{number}/model/weights", size, stored_days)
+            copied = put(home, f"copies/tiny/{number}-abc/model/weights", 0, copied_days)
+            copied.unlink()
+            copied.hardlink_to(weights)
+            for path in (copied.parent, weights):
+                os.utime(path, (0, 0))
+            if is_served:
+                pointer = Pointer(model="tiny", version=number)
+                write_pointer(home / "serving" / str(number) / "pointer.json", pointer)
+        before = size_of(home)
+
+        listed, _ = free(home)
+
+        assert before - size_of(home) == listed
 
 
 def test_an_entry_that_somebody_writes_or_has_just_used_stays(tmp_path: Path) -> None:
@@ -123,6 +194,23 @@ def test_what_a_model_server_of_this_home_has_stays(tmp_path: Path) -> None:
     write_pointer(beside, Pointer(model="tiny", version=3))
 
     assert free(tmp_path) == (10, {"copies/tiny/2-abc"})
+
+
+def test_what_a_process_removes_while_it_is_listed_is_left_out(tmp_path: Path) -> None:
+    """Before any look at a file or into a folder; the rest is listed all the same."""
+    for at in itertools.count(1):
+        home = (tmp_path / str(at)).resolve()
+        for folder in ("store/tiny", "store/changing", *BRIEF):
+            put(home, f"{folder}/file", 10, days=40)
+        with removing(at, [home / each for each in BRIEF]) as is_done:
+            plan = clean_up.plan_home(Settings(home=home), datetime.now(UTC))
+
+        gone = clean_up.free_home(plan, datetime.now(UTC))
+
+        assert "store/tiny" in {each.item.name for each in gone}
+        if not is_done():
+            break
+    assert at > len(BRIEF)
 
 
 def test_days_are_a_setting(tmp_path: Path) -> None:

@@ -51,6 +51,17 @@ def test_the_version_is_the_installed_one() -> None:
     assert (done.returncode, done.stdout.strip()) == (0, version("slipway"))
 
 
+@pytest.mark.parametrize(
+    "command", ["predict tiny hello --version 77", "status --version", "users list --version"]
+)
+def test_a_command_without_versions_refuses_the_option(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It does not print our own version instead, as if it had done what was asked."""
+    assert run(command.split()) == 2
+    assert "Unknown option: --version" in capsys.readouterr().err
+
+
 HOSTILE = "[/y] [red]x \x1b[31mred\x1b]0;title\x07\x9b2J \u202egnp.exe \ud83d :smile:"
 SHOWN = "[/y] [red]x \ufffd[31mred\ufffd]0;title\ufffd\ufffd2J \ufffdgnp.exe \ufffd :smile:"
 

@@ -1,13 +1,15 @@
 """What the doctor says of a machine, before anything runs."""
 
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from deployments.doctor.check import Diagnosis
 from deployments.doctor.machine import machine_checks
-from deployments.doctor.running import _listening
+from deployments.doctor.running import _listening, _mlflow, prefect_checks
 from deployments.services import model_server
 from slipway.settings import Settings
 from slipway.system.secret_files import secret
@@ -99,3 +101,87 @@ def test_a_worker_whose_engine_is_silent_is_found(monkeypatch: pytest.MonkeyPatc
         found = _listening(model_server(Settings()))
 
     assert (found.status, "no sign of life" in found.finding) == ("fail", True)
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """Answers each request with a status, which may be that of the last part of its path."""
+
+    statuses: dict[str, int]
+
+    def do_GET(self) -> None:
+        """Answer with a page that is no JSON, or with an empty object."""
+        last = urlsplit(self.path).path.rpartition("/")[2]
+        status = self.statuses.get(last, self.statuses["*"])
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(b"{}" if status == 200 and last != "webhooks" else b"<h1>No</h1>")
+
+    def log_message(self, *_args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def refusing(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, int]]:
+    """Run such a server in the place of Prefect and MLflow; give the statuses that it answers."""
+    monkeypatch.setattr(Refusing, "statuses", {"*": 200}, raising=False)
+    secret(home, "auth", "slipway:")
+    with http_server(Refusing) as server:
+        for name in ("SLIPWAY_MLFLOW_URL", "SLIPWAY_PREFECT_URL"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{server.server_port}")
+        yield Refusing.statuses
+
+
+@pytest.mark.parametrize("check", [_mlflow, prefect_checks])
+@pytest.mark.parametrize(
+    ("status", "advice"), [(401, "set SLIPWAY_AUTH"), (403, "set SLIPWAY_AUTH"), (500, "read its")]
+)
+def test_a_password_is_to_blame_only_where_the_server_says_so(
+    refusing: dict[str, int],
+    check: Callable[[Settings], list[Diagnosis]],
+    status: int,
+    advice: str,
+) -> None:
+    """Of a server that fails, its log says why."""
+    refusing["*"] = status
+
+    [found] = check(Settings())
+
+    assert (found.status, found.finding) == ("fail", f"the server answers {status}")
+    assert found.advice.startswith(advice)
+
+
+@pytest.mark.parametrize("status", [200, 404, 500])
+def test_a_server_that_lists_no_webhooks_is_found(refusing: dict[str, int], status: int) -> None:
+    """An older one, or a proxy with a page of its own; the doctor does not fail."""
+    refusing["webhooks"] = status
+
+    *_, found = _mlflow(Settings())
+
+    assert (found.name, found.status) == ("mlflow webhook", "warn")
+    assert found.finding == f"the server answers {status} without a list of webhooks"
+
+
+MLFLOW = {"MLFLOW_TRACKING_URI": "https://mlflow.example"}
+CATALOG = MLFLOW | {"MLFLOW_REGISTRY_URI": "databricks-uc"}
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    ("variables", "status", "found"),
+    [
+        ({}, "ok", "where the runs are"),
+        (CATALOG | {"SLIPWAY_REGISTRY_SCHEMA": "main.models"}, "warn", "no search by tag"),
+        (CATALOG, "fail", "names of three parts"),
+        (MLFLOW | {"MLFLOW_REGISTRY_URI": "https://b.example"}, "warn", "is ignored"),
+        ({"MLFLOW_TRACKING_URI": "azureml://eastus.example"}, "fail", "no logged models"),
+    ],
+)
+def test_it_says_what_a_registry_lacks_before_a_release(
+    variables: dict[str, str], status: str, found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the addresses alone."""
+    for name, text in variables.items():
+        monkeypatch.setenv(name, text)
+
+    assert checked("registry").status == status
+    assert found in checked("registry").finding

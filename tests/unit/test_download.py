@@ -237,7 +237,9 @@ def test_a_retry_waits_as_long_as_the_server_asks(
     assert 1.5 <= time.monotonic() - started < 10
 
 
-@pytest.mark.parametrize("retry_after", ["soon", "Wed, 21 Oct 2015 07:28:00 GMT"])
+@pytest.mark.parametrize(
+    "retry_after", ["soon", "Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015 07:28:00 -0000"]
+)
 def test_an_invalid_retry_after_is_ignored(
     running: RunningHub, address: RepositoryAddress, store: Store, retry_after: str
 ) -> None:

@@ -72,6 +72,31 @@ def test_a_first_champion_is_noticed_later(
     assert read_pointer(three).version == 1
 
 
+def test_a_registry_that_runs_elsewhere_is_asked(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Releases go there, and so the server of this home has no champions."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", settings.mlflow_url)
+    monkeypatch.setenv("SLIPWAY_MLFLOW_URL", "http://127.0.0.1:9")
+    (one,) = files = pointers(tmp_path, "one")
+
+    ensure_pointers(files, Settings())
+
+    assert read_pointer(one) == Pointer(model="one", version=3)
+
+
+def test_an_answer_of_another_server_names_no_champion(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a proxy's page that asks to sign in; ``slipway up`` goes on."""
+    monkeypatch.setitem(Champions.versions, "one", "sign in")
+    (one,) = files = pointers(tmp_path, "one")
+
+    ensure_pointers(files, settings)
+
+    assert not one.exists()
+
+
 def test_without_a_registry_nothing_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

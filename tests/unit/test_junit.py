@@ -10,7 +10,7 @@ import pytest
 from slipway.report import junit
 from slipway.report.answers import predictions, right_by_tag
 from slipway.report.document import markdown
-from slipway.values import Grade, Prediction, ReleaseSummary, WrapperReport
+from slipway.values import CheckResult, Grade, Prediction, ReleaseSummary, WrapperReport
 from tests.support.findings import UNDECIDED_CHECK
 from tests.support.summaries import (
     answering,
@@ -91,6 +91,24 @@ def test_a_critical_check_counts_and_one_that_warns_is_skipped() -> None:
     assert outcome(cases["batch-sea"]) == ("failure", "fails: hardly any answer is a loop")
     assert cases["batch-sea"].attrib["classname"] == "smollm2-135m.prompts.general"
     assert outcome(undecided[UNDECIDED_CHECK.name])[0] == "error"
+
+
+def test_a_capability_that_was_lost_is_a_failure() -> None:
+    """It rejects a release, as a check of a wrapper does."""
+    lost = CheckResult(
+        name="as many answers are valid JSON as the source's",
+        severity="critical",
+        passed=False,
+        failing=("json-person",),
+        observed="7 of 20 against 19",
+    )
+    release = promoted()
+    report = release.report.model_copy(update={"structured": (lost,)})
+
+    case = by_name(release.model_copy(update={"report": report}))[lost.name]
+
+    assert outcome(case) == ("failure", "7 of 20 against 19 (json-person)")
+    assert case.attrib["classname"] == "smollm2-135m.checks.capabilities"
 
 
 def test_what_xml_cannot_hold_is_replaced() -> None:

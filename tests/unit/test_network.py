@@ -49,6 +49,17 @@ def test_a_refusal_is_an_answer_and_an_error_is_none(
     assert answers(f"{url}/{status}") is answer
 
 
+def test_what_does_not_speak_http_is_no_answer() -> None:
+    """The port may be another program's, such as a mail server's."""
+
+    class Mail(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.wfile.write(b"220 mail.example.org\r\n")
+
+    with http_server(Mail) as server:
+        assert not answers(f"http://127.0.0.1:{server.server_port}/health")
+
+
 def test_a_port_is_taken_while_something_listens() -> None:
     """And free before and after."""
     url = f"http://127.0.0.1:{free_port()}"

@@ -76,6 +76,31 @@ def test_a_mistake_in_the_command_line_is_one_line(
     assert document == {"error": "CommandLineInvalid", "message": line, "exit_code": 2}
 
 
+@pytest.mark.parametrize("name", ["none/file", "folder", "/proc/file"])
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["release", "tiny"], "--junit"),
+        (["card", "tiny"], "--output"),
+        (["bundle", "tiny"], "--output"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_one_line_before_the_work(
+    words: list[str], option: str, name: str, tmp_path: Path, capsys: Said
+) -> None:
+    """It has no folder, is one, or is where nobody may write; after a release it would be late."""
+    (tmp_path / "folder").mkdir()
+    file = tmp_path / name
+
+    assert run([*words, option, str(file)]) == 2
+
+    assert capsys.readouterr().err == (
+        f'slipway: Invalid value "{file}" for {option}. expected a file that you may write, in a '
+        f"folder that exists; `slipway {words[0]} --help` shows what is expected\n"
+    )
+    assert not (tmp_path / "home").exists()
+
+
 @pytest.mark.parametrize("below", ["", "home"])
 @pytest.mark.parametrize(
     "words",

@@ -124,6 +124,13 @@ def test_a_fault_of_an_environment_is_reported_with_its_place(
         Settings()
 
 
+def test_an_empty_variable_names_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a container receives it whose user has set none."""
+    monkeypatch.setenv("SLIPWAY_ENVIRONMENTS", "")
+
+    assert Settings().environments == {}
+
+
 @pytest.mark.parametrize(
     ("line", "fault"),
     [

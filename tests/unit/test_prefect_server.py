@@ -13,7 +13,8 @@ import pytest
 
 from commands import prefect_server
 from slipway.errors import Unreachable
-from slipway.settings import Settings, reach_loopback_directly
+from slipway.libraries import reach_loopback_directly
+from slipway.settings import Settings
 from slipway.system.network import require_prefect
 from tests.support.project import CATALOGUE, PROJECT, printed_by
 from tests.support.status_server import status_server

@@ -11,7 +11,8 @@ from commands.main import run
 from deployments import services
 from slipway import catalogue
 from slipway.errors import CatalogueInvalid, Exposed
-from slipway.settings import Settings, environment
+from slipway.libraries import environment
+from slipway.settings import Settings
 
 PASSWORD = "a-long-100%-password"  # noqa: S105 - of a test
 

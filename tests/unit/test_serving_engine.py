@@ -1,7 +1,9 @@
 """Both sides of an engine, without a model: nothing that a request holds stops the next one."""
 
 import asyncio
+import errno
 import os
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,9 +12,11 @@ from typing import Any
 import pytest
 from pydantic_core import PydanticSerializationError
 
+from slipway.serving import engine as engine_module
 from slipway.serving.engine import Engine, EngineLimits
 from slipway.serving.engine_process import EngineProcess
 from slipway.serving.protocol import EVENT, Event, Generate, Load, Loaded, Pointer
+from slipway.system import process as processes
 from slipway.tracking.verified_copy import VerifiedCopy
 
 HALF = "Ahoy \ud83c"
@@ -67,6 +71,60 @@ def test_a_requests_time_is_over_whether_or_not_anybody_reads() -> None:
                 await job.next_event()
 
     with_engine(check)
+
+
+def test_an_engine_is_started_again_once_the_machine_can(
+    monkeypatch: pytest.MonkeyPatch, server_log: pytest.LogCaptureFixture
+) -> None:
+    """It may have no memory for a process, or no space for a copy; no process stays without use."""
+    loaded = Loaded(digest="ab", max_tokens=8, memory_bytes=10**12).model_dump_json()
+    program = f"input(); print({loaded!r}, flush=True); input()"
+    poor = OSError(errno.ENOMEM, "Cannot allocate memory")
+    full, busy = OSError(errno.ENOSPC, "No space left"), RuntimeError("can't start new thread")
+    machine = FaultyMachine(starts=[None, poor], copies=[None, full, busy])
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", machine.spawn)
+    monkeypatch.setattr(processes, "command", lambda *_: [sys.executable, "-c", program])
+    monkeypatch.setattr(engine_module, "_PAUSES_SECONDS", (0.01,))
+
+    async def run() -> None:
+        engine = Engine(Pointer(model="tiny", version=1), machine.source, LIMITS, lambda: None)
+        await engine.start()
+        first, *_ = machine.started
+        first.kill()
+        async with asyncio.timeout(20):
+            while engine.restarts < 4 or engine.served is None:  # noqa: ASYNC110 - an engine has attributes
+                await asyncio.sleep(0.01)
+        running = [each for each in machine.started if each.returncode is None]
+        await engine.stop()
+        assert (len(machine.started), running) == (4, machine.started[3:])
+
+    asyncio.run(run())
+    for error in (poor, full, busy):
+        assert f"tiny v1 is not being served: {type(error).__name__}: {error}" in server_log.text
+
+
+class FaultyMachine:
+    """Fails some starts of processes and some copies: those with an error in the list."""
+
+    def __init__(self, starts: list[Exception | None], copies: list[Exception | None]) -> None:
+        self.started: list[asyncio.subprocess.Process] = []
+        self._starts, self._copies = starts, copies
+        self._spawn = asyncio.create_subprocess_exec
+
+    async def spawn(self, *command: str, **options: Any) -> asyncio.subprocess.Process:
+        """Start a process."""
+        self._raise_next(self._starts)
+        self.started.append(await self._spawn(*command, **options))
+        return self.started[-1]
+
+    async def source(self) -> Load:
+        """Return a copy."""
+        self._raise_next(self._copies)
+        return await nothing()
+
+    def _raise_next(self, errors: list[Exception | None]) -> None:
+        if errors and (error := errors.pop(0)):
+            raise error
 
 
 class BadModel:

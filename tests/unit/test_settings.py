@@ -7,15 +7,8 @@ from pathlib import Path
 import pytest
 
 from slipway.errors import CatalogueInvalid
-from slipway.settings import (
-    PROJECT,
-    TOOLS,
-    Settings,
-    absolute,
-    environment,
-    reach_loopback_directly,
-    toolchain,
-)
+from slipway.libraries import TOOLS, environment, reach_loopback_directly, toolchain
+from slipway.settings import PROJECT, Settings, absolute
 
 
 @pytest.fixture(autouse=True)

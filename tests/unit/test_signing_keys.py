@@ -68,21 +68,3 @@ def test_a_file_without_a_public_key_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(SigningKeyUnusable, match="P-256, P-384 or P-521"):
         signing_keys.fingerprint(file)
-
-
-def test_what_is_signed_has_to_be_verified(tmp_path: Path) -> None:
-    """Else a release would be built and tested, and then refused."""
-    (private, public), (_, other) = (
-        (tmp_path / f"{name}.pem", tmp_path / f"{name}.pub.pem") for name in ("one", "two")
-    )
-    signing_keys.make_pair(private, public)
-    signing_keys.make_pair(tmp_path / "two.pem", other)
-
-    signing_keys.require_pair(None, None)
-    signing_keys.require_pair(private, None)
-    signing_keys.require_pair(private, public)
-    with pytest.raises(SigningKeyUnusable, match=r"SLIPWAY_SIGNING_KEY .*it is not set"):
-        signing_keys.require_pair(None, public)
-    for not_its_pair in (other, private, tmp_path / "nothing"):
-        with pytest.raises(SigningKeyUnusable):
-            signing_keys.require_pair(private, not_its_pair)

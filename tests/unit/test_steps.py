@@ -195,15 +195,20 @@ def test_an_artifact_is_built_once_with_its_licence(mine: Entry, workspace: Work
 def test_a_candidate_that_cannot_be_built_is_a_row_with_a_reason(
     mine: Entry, workspace: Workspace
 ) -> None:
-    """One needs more memory than a child may hold, and the builder refuses another's layer."""
+    """One needs more memory than a child may hold, and the builder refuses another's layer.
+
+    What was built before needs none.
+    """
     weights = checkpoint_module.download(checkpoint_module.resolve(mine), workspace)
     missing = Override(node="/no/such/layer", precision="int8")
     broken = Quantization(precision="int4", overrides=(missing,))
-    recipe = QuantizeRecipe(candidates=(broken, Quantization(precision="fp32")))
+    plain = Quantization(precision="fp32")
+    recipe = QuantizeRecipe(candidates=(broken, plain))
+    other = QuantizeRecipe(candidates=(Quantization(precision="int8"), plain))
 
     first, second = artifacts.build(weights, recipe, workspace)
     small = replace(workspace, limits=replace(workspace.limits, memory_bytes=1000))
-    (third,) = artifacts.build(weights, FP32, small)
+    third, again = artifacts.build(weights, other, small)
 
     assert first.artifact is None
     assert "/no/such/layer" in (first.reason or "")
@@ -211,6 +216,8 @@ def test_a_candidate_that_cannot_be_built_is_a_row_with_a_reason(
     assert second.reason is None
     assert third.artifact is None
     assert "of memory" in (third.reason or "")
+    assert again.artifact is not None
+    assert again.artifact.stored == second.artifact.stored
 
 
 def test_an_output_layer_may_be_finer_than_the_rest(mine: Entry, workspace: Workspace) -> None:

@@ -1,6 +1,7 @@
 """A store's entry is whole and unchanged, or it is not there."""
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -93,6 +94,17 @@ def test_what_was_hashed_on_the_disk_is_not_read_again(store: Store) -> None:
     graph = sha256(FILES["onnx/model.onnx"]).hexdigest()
     assert [file.sha256 for file in made.files] == [known, said, graph]
     assert store.find(KEY) is None  # what was said wrongly is found out by the next who looks
+
+
+def test_the_files_of_all_entries_are_found_by_content(store: Store) -> None:
+    """Without the entry whose manifest is damaged; nothing is read, so they may have changed."""
+    assert store.files() == {}
+    entry = store.make(KEY, fill)
+    (store.make("damaged", fill).folder.parent / "manifest.json").write_text("{", encoding="utf-8")
+
+    found = store.files()
+
+    assert found == {sha256(FILES[path]).hexdigest(): entry.folder / path for path in FILES}
 
 
 def test_nothing_is_found_before_it_is_made(store: Store) -> None:
@@ -218,6 +230,24 @@ def test_a_process_killed_while_it_fills_leaves_no_entry(
     assert names(store) == set()
     assert store.make(KEY, fill).size_bytes == 15
     assert names(store) == {KEY}
+
+
+def test_a_start_may_clear_away_what_is_being_removed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clean-up that runs beside a release does not fail."""
+    store.make(KEY, fill)
+    rename = Path.rename
+
+    def rename_and_start(path: Path, target: Path) -> Path:
+        renamed = rename(path, target)
+        store.remove_leftovers()
+        return renamed
+
+    monkeypatch.setattr(Path, "rename", rename_and_start)
+
+    assert store.remove(KEY, math.inf)
+    assert names(store) == set()
 
 
 def test_processes_that_make_the_same_entry_fill_it_once(

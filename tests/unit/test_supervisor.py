@@ -1,6 +1,9 @@
 """What ``slipway up`` does about a part that ends by itself."""
 
+import errno
 import os
+import shutil
+import subprocess
 import time
 from pathlib import Path
 
@@ -40,6 +43,11 @@ def part_of(folder: Path) -> Service:
     )
 
 
+def short_part(folder: Path) -> Service:
+    """Return one that ends at once."""
+    return part_of(folder).model_copy(update={"command": ("-c", "pass")})
+
+
 def test_a_part_that_was_killed_leaves_nobody_on_its_port(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,6 +69,48 @@ def test_a_part_that_was_killed_leaves_nobody_on_its_port(
         assert [words for words in told if words.startswith("ended by itself: ")] != []
         assert [child.pid for child in _children(tmp_path)] != [orphan.pid]
     assert not is_taken(part.url)
+
+
+def test_a_part_whose_log_was_deleted_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clean-up deletes the log of one that was silent for a month."""
+    monkeypatch.setattr(supervisor, "_RESTART_SECONDS", 0.0)
+    part, told = short_part(tmp_path), list[str]()
+    with Supervisor(Settings(home=tmp_path), lambda _, words: told.append(words)) as looker:
+        looker.start(part)
+        looker.log(part.name).unlink()
+
+        deadline = time.monotonic() + 20
+        while told.count("starting") < 2:
+            assert time.monotonic() < deadline, told
+            looker.look_after((part,))
+            time.sleep(0.05)
+
+    assert told[1] == "ended by itself: no output"
+
+
+def test_a_service_is_started_again_once_the_machine_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then each look fails, and nothing is reported twice."""
+    monkeypatch.setattr(supervisor, "_RESTART_SECONDS", 0.0)
+    part, told = short_part(tmp_path), list[str]()
+    with Supervisor(Settings(home=tmp_path), lambda _, words: told.append(words)) as looker:
+        looker.start(part)
+        looker._processes[part.name].wait(20)
+        with monkeypatch.context() as poor:
+            poor.setattr(subprocess, "Popen", _without_memory)
+            for _ in range(3):
+                with pytest.raises(OSError, match="Cannot allocate memory"):
+                    looker.look_after((part,))
+        looker.look_after((part,))
+
+    assert told == ["starting", "ended by itself: no output", "starting"]
+
+
+def _without_memory(*_: object, **_options: object) -> None:
+    raise OSError(errno.ENOMEM, "Cannot allocate memory")
 
 
 def test_a_command_that_fails_is_reported_and_leaves_the_services_alone(tmp_path: Path) -> None:
@@ -104,3 +154,23 @@ def test_a_log_is_rotated_while_its_service_writes_to_it(
         ".2": "3\nthree and three\n",
         ".3": "two and two\n",
     }
+
+
+def test_a_log_on_a_full_disk_is_emptied_without_a_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would grow for ever; the part of a copy that could be written goes too."""
+
+    def fill(_log: Path, copy: Path) -> None:
+        copy.write_bytes(b"a par")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(supervisor, "LOG_BYTES", 10)
+    monkeypatch.setattr(shutil, "copyfile", fill)
+    log = tmp_path / "up-server.log"
+    log.write_bytes(b"a part of what was said\n")
+
+    supervisor.rotate(log)
+
+    assert [*tmp_path.iterdir()] == [log]
+    assert log.read_bytes() == b""

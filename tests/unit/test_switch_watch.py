@@ -1,10 +1,16 @@
 """A switch is watched: every case of figures has one verdict, and a rollback says its figures."""
 
+import math
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from prefect.logging import disable_run_logger
 
+from slipway.errors import Unreachable
+from slipway.redeploy import model_server
 from slipway.redeploy.switch_watch import (
     KeepWatching,
     Registered,
@@ -15,7 +21,10 @@ from slipway.redeploy.switch_watch import (
 )
 from slipway.redeploy.values import ServedFigures
 from slipway.redeploy.watch_record import figures_on
+from slipway.serving.server_file import Address
 from slipway.values import SwitchLimits
+from tasks import watch_switch
+from tests.support.network import free_port
 
 AT = datetime(2026, 11, 29, 12, tzinfo=UTC)
 SOON, LATER = AT + timedelta(minutes=3), AT + timedelta(minutes=11)
@@ -133,14 +142,48 @@ def test_a_limit_that_is_not_there_limits_nothing() -> None:
 
 
 def test_looks_are_spread_over_the_time() -> None:
-    """Ten, the last when it is over; one that comes late is followed by the next that is due."""
+    """Ten; one that comes late is followed by the next that is due, also when the time is over."""
     switch = WatchedSwitch(
         model="tiny", version=4, before=3, at=AT, server=1, start=figures(), reference=GOOD
     )
 
-    looks = [switch.next_look(LIMITS, AT + timedelta(minutes=past)) for past in (0, 3.5, 9.9)]
+    looks = [switch.next_look(LIMITS, AT + timedelta(minutes=past)) for past in (0, 3.5, 9.9, 12.5)]
 
-    assert looks == [(number, AT + timedelta(minutes=number)) for number in (1, 4, 10)]
+    assert looks == [(number, AT + timedelta(minutes=number)) for number in (1, 4, 10, 13)]
+
+
+@pytest.mark.parametrize("silent", ["MLflow", "the model server"])
+@pytest.mark.parametrize("past_minutes", [3.5, 10.5])
+def test_a_look_that_fails_is_followed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silent: str, past_minutes: float
+) -> None:
+    """The switch is watched until a look has its figures, also when the time is over."""
+    began = datetime.now(UTC) - timedelta(minutes=past_minutes)
+    switch = WatchedSwitch(
+        model="tiny", version=4, before=3, at=began, server=1, start=figures(), reference=GOOD
+    )
+    (tmp_path / "watch.json").write_text(switch.model_dump_json(), encoding="utf-8")
+    started: list[Any] = []
+    versions = SimpleNamespace(champion=lambda _: 4, state=lambda *_: None)
+    closed = Address(pid=1, host="127.0.0.1", port=free_port(), workers=1)
+
+    def registry() -> Any:
+        if silent == "MLflow":
+            raise Unreachable(silent, "address", "reason")
+        return versions
+
+    monkeypatch.setattr(watch_switch, "server_folder", lambda _: tmp_path)
+    monkeypatch.setattr(watch_switch, "_limits", lambda _: LIMITS)
+    monkeypatch.setattr(watch_switch, "registry", registry)
+    monkeypatch.setattr(watch_switch, "start_run", lambda *_, at: started.append(at))
+    monkeypatch.setattr(model_server, "find", lambda _: closed)
+    for _ in range(2):  # a retry of the task
+        with disable_run_logger(), pytest.raises(Unreachable, match=f"^{silent} at .* not answer"):
+            watch_switch.look.fn("tiny")
+
+    due = began + timedelta(minutes=math.ceil(past_minutes))
+    assert started == [due, due]
+    assert (tmp_path / "watch.json").is_file()
 
 
 def test_figures_are_those_of_one_version_since_the_switch() -> None:

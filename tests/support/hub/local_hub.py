@@ -10,7 +10,7 @@ from typing import Literal
 
 from tests.support.hub.api import Api
 from tests.support.hub.repositories import Blob, Refusal, Repository, Security
-from tests.support.hub.server import RunningHub, serve
+from tests.support.hub.server import HOST, RunningHub, serve
 from tests.support.hub.webhook import Webhook
 
 
@@ -120,9 +120,12 @@ class LocalHub:
             raise Refusal(401, "Invalid credentials in Authorization header")
         return self._tokens[token]
 
-    def serve(self) -> AbstractContextManager[RunningHub]:
-        """Serve on a free port of loopback while the context lasts; pushes show at once."""
-        return serve(Api(self).app())
+    def serve(self, host: str = HOST) -> AbstractContextManager[RunningHub]:
+        """Serve on a free port, by default of loopback, while the context lasts.
+
+        Pushes show at once.
+        """
+        return serve(Api(self).app(), host)
 
     def _store(self, content: bytes | Path, name: str) -> Blob:
         """Store ``content`` under its SHA-256; a reader never sees a part of it."""

@@ -49,15 +49,16 @@ class RunningHub:
 
     Args:
         app: Answers the requests.
-        port: On loopback.
+        address: Where it listens.
 
     Attributes:
         endpoint: The address, for ``HfApi(endpoint=...)``.
         faults: What is to go wrong.
     """
 
-    def __init__(self, app: Starlette, port: int) -> None:
-        self.endpoint = f"http://{HOST}:{port}"
+    def __init__(self, app: Starlette, address: tuple[str, int]) -> None:
+        host, port = address
+        self.endpoint = f"http://{host}:{port}"
         self.faults = Faults()
         self._app = app
         self._log: list[LoggedRequest] = []
@@ -145,10 +146,10 @@ async def _interrupt(answer: Answer, receive: Receive, send: Send) -> None:
 
 
 @contextmanager
-def serve(app: Starlette) -> Iterator[RunningHub]:
-    """Serve ``app`` on a free port of loopback, in a thread, for as long as the context lasts."""
-    listener = socket.create_server((HOST, 0))
-    running = RunningHub(app, listener.getsockname()[1])
+def serve(app: Starlette, host: str) -> Iterator[RunningHub]:
+    """Serve ``app`` on a free port of ``host``, in a thread, for as long as the context lasts."""
+    listener = socket.create_server((host, 0))
+    running = RunningHub(app, listener.getsockname()[:2])
     config = uvicorn.Config(
         running,
         http="h11",
