@@ -18,7 +18,8 @@ from pathlib import Path
 
 from benchmarks import page
 from benchmarks.figure import Figure
-from slipway.settings import PROJECT, disable_telemetry
+from slipway.libraries import disable_telemetry
+from slipway.settings import PROJECT
 
 HERE = Path(__file__).parent
 #: Modules of ``benchmarks/figures``, in the order of the page.

@@ -20,12 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.bare_runtime import Bare
+from benchmarks.bare_runtime import Bare, texts_of
 from slipway import catalogue
 from slipway.build import onnx
 from slipway.checks import prompt_files, sampled
-from slipway.evaluation import logits, speed
-from slipway.settings import Settings, apply_environment, disable_telemetry
+from slipway.evaluation import speed
+from slipway.libraries import apply_environment, disable_telemetry
+from slipway.settings import Settings
 from slipway.sources import gguf
 from slipway.system.store import manifest
 from slipway.values import Entry, Prompt, QuantizeRecipe, Value
@@ -72,7 +73,7 @@ def main(request: Request) -> dict[str, float]:
             _empty_flow()
         weights = _weights(entry, request.store, folder, parts)
         artifacts = _built(entry, weights, folder, parts)
-        texts = [*logits.load_sequences(_stored(request.store, "reading"))]
+        texts = texts_of(_stored(request.store, "reading"))
         prompts = prompt_files.prompts_of(entry, request.expectations)
         _read_artifacts(artifacts, texts, request.speed_rounds, parts)
         asked = _with_source(weights, texts, prompts, parts)

@@ -8,6 +8,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from slipway.evaluation import logits
+
+
+def texts_of(reading: Path) -> list[logits.Ints]:
+    """Return every text that a comparison reads, also those near the context's end, as token ids.
+
+    Args:
+        reading: Folder with the logits of a source.
+    """
+    names = (logits.TEXTS, logits.LONG_TEXTS)
+    return [each for name in names for each in logits.load(reading, name).sequences]
+
 
 class Answer(NamedTuple):
     """An answer's tokens, and the seconds from its first token to its last."""

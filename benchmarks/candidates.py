@@ -23,7 +23,8 @@ from slipway import catalogue
 from slipway.build import artifacts
 from slipway.evaluation import fidelity, speed
 from slipway.evaluation.texts import load_texts
-from slipway.settings import PROJECT, disable_telemetry, toolchain
+from slipway.libraries import disable_telemetry, toolchain
+from slipway.settings import PROJECT
 from slipway.sources import checkpoint
 from slipway.system.process import ProcessLimits
 from slipway.system.store import Store

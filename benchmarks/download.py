@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from slipway.settings import disable_telemetry
+from slipway.libraries import disable_telemetry
 from slipway.sources.hub_client import RepositoryAddress
 from slipway.system.store import Store, sha256
 from tests.support.acme_models import download_of

@@ -23,7 +23,8 @@ from slipway.checks.sampled_rates import LOOP_SHARE
 from slipway.evaluation import candidate, fidelity, gates
 from slipway.evaluation.runtime import Runtime
 from slipway.evaluation.texts import load_texts
-from slipway.settings import PROJECT, disable_telemetry, toolchain
+from slipway.libraries import disable_telemetry, toolchain
+from slipway.settings import PROJECT
 from slipway.sources import checkpoint
 from slipway.system.process import ProcessLimits
 from slipway.system.store import Store

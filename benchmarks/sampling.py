@@ -14,7 +14,8 @@ from slipway.checks import sampled
 from slipway.checks.load import load
 from slipway.checks.prompt_files import load_prompts
 from slipway.checks.sampled_rates import rates
-from slipway.settings import PROJECT, disable_telemetry
+from slipway.libraries import disable_telemetry
+from slipway.settings import PROJECT
 from slipway.values import DeclaredSampling, LoggedWrapper, WrapperKind
 
 CARD = DeclaredSampling(temperature=0.2, top_p=0.9)  # of SmolLM2

@@ -14,8 +14,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from slipway.libraries import disable_telemetry
 from slipway.registry import Registry
-from slipway.settings import disable_telemetry
 from slipway.system.signing_keys import make_pair
 from slipway.system.store import manifest
 from slipway.tracking import bill_of_materials, release_record

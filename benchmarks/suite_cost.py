@@ -17,7 +17,8 @@ from pathlib import Path
 import yaml
 
 from slipway.checks import ask, grading, prompt_files, suites
-from slipway.settings import PROJECT, Settings, disable_telemetry
+from slipway.libraries import disable_telemetry
+from slipway.settings import PROJECT, Settings
 from slipway.system.call import call
 from slipway.system.process import ProcessLimits
 from slipway.values import Answers, Grade, LoggedWrapper, Prompt

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from slipway.settings import disable_telemetry
+from slipway.libraries import disable_telemetry
 from slipway.validation import folders
 from slipway.validation.folders import FolderRequest
 

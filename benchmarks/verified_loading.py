@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from slipway.keys import manifest_digest
-from slipway.settings import PROJECT, disable_telemetry
+from slipway.libraries import disable_telemetry
+from slipway.settings import PROJECT
 from slipway.system.store import manifest, sha256
 from slipway.tracking.location import MlflowLocation, connect
 from slipway.tracking.tags import CODE, DIGEST, MLMODEL
@@ -58,7 +59,9 @@ def main() -> None:
 def measure(folder: Path, number: int, megabytes: int) -> tuple[float, float, float, float]:
     """Return the seconds to hash a version in place, to copy it, to find the copy, to compare."""
     location = MlflowLocation(uri=f"sqlite:///{folder}/mlflow.db", artifacts=folder / "artifacts")
-    place = CopyPlace(location=location, root=folder / "copies", wrappers=WRAPPER.parent)
+    place = CopyPlace(
+        location=location, root=folder / "copies", store=folder / "store", wrappers=WRAPPER.parent
+    )
     files = made_up(folder / f"version-{number}", megabytes)
     register(location, files)
     request = CopyRequest(place=place, name="made-up", version=number)

@@ -12,11 +12,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.bare_runtime import Bare
+from benchmarks.bare_runtime import Bare, texts_of
 from benchmarks.figure import Figure, Measured, at_most
 from benchmarks.measure import interleaved, printed, seconds
 from benchmarks.models import Home, released_home
-from slipway.evaluation import candidate, logits, reference
+from slipway.evaluation import candidate, reference
 from slipway.evaluation.texts import load_texts
 from slipway.system.call import call
 from slipway.system.process import ProcessLimits
@@ -42,7 +42,7 @@ def measure(work: Path, quick: bool) -> Figure:
         "bare": lambda: timed("bare", lambda: _bare(home, weights, reading)),
     }
     found = interleaved(ways, QUICK_ROUNDS if quick else ROUNDS)
-    tokens = len(logits.load_sequences(reading).token_ids)
+    tokens = sum(map(len, texts_of(reading)))
     line = Measured(
         name="comparison of one candidate with its source",
         unit="s",
@@ -86,7 +86,7 @@ def _read_source(folder: Path, reading: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
-    for token_ids in logits.load_sequences(reading):
+    for token_ids in texts_of(reading):
         with torch.inference_mode():
             model(torch.tensor(token_ids[None].astype("int64")), use_cache=False)
 
@@ -94,7 +94,7 @@ def _read_source(folder: Path, reading: Path) -> None:
 def _read_artifact(folder: Path, reading: Path) -> None:
     """Read the texts with onnxruntime-genai, each in one piece."""
     artifact = Bare(folder)
-    for token_ids in logits.load_sequences(reading):
+    for token_ids in texts_of(reading):
         artifact.logits(token_ids)
 
 

@@ -14,7 +14,7 @@ from benchmarks.figure import Figure, Measured, Sample, at_most
 from benchmarks.models import Home, released_home
 from slipway.build import artifacts
 from slipway.evaluation import candidate, logits, statistics
-from slipway.settings import toolchain
+from slipway.libraries import toolchain
 from slipway.sources import checkpoint
 from slipway.system.process import ProcessLimits
 from slipway.system.store import Store

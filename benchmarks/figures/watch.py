@@ -124,7 +124,12 @@ def _entry(endpoint: str, number: int) -> Entry:
 
 def _bare(endpoint: str, entries: int) -> None:
     """Ask for the head of every repository, as many at a time as the watch does."""
-    with httpx.Client(base_url=endpoint) as client, ThreadPoolExecutor(poll.WORKERS) as workers:
+    # The Hub closes what is idle for 5 s, which is when httpx would still use it.
+    limits = httpx.Limits(keepalive_expiry=1)
+    with (
+        httpx.Client(base_url=endpoint, limits=limits) as client,
+        ThreadPoolExecutor(poll.WORKERS) as workers,
+    ):
         paths = (
             f"/api/models/{_repo(number)}/revision/main?expand=sha" for number in range(entries)
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from shutil import rmtree
 
 from benchmarks.figure import Figure, Measured, Sample, at_least
+from slipway.system.process import kill, process_tree
 from tests.support.full_stack import Running, running
 from tests.support.project import CATALOGUE, PROJECT, Project
 from tests.support.tiny_phi3 import write_checkpoint
@@ -92,8 +93,7 @@ def _second_worker(everything: Running) -> Iterator[None]:
     try:
         yield
     finally:
-        process.terminate()
-        process.wait(60)
+        kill(process_tree(process.pid))  # asked to end, it waits for other runs of the pool
 
 
 def _released(everything: Running, count: int) -> float:
