@@ -34,7 +34,7 @@ from slipway.registry.version_page import with_state
 from slipway.system.failpoints import failpoint
 from slipway.tracking import heartbeat, tags
 from slipway.tracking.lease import Lease, create_run
-from slipway.tracking.location import experiment_id, if_any
+from slipway.tracking.location import experiment_id
 from slipway.tracking.tag_values import VersionTags
 from slipway.values import AliasChange, LoggedWrapper, RegisteredVersions, VersionState
 
@@ -241,7 +241,7 @@ class AliasTransactions(DeadReleases):
         """
         for name, versions in transaction.tag_changes.items():
             for number in versions:
-                found = if_any(lambda: self.client.get_model_version(name, str(number)))  # noqa: B023 - called at once
+                found = self.version(name, number)
                 if found is None:
                     continue
                 text = found.description or ""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from slipway.system.store import sha256
 from slipway.tracking import format_1, known_wrappers, shared_lock
 from slipway.tracking.accounts import Accounts, Person
 from slipway.tracking.lease import Lease, lock_identity
-from slipway.tracking.location import connect, if_any, require_active
+from slipway.tracking.location import connect, if_any, if_any_of, require_active
 from slipway.tracking.metrics import figures_of
 from slipway.tracking.shared_lock import SharedLock
 from slipway.tracking.tag_values import VersionTags
@@ -41,8 +41,8 @@ from slipway.values import (
 
 #: Runs that one request reads.
 _FIRST_PAGES, _LARGEST_PAGE = (10, 30, 100), 1000
-#: MLflow's servers differ in how they say that no version has an alias.
-_NO_SUCH_ALIAS = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
+#: What MLflow's own server says of an alias that no version has.
+_NO_SUCH_ALIAS = "INVALID_PARAMETER_VALUE"
 
 
 def experiments_of(model: str) -> tuple[str, str, str]:
@@ -134,9 +134,7 @@ class Lookup:
         changes: dict[str, Any] = {"existed": True, "waiting": state.waiting}
         if promotion := release.promotion:
             served = release.versions.onnx
-            version = if_any(
-                lambda: self.client.get_model_version(served.name, str(served.version))
-            )
+            version = self.version(served.name, served.version)
             now = tuple(sorted(version.aliases)) if version else ()
             changes["promotion"] = promotion.model_copy(update={"aliases": now})
         if barred := state.barred:
@@ -197,11 +195,17 @@ class Lookup:
         from mlflow.exceptions import MlflowException
 
         try:
-            return self.client.get_model_version_by_alias(name, alias)
+            read = partial(self.client.get_model_version_by_alias, name, alias)
+            return if_any_of(self.client, name, read)
         except MlflowException as error:
-            if error.error_code not in _NO_SUCH_ALIAS:
+            if error.error_code != _NO_SUCH_ALIAS:
                 raise
             return None
+
+    def version(self, name: str, version: int) -> Any:
+        """Return one version of a registered model; None if there is none."""
+        read = partial(self.client.get_model_version, name, str(version))
+        return if_any_of(self.client, name, read)
 
     def measured_champion(self, name: str, contract: Contract) -> Champion | None:
         """Return the champion of ``name``, with its wrapper and what was measured of it.
@@ -237,7 +241,7 @@ class Lookup:
 
     def state(self, name: str, version: int) -> VersionTags | None:
         """Return what the tags of one version say; None if there is no such version."""
-        found = if_any(lambda: self.client.get_model_version(name, str(version)))
+        found = self.version(name, version)
         return state_of(found) if found else None
 
     def description(self, name: str, version: int) -> str:
@@ -256,7 +260,7 @@ class Lookup:
 
     def _reference_of(self, model: str, version: int) -> int | None:
         """Return the reference's version of the release of a serving one, which its key pairs."""
-        found = if_any(lambda: self.client.get_model_version(model, str(version)))
+        found = self.version(model, version)
         key = found.tags.get(KEY) if found else None
         pairs = self._versions(registered_name(model, "transformers"), key) if key else []
         return int(pairs[0].version) if pairs else None

@@ -161,6 +161,23 @@ def if_any(read: Callable[[], Any]) -> Any:
         return None
 
 
+def if_any_of(client: Any, model: str, read: Callable[[], Any]) -> Any:
+    """Return what ``read`` finds of a registered model; None if that, or the model, is not there.
+
+    MLflow's roles refuse what belongs to a model that does not exist, but not the model itself.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return if_any(read)
+    except MlflowException as error:
+        if error.error_code != "PERMISSION_DENIED":
+            raise
+        if if_any(lambda: client.get_registered_model(model)):
+            raise
+        return None
+
+
 def every(search: Callable[[str | None], Any]) -> Iterator[Any]:
     """Yield everything that a search of MLflow finds.
 

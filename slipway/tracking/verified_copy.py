@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -34,7 +35,13 @@ from slipway.tracking import (
     run_record,
     signature,
 )
-from slipway.tracking.location import MlflowLocation, client_of, connect, mlflow_location
+from slipway.tracking.location import (
+    MlflowLocation,
+    client_of,
+    connect,
+    if_any_of,
+    mlflow_location,
+)
 from slipway.tracking.model_files import DELETE, open_files
 from slipway.tracking.tags import CODE, DIGEST, FORMAT, KEY, MLMODEL, SIGNATURE
 from slipway.values import FileEntry, Value, WrapperKind
@@ -223,16 +230,12 @@ def _private(folder: Path) -> Path:
 
 def _released(request: CopyRequest) -> dict[str, str]:
     """Return the digests in a version's tags, if its wrapper is known."""
-    from mlflow.exceptions import MlflowException
-
     client = connect(request.place.location)
-    try:
-        version = client.get_model_version(request.name, str(request.version))
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
+    read = partial(client.get_model_version, request.name, str(request.version))
+    version = if_any_of(client, request.name, read)
+    if version is None:
         advice = f"`slipway status {request.name}` lists the versions"
-        raise SourceMissing(str(request), advice) from error
+        raise SourceMissing(str(request), advice)
     tags = (DIGEST, CODE, MLMODEL, *((SIGNATURE, KEY) if request.public_key else ()))
     if missing := [tag for tag in tags if not version.tags.get(tag)]:
         if missing[0] == SIGNATURE:

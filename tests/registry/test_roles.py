@@ -116,6 +116,20 @@ def released(server: Server, shared_model: str, monkeypatch: pytest.MonkeyPatch)
     return Company(*server, shared_model, monkeypatch)
 
 
+@pytest.mark.parametrize("role", ["rel", "pro", "ada"])
+def test_a_model_that_was_never_released_has_nothing_and_is_no_secret(
+    company: Company, role: str, tmp_path: Path, capsys: Said
+) -> None:
+    """MLflow's server refuses any question about aliases and versions of a model it does not have."""
+    registry = company.sign_in(role).registry
+
+    assert registry.champion(company.model) is None
+    assert registry.waiting(company.model) is None
+    assert registry.state(company.model, 1) is None
+    assert company.command(tmp_path, "predict", company.model, "hello", "--version", "1") == 2
+    assert "permission" not in capsys.readouterr().err.lower()
+
+
 def approve(model: FakeRegistry) -> object:
     """Approve what waits."""
     version = model.registry.waiting(model.model)
