@@ -120,7 +120,7 @@ def released(server: Server, shared_model: str, monkeypatch: pytest.MonkeyPatch)
 def test_a_model_that_was_never_released_has_nothing_and_is_no_secret(
     company: Company, role: str, tmp_path: Path, capsys: Said
 ) -> None:
-    """MLflow's server refuses any question about aliases and versions of a model it does not have."""
+    """MLflow refuses any question about an alias or a version of a model that it does not have."""
     registry = company.sign_in(role).registry
 
     assert registry.champion(company.model) is None
