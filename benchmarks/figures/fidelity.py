@@ -6,10 +6,8 @@ transformers and one that loads the artifact in onnxruntime-genai; each reads th
 once and discards the logits.
 """
 
-import resource
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.bare_runtime import Bare, texts_of
@@ -29,17 +27,9 @@ def measure(work: Path, quick: bool) -> Figure:
     """Compare the champion's artifact with its source in both ways, in turn."""
     home = released_home(work, quick)
     (weights,), (reading,) = home.stored("weights"), home.stored("reading")
-    used: dict[str, list[float]] = {"ours": [], "bare": []}
-
-    def timed(way: str, run: Callable[[], object]) -> float:
-        before = _used_seconds()
-        taken = seconds(run)
-        used[way].append(_used_seconds() - before)
-        return taken
-
     ways = {
-        "ours": lambda: timed("ours", lambda: _ours(home, weights, work / "reading")),
-        "bare": lambda: timed("bare", lambda: _bare(home, weights, reading)),
+        "ours": lambda: seconds(lambda: _ours(home, weights, work / "reading")),
+        "bare": lambda: seconds(lambda: _bare(home, weights, reading)),
     }
     found = interleaved(ways, QUICK_ROUNDS if quick else ROUNDS)
     tokens = sum(map(len, texts_of(reading)))
@@ -51,15 +41,7 @@ def measure(work: Path, quick: bool) -> Figure:
         floor_name="both models read the texts, bare",
         bars=(at_most(BAR),),
     )
-    by_processor = ", ".join(f"{way} {sum(each) / len(each):.1f} s" for way, each in used.items())
-    note = f"{tokens:,} tokens. Time of the processors, on average: {by_processor}."
-    return Figure(name="fidelity", measured=(line,), notes=(note,))
-
-
-def _used_seconds() -> float:
-    """Return the processor seconds of all child processes that have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    return Figure(name="fidelity", measured=(line,), notes=(f"{tokens:,} tokens.",))
 
 
 def _ours(home: Home, weights: Path, into: Path) -> None:
