@@ -126,8 +126,8 @@ def test_a_model_that_was_never_released_has_nothing_and_is_no_secret(
     assert registry.champion(company.model) is None
     assert registry.waiting(company.model) is None
     assert registry.state(company.model, 1) is None
-    assert company.command(tmp_path, "predict", company.model, "hello", "--version", "1") == 2
-    assert "permission" not in capsys.readouterr().err.lower()
+    assert company.command(tmp_path, "verify", company.model, "--version", "1") == 2
+    assert f"{company.model} v1" in capsys.readouterr().err
 
 
 def approve(model: FakeRegistry) -> object:
