@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -48,6 +49,17 @@ def short_part(folder: Path) -> Service:
     return part_of(folder).model_copy(update={"command": ("-c", "pass")})
 
 
+def look_until(
+    is_done: Callable[[], bool], looker: Supervisor, part: Service, told: list[str]
+) -> None:
+    """Look after a part until something holds, for 20 seconds at most."""
+    deadline = time.monotonic() + 20
+    while not is_done():
+        assert time.monotonic() < deadline, told
+        looker.look_after((part,))
+        time.sleep(0.05)
+
+
 def test_a_part_that_was_killed_leaves_nobody_on_its_port(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,11 +72,10 @@ def test_a_part_that_was_killed_leaves_nobody_on_its_port(
         (orphan,) = _children(tmp_path)
         orphan.parent().kill()
 
-        deadline = time.monotonic() + 20
-        while told.count("starting") < 2 or len([t for t in told if "ready" in t]) < 2:
-            assert time.monotonic() < deadline, told
-            looker.look_after((part,))
-            time.sleep(0.05)
+        def is_back() -> bool:
+            return told.count("starting") >= 2 and len([t for t in told if "ready" in t]) >= 2
+
+        look_until(is_back, looker, part, told)
 
         assert [words for words in told if words.startswith("ended by itself: ")] != []
         assert [child.pid for child in _children(tmp_path)] != [orphan.pid]
@@ -81,11 +92,7 @@ def test_a_part_whose_log_was_deleted_is_started_again(
         looker.start(part)
         looker.log(part.name).unlink()
 
-        deadline = time.monotonic() + 20
-        while told.count("starting") < 2:
-            assert time.monotonic() < deadline, told
-            looker.look_after((part,))
-            time.sleep(0.05)
+        look_until(lambda: told.count("starting") >= 2, looker, part, told)
 
     assert told[1] == "ended by itself: no output"
 
