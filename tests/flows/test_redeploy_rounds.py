@@ -1,8 +1,6 @@
 """The order of a redeploy's steps, with invented results; real servers are in end_to_end."""
 
 import signal
-import subprocess
-import sys
 import threading
 from contextlib import nullcontext
 from pathlib import Path
@@ -30,6 +28,7 @@ from slipway.serving.server_file import MODULE
 from slipway.settings import PROJECT, Settings
 from slipway.system.process import ProcessLimits
 from slipway.tracking.verified_copy import CopyPlace
+from tests.support.idle_process import idle_process
 
 EQUAL = NoChange(reason="version 5 is already serving")
 
@@ -177,20 +176,14 @@ def deployment(tmp_path: Path) -> Deployment:
 
 def test_the_preflight_server_of_a_killed_redeploy_is_ended(tmp_path: Path) -> None:
     """By the next preflight; the server that serves, and whoever reads its files, is left alone."""
-    code = "import time; time.sleep(600)"
     (tmp_path / "preflight-a").mkdir()
-    pointers = (tmp_path / "preflight-a" / "pointer.json", tmp_path / "pointer.json")
-    left, other = (
-        subprocess.Popen([sys.executable, "-c", code, MODULE, str(pointer)]) for pointer in pointers
-    )
+    mine, served = (str(tmp_path / each) for each in ("preflight-a/pointer.json", "pointer.json"))
+    with idle_process(MODULE, mine) as left, idle_process(MODULE, served) as other:
+        preflight.end_leftovers(tmp_path)
 
-    preflight.end_leftovers(tmp_path)
-
-    assert left.wait(10) == -signal.SIGKILL
-    assert other.poll() is None
-    assert list(tmp_path.iterdir()) == []
-    other.kill()
-    other.wait()
+        assert left.wait(10) == -signal.SIGKILL
+        assert other.poll() is None
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_redeploys_of_one_model_wait_for_each_other(deployment: Deployment) -> None:

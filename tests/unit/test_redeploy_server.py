@@ -1,8 +1,6 @@
 """A redeploy finds its server: by its processes on this machine, and else by its address."""
 
 import json
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,6 +20,7 @@ from slipway.serving.server_file import MODULE, SERVER, Address
 from slipway.settings import Settings
 from slipway.system.process import ProcessLimits, start_seconds
 from slipway.tracking.verified_copy import CopyPlace
+from tests.support.idle_process import idle_process
 from tests.support.network import http_server
 
 CHAMPION = ChampionState(version=4, status="released", quarantine=None, size_bytes=1)
@@ -113,13 +112,10 @@ def test_a_process_with_the_number_of_a_server_is_not_that_server(
     tmp_path: Path, older_seconds: int, *, is_found: bool
 ) -> None:
     """Two containers that have one folder number their processes alike."""
-    process = subprocess.Popen([sys.executable, "-c", "input()", MODULE], stdin=subprocess.PIPE)
-    try:
+    with idle_process(MODULE) as process:
         started = start_seconds(process.pid) - older_seconds
         place = {"pid": process.pid, "host": "127.0.0.1", "port": 9, "workers": 1}
         address = Address.model_validate(place | {"started_seconds": started})
         (tmp_path / SERVER).write_text(address.model_dump_json(), encoding="utf-8")
 
         assert (model_server.find(tmp_path) is not None) is is_found
-    finally:
-        process.communicate(b"\n", timeout=10)
