@@ -11,7 +11,6 @@ it has the shape of those that are written here.
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from typing import Any
 
 from slipway.errors import MoveRefused, RegistryConflict, RoleMissing
@@ -24,6 +23,7 @@ from slipway.registry.change_record import (
     RecordPlace,
     TagChanges,
     belongs,
+    value_before,
     versions_in,
     waits_for,
 )
@@ -42,6 +42,8 @@ from slipway.values import AliasChange, LoggedWrapper, RegisteredVersions, Versi
 _LONGEST_CHANGE = timedelta(hours=1)
 #: MLflow orders runs by the millisecond of their start.
 _TICK = timedelta(milliseconds=1)
+#: More than the clocks of two machines ever differ.
+_CLOCKS_DIFFER = timedelta(days=1)
 
 #: By version of the model that serves, what a transaction does to its state.
 Commands = Mapping[int, Command]
@@ -137,7 +139,7 @@ class AliasTransactions(DeadReleases):
                 either model was deleted.
             RoleMissing: If somebody is signed in who may not do this.
             RegistryConflict: If anything fails, the body included, or if another machine is
-                changing the aliases; all is as it was.
+                changing the aliases; aliases and tags are as they were.
         """
         model = transaction.model
         self._require_role(transaction)
@@ -324,7 +326,9 @@ class AliasTransactions(DeadReleases):
             tag_changes[name] = {}
             for version, changed in versions.items():
                 found = self.tags(name, version)
-                tag_changes[name][version] = {tag: found.get(tag) for tag in changed}
+                tag_changes[name][version] = {
+                    tag: value_before(tag, changed, found) for tag in changed
+                }
         return transaction.model_copy(update={"aliases": aliases, "tag_changes": tag_changes})
 
     def _restore(self, record: ChangeRecord) -> None:
@@ -393,11 +397,16 @@ class AliasTransactions(DeadReleases):
     def _next_lease(self, model: str) -> Lease:
         """Return a lease that starts after the newest change, also if this machine's clock is slow.
 
-        Changes are ordered by their start.
+        Changes are ordered by their start. One that is far ahead counts for nothing: everybody who
+        may release may write a record, with any time.
         """
-        lease, found = self._lease(), (self.newest_changes(model, place) for place in PLACES)
-        newest = [change.at + _TICK for changes in found for change in islice(changes, 1)]
-        return lease.model_copy(update={"start": max([lease.start, *newest])})
+        lease = self._lease()
+        latest = lease.start + _CLOCKS_DIFFER
+        for place in PLACES:
+            starts = (change.at for change in self.newest_changes(model, place))
+            newest = next((start for start in starts if start <= latest), lease.start)
+            lease = lease.model_copy(update={"start": max(lease.start, newest + _TICK)})
+        return lease
 
     def _open(self, record: ChangeRecord) -> str:
         """Write a record into a run that is running, and return the run's id."""

@@ -7,6 +7,7 @@ from slipway.registry.change_record import PLACES, AliasTransaction, RecordPlace
 from slipway.registry.lookup import state_of
 from slipway.registry.promotion import Promotions
 from slipway.registry.transitions import Command, after, require
+from slipway.tracking.tag_values import answer_in
 from slipway.tracking.tags import APPROVAL, APPROVAL_RUN, KEY, RELEASE_RUN
 from slipway.values import AliasChange, ApprovalDecision, AuditInfo, Promoted, Rejected, Release
 
@@ -52,20 +53,20 @@ class Approvals(Promotions):
             if version is None:
                 return None
             waits = datetime.now(UTC) - self._asked_at(model, version)
-            is_late = waits >= timedelta(hours=timeout_hours)
-            answer = self.tags(model, version)[APPROVAL].strip().lower()
+            is_late, within = waits >= timedelta(hours=timeout_hours), f"{timeout_hours:g} hours"
+            reason = f"nobody approved it within {within}"
+            answer = answer_in(self.tags(model, version))
             if (decision := _ANSWERS.get(answer)) and not self.has_roles:
-                audit = AuditInfo(
-                    actor="MLflow UI", reason=f"the tag {APPROVAL} was set to {answer}"
-                )
+                said = f"the tag {APPROVAL} was set to {answer}"
                 try:
+                    audit = AuditInfo(actor="MLflow UI", reason=said)
                     return self._decide(model, version, decision, audit)
-                except MoveRefused:
+                except MoveRefused as error:
                     if not is_late:
                         raise
+                    reason = f"it could not be {answer} within {within}: {error.reason}"
             if not is_late:
                 return None
-            reason = f"nobody approved it within {timeout_hours:g} hours"
             audit = AuditInfo(actor="timeout", reason=reason)
             return self._decide(model, version, "reject", audit)
 

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from slipway.tracking import format_1, tags
 from slipway.tracking.lease import Lease
+from slipway.tracking.tag_values import answer_in
 from slipway.values import AliasChange, AliasChangeKind, AuditInfo, Value, registered_names
 
 #: By registered model and alias, the version that it is set to; None removes it.
@@ -177,14 +178,29 @@ def _places(transaction: AliasTransaction) -> set[tuple[str, int | None, str]]:
     return aliases | changed
 
 
-def _approves(changed: Mapping[str, str | None], before: Mapping[str, str | None]) -> bool:
-    """Return whether an undo would release or approve what was not before.
+def value_before(
+    tag: str, changed: Mapping[str, str | None], found: Mapping[str, str]
+) -> str | None:
+    """Return what undoing a change sets a tag to; None removes it.
 
-    A tag that says ``approved`` decides nothing as long as nobody has carried it out.
+    It is what was there. But an approval that a person wrote and nobody carried out becomes
+    ``pending``: an undo that approves would let everybody approve who may write a record.
+
+    Args:
+        tag: A tag that changes.
+        changed: The tags of a version that change.
+        found: The tags of that version before.
     """
-    decided = tags.DECIDED not in before or before[tags.DECIDED] is not None
-    approved = before.get(tags.APPROVAL) == "approved" and decided
+    is_lost = tag == tags.APPROVAL and _says_approved(found) and not _says_approved(changed)
+    return "pending" if is_lost else found.get(tag)
+
+
+def _approves(changed: Mapping[str, str | None], before: Mapping[str, str | None]) -> bool:
+    """Return whether an undo would release or approve what was not before."""
+    approved = _says_approved(before) and not _says_approved(changed)
     released = before.get(tags.STATUS) == "released"
-    return (approved and changed.get(tags.APPROVAL) != "approved") or (
-        released and changed.get(tags.STATUS) != "released"
-    )
+    return approved or (released and changed.get(tags.STATUS) != "released")
+
+
+def _says_approved(found: Mapping[str, str | None]) -> bool:
+    return answer_in(found) == "approved"

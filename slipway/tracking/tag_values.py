@@ -154,6 +154,11 @@ class VersionTags(Value):
         return _OBSTACLES.get(self.state)
 
 
+def answer_in(found: Mapping[str, str | None]) -> str:
+    """Return what the tags of a version say about its approval, however a person wrote it."""
+    return (found.get(tags.APPROVAL) or "").strip().lower()
+
+
 _OBSTACLES: dict[VersionState, str] = {
     "registered": "is not released",
     "pending": "waits for approval",

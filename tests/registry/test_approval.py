@@ -151,7 +151,9 @@ def test_a_tag_that_cannot_be_carried_out_is_refused_until_its_time_is_over(
     release = waiting.registry.apply_answer(waiting.model, timeout_hours=24)
 
     assert release is not None
-    assert release.verdict.reasons == ("rejected by timeout: nobody approved it within 24 hours",)
+    (reason,) = release.verdict.reasons
+    assert reason.startswith("rejected by timeout: it could not be approved within 24 hours: ")
+    assert "was deleted" in reason
 
 
 def test_a_rejection_holds_whatever_somebody_does_to_its_tags(waiting: FakeRegistry) -> None:

@@ -18,6 +18,7 @@ from slipway.tracking.verified_copy import CopyRequest, verify
 from slipway.values import AuditInfo, CleanDecision, Entry, Rejected, Retention
 from tests.support import summaries
 from tests.support.fake_registry import FakeRegistry
+from tests.support.kills import Killed, killed
 from tests.support.project import empty_database
 
 CLEAN = AuditInfo(actor="schedule", reason="retention of the catalogue")
@@ -197,18 +198,11 @@ def test_what_a_killed_clean_up_left_goes_with_the_next(
     tiny: FakeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It deletes versions first, so that none is ever without its files and not quarantined."""
-
-    class Killed(BaseException):
-        """The process ends here."""
-
-    def die(_model_id: str, _location: object) -> None:
-        raise Killed
-
     for key in ("one", "two", "three"):
         tiny.release(key)
     before = kept_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr("slipway.tracking.model_storage.delete", die)
+        patch.setattr("slipway.tracking.model_storage.delete", killed)
         with pytest.raises(Killed):
             clean()
     assert kept_bytes() == before

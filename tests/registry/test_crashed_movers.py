@@ -15,10 +15,7 @@ from slipway.tracking.lease import create_run
 from slipway.tracking.location import experiment_id
 from slipway.tracking.tags import HEARTBEAT
 from tests.support.fake_registry import ANN, FakeRegistry
-
-
-class Killed(BaseException):
-    """The process ends here: nothing of ours runs after it."""
+from tests.support.kills import Killed, killed
 
 
 @pytest.fixture
@@ -43,11 +40,6 @@ def killed_while_approving(waiting: FakeRegistry) -> str:
         with pytest.raises(Killed):
             waiting.registry.decide(waiting.model, 2, "approve", ANN)
     return str(open_runs(waiting)[0].info.run_id)
-
-
-def killed(*_: object) -> None:
-    """Take the place of a step, and end the process there."""
-    raise Killed
 
 
 def open_runs(fake_registry: FakeRegistry, experiment: str = "/promotions") -> list[Any]:
@@ -295,6 +287,15 @@ def forged(waiting: FakeRegistry, **changes: Any) -> None:
     client.create_run(experiment, tags=tags)
 
 
+def undoes(before: dict[str, str | None]) -> dict[str, Any]:
+    """Return the fields of a record whose undo sets these tags of version 2."""
+
+    def fields(found: dict[str, str | None]) -> dict[str, Any]:
+        return {"aliases": {}, "tag_changes": {"MODEL": {"2": found}}}
+
+    return {"done": fields(dict.fromkeys(before, "pending")), "undo": fields(before)}
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -312,36 +313,14 @@ def forged(waiting: FakeRegistry, **changes: Any) -> None:
             {which: {"aliases": {"prod": {"champion": 1}}} for which in ("done", "undo")},
             "it changes champion of prod",
         ),
+        (undoes({"slipway.release": "b"}), "it changes slipway.release of"),
+        (undoes({"slipway.approval": "approved"}), "its undo approves version 2"),
+        (undoes({"slipway.approval": " Approved"}), "its undo approves version 2"),
         (
-            {
-                "done": {"aliases": {}, "tag_changes": {"MODEL": {"2": {"slipway.release": "a"}}}},
-                "undo": {"aliases": {}, "tag_changes": {"MODEL": {"2": {"slipway.release": "b"}}}},
-            },
-            "it changes slipway.release of",
-        ),
-        (
-            {
-                "done": {
-                    "aliases": {},
-                    "tag_changes": {"MODEL": {"2": {"slipway.approval": "pending"}}},
-                },
-                "undo": {
-                    "aliases": {},
-                    "tag_changes": {"MODEL": {"2": {"slipway.approval": "approved"}}},
-                },
-            },
+            undoes({"slipway.approval": "approved", "slipway.decided": None}),
             "its undo approves version 2",
         ),
-        (
-            {
-                "done": {"aliases": {}, "tag_changes": {"MODEL": {"2": {"slipway.status": None}}}},
-                "undo": {
-                    "aliases": {},
-                    "tag_changes": {"MODEL": {"2": {"slipway.status": "released"}}},
-                },
-            },
-            "its undo approves version 2",
-        ),
+        (undoes({"slipway.status": "released"}), "its undo approves version 2"),
     ],
 )
 def test_an_open_record_of_another_shape_is_not_carried_out(

@@ -6,6 +6,7 @@ import pytest
 
 from slipway.registry import history
 from slipway.tracking.lease import Lease
+from slipway.tracking.tags import AT
 from slipway.values import AliasChange, AliasChangeKind, AuditInfo
 from tests.support.fake_registry import ANN, FakeRegistry
 
@@ -125,3 +126,25 @@ def test_the_last_change_is_the_newest_whatever_a_clock_says(
     assert next(registry.newest_changes(model)).after == 2
     assert [each.kind for each in registry.history(model)] == ["promotion", "promotion"]
     assert registry.manual_fault(model, needs_approval=True) is None
+
+
+@pytest.mark.parametrize("year", [3000, 9999])
+def test_a_change_that_somebody_dated_far_ahead_orders_nothing(
+    fake_registry: FakeRegistry, year: int
+) -> None:
+    """Who may release may write such a record; a rollback goes on, and is of today."""
+    fake_registry.release("one")
+    fake_registry.release("two")
+    model, client = fake_registry.model, fake_registry.registry.client
+    there = client.get_experiment_by_name(f"{model}/promotions").experiment_id
+    (record, *_) = client.search_runs([there])
+    at = datetime(year, 12, 31, 23, 59, 59, 999_999, UTC)
+    elsewhere = client.create_experiment(f"{model}/candidates")
+    ahead = record.data.tags | {AT: at.isoformat()}
+    run = client.create_run(elsewhere, start_time=int(at.timestamp() * 1000), tags=ahead)
+    client.set_terminated(run.info.run_id, "FINISHED")
+
+    change = fake_registry.registry.roll_back(model, None, ANN)
+
+    assert change.after == 1
+    assert change.at < datetime.now(UTC) + timedelta(minutes=1)

@@ -11,12 +11,9 @@ import pytest
 from slipway.errors import MoveRefused, RegistryConflict
 from slipway.values import AuditInfo
 from tests.support.fake_registry import ANN, FakeRegistry
+from tests.support.kills import Killed
 
 BOB = AuditInfo(actor="bob@harbour", reason="it answers in verse")
-
-
-class Killed(BaseException):
-    """The process ends here: nothing of ours runs after it."""
 
 
 def failing_at(number: int, method: Callable[..., Any], error: BaseException) -> Any:

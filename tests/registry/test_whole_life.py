@@ -49,6 +49,7 @@ from slipway.values import (
 )
 from tests.support.fake_registry import ANN, FakeRegistry
 from tests.support.invariants import registry_violations
+from tests.support.kills import Killed
 from tests.support.memory_models import ModelClient, WholeRegistry, as_mlflow
 
 BOB = AuditInfo(actor="bob@harbour", reason="it answers in verse")
@@ -73,10 +74,6 @@ EDITS = (
     (QUARANTINED, None),
     (PINNED, "yes"),
 )
-
-
-class Killed(BaseException):
-    """The process ends here: nothing of ours runs after it."""
 
 
 class WholeLife(RuleBasedStateMachine):
