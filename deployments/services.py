@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from socket import gethostname
+from typing import get_args
 
 from pydantic import Field
 
@@ -18,7 +19,14 @@ from slipway import catalogue
 from slipway.errors import AlreadyRunning, Exposed, ExtraMissing, SlipwayError
 from slipway.libraries import environment
 from slipway.serving.server_file import POINTER
-from slipway.settings import EVERY_CHAMPION, PROJECT, SERVE_QUEUE, Settings, auth_file
+from slipway.settings import (
+    EVERY_CHAMPION,
+    PROJECT,
+    SERVE_QUEUE,
+    ReleasePool,
+    Settings,
+    auth_file,
+)
 from slipway.system import memory, server_note, temporary
 from slipway.system.network import host_and_port, hosts_of, is_loopback
 from slipway.system.process import command, die_with_parent
@@ -27,7 +35,7 @@ from slipway.system.secret_policy import visible
 from slipway.values import Value
 
 #: Work pools: of everything that is no release, and of releases, by the device of their machines.
-POOL, RELEASE_POOLS = "slipway", ("cpu", "cuda")
+POOL, RELEASE_POOLS = "slipway", get_args(ReleasePool)
 
 #: Path of the page that signs a browser in to Prefect's UI, with the password after ``#``.
 SIGN_IN = "/sign-in"

@@ -53,6 +53,9 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s*]+", re.IGNORECASE)
 _SHORTEST_PASSWORD = 12  # characters; MLflow refuses shorter ones
 
 
+#: Work pools of release workers: kinds of machines.
+ReleasePool = Literal["cpu", "cuda"]
+
 #: Settings that hold the address of a server.
 _SERVERS = (
     *("hub_endpoint", "prefect_api_url", "mlflow_url", "prefect_url", "public_mlflow_url"),
@@ -153,7 +156,7 @@ class Settings(BaseSettings):
     serving_url: str = "http://127.0.0.1:8080"
     worker_url: str = "http://127.0.0.1:8091"
     release_worker_url: str = "http://127.0.0.1:8092"
-    pool: Literal["cpu", "cuda"] = "cpu"
+    pool: ReleasePool = "cpu"
     mlflow_listen: str = ""
     prefect_listen: str = ""
     receiver_listen: str = ""
@@ -249,7 +252,7 @@ class Settings(BaseSettings):
     @field_validator("environments", mode="before")
     @classmethod
     def _as_json(cls, environments: Any) -> Any:
-        return json.loads(environments or "{}") if isinstance(environments, str) else environments
+        return json.loads(environments) if isinstance(environments, str) else environments
 
     @field_validator("auth", mode="before")
     @classmethod
@@ -315,7 +318,7 @@ class Settings(BaseSettings):
     def _of_two_parts(cls, schema: str) -> str:
         if schema and not _SCHEMA.fullmatch(schema):
             raise ValueError(f"got {schema!r} (expected CATALOG.SCHEMA, such as main.models)")
-        return schema
+        return schema.lower()  # as Unity Catalog stores it
 
     @property
     def auth_is_generated(self) -> bool:

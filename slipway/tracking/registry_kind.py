@@ -4,6 +4,8 @@ Unity Catalog restricts names and tags: https://docs.databricks.com/en/database-
 """
 
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from itertools import count, takewhile
 from typing import Literal
 
 RegistryKind = Literal["MLflow", "Unity Catalog", "Databricks", "Unity Catalog OSS", "Azure ML"]
@@ -39,7 +41,7 @@ MISSING_IN_UNITY_CATALOG = (
 
 _LONGEST_VALUE = 1000  # characters
 _OURS = "slipway__"
-_PART = "__PART"  # before the number of a part of a long value; our names are in lower case
+_PART = "__PART"  # in the name of a part of a long value; our names are in lower case
 
 
 def kind_of(address: str) -> RegistryKind:
@@ -87,7 +89,8 @@ def name_here(full_name: str) -> str:
 def tags_there(tags: Mapping[str, str]) -> dict[str, str]:
     """Return tags of ours as Unity Catalog allows them: no dots or hyphens, and short values.
 
-    The name is that of the first part of a long value.
+    A long value is in parts. Its own tag comes after them and says which they are, so a value that
+    replaces another is there as a whole or not at all.
     """
     named = ((tag_there(tag), value) for tag, value in tags.items())
     return {part: text for name, value in named for part, text in _parts(name, value)}
@@ -97,11 +100,11 @@ def tags_here(found: Mapping[str, str]) -> dict[str, str]:
     """Return what tags in Unity Catalog say, under our names; those of others stay as they are."""
     ours = (name for name in found if name.startswith(_OURS) and _PART not in name)
     foreign = {name: text for name, text in found.items() if not name.startswith(_OURS)}
-    return foreign | {_tag_here(name): "".join(_joined(found, name)) for name in ours}
+    return foreign | {_tag_here(name): _whole(found, name) for name in ours}
 
 
 def tag_there(tag: str) -> str:
-    """Return what Unity Catalog calls a tag of ours, or its first part."""
+    """Return what Unity Catalog calls a tag of ours."""
     return tag.replace(".", "__").replace("-", "___")
 
 
@@ -115,16 +118,18 @@ def _tag_here(name: str) -> str:
 
 
 def _parts(name: str, value: str) -> Iterator[tuple[str, str]]:
-    yield name, value[:_LONGEST_VALUE]
-    for start in range(_LONGEST_VALUE, len(value), _LONGEST_VALUE):
-        number = start // _LONGEST_VALUE + 1
-        yield f"{name}{_PART}{number}", value[start : start + _LONGEST_VALUE]
+    if len(value) <= _LONGEST_VALUE and not value.startswith(_PART):
+        yield name, value
+        return
+    mark = f"{_PART}_{sha256(value.encode()).hexdigest()[:8]}_"
+    for number, start in enumerate(range(0, len(value), _LONGEST_VALUE), 1):
+        yield f"{name}{mark}{number}", value[start : start + _LONGEST_VALUE]
+    yield name, mark
 
 
-def _joined(found: Mapping[str, str], name: str) -> Iterator[str]:
-    """Yield the parts of a value; a part without the one before it is left of a longer value."""
-    part, number = name, 1
-    while part in found:
-        yield found[part]
-        number += 1
-        part = f"{name}{_PART}{number}"
+def _whole(found: Mapping[str, str], name: str) -> str:
+    """Return the value of a tag; one in parts names them."""
+    if not found[name].startswith(_PART):
+        return found[name]
+    parts = (found.get(f"{name}{found[name]}{number}", "") for number in count(1))
+    return "".join(takewhile(bool, parts))

@@ -77,9 +77,9 @@ class UnityCatalogClient:
         return PagedList(met, page_token)
 
     def set_model_version_tag(self, name: str, version: str, key: str, value: str) -> None:
-        """Set a tag; the first part of a long value comes last, since it shows the others."""
+        """Set a tag; one that has parts comes after them, so the old value counts until then."""
         parts = tags_there({key: value})
-        for part, text in reversed(parts.items()):
+        for part, text in parts.items():
             self._call(self._client.set_model_version_tag, name, version, part, text)
         self._delete_parts(name, version, key, keep=parts)
 
@@ -88,8 +88,9 @@ class UnityCatalogClient:
         self._delete_parts(name, version, key, keep={})
 
     def _delete_parts(self, name: str, version: str, key: str, keep: Mapping[str, str]) -> None:
+        """Delete what belongs to a tag, the tag itself before its parts."""
         found = self._call(self._client.get_model_version, name, version).tags
-        for part in [each for each in found if is_part(each, key) and each not in keep]:
+        for part in sorted(each for each in found if is_part(each, key) and each not in keep):
             self._call(self._client.delete_model_version_tag, name, version, part)
 
     def _candidates(self, conditions: list[tuple[str, str, str]]) -> Iterator[Any]:

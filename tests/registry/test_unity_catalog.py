@@ -4,6 +4,7 @@ MLflow's own client (``databricks-uc``) sends every request.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -16,11 +17,13 @@ from slipway.tracking.tags import QUARANTINED, RELEASE
 from slipway.tracking.verified_copy import CopyRequest, fetch
 from slipway.values import AuditInfo
 from tests.support.fake_registry import FakeRegistry, registry_at
+from tests.support.kills import Killed, kill_after
 from tests.support.unity_catalog import SCHEMA, UnityCatalog, unity_catalog
 
 pytestmark = pytest.mark.slow  # starts an MLflow server
 
 BOB = AuditInfo(actor="bob@harbour", reason="it answers in verse")
+TAG_CALLS = ("set_model_version_tag", "delete_model_version_tag")
 _NUMBERS = count()
 
 
@@ -81,7 +84,7 @@ def test_a_release_has_names_of_three_parts_and_aliases(
 def test_a_release_is_in_tags_that_the_catalog_allows(
     model: FakeRegistry, catalog: UnityCatalog
 ) -> None:
-    """In parts of 1,000 characters; a shorter value leaves none of a longer one's."""
+    """In parts of 1,000 characters and what names them; a shorter value leaves none of them."""
     model.release("one")
 
     assert [name for name in catalog.tags(there(model), 1) if "." in name] == []
@@ -89,12 +92,30 @@ def test_a_release_is_in_tags_that_the_catalog_allows(
     client, long = model.registry.client, "x" * 2_500
     client.set_model_version_tag(model.model, "1", RELEASE, long)
     assert model.tags(1)[RELEASE] == long
-    assert release_parts(model, catalog) == [1000, 1000, 500]
+    assert sum(release_parts(model, catalog)[1:]) == 2_500
+    assert max(release_parts(model, catalog)) == 1000
     client.set_model_version_tag(model.model, "1", RELEASE, "{}")
     assert model.tags(1)[RELEASE] == "{}"
     assert release_parts(model, catalog) == [2]
     client.delete_model_version_tag(model.model, "1", RELEASE)
     assert release_parts(model, catalog) == []
+
+
+def test_a_long_value_is_replaced_as_a_whole_or_not_at_all(
+    model: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever call is the last before a kill; the next that sets the tag leaves nothing else."""
+    client, (old, new) = model.registry.client, ("x" * 2_500, "y" * 1_500)
+    model.release("one")
+    seen = []
+    for calls in range(8):
+        client.set_model_version_tag(model.model, "1", RELEASE, old)
+        with monkeypatch.context() as patch, suppress(Killed):
+            kill_after(calls, client._client, TAG_CALLS, patch)
+            client.set_model_version_tag(model.model, "1", RELEASE, new)
+        seen.append(model.tags(1)[RELEASE])
+
+    assert seen == [old] * 3 + [new] * 5
 
 
 def test_a_rollback_moves_both_models_and_quarantines_what_failed(
