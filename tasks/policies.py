@@ -15,6 +15,7 @@ from slipway.evaluation.texts import texts_digest
 from slipway.libraries import toolchain
 from slipway.settings import Settings
 from slipway.system import store
+from slipway.tracking.location import may_pass
 from slipway.values import Artifact, BuildResult, Evaluation, Recipe, Revision, Weights
 from tasks.context import calibration, texts
 
@@ -25,9 +26,11 @@ CacheKey = Callable[[TaskRunContext, dict[str, Any]], str]
 
 
 def worth_retrying(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Return whether a failed step is worth retrying: the error itself says so."""
+    """Return whether a failed step is worth retrying: the error itself says so, or MLflow's."""
     error = state.result(raise_on_failure=False)
-    return isinstance(error, SlipwayError) and error.retryable
+    if isinstance(error, SlipwayError):
+        return error.retryable
+    return isinstance(error, Exception) and may_pass(error)
 
 
 #: How every task is retried; the libraries below us have already tried a few times by then.

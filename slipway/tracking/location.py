@@ -4,6 +4,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -213,3 +214,26 @@ def require_listener(uri: str) -> None:
         socket.create_connection((address.hostname or "", port), timeout=5).close()
     except OSError as error:
         raise Unreachable("MLflow", uri, str(error)) from error
+
+
+def may_pass(error: BaseException) -> bool:
+    """Return whether a request that failed may succeed later: a server, or the way to it, failed.
+
+    MLflow's client has repeated it by then. Its own error has the one of the connection as context
+    (``mlflow.utils.rest_utils.http_request``).
+    """
+    from mlflow.exceptions import MlflowException, RestException
+    from requests import RequestException
+
+    if isinstance(error, RestException):
+        return _is_temporary(int(error.get_http_status_code()))
+    if isinstance(error, MlflowException) and error.error_code == "TEMPORARILY_UNAVAILABLE":
+        return True  # its database
+    failed = error if isinstance(error, RequestException) else error.__context__
+    if not isinstance(failed, RequestException):
+        return False
+    return failed.response is None or _is_temporary(failed.response.status_code)
+
+
+def _is_temporary(status: int) -> bool:
+    return status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR

@@ -7,7 +7,6 @@ import json
 import tempfile
 from abc import abstractmethod
 from collections.abc import Mapping
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from slipway.system.progress import report
 from slipway.system.store import manifest, sha256
 from slipway.tracking.heartbeat import beating
 from slipway.tracking.lease import Lease, create_run
-from slipway.tracking.location import MlflowLocation, connect, experiment_id
+from slipway.tracking.location import MlflowLocation, connect, experiment_id, may_pass
 from slipway.tracking.signatures import signature
 from slipway.tracking.tag_values import ReleaseOrigin
 from slipway.tracking.tags import KEY, LEASE, SOURCE_NAME, WRAPPER
@@ -114,10 +113,12 @@ def log(request: LogRequest) -> Logged:
     machine may still be writing it. Its lease tells when it may be deleted.
 
     Raises:
-        Unreachable: If MLflow's server fails, or refuses what its client has repeated.
-        RestException: If it refuses a request for good.
+        Unreachable: If MLflow's server does not answer or fails, or refuses what its client has
+            repeated.
+        MlflowException: If it refuses a request for good.
     """
     import mlflow
+    from requests import RequestException
 
     client = connect(request.location)
     ids: dict[WrapperKind, str] = {}
@@ -133,7 +134,7 @@ def log(request: LogRequest) -> Logged:
                 failpoint("log.after-wrapper")
                 digests[kind] = _digest(client, ids[kind], kind, request)
             failpoint("log.after-wrappers")
-    except mlflow.exceptions.RestException as error:
+    except (mlflow.exceptions.MlflowException, RequestException) as error:
         if not _retry_helps(error):
             raise
         raise Unreachable("MLflow", request.location.uri, describe(error)) from error
@@ -141,15 +142,13 @@ def log(request: LogRequest) -> Logged:
     return Logged(run_id=run_id, model_ids=ids, descriptions=descriptions, digests=digests)
 
 
-def _retry_helps(error: Any) -> bool:
-    """Return whether a new run may succeed after MLflow has refused a request.
+def _retry_helps(error: Exception) -> bool:
+    """Return whether a new run may succeed after a request to MLflow has failed.
 
     Its client repeats a request whose reply was lost, and a model cannot become the output of a run
     twice: the database refuses that, which is a ``BAD_REQUEST``.
     """
-    status, code = int(error.get_http_status_code()), str(error.error_code)
-    may_pass = status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    return may_pass or code == "BAD_REQUEST"
+    return may_pass(error) or getattr(error, "error_code", None) == "BAD_REQUEST"
 
 
 def origin(

@@ -88,7 +88,8 @@ def require_pair(key: SigningKey | None, verifier: Verifier | None) -> None:
     if (key == SIGSTORE) != isinstance(verifier, SigstoreIdentity):
         raise SigningKeyUnusable(str(key), f"what it signs {verifier} does not verify", _PAIR)
     if key == SIGSTORE:
-        _identity_token()
+        with _failures_of(key):
+            _identity_token()
         return
     with TemporaryDirectory() as room:
         folder = Path(room) / "trial"
@@ -146,13 +147,21 @@ def _is_in_token(key: SigningKey) -> bool:
 
 
 def _identity_token() -> str:
-    """Return the token by which Sigstore knows this CI job; nobody is asked to sign in."""
+    """Return the token by which Sigstore knows this CI job; nobody is asked to sign in.
+
+    Raises:
+        SigningKeyUnusable: If the job has no identity, or may not use it.
+        IdentityError: If who gives out identities fails.
+    """
+    from id import GitHubOidcPermissionCredentialError
     from sigstore.oidc import IdentityError, detect_credential
 
     try:
         token = detect_credential()
     except IdentityError as error:
-        raise SigningKeyUnusable(SIGSTORE, _words(error), _IDENTITY) from error
+        if isinstance(error.__cause__, GitHubOidcPermissionCredentialError):
+            raise SigningKeyUnusable(SIGSTORE, _words(error), _IDENTITY) from error
+        raise
     if token is None:
         raise SigningKeyUnusable(SIGSTORE, "this process has no identity", _IDENTITY)
     return str(token)
