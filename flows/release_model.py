@@ -14,6 +14,7 @@ from tasks.entries import (
     entry_of,
     find_champion,
     find_release,
+    finished_meanwhile,
     key_of,
     key_of_repetition,
 )
@@ -67,7 +68,7 @@ def release_model(  # noqa: PLR0913, PLR0917 - its form has what people ask for
         return ended(lifted)
 
     with releasing(model):
-        if existing := find_release(entry, key):
+        if existing := find_release(entry, key, force=force):
             if not (force and existing.may_be_repeated):
                 return ended(existing)
             key = key_of_repetition(key)
@@ -94,6 +95,8 @@ def release_model(  # noqa: PLR0913, PLR0917 - its form has what people ask for
             champion=champion,
             insisted=insisted,
         )
+        if twin := finished_meanwhile(entry, key):
+            return ended(twin)
         summary = publish(
             entry=entry,
             weights=weights,

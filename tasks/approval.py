@@ -20,7 +20,7 @@ from tasks.context import audit_info, registry
 from tasks.emit_event import emit_event, emit_pending_events
 from tasks.inform import informing
 from tasks.policies import uncached
-from tasks.start_run import start_run
+from tasks.start_run import has_ended, start_run
 
 DEPLOYMENT = "approve-model/approve-model"
 
@@ -77,16 +77,18 @@ def request_approval(entry: Entry, release: Release) -> None:
 
 
 def start_form(release: Release) -> None:
-    """Start the run whose form asks about a candidate, unless it was started before.
+    """Start the run whose form asks about a candidate, unless one is there that has not ended.
 
     Without its deployment nobody could resume that run; the command line or a tag in the MLflow UI
     answers then.
     """
     model, version = release.versions.model, release.versions.onnx.version
     parameters = {"model": model, "version": version}
+    key = f"approve:{release.versions.key}:{version}"
     with informing("the approval form"):
         try:
-            start_run(DEPLOYMENT, parameters, f"approve:{release.versions.key}:{version}")
+            while has_ended(run := start_run(DEPLOYMENT, parameters, key)):
+                key = f"approve:{run.id}"
         except ObjectNotFound:
             get_run_logger().info(f"no approval form: {DEPLOYMENT} is not deployed")
 
@@ -112,14 +114,27 @@ def apply_answer(entry: Entry) -> None:
 
 
 def ask_again(model: str) -> None:
-    """Start the form of a candidate that waits, where the process that asked was killed before."""
+    """Start the form of a candidate that waits, where none was started or its run was killed."""
     models = registry()
     version = models.waiting(model)
-    if version is None or models.approval_run(model, version):
+    if version is None or _is_open(models.approval_run(model, version)):
         return
     state = models.state(model, version)
     if state and state.release:
         start_form(state.release)
+
+
+def _is_open(run_id: str | None) -> bool:
+    """Return whether a form can be answered; also if Prefect does not say, since it may be."""
+    if run_id is None:
+        return False
+    is_open = True
+    with informing("the approval form"), get_client(sync_client=True) as client:
+        try:
+            is_open = not has_ended(client.read_flow_run(UUID(run_id)))
+        except ObjectNotFound:
+            is_open = False
+    return is_open
 
 
 def undo_manual_change(entry: Entry) -> str | None:

@@ -52,12 +52,17 @@ def key_of_repetition(key: str) -> str:
     description="Look in the registry for an earlier release with this key.",
     **uncached(timeout_seconds=600),
 )
-def find_release(entry: Entry, key: str) -> Release | None:
+def find_release(entry: Entry, key: str, *, force: bool) -> Release | None:
     """Return the finished release with this key; None if there is none.
 
     What a killed run left half done is rolled back before, and an answer that a person gave in the
     MLflow UI is carried out. A release that waits has its form afterwards, and one that is champion
     its event, also if the run that should have seen to it was interrupted.
+
+    Args:
+        entry: The model.
+        key: Of the release.
+        force: Whether it is released again although it is there.
 
     Raises:
         ExperimentDeleted: If nothing can be logged; better known before anything is built.
@@ -68,13 +73,22 @@ def find_release(entry: Entry, key: str) -> Release | None:
     apply_answer(entry)
     emit_pending_events(entry.name)
     release = registry().released(entry.name, key)
-    if release is None:
+    if release is None or (force and release.may_be_repeated):
         require_pair(Settings().signing_key_in_use, Settings().verifier)
     if release and release.waiting:
         start_form(release)
     if release and release.may_be_repeated and entry.target != "candidate":
         _warn_without_champion(release)
     return release
+
+
+def finished_meanwhile(entry: Entry, key: str) -> Release | None:
+    """Return the release with this key if another machine has finished it; None if none has.
+
+    Where people have roles, machines have no lock in common, and two may make one release. What
+    this one would write into it then is what a server may be reading.
+    """
+    return registry().released(entry.name, key)
 
 
 def _warn_without_champion(release: Release) -> None:

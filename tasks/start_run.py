@@ -50,3 +50,8 @@ def start_run(
             json=wanted.model_dump(mode="json", exclude_unset=True),
         )
     return FlowRun.model_validate(response.json())
+
+
+def has_ended(run: FlowRun) -> bool:
+    """Return whether nothing more comes of a run: it is completed, or has failed or crashed."""
+    return run.state is not None and run.state.is_final()

@@ -91,6 +91,6 @@ def _steps(home: Home) -> dict[str, Callable[[], object]]:
     return {
         "status": lambda: status(home.model, json=True),
         "history": lambda: history(home.model),
-        "noop": lambda: find_release.fn(entry, key),
+        "noop": lambda: find_release.fn(entry, key, force=False),
         "reconcile": lambda: recover.fn(entry),
     }

@@ -12,6 +12,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.exceptions import Pause
 from prefect.flow_engine import run_flow
+from prefect.states import Crashed
 
 from commands.main import run
 from flows.approve_model import approve_model
@@ -19,7 +20,8 @@ from flows.roll_back import roll_back
 from slipway import catalogue
 from slipway.errors import MoveRefused
 from slipway.values import ApprovalDecision
-from tasks.approval import apply_answer
+from tasks.approval import apply_answer, ask_again
+from tasks.start_run import has_ended
 from tests.support import project
 from tests.support.fake_registry import ANN, FakeRegistry, fresh_name
 from tests.support.project import Project
@@ -110,6 +112,29 @@ def test_a_rejection_in_the_form_keeps_the_champion(waiting: FakeRegistry, form:
 def _served(waiting: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the model be the one that `slipway up` serves."""
     monkeypatch.setenv("SLIPWAY_SERVE", waiting.model)
+
+
+def test_a_form_whose_run_was_killed_is_opened_again(waiting: FakeRegistry, form: UUID) -> None:
+    """Also if the next one is killed before it asks; one that is open is not doubled."""
+
+    def open_forms() -> list[UUID]:
+        with get_client(sync_client=True) as client:
+            found = client.read_flow_runs()
+        runs = [run for run in found if run.parameters == {"model": waiting.model, "version": 2}]
+        return [run.id for run in runs if not has_ended(run)]
+
+    ask_again(waiting.model)
+    assert open_forms() == [form]
+    seen = {form}
+    for _ in range(2):
+        (last,) = open_forms()
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(last, Crashed(), force=True)
+        ask_again(waiting.model)
+        ask_again(waiting.model)
+        (now,) = open_forms()
+        seen.add(now)
+    assert len(seen) == 3
 
 
 @pytest.mark.usefixtures("_served")

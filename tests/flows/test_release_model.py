@@ -44,6 +44,26 @@ def test_the_same_release_is_found_again_and_nothing_is_done(
     assert len(project.registry().client.search_logged_models(["1"])) == 2
 
 
+def test_a_release_that_another_machine_finished_meanwhile_is_left_as_it_is(
+    released: tuple[Project, Release], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files may be read at this moment by what serves them."""
+    project, first = released
+    monkeypatch.setattr("flows.release_model.find_release", lambda *_, **__: None)
+    files = project.home / "mlflow" / "artifacts"
+
+    def written() -> dict[str, int]:
+        sealed = (*files.rglob("run.json"), *files.rglob("report.md"), *files.rglob("*.sigstore"))
+        return {str(each): each.stat().st_mtime_ns for each in sealed}
+
+    before = written()
+    second = release()
+
+    assert second == first.model_copy(update={"existed": True})
+    assert len(before) == 3
+    assert written() == before
+
+
 def test_the_watch_knows_the_release_by_its_key(released: tuple[Project, Release]) -> None:
     """Both find the same key for the same source, so nothing is started."""
     from flows.watch_sources import watch_sources
