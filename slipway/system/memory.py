@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 
+#: Files that were read twice are active; Slipway hashes a file, and then loads it.
+_DROPPED = ("inactive_file", "active_file", "slab_reclaimable")
 _GROUPS, _OWN_GROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
@@ -47,6 +49,7 @@ def _groups() -> Iterator[Path]:
 
 
 def _cached_bytes(folder: Path) -> int:
-    """Return the bytes of files that the kernel drops before it ends a process."""
+    """Return the bytes that the kernel drops before it ends a process: of files, and of its own."""
     lines = (folder / "memory.stat").read_text(encoding="utf-8").splitlines()
-    return next((int(line.split()[1]) for line in lines if line.startswith("inactive_file ")), 0)
+    counted = dict(line.split() for line in lines)
+    return sum(int(counted.get(name, 0)) for name in _DROPPED)

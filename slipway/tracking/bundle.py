@@ -19,6 +19,7 @@ from slipway.tracking import known_wrappers, release_record, run_record, signatu
 from slipway.tracking.bundle_file import SUMS
 from slipway.tracking.location import connect
 from slipway.tracking.model_files import open_run_files
+from slipway.tracking.release_record import RELEASE_AGAIN
 from slipway.tracking.tag_values import ReleaseOrigin
 from slipway.tracking.verified_copy import CopyPlace, CopyRequest, payload_digest, whole_copy
 from slipway.values import (
@@ -102,9 +103,12 @@ def write(release: Release, place: CopyPlace, environment: str, folder: Path) ->
             shutil.move(copied, folder / wrapper.kind)
     who = f"{versions.model} v{versions.onnx.version}"
     _copy_run(who, client.get_run(versions.run_id), folder)
-    bundle = read(folder, place.public_key)
+    try:
+        bundle = read(folder, place.public_key)
+    except VersionRefused as error:  # what MLflow has is wrong, so another bundle would be too
+        raise VersionRefused(who, f"{error.version}: {error.reason}", RELEASE_AGAIN) from error
     if (bundle.record.model, bundle.record.key) != (versions.model, versions.key):
-        raise VersionRefused(who, "its record is one of another release", _AGAIN)
+        raise VersionRefused(who, "its record is one of another release", RELEASE_AGAIN)
     comes_from = f"{environment} v{versions.onnx.version}"
     return bundle.model_copy(update={"comes_from": comes_from})
 

@@ -11,11 +11,11 @@ from slipway.errors import VersionRefused
 from slipway.system import oci_layout
 from slipway.system.oci_layout import Image, Referrer
 from slipway.tracking import bill_of_materials, release_record, run_record
+from slipway.tracking.release_record import RELEASE_AGAIN
 from slipway.tracking.verified_copy import CopyRequest, whole_copy
 from slipway.tracking.write_run import REPORT
 from slipway.values import FileEntry, Value
 
-_REMEDY = "release the model again with `slipway release MODEL --force`"
 #: Documents inside a logged model that are also about it, with their media types.
 _DOCUMENTS = {
     bill_of_materials.FILE: "application/vnd.cyclonedx+json",
@@ -78,14 +78,16 @@ def export(request: CopyRequest, report: str, folder: Path) -> ExportedImage:
 
 def _require_recorded(request: CopyRequest, copied: Path, files: tuple[FileEntry, ...]) -> None:
     if missing := sorted(_DOCUMENTS.keys() - {file.path for file in files}):
-        raise VersionRefused(str(request), f"it has no {missing[-1]}", _REMEDY)
+        raise VersionRefused(str(request), f"it has no {missing[-1]}", RELEASE_AGAIN)
     content = (copied / release_record.FILE).read_bytes()
     record = release_record.read(str(request), content)
     if fault := release_record.fault(record, request.name, record.key, files):
-        raise VersionRefused(str(request), fault, _REMEDY)
+        raise VersionRefused(str(request), fault, RELEASE_AGAIN)
 
 
 def _require_report(request: CopyRequest, copied: Path, report: str) -> None:
     recorded = {file.path: file.sha256 for file in run_record.read(str(request), copied).files}
     if recorded.get(REPORT) != sha256(report.encode()).hexdigest():
-        raise VersionRefused(str(request), f"the {REPORT} of its run is not as recorded", _REMEDY)
+        raise VersionRefused(
+            str(request), f"the {REPORT} of its run is not as recorded", RELEASE_AGAIN
+        )

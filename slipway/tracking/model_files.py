@@ -6,7 +6,7 @@ names are checked before a path is made of them, and links are not followed.
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -27,6 +27,9 @@ class ModelFiles(Protocol):
 
     def sizes(self) -> dict[str, int]:
         """Return the size in bytes of every file, by path; 0 where it is unknown."""
+
+    def new_bytes(self, sizes: Mapping[str, int]) -> int:
+        """Return how many bytes copies of files with these sizes take at least."""
 
     def copy(self, path: str, folder: Path) -> str:
         """Copy one file to the same path below ``folder`` and return the copy's SHA-256."""
@@ -94,6 +97,14 @@ class FolderFiles:
             path.relative_to(self._folder).as_posix(): path.stat().st_size for path in self._walk()
         }
 
+    def new_bytes(self, sizes: Mapping[str, int]) -> int:
+        """Return the size of those files that the store cannot have: it has none of their size."""
+        stored = set()
+        for path in self._stored.values():
+            with suppress(OSError):  # gone meanwhile
+                stored.add(path.stat().st_size)
+        return sum(size for size in sizes.values() if size not in stored)
+
     def copy(self, path: str, folder: Path) -> str:
         """Hash the bytes that are written, so that a later change of the source has no effect.
 
@@ -155,6 +166,10 @@ class RepositoryFiles:
             VersionRefused: If a name of the listing is no plain path.
         """
         return dict(self._walk(None))
+
+    def new_bytes(self, sizes: Mapping[str, int]) -> int:
+        """Return the size of all files: each is downloaded."""
+        return sum(sizes.values())
 
     def copy(self, path: str, folder: Path) -> str:
         """Download into ``folder``, which nobody else writes to, and hash what arrived."""

@@ -21,7 +21,7 @@ FORMAT = 1
 
 _STATEMENT = "https://in-toto.io/Statement/v1"
 _PREDICATE = "urn:slipway:release-record"
-_AGAIN = "release the model again with `slipway release MODEL --force`"
+RELEASE_AGAIN = "release the model again with `slipway release MODEL --force`"
 
 
 def statement(record: RecordedRelease) -> bytes:
@@ -53,9 +53,9 @@ def read(who: str, content: bytes) -> RecordedRelease:
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"]))
         reason = f"its {FILE} cannot be read ({where}: {error.errors()[0]['msg']})"
-        raise VersionRefused(who, reason, _AGAIN) from error
+        raise VersionRefused(who, reason, RELEASE_AGAIN) from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise VersionRefused(who, f"its {FILE} is no record of a release", _AGAIN) from error
+        raise VersionRefused(who, f"its {FILE} is no record of a release", RELEASE_AGAIN) from error
 
 
 def require_format(who: str, file: str, number: object, newest: int) -> None:

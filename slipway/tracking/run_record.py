@@ -16,6 +16,7 @@ from slipway.system.store import manifest
 from slipway.tracking import release_record
 from slipway.tracking.location import MlflowLocation, connect
 from slipway.tracking.model_files import open_run_files
+from slipway.tracking.release_record import RELEASE_AGAIN
 from slipway.tracking.tags import FIGURES, TABLES
 from slipway.values import ReleaseSummary
 from slipway.values.release_record import RecordedRun
@@ -26,7 +27,6 @@ FORMAT = 1
 
 #: Tags of the run that say what the release is, and not who wrote it where.
 _TAGS = (FIGURES, TABLES)
-_AGAIN = "release the model again with `slipway release MODEL --force`"
 
 
 def of(
@@ -77,7 +77,7 @@ def read(who: str, folder: Path) -> RecordedRun:
         release_record.require_format(who, FILE, document["format"], FORMAT)
         return RecordedRun.model_validate(document)
     except FileNotFoundError as error:
-        raise VersionRefused(who, f"it has no {FILE}", _AGAIN) from error
+        raise VersionRefused(who, f"it has no {FILE}", RELEASE_AGAIN) from error
     except (ValidationError, ValueError, LookupError, TypeError) as error:
         reason = " ".join(f"its {FILE} cannot be read ({error})".split())[:300]
-        raise VersionRefused(who, reason, _AGAIN) from error
+        raise VersionRefused(who, reason, RELEASE_AGAIN) from error

@@ -43,13 +43,13 @@ from slipway.tracking.location import (
     mlflow_location,
 )
 from slipway.tracking.model_files import DELETE, open_files
+from slipway.tracking.release_record import RELEASE_AGAIN
 from slipway.tracking.tags import CODE, DIGEST, FORMAT, KEY, MLMODEL, SIGNATURE
 from slipway.values import FileEntry, Value, WrapperKind
 from slipway.values.signers import Verifier
 
 _MLMODEL = "MLmodel"
 _IN_USE_SECONDS = 3600.0
-_RELEASE = "release the model again with `slipway release MODEL --force`"
 
 #: Folders of what a wrapper reads. Their digest is the version's tag.
 PAYLOAD: Mapping[WrapperKind, tuple[str, ...]] = {
@@ -217,7 +217,7 @@ def _require_not_deleted(request: CopyRequest) -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        raise VersionRefused(str(request), "its logged model was deleted", _RELEASE) from error
+        raise VersionRefused(str(request), "its logged model was deleted", RELEASE_AGAIN) from error
 
 
 def _private(folder: Path) -> Path:
@@ -239,12 +239,12 @@ def _released(request: CopyRequest) -> dict[str, str]:
     tags = (DIGEST, CODE, MLMODEL, *((SIGNATURE, KEY) if request.public_key else ()))
     if missing := [tag for tag in tags if not version.tags.get(tag)]:
         if missing[0] == SIGNATURE:
-            raise VersionUnsigned(str(request), "it is not signed", _RELEASE)
+            raise VersionUnsigned(str(request), "it is not signed", RELEASE_AGAIN)
         reason = f"its tag {missing[0]} is missing, so its files cannot be verified"
-        raise VersionRefused(str(request), reason, _RELEASE)
+        raise VersionRefused(str(request), reason, RELEASE_AGAIN)
     if request.kind == "transformers" and FORMAT not in version.tags:
         reason = "it was registered before the files of the reference had a digest"
-        raise VersionRefused(str(request), reason, _RELEASE)
+        raise VersionRefused(str(request), reason, RELEASE_AGAIN)
     known_wrappers.require(str(request), version.tags[CODE], request.place.wrappers)
     return {tag: version.tags[tag] for tag in tags}
 
@@ -271,7 +271,7 @@ def _copy(request: CopyRequest, released: Mapping[str, str], folder: Path) -> tu
     sizes = files.sizes()
     for path in sizes:
         _is_loaded(path, request)  # raises before anything is copied
-    require_disk(f"a copy of {request}", sum(sizes.values()), folder)
+    require_disk(f"a copy of {request}", files.new_bytes(sizes), folder)
     digests: dict[str, str] = {}
     for path in sorted(sizes, key=lambda path: (path != _MLMODEL, path)):
         digests[path] = files.copy(path, folder)
@@ -302,12 +302,12 @@ def _require_signed(
     _require_equal(request, release_record.SIGNATURE_FILE, SIGNATURE, signed, released)
     signature.require(str(request), folder, public_key)
     if release_record.FILE not in found:
-        raise VersionRefused(str(request), "it has no record of its release", _RELEASE)
+        raise VersionRefused(str(request), "it has no record of its release", RELEASE_AGAIN)
     content = (folder / release_record.FILE).read_bytes()
     record = release_record.read(str(request), content)
     key = released[KEY]
     if fault := release_record.fault(record, request.name, key, files) or _original(request, key):
-        raise VersionRefused(str(request), fault, _RELEASE)
+        raise VersionRefused(str(request), fault, RELEASE_AGAIN)
 
 
 def _original(request: CopyRequest, key: str) -> str | None:
@@ -380,4 +380,4 @@ def _require_description(request: CopyRequest, description: Path) -> None:
     """Check what ``MLmodel`` lets MLflow execute: this wrapper, from this folder."""
     written = yaml.safe_load(description.read_text(encoding="utf-8"))["flavors"]
     if fault := flavors.fault(request.kind, written):
-        raise VersionRefused(str(request), f"MLmodel {fault}, which no release does", _RELEASE)
+        raise VersionRefused(str(request), f"MLmodel {fault}, which no release does", RELEASE_AGAIN)

@@ -6,10 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
-from slipway.errors import ArtifactChanged, MoveRefused, SourceMissing, VersionRefused
+from slipway.errors import (
+    ArtifactChanged,
+    MachineTooSmall,
+    MoveRefused,
+    SourceMissing,
+    VersionRefused,
+)
 from slipway.system.store import Store, sha256
 from slipway.tracking import known_wrappers
 from slipway.tracking.tags import CODE, DIGEST, MLMODEL
@@ -90,6 +97,25 @@ def test_a_file_that_the_store_has_is_not_written_again(released: FakeRegistry) 
     assert (folder / GRAPH).read_bytes() == graph
     assert stored.stat().st_mode == mode
     assert (folder / "MLmodel").stat().st_nlink == 1
+
+
+def test_a_copy_needs_no_disk_for_what_the_store_has(
+    released: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused only where what would be written does not fit."""
+    graph = (kept(released) / GRAPH).read_bytes()
+    files = [path for path in kept(released).rglob("*") if path.is_file()]
+    free = sum(path.stat().st_size for path in files) - len(graph)
+    disk = psutil.disk_usage("/")._replace(free=free)
+    for used in (released.registry.copies.root, released.registry.copies.store):
+        shutil.rmtree(used, ignore_errors=True)
+    monkeypatch.setattr("slipway.system.store.psutil.disk_usage", lambda _: disk)
+    with pytest.raises(MachineTooSmall, match="a copy of"):
+        copy(released)
+
+    put_into_store(released, graph)
+
+    assert (copy(released).folder / GRAPH).read_bytes() == graph
 
 
 def test_a_damaged_file_of_the_store_gets_no_other_name(released: FakeRegistry) -> None:

@@ -21,11 +21,13 @@ def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def limit(folder: Path, text: str, used: int = 0, cached: int = 0) -> None:
-    """Write the files of a control group."""
+    """Write the files of a control group; most of what is cached was read twice."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "memory.max").write_text(f"{text}\n", encoding="utf-8")
     (folder / "memory.current").write_text(f"{used}\n", encoding="utf-8")
-    stat = f"anon {used - cached}\nactive_file 7\ninactive_file {cached}\n"
+    parts = {"active_file": cached - 2000, "inactive_file": 1500, "slab_reclaimable": 500}
+    lines = [f"{name} {size}" for name, size in parts.items() if cached]
+    stat = "\n".join([f"anon {used - cached}", *lines, "slab 9000", ""])
     (folder / "memory.stat").write_text(stat, encoding="utf-8")
 
 
