@@ -6,6 +6,7 @@ Help needs neither settings nor a home, so that it is there at once.
 import contextlib
 import sys
 from io import TextIOWrapper
+from pathlib import Path
 
 from cyclopts import App, CycloptsError
 
@@ -13,9 +14,11 @@ _EXIT_CODES = "Exit codes: 0 success, 1 failure, 2 bad input"
 
 
 def _version() -> str:
-    from importlib.metadata import version  # which takes as long to import as half of the rest
+    """Return the version of this checkout; an image has it without an installed distribution."""
+    import tomllib
 
-    return version("slipway")
+    project = Path(__file__).parents[1] / "pyproject.toml"
+    return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])
 
 
 app = App(

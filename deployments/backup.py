@@ -23,6 +23,8 @@ from slipway.system.secret_files import keep_private
 
 _PREFECT = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 _DUMP = ("pg_dump", "--format=custom", "--no-owner", "--no-privileges")
+#: SQLite's names of errors that say a database is damaged, or none.
+_DAMAGED = {"SQLITE_CORRUPT", "SQLITE_NOTADB"}
 _RESTORE = ("pg_restore", "--no-owner", "--no-privileges", "--exit-on-error")
 
 
@@ -127,7 +129,7 @@ def _copy_sqlite(source: Path, target: Path) -> None:
         with closing(sqlite3.connect(source)) as one, closing(sqlite3.connect(target)) as other:
             one.backup(other)
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorname == "SQLITE_FULL":
+        if error.sqlite_errorname not in _DAMAGED:
             raise DiskFailed(str(target.parent), str(error)) from error
         remedy = f"SQLite says {str(error)!r}; use a backup of another day"
         raise SourceMissing(f"a whole database in {source}", remedy) from error

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 
 from deployments import services
+from slipway.libraries import mlflow_headers
 from slipway.serving.protocol import Pointer, write_pointer
 from slipway.settings import Settings
 from slipway.system.secret_files import keep_private
@@ -38,7 +39,7 @@ def _champion(model: str, settings: Settings) -> int | None:
     query = {"name": model, "alias": "champion"}
     try:
         response = httpx.get(
-            address, params=query, auth=server.credentials, timeout=_WAIT_SECONDS
+            address, params=query, headers=mlflow_headers(server), timeout=_WAIT_SECONDS
         ).raise_for_status()
         return int(response.json()["model_version"]["version"])
     except (httpx.HTTPError, LookupError, TypeError, ValueError):  # also if it is not MLflow's

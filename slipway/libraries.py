@@ -1,5 +1,6 @@
 """What the libraries below us find: their settings in the environment, and their own versions."""
 
+import base64
 import os
 from importlib.metadata import version
 from pathlib import Path
@@ -91,6 +92,23 @@ def sign_in(settings: Settings) -> None:
     """Let the servers' clients in this process sign in, unless the environment says how already."""
     for name, text in _signed_in(settings).items():
         os.environ.setdefault(name, text)
+
+
+def mlflow_headers(settings: Settings) -> dict[str, str]:
+    """Return the header with which a request signs in to MLflow as its client does.
+
+    What the environment says counts before the password of this home's servers.
+
+    Args:
+        settings: Those that name the server, which ``Settings.in_use`` gives.
+    """
+    named = [os.environ.get(f"MLFLOW_TRACKING_{each}") for each in ("USERNAME", "PASSWORD")]
+    token = os.environ.get("MLFLOW_TRACKING_TOKEN")
+    if token and not all(named):
+        return {"Authorization": f"Bearer {token}"}
+    user, password = named if all(named) else settings.credentials or ("", "")
+    signed = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return {"Authorization": f"Basic {signed}"} if user else {}
 
 
 def _signed_in(settings: Settings) -> dict[str, str]:

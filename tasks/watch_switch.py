@@ -72,7 +72,8 @@ def look(model: str) -> WatchVerdict:
         watch_record.end(folder)
         return _NOT_WATCHED
     now = datetime.now(UTC)
-    _look_again(switch, *switch.next_look(limits, now))
+    if ahead := switch.next_look(limits, now):
+        _look_again(switch, *ahead)
     registered = Registered(
         champion=registry().champion(model), obstacle=_obstacle(model, switch.before)
     )

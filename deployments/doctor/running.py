@@ -15,6 +15,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import WorkQueueStatus
 from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from deployments.apply import signed_in
 from deployments.doctor.check import Diagnosis, fail, ok, warn
@@ -30,6 +31,7 @@ from deployments.services import (
 from slipway import catalogue
 from slipway.errors import CatalogueInvalid
 from slipway.evaluation import targets
+from slipway.libraries import mlflow_headers
 from slipway.settings import PROJECT, Settings
 from slipway.system.network import answers, host_and_port, is_loopback, is_taken
 from tasks.pools import workers_online
@@ -88,8 +90,9 @@ def _listening(part: Service) -> Diagnosis:
 
 def prefect_checks(settings: Settings) -> list[Diagnosis]:
     """Look at Prefect's server, and at what `slipway up` makes there."""
+    retries = temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 1})  # with five: minutes
     try:
-        with signed_in(settings), get_client(sync_client=True) as client:
+        with signed_in(settings), retries, get_client(sync_client=True) as client:
             checks = [look(client) for look in (_pool, _deployments, _schedules, _actions)]
             checks[1:1] = [*_workers(settings), _redeploys(client, settings)]
         sign_in = sign_in_check("prefect", f"{settings.prefect_url}/api/admin/version")
@@ -199,7 +202,7 @@ def _actions(client: SyncPrefectClient) -> Diagnosis:
 
 def _mlflow(settings: Settings) -> list[Diagnosis]:
     base = f"{settings.mlflow_url}/api/2.0/mlflow"
-    with httpx.Client(auth=settings.credentials, timeout=_WAIT_SECONDS) as client:
+    with httpx.Client(headers=mlflow_headers(settings), timeout=_WAIT_SECONDS) as client:
         try:
             response = client.get(f"{base}/experiments/search", params={"max_results": 1})
             hooks = client.get(f"{base}/webhooks")
@@ -208,13 +211,18 @@ def _mlflow(settings: Settings) -> list[Diagnosis]:
             found = f"{type(error).__name__} at {settings.mlflow_url}"
             return [fail("mlflow sign-in", found, "read its log, up-mlflow.log")]
     if response.status_code != httpx.codes.OK:
-        users = settings.mlflow / "users.db"
-        advice = (
-            "set SLIPWAY_AUTH to the value that the server was first started with; if it is lost, "
-            f"stop the server, remove {users} and start it again"
-        )
-        return [_refused("mlflow", response.status_code, advice)]
+        return [_refused("mlflow", response.status_code, _sign_in_advice(settings))]
     return [sign_in, _webhook(hooks, settings)]
+
+
+def _sign_in_advice(settings: Settings) -> str:
+    """Return what to do where MLflow refuses us; this home has its own server's users alone."""
+    if settings.credentials is None:
+        return "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to those of a user of it"
+    return (
+        "set SLIPWAY_AUTH to the value that the server was first started with; if it is lost, "
+        f"stop the server, remove {settings.mlflow / 'users.db'} and start it again"
+    )
 
 
 def _webhook(response: httpx.Response, settings: Settings) -> Diagnosis:

@@ -42,11 +42,16 @@ class WatchedSwitch(Record):
     start: ServedFigures
     reference: ServedFigures
 
-    def next_look(self, limits: SwitchLimits, now: AwareDatetime) -> tuple[int, AwareDatetime]:
-        """Return the number of the next look and when it is due; beyond ``LOOKS`` if one failed."""
+    def next_look(
+        self, limits: SwitchLimits, now: AwareDatetime
+    ) -> tuple[int, AwareDatetime] | None:
+        """Return the number of the next look and when it is due; beyond ``LOOKS`` if one failed.
+
+        None once twice the time has passed: ``reconcile`` looks from then on.
+        """
         step = timedelta(minutes=limits.minutes) / LOOKS
         number = (now - self.at) // step + 1
-        return number, self.at + number * step
+        return (number, self.at + number * step) if number <= 2 * LOOKS else None
 
 
 class Registered(Value):

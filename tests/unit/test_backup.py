@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from deployments import backup
+from slipway.errors import DiskFailed, SourceMissing
 from tests.support.failing_disk import FailingDisk, small_disk
 
 MEGABYTE = 1 << 20
@@ -80,6 +81,19 @@ def test_wherever_the_disk_fails_there_is_no_backup(
         assert error.count("\n") == 1
         assert [path.name for path in place.iterdir()] == ["whole"]
     assert disk.count > 1
+
+
+def test_a_target_that_cannot_be_opened_is_not_a_damaged_backup(home: Path, tmp_path: Path) -> None:
+    """The backup is whole, so another day's would not help."""
+    assert backup.main("save", str(tmp_path / "backup")) == 0
+    (tmp_path / "new").mkdir()
+
+    with pytest.raises(DiskFailed, match=f"writing to {tmp_path} failed .*unable to open"):
+        backup._copy_sqlite(tmp_path / "backup" / "mlflow", tmp_path / "new")
+
+    (tmp_path / "damaged").write_text("no database", encoding="utf-8")
+    with pytest.raises(SourceMissing, match="use a backup of another day"):
+        backup._copy_sqlite(tmp_path / "damaged", tmp_path / "other")
 
 
 @pytest.mark.parametrize("name", ["mlflow/mlflow.db", "mlflow/artifacts/2/model.onnx"])

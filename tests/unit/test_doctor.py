@@ -150,6 +150,19 @@ def test_a_password_is_to_blame_only_where_the_server_says_so(
     assert found.advice.startswith(advice)
 
 
+def test_a_server_elsewhere_knows_other_people(
+    refusing: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The users of this home are not its users."""
+    refusing["*"] = 401
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", Settings().mlflow_url)
+    monkeypatch.setenv("SLIPWAY_MLFLOW_URL", "http://127.0.0.1:9")
+
+    [found] = _mlflow(Settings().in_use)
+
+    assert found.advice.startswith("set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD")
+
+
 @pytest.mark.parametrize("status", [200, 404, 500])
 def test_a_server_that_lists_no_webhooks_is_found(refusing: dict[str, int], status: int) -> None:
     """An older one, or a proxy with a page of its own; the doctor does not fail."""

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -18,9 +19,11 @@ class Champions(BaseHTTPRequestHandler):
     """MLflow's answer to who the champion is."""
 
     versions: dict[str, str]
+    headers_seen: ClassVar[list[str | None]] = []
 
     def do_GET(self) -> None:
         """Answer as the registry does."""
+        self.headers_seen.append(self.headers["Authorization"])
         (name,) = parse_qs(urlsplit(self.path).query)["name"]
         version = self.versions.get(name)
         self.send_response(200 if version else 404)
@@ -55,6 +58,33 @@ def test_each_model_starts_with_its_champion(settings: Settings, tmp_path: Path)
     assert read_pointer(one) == Pointer(model="one", version=3)
     assert read_pointer(two) == Pointer(model="two", version=5)
     assert not three.exists()
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, "Basic b3BzOmEtbG9uZy1wYXNzd29yZA=="),
+        ({"USERNAME": "ann", "PASSWORD": "her-password"}, "Basic YW5uOmhlci1wYXNzd29yZA=="),
+        ({"TOKEN": "a-token"}, "Bearer a-token"),
+    ],
+)
+def test_the_environment_says_who_signs_in(
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    expected: str,
+) -> None:
+    """As MLflow's own client reads it; otherwise this home's password does."""
+    monkeypatch.setenv("SLIPWAY_AUTH", "ops:a-long-password")
+    for name in ("USERNAME", "PASSWORD", "TOKEN"):
+        monkeypatch.delenv(f"MLFLOW_TRACKING_{name}", raising=False)
+    for name, text in variables.items():
+        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", text)
+
+    ensure_pointers(pointers(tmp_path, "one"), Settings())
+
+    assert Champions.headers_seen[-1] == expected
 
 
 def test_a_first_champion_is_noticed_later(

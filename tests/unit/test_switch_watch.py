@@ -142,14 +142,18 @@ def test_a_limit_that_is_not_there_limits_nothing() -> None:
 
 
 def test_looks_are_spread_over_the_time() -> None:
-    """Ten; one that comes late is followed by the next that is due, also when the time is over."""
+    """Ten; one that comes late is followed by the next that is due, also when the time is over.
+
+    But not for good, where no look has its figures.
+    """
     switch = WatchedSwitch(
         model="tiny", version=4, before=3, at=AT, server=1, start=figures(), reference=GOOD
     )
 
-    looks = [switch.next_look(LIMITS, AT + timedelta(minutes=past)) for past in (0, 3.5, 9.9, 12.5)]
+    looks = [switch.next_look(LIMITS, AT + timedelta(minutes=past)) for past in (0, 3.5, 9.9, 19.9)]
 
-    assert looks == [(number, AT + timedelta(minutes=number)) for number in (1, 4, 10, 13)]
+    assert looks == [(number, AT + timedelta(minutes=number)) for number in (1, 4, 10, 20)]
+    assert switch.next_look(LIMITS, AT + timedelta(minutes=20)) is None
 
 
 @pytest.mark.parametrize("silent", ["MLflow", "the model server"])
