@@ -56,7 +56,7 @@ guide: setup    ## run the tutorial alone
 
 faults: setup   ## break downloads, disks and networks, plant faults, kill commands, flip bits; print each result
 	@$(BIN)/python -m pytest -q -s tests/faults/test_download_faults.py tests/faults/test_planted_faults.py
-	@CRASHES=all $(BIN)/python -m pytest -q -s -rA tests/faults/test_lost_replies.py tests/faults/test_crashes.py \
+	@CRASHES=all $(BIN)/python -m pytest -q -s -rA --hypothesis-profile=new tests/faults/test_lost_replies.py tests/faults/test_crashes.py \
 		tests/faults/test_promote_crashes.py tests/faults/test_looping_int4.py tests/faults/test_disk_faults.py \
 		tests/registry/test_release_at_once.py tests/registry/test_two_machines.py tests/registry/test_source_order.py \
 		tests/registry/test_signed_versions.py tests/registry/test_bundles.py tests/registry/test_whole_life.py \

@@ -17,7 +17,8 @@ _HEAD = """\
 `make bench` measures all of this and writes this page; `make bench FIGURE=name` renews one figure.
 Nothing else may run on the machine meanwhile. What is compared runs in turn, in the same run.
 Values are medians, with the lowest and the highest round in brackets. A *floor* is the least that
-the work needs, run bare; a *peer* is another program that does the same.
+the work needs, run bare; a *peer* is another program that does the same; a *bar* is what
+we require.
 """
 _COLUMNS = ("figure", "value", "floor or peer", "ratio", "bar", "reached")
 

@@ -46,7 +46,7 @@ stop() {
 say "installing torch, its build for CPUs"
 # It is smaller by gigabytes, and nothing here needs the other one.
 install requirements-cpu.txt || say "pip has no build of torch for CPUs whose hash is in \
-requirements-cpu.txt, so the default build is installed; see README.md"
+requirements-cpu.txt, so the default build is installed; see docs/settings.md"
 for file in requirements.txt requirements-embedded.txt "$@"; do
     say "installing $(grep -c '^[a-zA-Z]' "$file") packages of $file"
     install "$file" || stop

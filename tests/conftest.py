@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from slipway.libraries import disable_telemetry
 from slipway.system.process import ProcessLimits
@@ -21,6 +22,13 @@ disable_telemetry()  # before a test imports the libraries that would report the
 
 #: A shell starts what runs in its background without Ctrl-C, and every child would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+#: The same examples each time, so that a change fails for what it does; `make faults` tries new
+#: ones. A busy machine is no reason to fail.
+_UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("new", _UNHURRIED)
+settings.register_profile("same", _UNHURRIED, derandomize=True)
+settings.load_profile("same")
 
 #: Without it, tests would find the password of a ``slipway up`` that ran in this checkout.
 _HOME = tempfile.TemporaryDirectory(prefix="slipway-home")

@@ -127,7 +127,7 @@ def require_prefect(api: str) -> None:
     if api.startswith(_PREFECT_CLOUD):
         return
     try:
-        with urllib.request.urlopen(f"{api.rstrip('/')}/health", timeout=5) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"{api.rstrip('/')}/health", timeout=20) as answer:  # noqa: S310
             is_prefect = answer.read(16).strip() == b"true"
     except urllib.error.HTTPError as error:
         if error.code in _SIGN_IN:

@@ -12,6 +12,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+_ATTEMPTS = 3
+
 
 def claim(home: Path) -> None:
     """Give this process and its children a folder of their own for temporary files.
@@ -20,7 +22,15 @@ def claim(home: Path) -> None:
     what they started is ended: Prefect's temporary server outlives its parent. Where ``home``
     cannot be written, the system's folder stays in use.
     """
-    with contextlib.suppress(OSError), _locked(home / "tmp") as folder:
+    for _ in range(_ATTEMPTS):
+        with contextlib.suppress(OSError):  # its last user may just have removed it
+            _claim(home / "tmp")
+            return
+
+
+def _claim(shared: Path) -> None:
+    """Make this process's folder below the one that all processes share."""
+    with _locked(shared) as folder:
         for other in folder.iterdir():
             with contextlib.suppress(BlockingIOError), _locked(other, fcntl.LOCK_NB):
                 _end_processes(other)

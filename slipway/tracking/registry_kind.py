@@ -35,7 +35,7 @@ MISSING_IN_UNITY_CATALOG = (
     "no search by tag: each search reads every version of a model",
     "no webhook for changed aliases: only the schedule notices them",
     "`slipway up` finds no first champion: start `slipway serve MODEL`",
-    "roles of `slipway users` end at MLflow: grant privileges in Databricks too",
+    "roles of `slipway users` count in MLflow alone: grant privileges in Databricks too",
     "its copy of the files has no release record and no signature: Slipway reads MLflow's",
 )
 

@@ -16,7 +16,7 @@ import websockets
 
 from commands import main
 from slipway.system.network import answers
-from tests.support.full_stack import AUTH, SERVERS, Running, environment, running
+from tests.support.full_stack import AUTH, SERVERS, Running, by_hand_alone, environment, running
 from tests.support.network import free_port
 from tests.support.project import PROJECT
 from tests.support.server_routes import filled
@@ -42,7 +42,8 @@ HEALTH = {"/health", "/api/health", "/api/ready"}
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Iterator[Running]:
     """Run everything for the tests of this module."""
-    with running(tmp_path_factory.mktemp("up"), checkpoint) as started:
+    folder = tmp_path_factory.mktemp("up")
+    with running(folder, checkpoint, arrange=by_hand_alone) as started:
         yield started
 
 
@@ -51,7 +52,7 @@ def state(everything: Running) -> dict[str, Any]:
     kinds = ("automations", "deployments", "work_pools", "work_queues", "concurrency_limits")
     found = {kind: everything.prefect(f"/{kind}/filter", {}) for kind in kinds}
     address = f"{everything.url('mlflow')}/api/2.0/mlflow/webhooks"
-    found["webhooks"] = httpx.get(address, auth=(USER, PASSWORD)).json()["webhooks"]
+    found["webhooks"] = httpx.get(address, auth=(USER, PASSWORD), timeout=60).json()["webhooks"]
     return _still(found)
 
 

@@ -117,6 +117,7 @@ def test_the_same_push_a_hundred_times_is_one_event(receiver: Receiver) -> None:
     assert len(receiver.take_events()) == 1
 
 
+@pytest.mark.alone
 def test_an_answer_takes_less_than_a_tenth_of_a_second(
     receiver: Receiver, record_property: Callable[[str, object], None]
 ) -> None:
@@ -142,7 +143,7 @@ def test_an_event_that_cannot_be_sent_is_logged_and_the_next_is_sent(
     caplog.set_level(logging.WARNING)
     receiver.prefect_is_down = True
     receiver.hub()
-    until = time.monotonic() + 5
+    until = time.monotonic() + 60
     while "lost" not in caplog.text and time.monotonic() < until:
         time.sleep(0.01)
     receiver.prefect_is_down = False
@@ -212,7 +213,7 @@ def test_received_webhooks_are_forgotten_by_time_and_by_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A push is no duplicate once it is too old, or once too many others came after it."""
-    monkeypatch.setattr(webhooks, "TOLERANCE_SECONDS", 0.5)
+    monkeypatch.setattr(webhooks, "TOLERANCE_SECONDS", 3)
     monkeypatch.setattr(hooks, "REMEMBERED", 2)
     first, second, third = (pushed() for _ in range(3))
     with receive(tmp_path) as receiver:
@@ -220,7 +221,7 @@ def test_received_webhooks_are_forgotten_by_time_and_by_number(
             receiver.hub(payload).json()["status"]
             for payload in (first, first, second, third, third, first)
         ]
-        time.sleep(0.6)
+        time.sleep(3.5)
         late = receiver.hub(first).json()["status"]
 
     assert statuses == ["accepted", "duplicate", "accepted", "accepted", "duplicate", "accepted"]

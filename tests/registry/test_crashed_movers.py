@@ -20,9 +20,9 @@ from tests.support.kills import Killed, killed
 
 @pytest.fixture
 def fast_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a heartbeat of half a second ago be old."""
-    monkeypatch.setattr(heartbeat, "RENEW_SECONDS", 0.2)
-    monkeypatch.setattr(heartbeat, "DEAD_SECONDS", 0.5)
+    """Let a heartbeat of a few seconds ago be old."""
+    monkeypatch.setattr(heartbeat, "RENEW_SECONDS", 1.0)
+    monkeypatch.setattr(heartbeat, "DEAD_SECONDS", 2.5)
 
 
 @contextmanager

@@ -93,8 +93,8 @@ def test_a_holder_that_lives_is_waited_for(
     server: str, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For as long as its heartbeat changes; at the end, the error says what to do."""
-    monkeypatch.setattr(heartbeat, "DEAD_SECONDS", 2.0)
-    monkeypatch.setattr(shared_lock, "_PATIENCE_SECONDS", 5.0)
+    monkeypatch.setattr(heartbeat, "DEAD_SECONDS", 5.0)
+    monkeypatch.setattr(shared_lock, "_PATIENCE_SECONDS", 12.0)
     alive, _ = waiting_holder(server)
 
     require_left_alone(client, alive)
@@ -105,15 +105,15 @@ def test_a_holder_is_not_taken_for_dead_because_the_server_was_away(
 ) -> None:
     """No heartbeat arrived meanwhile, so what is read at its return says nothing."""
     monkeypatch.setattr(heartbeat, "RENEW_SECONDS", 1.0)
-    monkeypatch.setattr(heartbeat, "DEAD_SECONDS", 2.0)
-    monkeypatch.setattr(shared_lock, "_PATIENCE_SECONDS", 8.0)
+    monkeypatch.setattr(heartbeat, "DEAD_SECONDS", 5.0)
+    monkeypatch.setattr(shared_lock, "_PATIENCE_SECONDS", 20.0)
     alive, _ = waiting_holder(server)
     newest, before = shared_lock._newest, shared_lock._newest(client, NAME)
     looks = iter(range(100))
 
     def after_an_outage(client: Any, name: str) -> Any:
         if (number := next(looks)) < 2:
-            time.sleep(3 * number)
+            time.sleep(6 * number)
             return before
         return newest(client, name)
 

@@ -28,7 +28,7 @@ from slipway.report.document import PLOT_TEXT
 from slipway.tracking.tags import PROMOTED_FROM, PROMOTED_TO
 from tests.support import browser
 from tests.support.browser import Person
-from tests.support.full_stack import Running, mlflow_server, running
+from tests.support.full_stack import Running, by_hand_alone, mlflow_server, running
 from tests.support.project import PROJECT, Project
 from tests.support.tiny_phi3 import write_checkpoint
 
@@ -68,11 +68,6 @@ def everything(
     more = {"SLIPWAY_ENVIRONMENTS": json.dumps({"prod": {"tracking_uri": production}})}
     with running(folder, checkpoint, more, auth=None, arrange=by_hand_alone) as started:
         yield started
-
-
-def by_hand_alone(project: Project) -> None:
-    """Let no schedule release before the newcomer does, whatever the time of day."""
-    project.edit("licenses", "automatic = false\nlicenses")
 
 
 @pytest.fixture(scope="module")

@@ -113,7 +113,7 @@ def test_limits_hold_while_the_caller_is_busy(limits: ProcessLimits) -> None:
         call(
             child_functions.hang,
             ChildRequest(),
-            replace(limits, timeout_seconds=3),
+            replace(limits, timeout_seconds=10),
             step="hang",
             progress=lambda _, text: ended.extend(gone(int(pid)) for pid in text.split()),
         )

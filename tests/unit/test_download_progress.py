@@ -18,7 +18,7 @@ def test_progress_counts_the_bytes_that_are_present(
     files = {f"model-{number}.safetensors": bytes([number]) * 3_000_000 for number in range(4)}
     commit = acme.push("acme/large", files)
     running.faults.add(wrong_bytes, "*/model-0.safetensors")
-    running.faults.add(stall(1.2), "*/model-3.safetensors")
+    running.faults.add(stall(4), "*/model-3.safetensors")
     reports: list[tuple[float | None, str]] = []
     threads: set[threading.Thread] = set()
 
@@ -56,7 +56,7 @@ def test_an_interrupt_ends_a_download_that_waits(
     with pytest.raises(KeyboardInterrupt):
         wanted.write(tmp_path / "into", tmp_path / "partial")
 
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60
     assert not (tmp_path / "into").exists()
 
 

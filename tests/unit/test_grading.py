@@ -136,7 +136,7 @@ def test_what_never_ends_is_undecided_and_the_rest_is_graded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An expression that explodes costs its time limit, and blocks the release."""
-    monkeypatch.setattr(grading, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(grading, "ANSWER_SECONDS", 2)
     given = {
         "a" * 40 + "!": {"matches": ("^(a+)+$",)},
         "quick": {"judge": "judges:stubborn"},
@@ -154,7 +154,7 @@ def test_what_never_ends_is_undecided_and_the_rest_is_graded(
     )
 
     assert [each.right for each in graded] == [None, None, None, None, True, None]
-    assert graded[0].unmet == graded[1].unmet == ("not decided within 0.3 s",)
+    assert graded[0].unmet == graded[1].unmet == ("not decided within 2 s",)
     assert graded[2].unmet == ("judge judges:broken: ZeroDivisionError: division by zero",)
     assert "returned None, expected True, False or a reason" in graded[3].unmet[0]
     (check,) = grading.check_decided(tuple(graded), prompts)

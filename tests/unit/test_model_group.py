@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from slipway.redeploy import model_server
@@ -12,6 +13,7 @@ from slipway.serving.several import ModelGroup
 from slipway.serving.supervisor import bound
 from slipway.settings import Settings
 from slipway.system import process as processes
+from tests.support.model_servers import wait_until
 
 
 class SleepingGroup(ModelGroup):
@@ -29,6 +31,7 @@ class SleepingGroup(ModelGroup):
         """Write where a server listens, as it does once its model is loaded."""
         (folder,) = (each for each in self._folders if each.name == name)
         pid = self._children[folder].pid
+        wait_until(lambda: server_file.MODULE in psutil.Process(pid).cmdline(), 20)
         server_file.write(folder / server_file.SERVER, pid, self._listener, self._workers)
 
     def kill(self) -> None:

@@ -23,7 +23,7 @@ from tests.support.network import http_server
 GOLDEN = GoldenPrompts(
     prompts=(prompt("ferry", stop=("ten",)), prompt("harbour"), prompt("waves")),
     answer=suites.schema(PROJECT / "expectations", "chat"),
-    max_median_latency_ms=300,
+    max_median_latency_ms=1000,
 )
 STREAM = ('{"choices": [{"delta": {"content": "At nine."}}]}', "[DONE]")
 GOOD: dict[str, Any] = {"status": 200, "version": "4", "document": completion(), "stream": STREAM}
@@ -73,7 +73,7 @@ def test_good_answers_pass_and_are_timed() -> None:
     with answering() as (address, requests):
         median_ms = golden_prompts.check(address, "tiny", 4, GOLDEN)
 
-    assert 0 < median_ms < 300
+    assert 0 < median_ms < 1000
     assert [each.get("stream", False) for each in requests] == [False, False, False, True]
     assert requests[0]["stop"] == ["ten"]
     assert "stop" not in requests[1]
@@ -115,8 +115,8 @@ def without(field: str) -> dict[str, Any]:
             "the stream broke off: engine gone",
             id="broken off",
         ),
-        pytest.param({"delay_seconds": 0.4}, "the median answer took 4", id="slow"),
-        pytest.param({"delay_seconds": 1.2}, "no answer to ferry in time", id="much too slow"),
+        pytest.param({"delay_seconds": 1.2}, "the median answer took 1", id="slow"),
+        pytest.param({"delay_seconds": 4}, "no answer to ferry in time", id="much too slow"),
     ],
 )
 def test_a_fault_names_the_prompt_and_what_is_wrong(changes: dict[str, Any], reason: str) -> None:

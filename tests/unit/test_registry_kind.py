@@ -108,7 +108,7 @@ def test_versions_and_runs_have_two_addresses_with_unity_catalog(
     """Any other address of a registry is ignored."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", SERVER)
     monkeypatch.setenv("MLFLOW_REGISTRY_URI", "http://another.example")
-    monkeypatch.setenv("SLIPWAY_REGISTRY_SCHEMA", "main.models")
+    monkeypatch.setenv("SLIPWAY_REGISTRY_SCHEMA", "Main.Models")
     alone = mlflow_location(Settings())
     monkeypatch.setenv("MLFLOW_REGISTRY_URI", "databricks-uc")
     apart = mlflow_location(Settings())
