@@ -61,7 +61,7 @@ def test_an_answer_is_counted_by_model_and_version(server: Server, *, stream: bo
 
 def test_a_refused_request_is_counted_with_its_status(server: Server) -> None:
     """It has no first token."""
-    before = server.figure(DURATION, error_type="400"), server.figure(FIRST)
+    before = at_rest(lambda: [server.figure(DURATION, error_type="400"), server.figure(FIRST)])
     answered = server.figure("slipway_serving_requests_total", status="400")
 
     server.chat(messages=[])

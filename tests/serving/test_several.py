@@ -260,8 +260,8 @@ def test_one_page_of_metrics_has_both_models(models: Models) -> None:
     families = front.families()
     assert len({each.name for each in families}) == len(families)
     assert {each.type for each in families} >= {"counter", "gauge", "histogram"}
-    tokens = front.figure("gen_ai_client_token_usage_count", gen_ai_request_model=MODEL)
-    assert tokens == models.server(MODEL).figure("gen_ai_client_token_usage_count")
+    name, server = "gen_ai_client_token_usage_count", models.server(MODEL)
+    wait_until(lambda: front.figure(name, gen_ai_request_model=MODEL) == server.figure(name), 30)
 
 
 def test_a_refusal_before_a_models_server_is_a_figure(models: Models) -> None:
