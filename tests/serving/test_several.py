@@ -104,7 +104,7 @@ def serving(home: Path, folder: Path, *pointers: Path, **variables: str) -> Iter
 @pytest.fixture(scope="module")
 def home(registered: Registered) -> Path:
     """Register the endless version of the tiny model as a model of its own, and return the home."""
-    client = registered._client()
+    client = registered.client()
     version = client.get_model_version(MODEL, "2")
     client.create_registered_model(ENDLESS)
     client.create_model_version(ENDLESS, version.source, tags=dict(version.tags))

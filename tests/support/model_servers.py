@@ -41,17 +41,20 @@ class Registered:
 
     def promote(self, version: int, alias: str = "champion") -> None:
         """Set an alias."""
-        self._client().set_registered_model_alias(MODEL, alias, str(version))
+        self.client().set_registered_model_alias(MODEL, alias, str(version))
 
     def tags(self, version: int) -> dict[str, str]:
         """Return a version's tags."""
-        return dict(self._client().get_model_version(MODEL, str(version)).tags)
+        return dict(self.client().get_model_version(MODEL, str(version)).tags)
 
-    def _client(self) -> Any:
-        from mlflow import MlflowClient
+    def client(self) -> Any:
+        """Return MLflow's client; what it asks of MLflow's own module goes there as well."""
+        from slipway.tracking.location import MlflowLocation, connect
 
-        uri = f"sqlite:///{self.home}/mlflow/mlflow.db"
-        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+        folder = self.home / "mlflow"
+        return connect(
+            MlflowLocation(uri=f"sqlite:///{folder}/mlflow.db", artifacts=folder / "artifacts")
+        )
 
 
 @dataclass(frozen=True)
