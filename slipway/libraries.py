@@ -107,8 +107,12 @@ def mlflow_headers(settings: Settings) -> dict[str, str]:
     if token and not all(named):
         return {"Authorization": f"Bearer {token}"}
     user, password = named if all(named) else settings.credentials or ("", "")
-    signed = base64.b64encode(f"{user}:{password}".encode()).decode()
-    return {"Authorization": f"Basic {signed}"} if user else {}
+    return basic_header(f"{user}:{password}") if user else {}
+
+
+def basic_header(user_and_password: str) -> dict[str, str]:
+    """Return the header with which a request signs in with ``user:password``."""
+    return {"Authorization": f"Basic {base64.b64encode(user_and_password.encode()).decode()}"}
 
 
 def _signed_in(settings: Settings) -> dict[str, str]:

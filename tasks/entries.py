@@ -82,6 +82,11 @@ def find_release(entry: Entry, key: str, *, force: bool) -> Release | None:
     return release
 
 
+@task(
+    task_run_name="look for {entry.name} {key:.8} again",
+    description="Look whether another machine has finished the same release meanwhile.",
+    **uncached(timeout_seconds=600),
+)
 def finished_meanwhile(entry: Entry, key: str) -> Release | None:
     """Return the release with this key if another machine has finished it; None if none has.
 

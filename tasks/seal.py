@@ -10,7 +10,7 @@ from slipway.settings import Settings
 from slipway.tracking import seal as seals
 from slipway.tracking.verified_copy import CopyPlace
 from slipway.values import Promoted, ReleaseSummary
-from tasks.context import audit_info
+from tasks.context import audit_info, registry
 from tasks.policies import uncached
 
 
@@ -28,7 +28,10 @@ def seal(summary: ReleaseSummary, reason: str | None) -> None:
         summary: The release, with its verdict.
         reason: Why a person started it; None if nobody said so.
     """
-    settings = Settings()
+    settings, versions = Settings(), summary.versions
+    state = registry().state(versions.model, versions.onnx.version)
+    if state and state.released:  # by another machine, a moment ago
+        return
     request = seals.SealRequest(
         place=CopyPlace.of(settings),
         environment=settings.environment,

@@ -31,7 +31,7 @@ from deployments.services import (
 from slipway import catalogue
 from slipway.errors import CatalogueInvalid
 from slipway.evaluation import targets
-from slipway.libraries import mlflow_headers
+from slipway.libraries import basic_header, mlflow_headers
 from slipway.settings import PROJECT, Settings
 from slipway.system.network import answers, host_and_port, is_loopback, is_taken
 from tasks.pools import workers_online
@@ -217,7 +217,8 @@ def _mlflow(settings: Settings) -> list[Diagnosis]:
 
 def _sign_in_advice(settings: Settings) -> str:
     """Return what to do where MLflow refuses us; this home has its own server's users alone."""
-    if settings.credentials is None:
+    ours = basic_header(":".join(settings.credentials or ()))
+    if settings.mlflow_url != Settings().mlflow_url or mlflow_headers(settings) != ours:
         return "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to those of a user of it"
     return (
         "set SLIPWAY_AUTH to the value that the server was first started with; if it is lost, "

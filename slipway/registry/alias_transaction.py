@@ -23,7 +23,6 @@ from slipway.registry.change_record import (
     RecordPlace,
     TagChanges,
     belongs,
-    value_before,
     versions_in,
     waits_for,
 )
@@ -326,9 +325,7 @@ class AliasTransactions(DeadReleases):
             tag_changes[name] = {}
             for version, changed in versions.items():
                 found = self.tags(name, version)
-                tag_changes[name][version] = {
-                    tag: value_before(tag, changed, found) for tag in changed
-                }
+                tag_changes[name][version] = {tag: found.get(tag) for tag in changed}
         return transaction.model_copy(update={"aliases": aliases, "tag_changes": tag_changes})
 
     def _restore(self, record: ChangeRecord) -> None:
@@ -397,14 +394,15 @@ class AliasTransactions(DeadReleases):
     def _next_lease(self, model: str) -> Lease:
         """Return a lease that starts after the newest change, also if this machine's clock is slow.
 
-        Changes are ordered by their start. One that is far ahead counts for nothing: everybody who
-        may release may write a record, with any time.
+        Changes are ordered by their start. Of those that everybody may record who may release, one
+        that is far ahead counts for nothing.
         """
         lease = self._lease()
         latest = lease.start + _CLOCKS_DIFFER
         for place in PLACES:
             starts = (change.at for change in self.newest_changes(model, place))
-            newest = next((start for start in starts if start <= latest), lease.start)
+            believed = (at for at in starts if place in OF_CHAMPIONS or at <= latest)
+            newest = next(believed, lease.start)
             lease = lease.model_copy(update={"start": max(lease.start, newest + _TICK)})
         return lease
 

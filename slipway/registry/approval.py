@@ -67,7 +67,7 @@ class Approvals(Promotions):
                     reason = f"it could not be {answer} within {within}: {error.reason}"
             if not is_late:
                 return None
-            audit = AuditInfo(actor="timeout", reason=reason)
+            audit = AuditInfo(actor="timeout", reason=reason[:1000])
             return self._decide(model, version, "reject", audit)
 
     def lift_quarantine(self, model: str, key: str, audit: AuditInfo) -> Release | None:

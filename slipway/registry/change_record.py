@@ -89,9 +89,25 @@ class ChangeRecord(Value):
             tags.HOST: socket.gethostname(),
             **self.lease.to_tags(),
             tags.TRANSACTION: transaction.model_dump_json(),
-            tags.UNDO: self.undo.model_dump_json(),
+            tags.UNDO: self._believable_undo().model_dump_json(),
             **transaction.run_tags,
         }
+
+    def _believable_undo(self) -> AliasTransaction:
+        """Return the undo for those who only read it.
+
+        An approval that a person wrote and nobody carried out is ``pending`` there: an undo that
+        approves would let everybody approve who may write a record.
+        """
+        changes = self.transaction.tag_changes
+        tag_changes = {
+            name: {
+                number: _unapproved(before, changes[name][number])
+                for number, before in versions.items()
+            }
+            for name, versions in self.undo.tag_changes.items()
+        }
+        return self.undo.model_copy(update={"tag_changes": tag_changes})
 
     @classmethod
     def from_tags(cls, found: Mapping[str, str]) -> Self:
@@ -178,21 +194,11 @@ def _places(transaction: AliasTransaction) -> set[tuple[str, int | None, str]]:
     return aliases | changed
 
 
-def value_before(
-    tag: str, changed: Mapping[str, str | None], found: Mapping[str, str]
-) -> str | None:
-    """Return what undoing a change sets a tag to; None removes it.
-
-    It is what was there. But an approval that a person wrote and nobody carried out becomes
-    ``pending``: an undo that approves would let everybody approve who may write a record.
-
-    Args:
-        tag: A tag that changes.
-        changed: The tags of a version that change.
-        found: The tags of that version before.
-    """
-    is_lost = tag == tags.APPROVAL and _says_approved(found) and not _says_approved(changed)
-    return "pending" if is_lost else found.get(tag)
+def _unapproved(
+    before: Mapping[str, str | None], changed: Mapping[str, str | None]
+) -> dict[str, str | None]:
+    is_lost = _says_approved(before) and not _says_approved(changed)
+    return {**before, tags.APPROVAL: "pending"} if is_lost else {**before}
 
 
 def _approves(changed: Mapping[str, str | None], before: Mapping[str, str | None]) -> bool:

@@ -105,7 +105,10 @@ def write(release: Release, place: CopyPlace, environment: str, folder: Path) ->
     _copy_run(who, client.get_run(versions.run_id), folder)
     try:
         bundle = read(folder, place.public_key)
-    except VersionRefused as error:  # what MLflow has is wrong, so another bundle would be too
+    except VersionRefused as error:
+        if error.remedy != _AGAIN:
+            raise
+        # What MLflow has is wrong, so another bundle would be too.
         raise VersionRefused(who, f"{error.version}: {error.reason}", RELEASE_AGAIN) from error
     if (bundle.record.model, bundle.record.key) != (versions.model, versions.key):
         raise VersionRefused(who, "its record is one of another release", RELEASE_AGAIN)

@@ -151,17 +151,17 @@ def _identity_token() -> str:
 
     Raises:
         SigningKeyUnusable: If the job has no identity, or may not use it.
-        IdentityError: If who gives out identities fails.
+        IdentityError: If who gives out identities does not answer.
     """
-    from id import GitHubOidcPermissionCredentialError
     from sigstore.oidc import IdentityError, detect_credential
+    from urllib3.exceptions import HTTPError
 
     try:
         token = detect_credential()
     except IdentityError as error:
-        if isinstance(error.__cause__, GitHubOidcPermissionCredentialError):
-            raise SigningKeyUnusable(SIGSTORE, _words(error), _IDENTITY) from error
-        raise
+        if error.__cause__ and isinstance(error.__cause__.__context__, HTTPError):
+            raise
+        raise SigningKeyUnusable(SIGSTORE, _words(error), _IDENTITY) from error
     if token is None:
         raise SigningKeyUnusable(SIGSTORE, "this process has no identity", _IDENTITY)
     return str(token)

@@ -140,6 +140,34 @@ def test_a_rejection_whose_process_was_killed_leaves_what_was_there(
     assert registry.decide(waiting.model, 2, "approve", ANN).verdict.kind == "promoted"
 
 
+@pytest.mark.parametrize(
+    ("error", "refused", "then"),
+    [(RuntimeError, RegistryConflict, "approved"), (Killed, Killed, "pending")],
+)
+def test_a_persons_answer_outlives_a_rejection_that_fails(
+    waiting: FakeRegistry,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[BaseException],
+    refused: type[BaseException],
+    then: str,
+) -> None:
+    """After a kill it has to be given again: what a record says of it, nobody believes."""
+    client, registry = waiting.registry.client, waiting.registry
+    client.set_model_version_tag(waiting.model, "2", "slipway.approval", "approved")
+
+    def fail(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "_require_open", fail)
+        with pytest.raises(refused):
+            registry.decide(waiting.model, 2, "reject", ANN)
+    registry.recover(waiting.model)
+
+    assert waiting.tags(2)["slipway.approval"] == then
+    assert registry.waiting(waiting.model) == 2
+
+
 def test_an_answer_by_tag_is_carried_out_after_a_killed_answer(waiting: FakeRegistry) -> None:
     """The tag was set before; what is rolled back is the killed answer, not the tag."""
     client = waiting.registry.client

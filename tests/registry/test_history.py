@@ -128,6 +128,22 @@ def test_the_last_change_is_the_newest_whatever_a_clock_says(
     assert registry.manual_fault(model, needs_approval=True) is None
 
 
+def test_a_rollback_on_a_machine_whose_clock_is_days_slow_is_the_newest_change(
+    fake_registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the champion that it restores would count as chosen by hand."""
+    fake_registry.release("one")
+    fake_registry.release("two")
+    model, registry = fake_registry.model, fake_registry.registry
+    slow = Lease(start=datetime.now(UTC) - timedelta(days=2))
+    monkeypatch.setattr(registry, "_lease", lambda: slow)
+
+    registry.roll_back(model, None, ANN)
+
+    assert next(registry.newest_changes(model)).after == 1
+    assert registry.manual_fault(model, needs_approval=True) is None
+
+
 @pytest.mark.parametrize("year", [3000, 9999])
 def test_a_change_that_somebody_dated_far_ahead_orders_nothing(
     fake_registry: FakeRegistry, year: int

@@ -102,7 +102,7 @@ def test_a_release_is_in_tags_that_the_catalog_allows(
 
 
 def test_a_long_value_is_replaced_as_a_whole_or_not_at_all(
-    model: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+    model: FakeRegistry, catalog: UnityCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever call is the last before a kill; the next that sets the tag leaves nothing else."""
     client, (old, new) = model.registry.client, ("x" * 2_500, "y" * 1_500)
@@ -116,6 +116,7 @@ def test_a_long_value_is_replaced_as_a_whole_or_not_at_all(
         seen.append(model.tags(1)[RELEASE])
 
     assert seen == [old] * 3 + [new] * 5
+    assert len(release_parts(model, catalog)) == 3  # two, and what names them
 
 
 def test_a_rollback_moves_both_models_and_quarantines_what_failed(

@@ -150,6 +150,19 @@ def test_a_password_is_to_blame_only_where_the_server_says_so(
     assert found.advice.startswith(advice)
 
 
+def test_somebody_else_of_the_environment_is_to_blame(
+    refusing: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their password is sent and not this home's, whose users are no reason to remove anything."""
+    refusing["*"] = 401
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ann")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "a-password-of-before")
+
+    [found] = _mlflow(Settings().in_use)
+
+    assert found.advice.startswith("set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD")
+
+
 def test_a_server_elsewhere_knows_other_people(
     refusing: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
