@@ -225,7 +225,7 @@ def test_a_release_is_started_and_watched_to_its_end(person: Person) -> None:
     name = person.knows_of_run(person.page.url)["name"]
     assert name.startswith("tiny, digest ")
     expect(person.page.get_by_text(name).first).to_be_visible()
-    expect(person.page.get_by_text("13 Task runs")).to_be_visible()
+    expect(person.page.get_by_text("14 Task runs")).to_be_visible()
     expect(person.page.locator("canvas").first).to_be_visible()  # the graph of its tasks
     person.takes_picture("prefect-run")
 
