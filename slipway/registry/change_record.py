@@ -197,16 +197,15 @@ def _places(transaction: AliasTransaction) -> set[tuple[str, int | None, str]]:
 def _unapproved(
     before: Mapping[str, str | None], changed: Mapping[str, str | None]
 ) -> dict[str, str | None]:
-    is_lost = _says_approved(before) and not _says_approved(changed)
+    is_lost = _gives_approval(changed, before)
     return {**before, tags.APPROVAL: "pending"} if is_lost else {**before}
 
 
 def _approves(changed: Mapping[str, str | None], before: Mapping[str, str | None]) -> bool:
     """Return whether an undo would release or approve what was not before."""
-    approved = _says_approved(before) and not _says_approved(changed)
     released = before.get(tags.STATUS) == "released"
-    return approved or (released and changed.get(tags.STATUS) != "released")
+    return _gives_approval(changed, before) or (released and changed.get(tags.STATUS) != "released")
 
 
-def _says_approved(found: Mapping[str, str | None]) -> bool:
-    return answer_in(found) == "approved"
+def _gives_approval(changed: Mapping[str, str | None], before: Mapping[str, str | None]) -> bool:
+    return answer_in(before) == "approved" != answer_in(changed)

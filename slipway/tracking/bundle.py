@@ -103,25 +103,21 @@ def write(release: Release, place: CopyPlace, environment: str, folder: Path) ->
             shutil.move(copied, folder / wrapper.kind)
     who = f"{versions.model} v{versions.onnx.version}"
     _copy_run(who, client.get_run(versions.run_id), folder)
-    try:
-        bundle = read(folder, place.public_key)
-    except VersionRefused as error:
-        if error.remedy != _AGAIN:
-            raise
-        # What MLflow has is wrong, so another bundle would be too.
-        raise VersionRefused(who, f"{error.version}: {error.reason}", RELEASE_AGAIN) from error
+    # What is wrong now is wrong in MLflow, and would be in another bundle.
+    bundle = read(folder, place.public_key, RELEASE_AGAIN)
     if (bundle.record.model, bundle.record.key) != (versions.model, versions.key):
         raise VersionRefused(who, "its record is one of another release", RELEASE_AGAIN)
     comes_from = f"{environment} v{versions.onnx.version}"
     return bundle.model_copy(update={"comes_from": comes_from})
 
 
-def read(folder: Path, public_key: Verifier | None) -> Bundle:
+def read(folder: Path, public_key: Verifier | None, remedy: str = _AGAIN) -> Bundle:
     """Return the bundle in a folder, once every byte of it was read.
 
     Args:
         folder: Where it is.
         public_key: Who must have signed both wrappers; None if nobody must.
+        remedy: What a person can do about one that is refused.
 
     Raises:
         VersionRefused: If a file differs from what is recorded, is missing or was added, if the
@@ -131,25 +127,27 @@ def read(folder: Path, public_key: Verifier | None) -> Bundle:
     known = {"onnx", "transformers", RUN, SUMS}
     for path in sorted(folder.iterdir()):
         if path.name not in known:
-            raise VersionRefused("the bundle", f"{path.name} is not part of a bundle", _AGAIN)
-    record = _record(folder, "onnx", public_key)
-    reference = _record(folder, "transformers", public_key)
+            raise VersionRefused("the bundle", f"{path.name} is not part of a bundle", remedy)
+    record = _record(folder, "onnx", public_key, remedy)
+    reference = _record(folder, "transformers", public_key, remedy)
     pair = registered_name(record.model, "transformers"), record.key
     if (reference.model, reference.key) != pair:
-        raise VersionRefused("the bundle", "its wrappers are of two releases", _AGAIN)
+        raise VersionRefused("the bundle", "its wrappers are of two releases", remedy)
     run = run_record.read("the bundle", folder / "onnx")
-    _require_recorded(run, folder / RUN)
+    _require_recorded(run, folder / RUN, remedy)
     comes_from = f"{run.environment} v{run.version}"
     return Bundle(folder=folder, record=record, run=run, comes_from=comes_from)
 
 
-def _record(folder: Path, kind: WrapperKind, public_key: Verifier | None) -> RecordedRelease:
+def _record(
+    folder: Path, kind: WrapperKind, public_key: Verifier | None, remedy: str
+) -> RecordedRelease:
     """Return the record of one wrapper, if its files are those of just this record."""
     who, own = f"the bundled {kind} wrapper", folder / kind
     files = manifest(own)
     paths = {file.path for file in files}
     if release_record.FILE not in paths:
-        raise VersionRefused(who, "it has no record of its release", _AGAIN)
+        raise VersionRefused(who, "it has no record of its release", remedy)
     record = release_record.read(who, (own / release_record.FILE).read_bytes())
     fault = release_record.fault(record, record.model, record.key, files)
     if record.wrapper != kind:
@@ -157,7 +155,7 @@ def _record(folder: Path, kind: WrapperKind, public_key: Verifier | None) -> Rec
     if public_key and release_record.SIGNATURE_FILE not in paths:
         fault = fault or "it is not signed"
     if fault:
-        raise VersionRefused(who, fault, _AGAIN)
+        raise VersionRefused(who, fault, remedy)
     if public_key:
         signature.require(who, own, public_key)
     return record
@@ -173,9 +171,9 @@ def _copy_run(who: str, run: Any, folder: Path) -> None:
             files.copy(file.path, folder / RUN)
 
 
-def _require_recorded(run: RecordedRun, folder: Path) -> None:
+def _require_recorded(run: RecordedRun, folder: Path, remedy: str) -> None:
     found = {(file.path, file.sha256) for file in manifest(folder)}
     recorded = {(file.path, file.sha256) for file in run.files}
     if different := sorted(found ^ recorded):
         reason = f"{RUN}/{different[0][0]} is not as its {run_record.FILE} says"
-        raise VersionRefused("the bundle", reason, _AGAIN)
+        raise VersionRefused("the bundle", reason, remedy)

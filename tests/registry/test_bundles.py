@@ -446,7 +446,9 @@ def test_a_report_that_somebody_edited_in_mlflow_does_not_leave(
 
     client.log_text(run_id, "# Better report", "report.md")
 
-    with pytest.raises(VersionRefused, match=r"report\.md is not as its .*; release the model"):
+    with pytest.raises(
+        VersionRefused, match=r"run/report\.md is not as its run\.json says; release"
+    ):
         bundled(dev, release, tmp_path / "third")
 
 

@@ -116,7 +116,7 @@ def test_a_request_has_a_time_limit(busy_server: Server) -> None:
     waited = time.monotonic() - started
     engine.resume()
 
-    assert REQUEST_SECONDS * 0.9 < waited < REQUEST_SECONDS + 30
+    assert REQUEST_SECONDS * 0.9 < waited < REQUEST_SECONDS + 2
     assert (refused.status_code, refused.json()["error"]["code"]) == (504, "timeout")
     assert refused.headers["x-should-retry"] == "false"
     assert busy_server.chat(**BRIEF).status_code == 200

@@ -15,7 +15,7 @@ from slipway.tracking.tags import KEY, LEASE, PENDING_EVENT, TRANSACTION, WRAPPE
 from slipway.values import Promoted, Stored
 
 #: Children notice within a moment that their parent is gone, and then end.
-_END_SECONDS = 60.0
+_END_SECONDS = 10.0
 
 
 def violations(home: Path, client: Any, services: Collection[int] = ()) -> list[str]:

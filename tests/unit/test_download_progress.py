@@ -56,7 +56,7 @@ def test_an_interrupt_ends_a_download_that_waits(
     with pytest.raises(KeyboardInterrupt):
         wanted.write(tmp_path / "into", tmp_path / "partial")
 
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - started < 10
     assert not (tmp_path / "into").exists()
 
 

@@ -104,6 +104,7 @@ def test_a_server_that_is_about_to_start_is_waited_for(
     decision = place.compare(CHAMPION)
 
     start.join(20)
+    assert not start.is_alive()
     assert decision == NoChange(reason="no server of tiny is running; the next starts its champion")
 
 
