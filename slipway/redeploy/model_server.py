@@ -44,8 +44,22 @@ def serves(url: str, model: str) -> bool:
         return False  # nothing answers, or something that is no model server
 
 
+def is_starting(folder: Path) -> bool:
+    """Return whether a server of this folder runs here, whether or not it says yet where.
+
+    It does so once its last worker is ready; the others answer before that.
+    """
+    pointer = str(folder / server_file.POINTER)
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or ()
+        served = [word for word in words if word.endswith(server_file.POINTER)]
+        if MODULE in words and served == [pointer]:
+            return True
+    return False
+
+
 def require(folder: Path, model: str, url: str) -> None:
-    """Check that a server runs in this folder.
+    """Check that a server runs in this folder; one that is starting is waited for.
 
     Args:
         folder: The server's folder.
@@ -56,8 +70,10 @@ def require(folder: Path, model: str, url: str) -> None:
         ServedElsewhere: If it is found there.
         NotServed: If none is running.
     """
-    if find(folder) is None:
-        raise ServedElsewhere(model, url) if serves(url, model) else NotServed(model)
+    while find(folder) is None:
+        if not is_starting(folder):
+            raise ServedElsewhere(model, url) if serves(url, model) else NotServed(model)
+        time.sleep(_POLL_SECONDS)
 
 
 def next_version(folder: Path) -> int | None:

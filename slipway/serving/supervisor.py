@@ -14,10 +14,17 @@ How uvicorn 0.54 reacts to a worker whose model cannot be loaded (its applicatio
   process exists; its engine is watched by the worker.
 - It handles signals only between two checks, so a replacement could not be interrupted. Here
   SIGTERM and SIGINT take effect at once.
+- It takes one answer for each time that it asks a worker whether it is ready. What it asked while
+  the process could not answer yet is answered later, so it learns late that the worker is ready.
+- The thread that answers and the one that serves may each make a server object. Then only one of
+  them ever starts, and the other's answer, "not ready", is all that it learns.
+- After an error of its own, such as a full disk, it waits for its workers, which go on serving.
+  This server ends them, so that whatever looks after it starts it again.
 
 A single worker has the same supervisor, so SIGHUP replaces it too.
 """
 
+import contextlib
 import errno
 import os
 import shutil
@@ -27,7 +34,7 @@ import time
 from pathlib import Path
 
 from uvicorn import Config
-from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors import Multiprocess, multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
 from slipway.errors import PortTaken
@@ -83,6 +90,26 @@ class GracefulKeepAlive(LimitedConnection):
             super().shutdown()
 
 
+class Worker(Process):
+    """A worker that tells at once, and for certain, that it is ready."""
+
+    def target(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve; the server object is made before another thread can make one."""
+        assert self.server  # noqa: S101 - a property that makes it
+        super().target(sockets)
+
+    def is_ready(self, timeout: float = 5) -> bool:
+        """Return the last of the answers that have come."""
+        ready = super().is_ready(timeout)
+        with contextlib.suppress(OSError, EOFError):
+            while self.parent_conn.poll():
+                ready = self.parent_conn.recv()
+        return ready
+
+
+multiprocess.Process = Worker  # type: ignore[misc] # by this name uvicorn makes its workers
+
+
 class Workers(Multiprocess):
     """The workers of one server, which share a bound socket.
 
@@ -112,7 +139,7 @@ class Workers(Multiprocess):
             self.should_exit.set()
         elif time.monotonic() > self._restarted + _PAUSE_SECONDS:
             exited.kill()  # closes its pipes
-            self.processes[index] = Process(self.config, self.sockets)
+            self.processes[index] = Worker(self.config, self.sockets)
             self.processes[index].start()
             self._restarted = time.monotonic()
 
@@ -157,6 +184,8 @@ def serve(pointer_file: Path, host: str, port: int, workers: int) -> int:
         supervisor.run()
     finally:
         file.unlink(missing_ok=True)
+        for worker in supervisor.processes:
+            worker.process.kill()
     return 0 if supervisor.listens else 1
 
 

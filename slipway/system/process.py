@@ -266,7 +266,11 @@ def start_seconds(pid: int) -> float:
     Raises:
         psutil.Error: If there is no such process.
     """
-    return round(psutil.Process(pid).create_time() - psutil.boot_time(), 2)
+    while True:
+        boot = psutil.boot_time()
+        created = psutil.Process(pid).create_time()
+        if psutil.boot_time() == boot:  # else the clock was set between the two
+            return round(created - boot, 2)
 
 
 def held_bytes(pid: int) -> int:

@@ -185,7 +185,8 @@ def aftermath(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Aft
             told = _fail(everything)
             everything.wait_until_it_serves()
             again = everything.command(*SLIPWAY, "redeploy", "guarded", **_at_work(everything))
-            assert again.returncode == 0, again.stdout + again.stderr  # and uses the server's key
+            said = again.stdout + again.stderr + everything.logs()
+            assert again.returncode == 0, said  # and it uses the server's key
             logs = _flow_run_logs(everything)
     said = {name: each.said.encode() for name, each in told.items()} | {"logs by API": logs}
     texts = secret_canaries.written(folder, folder / "home" / "secrets") | said

@@ -1,5 +1,6 @@
 """A server whose engine exits, whose files are not those released, or whose version is changed."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from tests.support.model_servers import (
@@ -107,6 +109,25 @@ def test_a_server_does_not_start_with_changed_bytes(registered: Registered, tmp_
     assert not (tmp_path / "server.json").exists()
 
 
+def test_a_server_that_fails_ends_with_its_workers(registered: Registered, tmp_path: Path) -> None:
+    """Or they would serve, and neither a redeploy nor whatever starts it again would know."""
+    (tmp_path / "server.part").mkdir()  # so that it cannot write where it listens
+    point(tmp_path / "pointer.json", 2)
+    process = start(registered.home, tmp_path / "pointer.json")
+    server, family = psutil.Process(process.pid), set[psutil.Process]()
+
+    def ended() -> bool:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family.update(server.children(recursive=True))
+        return process.poll() is not None
+
+    wait_until(ended, 120)
+    assert process.returncode == 1
+    assert len(family) > 1  # its worker and its engine were there
+    wait_until(lambda: not any(map(_is_at_work, family)), 10)
+    assert "server.part" in (tmp_path / "log").read_text(encoding="utf-8")
+
+
 def test_on_sighup_the_workers_are_replaced_by_the_pointers_version(fragile_server: Server) -> None:
     """A version that cannot be loaded changes nothing; one that can is served without a gap."""
     old = fragile_server.ready().json()
@@ -140,7 +161,7 @@ def test_a_killed_worker_ends_its_engine_and_is_restarted(fragile_server: Server
     [engine] = fragile_server.engines()
     os.kill(fragile_server.ready().json()["pid"], signal.SIGKILL)
 
-    wait_until(lambda: not engine.is_running() or engine.status() == "zombie", 10)
+    wait_until(lambda: not _is_at_work(engine), 10)
 
     def replaced() -> bool:
         try:
@@ -150,3 +171,10 @@ def test_a_killed_worker_ends_its_engine_and_is_restarted(fragile_server: Server
 
     wait_until(replaced, 60)
     assert fragile_server.engines() != [engine]
+
+
+def _is_at_work(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

@@ -1,5 +1,6 @@
 """What is told of a process and of those that it started, some of which end meanwhile."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from slipway.redeploy import model_server
 from slipway.serving.server_file import Address
 from slipway.system import process as processes
-from slipway.system.process import Process, held_bytes
+from slipway.system.process import Process, held_bytes, start_seconds
 
 #: Starts a child that ends at once and is not waited for, and one that holds 64 MB.
 PARENT = """
@@ -69,3 +70,14 @@ def test_a_signal_without_a_name_has_a_number(tmp_path: Path, number: int, name:
     process.wait(20)
 
     assert process.crashed().reason == f"killed by {name}"
+
+
+def test_a_clock_that_is_set_while_the_start_is_read_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The time at which the machine started changes then, by a second or by hours."""
+    right, boot_time = start_seconds(os.getpid()), psutil.boot_time
+    before = iter([boot_time() - 1])
+    monkeypatch.setattr(psutil, "boot_time", lambda: next(before, boot_time()))
+
+    assert start_seconds(os.getpid()) == right

@@ -108,15 +108,47 @@ def test_a_server_that_is_about_to_start_is_waited_for(
     assert decision == NoChange(reason="no server of tiny is running; the next starts its champion")
 
 
+def test_a_server_with_one_worker_ready_is_waited_for(place: Deployment, elsewhere: str) -> None:
+    """It answers already, and says where it listens once all its workers do."""
+    place.folder.mkdir(parents=True)
+    arguments = model_server.command(place.folder, port=0, workers=2)[1:]
+    with idle_process(*arguments) as process:
+        listens = threading.Timer(1.0, _say_where, (place.folder, process.pid))
+        listens.start()
+        model_server.require(place.folder, "tiny", elsewhere)
+
+        assert model_server.find(place.folder) is not None
+        (place.folder / SERVER).unlink()
+        again = threading.Timer(1.0, process.kill)  # it ends, so that waiting for it is vain
+        again.start()
+        with pytest.raises(ServedElsewhere):
+            replace(place, found_at=elsewhere).compare(CHAMPION)
+        assert process.poll() is not None
+        again.join()
+
+
+def test_the_server_of_several_models_is_none_of_them(place: Deployment) -> None:
+    """It runs for as long as any of them, so a model whose own server has ended is not served."""
+    folders = (place.folder, place.folder.with_name("other"))
+    arguments = model_server.command(*folders, port=0, workers=1)[1:]
+    with idle_process(*arguments), pytest.raises(NotServed):
+        model_server.require(place.folder, "tiny", place.found_at)
+
+
 @pytest.mark.parametrize(("older_seconds", "is_found"), [(0, True), (5, False)])
 def test_a_process_with_the_number_of_a_server_is_not_that_server(
     tmp_path: Path, older_seconds: int, *, is_found: bool
 ) -> None:
     """Two containers that have one folder number their processes alike."""
     with idle_process(MODULE) as process:
-        started = start_seconds(process.pid) - older_seconds
-        place = {"pid": process.pid, "host": "127.0.0.1", "port": 9, "workers": 1}
-        address = Address.model_validate(place | {"started_seconds": started})
-        (tmp_path / SERVER).write_text(address.model_dump_json(), encoding="utf-8")
+        _say_where(tmp_path, process.pid, older_seconds)
 
         assert (model_server.find(tmp_path) is not None) is is_found
+
+
+def _say_where(folder: Path, pid: int, older_seconds: float = 0) -> None:
+    """Write what a server with this process writes once it listens."""
+    place = {"pid": pid, "host": "127.0.0.1", "port": 9, "workers": 1}
+    started = start_seconds(pid) - older_seconds
+    address = Address.model_validate(place | {"started_seconds": started})
+    (folder / SERVER).write_text(address.model_dump_json(), encoding="utf-8")
