@@ -94,7 +94,7 @@ class Deployment:
         while (serving := model_server.serving(self.folder)) is None:
             if (fault := self._fault(champion)) is None:
                 break
-            if time.monotonic() > deadline and not model_server.is_starting(self.folder):
+            if time.monotonic() > deadline:
                 raise fault
             time.sleep(_POLL_SECONDS)
         return compare(self.model, serving, champion)

@@ -44,35 +44,28 @@ def serves(url: str, model: str) -> bool:
         return False  # nothing answers, or something that is no model server
 
 
-def is_starting(folder: Path) -> bool:
-    """Return whether a server of this folder runs here, whether or not it says yet where.
+def require(folder: Path, model: str, url: str, *, patience_seconds: float = 20) -> None:
+    """Check that a server runs in this folder.
 
-    It does so once its last worker is ready; the others answer before that.
-    """
-    pointer = str(folder / server_file.POINTER)
-    for process in psutil.process_iter(["cmdline"]):
-        words = process.info["cmdline"] or ()
-        served = [word for word in words if word.endswith(server_file.POINTER)]
-        if MODULE in words and served == [pointer]:
-            return True
-    return False
-
-
-def require(folder: Path, model: str, url: str) -> None:
-    """Check that a server runs in this folder; one that is starting is waited for.
+    One that is starting is waited for: its first worker answers before the server says where it
+    listens.
 
     Args:
         folder: The server's folder.
         model: Name of the registered model.
         url: Where a server of the model may be found otherwise.
+        patience_seconds: Longest wait while a server answers there.
 
     Raises:
-        ServedElsewhere: If it is found there.
+        ServedElsewhere: If it is still found only there.
         NotServed: If none is running.
     """
+    deadline = time.monotonic() + patience_seconds
     while find(folder) is None:
-        if not is_starting(folder):
-            raise ServedElsewhere(model, url) if serves(url, model) else NotServed(model)
+        if not serves(url, model):
+            raise NotServed(model)
+        if time.monotonic() > deadline:
+            raise ServedElsewhere(model, url)
         time.sleep(_POLL_SECONDS)
 
 

@@ -14,18 +14,15 @@ How uvicorn 0.54 reacts to a worker whose model cannot be loaded (its applicatio
   process exists; its engine is watched by the worker.
 - It handles signals only between two checks, so a replacement could not be interrupted. Here
   SIGTERM and SIGINT take effect at once.
-- It takes one answer for each time that it asks a worker whether it is ready. What it asked while
-  the process could not answer yet is answered later, so it learns late that the worker is ready.
-- The thread that answers and the one that serves may each make a server object. Then only one of
-  them ever starts, and the other's answer, "not ready", is all that it learns.
-- After an error of its own, such as a full disk, it waits for its workers, which go on serving.
-  This server ends them, so that whatever looks after it starts it again.
+- It ends when it cannot start a process or write a file, and waits for its workers, which go on
+  serving. This server tries again.
 
 A single worker has the same supervisor, so SIGHUP replaces it too.
 """
 
-import contextlib
 import errno
+import logging
+import multiprocessing
 import os
 import shutil
 import signal
@@ -35,7 +32,6 @@ from pathlib import Path
 
 from uvicorn import Config
 from uvicorn.supervisors import Multiprocess, multiprocess
-from uvicorn.supervisors.multiprocess import Process
 
 from slipway.errors import PortTaken
 from slipway.serving import server_file
@@ -44,13 +40,14 @@ from slipway.serving.app import POINTER
 from slipway.serving.engine import LOAD_SECONDS
 from slipway.serving.metrics import FOLDER
 from slipway.serving.protocol import read_pointer
+from slipway.serving.worker import Worker
 from slipway.settings import Settings
 from slipway.system.connections import SERVER_LIMITS, LimitedConnection, allow_many_files
 
 #: A client that sends requests more often than this never meets a closed connection.
 LINGER_SECONDS = 3.0
 
-_PAUSE_SECONDS = 5.0  # between two restarts of workers
+_PAUSE_SECONDS = 5.0  # between two restarts of workers, or two attempts
 _PING_SECONDS = 0.2
 _GRACE_SECONDS = 15.0  # beyond the longest answer, when a worker is asked to end
 _CLOSE = (b"connection", b"close")
@@ -90,23 +87,6 @@ class GracefulKeepAlive(LimitedConnection):
             super().shutdown()
 
 
-class Worker(Process):
-    """A worker that tells at once, and for certain, that it is ready."""
-
-    def target(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve; the server object is made before another thread can make one."""
-        assert self.server  # noqa: S101 - a property that makes it
-        super().target(sockets)
-
-    def is_ready(self, timeout: float = 5) -> bool:
-        """Return the last of the answers that have come."""
-        ready = super().is_ready(timeout)
-        with contextlib.suppress(OSError, EOFError):
-            while self.parent_conn.poll():
-                ready = self.parent_conn.recv()
-        return ready
-
-
 multiprocess.Process = Worker  # type: ignore[misc] # by this name uvicorn makes its workers
 
 
@@ -126,6 +106,21 @@ class Workers(Multiprocess):
         self._restarted = 0.0
 
     def keep_subprocess_alive(self) -> None:
+        """Look after the workers; what the machine cannot do now is tried again."""
+        try:
+            self._look_after_workers()
+        except OSError as error:
+            self._pause("look after its workers", error)
+
+    def handle_hup(self) -> None:
+        """Replace the workers; while the machine can start none, the old ones go on serving."""
+        try:
+            super().handle_hup()
+        except OSError as error:
+            self._pause("replace its workers", error)
+            self.signal_queue.append(signal.SIGHUP)
+
+    def _look_after_workers(self) -> None:
         """Restart workers that exited; write the server file once all of them are ready."""
         for index, worker in enumerate(self.processes):
             if not worker.process.is_alive():
@@ -134,14 +129,19 @@ class Workers(Multiprocess):
             server_file.write(self._file, os.getpid(), self._listener, self.processes_num)
             self.listens = True
 
-    def _restart(self, index: int, exited: Process) -> None:
+    def _restart(self, index: int, exited: multiprocess.Process) -> None:
         if not self.listens:
             self.should_exit.set()
         elif time.monotonic() > self._restarted + _PAUSE_SECONDS:
+            worker = Worker(self.config, self.sockets)
+            worker.start()
             exited.kill()  # closes its pipes
-            self.processes[index] = Worker(self.config, self.sockets)
-            self.processes[index].start()
+            self.processes[index] = worker
             self._restarted = time.monotonic()
+
+    def _pause(self, what: str, error: OSError) -> None:
+        logging.getLogger("uvicorn.error").error("slipway: the server cannot %s: %s", what, error)
+        self.should_exit.wait(_PAUSE_SECONDS)
 
 
 def serve(pointer_file: Path, host: str, port: int, workers: int) -> int:
@@ -183,9 +183,9 @@ def serve(pointer_file: Path, host: str, port: int, workers: int) -> int:
     try:
         supervisor.run()
     finally:
+        for worker in multiprocessing.active_children():  # if not all could be started
+            worker.kill()
         file.unlink(missing_ok=True)
-        for worker in supervisor.processes:
-            worker.process.kill()
     return 0 if supervisor.listens else 1
 
 

@@ -1,14 +1,20 @@
-"""What the supervisor of a model server learns of its workers."""
+"""What the supervisor of a model server learns of its workers, and does without them."""
 
+import errno
+import signal
+import socket
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import uvicorn
 from uvicorn.supervisors import multiprocess
 
-from slipway.serving.supervisor import Worker
+from slipway.serving import supervisor
+from slipway.serving.worker import Worker
 
 EARLY = 20
 
@@ -62,6 +68,56 @@ def test_a_worker_answers_for_the_server_that_it_runs(
     assert worker.server.started
 
 
+@pytest.fixture
+def workers(tmp_path: Path) -> Iterator[supervisor.Workers]:
+    """Return a server's workers, none of which is started; put back what handles signals."""
+    handlers = {number: signal.getsignal(number) for number in multiprocess.SIGNALS}
+    with socket.socket() as listener:
+        yield supervisor.Workers(
+            uvicorn.Config("no:application"), listener, tmp_path / "server.json"
+        )
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def test_workers_are_replaced_once_the_machine_can_start_a_process(
+    workers: supervisor.Workers,
+    monkeypatch: pytest.MonkeyPatch,
+    server_log: pytest.LogCaptureFixture,
+) -> None:
+    """Until then the old ones go on serving; formerly the server ended."""
+    faults = [OSError(errno.ENOMEM, "Cannot allocate memory")]
+
+    class Started(Worker):
+        """A worker that is ready as soon as it is started; the first one cannot be."""
+
+        def start(self) -> None:
+            if faults:
+                raise faults.pop()
+
+        def wait_until_ready(self, *_: Any) -> bool:
+            return True
+
+        def terminate(self) -> None:
+            pass
+
+        def join(self) -> None:
+            pass
+
+    monkeypatch.setattr(multiprocess, "Process", Started)
+    monkeypatch.setattr(supervisor, "_PAUSE_SECONDS", 0.0)
+    old = Started(workers.config, [])
+    workers.processes = [old]
+    workers.signal_queue.append(signal.SIGHUP)
+    workers.handle_signals()
+    assert workers.processes == [old]
+    assert "cannot replace its workers: [Errno 12]" in server_log.text
+
+    workers.handle_signals()
+    assert workers.processes != [old]
+    assert not workers.signal_queue
+
+
 def test_uvicorn_makes_these_workers() -> None:
     """At the start and at each replacement."""
-    assert multiprocess.Process is Worker
+    assert supervisor.multiprocess.Process is Worker
