@@ -36,7 +36,7 @@ def beside(
     """
     settings = Settings()
     folder = settings.server_folders / model
-    page, served = _served(model, folder)
+    page, served = _served(model, folder, settings.serving_url)
     version, found = _version(model, other, served, settings)
     if running := model_server.find(folder / BESIDE):
         raise AlreadyServed(f"a version of {model} beside v{served}", running.url)
@@ -52,9 +52,9 @@ def beside(
     )
 
 
-def _served(model: str, folder: Path) -> tuple[str, int]:
+def _served(model: str, folder: Path, url: str) -> tuple[str, int]:
     """Return where this home's page of the model is, and the version that is served there."""
-    address = model_server.find(folder)
+    address = model_server.awaited(folder, model, url)
     ready = model_server.ready_worker(address) if address else None
     if address is None or ready is None:
         raise NotServed(model)

@@ -44,8 +44,8 @@ def serves(url: str, model: str) -> bool:
         return False  # nothing answers, or something that is no model server
 
 
-def require(folder: Path, model: str, url: str, *, patience_seconds: float = 20) -> None:
-    """Check that a server runs in this folder.
+def awaited(folder: Path, model: str, url: str, *, patience_seconds: float = 20) -> Address | None:
+    """Return where the server of this folder listens; None if none is running.
 
     One that is starting is waited for: its first worker answers before the server says where it
     listens.
@@ -55,18 +55,24 @@ def require(folder: Path, model: str, url: str, *, patience_seconds: float = 20)
         model: Name of the registered model.
         url: Where a server of the model may be found otherwise.
         patience_seconds: Longest wait while a server answers there.
-
-    Raises:
-        ServedElsewhere: If it is still found only there.
-        NotServed: If none is running.
     """
     deadline = time.monotonic() + patience_seconds
-    while find(folder) is None:
-        if not serves(url, model):
-            raise NotServed(model)
+    while (address := find(folder)) is None and serves(url, model):
         if time.monotonic() > deadline:
-            raise ServedElsewhere(model, url)
+            break
         time.sleep(_POLL_SECONDS)
+    return address
+
+
+def require(folder: Path, model: str, url: str, *, patience_seconds: float = 20) -> None:
+    """Check that a server runs in this folder; see ``awaited``.
+
+    Raises:
+        ServedElsewhere: If it is found only at ``url``.
+        NotServed: If none is running.
+    """
+    if awaited(folder, model, url, patience_seconds=patience_seconds) is None:
+        raise ServedElsewhere(model, url) if serves(url, model) else NotServed(model)
 
 
 def next_version(folder: Path) -> int | None:

@@ -10,6 +10,7 @@ conventions end at a minute and a half; a request here may take longer, so large
 label has a value that a client chooses.
 """
 
+import contextlib
 import os
 import re
 from functools import partial
@@ -153,7 +154,8 @@ class Metrics:
         folder = Path(os.environ[FOLDER])
         for pid in {_pid(file) for file in folder.glob("gauge_live*.db")}:
             if not psutil.pid_exists(pid):
-                multiprocess.mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
+                with contextlib.suppress(FileNotFoundError):  # another worker does the same now
+                    multiprocess.mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
         return generate_latest(registry)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 import pytest
 
 from tests.support.model_servers import (
@@ -19,6 +18,7 @@ from tests.support.model_servers import (
     SPAIN,
     Registered,
     Server,
+    is_at_work,
     point,
     serving,
     start,
@@ -161,7 +161,7 @@ def test_a_killed_worker_ends_its_engine_and_is_restarted(fragile_server: Server
     [engine] = fragile_server.engines()
     os.kill(fragile_server.ready().json()["pid"], signal.SIGKILL)
 
-    wait_until(lambda: not _is_at_work(engine), 10)
+    wait_until(lambda: not is_at_work(engine), 10)
 
     def replaced() -> bool:
         try:
@@ -171,10 +171,3 @@ def test_a_killed_worker_ends_its_engine_and_is_restarted(fragile_server: Server
 
     wait_until(replaced, 60)
     assert fragile_server.engines() != [engine]
-
-
-def _is_at_work(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False

@@ -5,14 +5,14 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
 import psutil
 import pytest
 
-from tests.support.model_servers import MODEL, SPAIN, Registered, Server, serving, wait_until
+from tests.support.model_servers import MODEL, SPAIN, Registered, Server, leave, serving, wait_until
 
 ENDLESS = {
     "model": MODEL,
@@ -44,22 +44,12 @@ def begin(server: Server, body: dict[str, Any]) -> threading.Thread:
     return thread
 
 
-def leave(server: Server, *, stream: bool) -> None:
-    """Request an answer that takes seconds, and close the connection soon after it began."""
-    body = ENDLESS | {"stream": stream}
-    with (
-        suppress(httpx.ReadTimeout),
-        httpx.stream("POST", f"{server.url}/v1/chat/completions", json=body, timeout=0.5) as answer,
-    ):
-        next(answer.iter_lines())
-
-
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_model_is_free_again_once_its_client_left(busy_server: Server, *, stream: bool) -> None:
     """Its work ends at the next token, and waiting requests are answered."""
     cancelled = busy_server.figure("slipway_serving_cancelled_total")
     left = busy_server.figure(ENDED, error_type="499")
-    leave(busy_server, stream=stream)
+    leave(busy_server.url, busy_server, ENDLESS | {"stream": stream})
     since = time.monotonic()
 
     assert busy_server.chat(**BRIEF).status_code == 200

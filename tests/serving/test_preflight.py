@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import psutil
 import pytest
 
 from slipway.errors import StepCrashed, StepTimedOut
@@ -11,7 +10,7 @@ from slipway.redeploy.preflight import preflight
 from slipway.settings import Settings
 from slipway.system.process import ProcessLimits, process_tree
 from slipway.tracking.verified_copy import CopyPlace, CopyRequest, VerifiedCopy, fetch
-from tests.support.model_servers import MODEL, Registered
+from tests.support.model_servers import MODEL, Registered, is_at_work
 
 NOTHING = VerifiedCopy(folder=Path("/nowhere"), digest="ab" * 32)
 
@@ -36,7 +35,7 @@ def test_a_preflight_server_answers_with_its_version(limits: ProcessLimits, tmp_
     assert ready is not None
     assert (ready.model, ready.version) == (MODEL, 2)
     assert len(tree) >= 3
-    assert not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in tree)
+    assert not any(map(is_at_work, tree))
     assert list(folder.iterdir()) == []
 
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,16 @@ from slipway.serving.middleware import BODY_BYTES
 from slipway.serving.several import ModelGroup
 from slipway.serving.supervisor import bound
 from slipway.settings import Settings
-from tests.support.model_servers import MADRID, MODEL, SPAIN, Registered, Server, wait_until
+from tests.support.model_servers import (
+    MADRID,
+    MODEL,
+    SPAIN,
+    Registered,
+    Server,
+    is_at_work,
+    leave,
+    wait_until,
+)
 from tests.support.traffic import traffic
 
 #: A model whose answers never end by themselves, so that a client can leave.
@@ -225,13 +234,7 @@ def test_the_model_is_free_again_once_its_client_left(models: Models, *, stream:
     server = models.server(ENDLESS)
     cancelled = server.figure("slipway_serving_cancelled_total")
     body = {"model": ENDLESS, "messages": [{"role": "user", "content": SPAIN}]}
-    endless = body | {"n": 16, "max_tokens": 480, "stream": stream}
-    url = f"{models.url}/v1/chat/completions"
-    with (
-        suppress(httpx.ReadTimeout),
-        httpx.stream("POST", url, json=endless, timeout=0.5) as answer,
-    ):
-        next(answer.iter_lines())
+    leave(models.url, server, body | {"n": 16, "max_tokens": 480, "stream": stream})
 
     server.reaches(cancelled + 1, "slipway_serving_cancelled_total")
     server.reaches(0, "slipway_serving_busy")
@@ -367,7 +370,7 @@ def test_the_front_is_started_again(models: Models) -> None:
     (front,) = [each for each in children if "slipway.serving.front" in each.cmdline()]
     front.kill()
 
-    wait_until(lambda: not front.is_running() or front.status() == "zombie", 10)
+    wait_until(lambda: not is_at_work(front), 10)
     assert models.ask(MODEL).choices[0].message.content == MADRID
     assert pids == {each: models.server(each).pid for each in pids}
 

@@ -1,12 +1,13 @@
 """Servers of the tiny model: real processes, reached over HTTP."""
 
+import http.client
 import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,31 @@ class Server:
         """Return what /metrics prints."""
         page = httpx.get(f"{self.url}/metrics", timeout=10).text
         return list(text_string_to_metric_families(page))
+
+
+def leave(url: str, server: Server, body: dict[str, Any]) -> None:
+    """Ask for a long answer, and close the connection once the model is at work on it.
+
+    Args:
+        url: Where to ask.
+        server: The model's server.
+        body: Of a chat request. The answer of a stream has begun when it is left.
+    """
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
+    with closing(connection):
+        headers = {"content-type": "application/json"}
+        connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+        wait_until(lambda: server.figure("slipway_serving_busy") == 1, 30)
+        if body["stream"]:
+            connection.getresponse().readline()
+
+
+def is_at_work(process: psutil.Process) -> bool:
+    """Return whether a process has not ended."""
+    try:
+        return process.is_running() and bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:  # it ended between the two
+        return False
 
 
 def _command(process: psutil.Process) -> list[str]:

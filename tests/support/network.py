@@ -1,6 +1,7 @@
 """Servers of tests on loopback: free ports, and ends that nobody waits for."""
 
 import asyncio
+import secrets
 import socket
 import socketserver
 import threading
@@ -13,11 +14,21 @@ import uvicorn
 _POLL_SECONDS = 0.005  # both servers would look every 0.1 to 0.5 s whether they are to end
 
 
+#: Linux gives those from 32768 on to clients, and to whoever asks for any port: another test could
+#: get one before the server for which it was chosen listens.
+_PORTS = range(20_000, 32_000)
+_GIVEN = set[int]()
+
+
 def free_port() -> int:
-    """Return a port of the loopback interface on which nothing listens at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of the loopback interface on which nothing listens, each one once."""
+    while True:
+        port = _PORTS[secrets.randbelow(len(_PORTS))]
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            if port not in _GIVEN:
+                _GIVEN.add(port)
+                return port
 
 
 @contextmanager

@@ -87,10 +87,13 @@ def person(everything: Running) -> Iterator[Person]:
 
 
 def served(everything: Running) -> set[int]:
-    """Return the versions that the model server's workers say they serve."""
+    """Return the versions that the model server's workers say they serve; 0 before they do."""
     address, found = f"{everything.url('serving')}/ready", set()
     for _ in range(10):
-        answer = httpx.get(address, timeout=60)
+        try:
+            answer = httpx.get(address, timeout=60)
+        except httpx.TransportError:  # it does not listen yet
+            return {0}
         found.add(int(answer.json()["version"]) if answer.is_success else 0)
     return found
 

@@ -69,6 +69,7 @@ def test_a_part_that_was_killed_leaves_nobody_on_its_port(
     with Supervisor(Settings(home=tmp_path), lambda _, words: told.append(words)) as looker:
         looker.start(part)
         looker.wait_for(part)
+        look_until((tmp_path / "children").is_file, looker, part, told)
         (orphan,) = _children(tmp_path)
         orphan.parent().kill()
 
