@@ -30,15 +30,13 @@ from slipway.errors import (
 from slipway.redeploy import golden_prompts, model_server
 from slipway.redeploy.compare import compare
 from slipway.redeploy.golden_prompts import GoldenPrompts
+from slipway.redeploy.model_server import START_SECONDS
 from slipway.redeploy.preflight import preflight
 from slipway.redeploy.rolling_switch import RollingSwitch
 from slipway.redeploy.values import ChampionState, Deploy, RedeployDecision, SwitchResult
 from slipway.system import memory
 from slipway.system.process import ProcessLimits
 from slipway.tracking.verified_copy import CopyPlace, CopyRequest, VerifiedCopy, fetch, verify
-
-#: Within this time, `slipway up` notices a first champion, and a server its workers.
-START_SECONDS = 20.0
 
 _POLL_SECONDS = 0.5
 

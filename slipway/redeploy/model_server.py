@@ -25,6 +25,9 @@ from slipway.tracking.verified_copy import VerifiedCopy
 #: In the command line of every worker; the supervisor has one more child process without it.
 _WORKER = "multiprocessing.spawn"
 
+#: Within this time, `slipway up` notices a first champion, and a server its workers.
+START_SECONDS = 20.0
+
 _READY_SECONDS = 10.0
 _POLL_SECONDS = 0.2
 
@@ -44,7 +47,9 @@ def serves(url: str, model: str) -> bool:
         return False  # nothing answers, or something that is no model server
 
 
-def awaited(folder: Path, model: str, url: str, *, patience_seconds: float = 20) -> Address | None:
+def awaited(
+    folder: Path, model: str, url: str, *, patience_seconds: float = START_SECONDS
+) -> Address | None:
     """Return where the server of this folder listens; None if none is running.
 
     One that is starting is waited for: its first worker answers before the server says where it
@@ -64,7 +69,7 @@ def awaited(folder: Path, model: str, url: str, *, patience_seconds: float = 20)
     return address
 
 
-def require(folder: Path, model: str, url: str, *, patience_seconds: float = 20) -> None:
+def require(folder: Path, model: str, url: str, *, patience_seconds: float = START_SECONDS) -> None:
     """Check that a server runs in this folder; see ``awaited``.
 
     Raises:

@@ -365,7 +365,6 @@ def test_secrets_are_for_their_owner_alone(everything: Running) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
 def test_json_is_alone_on_standard_output_of_every_command(
     everything: Running, tmp_path: Path
 ) -> None:

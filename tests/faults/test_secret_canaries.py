@@ -20,7 +20,7 @@ from tests.support.full_stack import Running, running
 from tests.support.hub import LocalHub
 from tests.support.project import Project
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.slow
 
 #: What ``slipway up`` and the commands beside it are given.
 GIVEN = {

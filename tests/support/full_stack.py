@@ -136,7 +136,7 @@ class Running:
             capture_output=True,
             text=True,
             check=False,
-            timeout=600,
+            timeout=240,
         )
 
     def look(self) -> set[psutil.Process]:
